@@ -1,0 +1,158 @@
+"""Plays the story: a Logboek and a service for each organisation, a real recorded trace, and what was logged.
+
+Everything happens in processes of their own, started here and stopped at the end; only the Logboeken stay, below
+`.demo/` of the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+from rich.console import Console
+
+from ldv_otel import Logregel, read_settings
+from ldv_otel.cli.rendering import records_table, trace_tree
+from ldv_otel.logboek import read
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.rows import stored
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+HOME = ROOT / ".demo"
+RECORDED = ROOT / "tests" / "data" / "otlp-geonovum-kapvergunning.json"
+LDV = (sys.executable, "-c", "from ldv_otel.cli import main; main()")
+
+console = Console(highlight=False)
+
+
+class Organisation:
+    """One organisation: its Logboek, its keys, its service."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.logboek_port = free_port()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        # Nothing of the caller's own LDV_ variables: the demonstration is about these two Logboeken only.
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")} | {
+            "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{self.logboek_port}/ldv",
+            "LDV_KEYS": str(HOME / f"{name}.keys.json"),
+            "LDV_STATE": str(HOME / "state"),
+            "PORT": str(self.port),
+        }
+
+    def ldv(self, *arguments: str, shown: bool = False) -> None:
+        """Run an `ldv` command as this organisation."""
+        subprocess.run([*LDV, *arguments], env=self.environ, check=True, stdout=None if shown else subprocess.DEVNULL)
+
+    @contextmanager
+    def logboek(self) -> Iterator[None]:
+        """Run this organisation's Logboek."""
+        command = [*LDV, "logboek", "--path", str(HOME / self.name), "--listen", f"127.0.0.1:{self.logboek_port}"]
+        with running(command, self.environ, lambda: answers(f"http://127.0.0.1:{self.logboek_port}/ping")):
+            yield
+
+    @contextmanager
+    def service(self, **more: str) -> Iterator[None]:
+        """Run this organisation's service."""
+        command = [sys.executable, str(HERE / f"{self.name}.py")]
+        with running(command, self.environ | more, lambda: answers(self.url)):
+            yield
+
+    def logregels(self) -> list[Logregel]:
+        """Return everything in this organisation's Logboek, through the driver an auditor would use."""
+        with LogboekClient(read_settings(self.environ)) as client:
+            rows = client.rows(
+                f"SELECT {read.SELECTED} FROM logregel ORDER BY start_time, span_id",
+                bytes_columns=read.BYTES_COLUMNS,
+            )
+        return [stored(row).logregel for row in rows]
+
+
+def play() -> None:
+    """Play the story and show what was logged."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(mode=0o700)
+    gemeente, rdw = Organisation("gemeente"), Organisation("rdw")
+    for organisation in (gemeente, rdw):
+        organisation.ldv("key", "new")
+    with ExitStack() as logboeken:
+        logboeken.enter_context(gemeente.logboek())
+        logboeken.enter_context(rdw.logboek())
+        with rdw.service(), gemeente.service(RDW=rdw.url):
+            answer = requests.post(
+                f"{gemeente.url}/vergunningen/P-1/kenteken",
+                json={"bsn": "123456782", "kenteken": "KL-901-M"},
+                timeout=20,
+            )
+            answer.raise_for_status()
+        # The services have ended, so what they logged is confirmed.
+        gemeente.ldv("import", str(RECORDED))
+        show(gemeente.logregels(), rdw.logregels())
+        console.rule("ldv inzage, asked by the municipality for BSN 123456782")
+        gemeente.ldv("inzage", "--type", "BSN", "123456782", shown=True)
+
+
+def show(gemeente: list[Logregel], rdw: list[Logregel]) -> None:
+    """Show both Logboeken, and the trace that runs through them."""
+    console.rule("Logboek of the municipality (with an imported trace of a tree felling permit)")
+    console.print(records_table(gemeente))
+    console.rule("Logboek of the RDW")
+    console.print(records_table(rdw))
+    trace_id = rdw[0].trace_id
+    together = [record for record in (*gemeente, *rdw) if record.trace_id == trace_id]
+    console.rule("The same trace, in both")
+    console.print(trace_tree(together, title=f"trace {trace_id.hex()}"))
+
+
+@contextmanager
+def running(command: list[str], environ: dict[str, str], ready: Callable[[], bool]) -> Iterator[None]:
+    """Run a process for the length of a block; it is told to stop politely, which delivers what it still holds."""
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(ready, process)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process answers."""
+    deadline = time.monotonic() + 60
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"{process.args!r} did not start")
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Say whether anything answers there."""
+    try:
+        requests.get(url, timeout=1)
+    except requests.ConnectionError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    play()

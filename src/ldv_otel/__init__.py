@@ -1,0 +1,45 @@
+"""Logboek Dataverwerkingen for OpenTelemetry: every processing of data, on record."""
+
+from ldv_otel._version import __version__
+from ldv_otel.errors import (
+    BatchRefused,
+    ConfigurationError,
+    LdvError,
+    LogboekUnavailable,
+    QueryError,
+    SchemaError,
+    UnreadableInput,
+)
+from ldv_otel.logregel import Logregel, Status
+from ldv_otel.sdk.exporter import ClickHouseSpanExporter
+from ldv_otel.sdk.install import Health, force_flush, health, install
+from ldv_otel.sdk.processing import Actie, data_subject, foreign_read_api, processing
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.settings import Settings, read_settings
+
+__all__ = [
+    "Actie",
+    "BatchRefused",
+    "ClickHouseSpanExporter",
+    "ConfigurationError",
+    "Health",
+    "LdvError",
+    "LdvSampler",
+    "LdvSpanProcessor",
+    "LogboekUnavailable",
+    "Logregel",
+    "QueryError",
+    "SchemaError",
+    "Settings",
+    "Status",
+    "UnreadableInput",
+    "__version__",
+    "data_subject",
+    "force_flush",
+    "foreign_read_api",
+    "health",
+    "install",
+    "processing",
+    "read_settings",
+]

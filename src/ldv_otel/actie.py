@@ -1,0 +1,239 @@
+"""Which span is an Actie, and the Logregels it makes.
+
+Spans come from three sides: the SDK as they end, exporters that are wired by hand, and files. Each side brings the
+facts it has; the rules stand here, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from ldv_otel import attributes as names
+from ldv_otel.attributes import Flag
+from ldv_otel.logregel import Draft, Logregel, Status
+from ldv_otel.pseudonym import DataSubject
+
+_NS_PER_MS: Final = 1_000_000
+#: Lines of a stack trace that hold places and no values: Python's, and the `at` lines of Java and JavaScript.
+_FRAME: Final = re.compile(
+    r'^\s*(?:File "[^"\n]*", line \d+, in [\w.<>]+|at [\w.$<>/ ]+\([\w.$:/-]*\))\s*$', re.MULTILINE
+)
+
+
+class ExceptionFacts(msgspec.Struct, frozen=True):
+    """An exception as it was recorded on a span."""
+
+    type: str
+    stacktrace: str = ""
+    message: str = ""
+
+
+class Enclosing(msgspec.Struct, frozen=True):
+    """The nearest enclosing Actie in the same application."""
+
+    span_id: bytes
+    processing_activity_id: str
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """What an inbound trace context said about the caller (LDV-A6)."""
+
+    trace_id: bytes
+    span_id: bytes
+
+
+class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
+    """What is known of one ended span.
+
+    Attributes:
+        attributes: As set on the span; only those of the standard enter the record (LDV-A9).
+        subjects: Data subjects that were named without touching the span.
+        enclosing: None when no Actie of this application encloses the span.
+        foreign: None unless the trace came in from another application.
+        resource: JSON object, see `Logregel.resource`.
+        flags: What was bent before the facts got here.
+        originals: What had to be replaced before the facts got here, by field.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    name: object
+    start_time_ns: int
+    end_time_ns: int
+    status: Status = Status.UNSET
+    attributes: Mapping[str, object]
+    subjects: Sequence[DataSubject] = ()
+    enclosing: Enclosing | None = None
+    foreign: Foreign | None = None
+    outbound_span_ids: tuple[bytes, ...] = ()
+    exception: ExceptionFacts | None = None
+    resource: str = "{}"
+    flags: tuple[Flag, ...] = ()
+    originals: Mapping[str, str] = {}
+
+
+def is_actie(attributes: Mapping[str, object]) -> bool:
+    """Say whether these span attributes make the span an Actie (the rule under LDV-A3)."""
+    for name in names.ACTIE_MARKS:
+        if name in attributes:
+            return True
+    return names.DATA_SUBJECT_ID in attributes
+
+
+def activity_of(attributes: Mapping[str, object]) -> object:
+    """Return the activity these attributes name: the standard's own attribute, else the one of *objecten*."""
+    return attributes.get(names.PROCESSING_ACTIVITY_ID) or attributes.get(names.OBJECTS_PROCESSING_ACTIVITY_ID) or ""
+
+
+class LogregelMaker:
+    """Makes the Logregels of an Actie.
+
+    Args:
+        pseudonymise: From identifier and type, as found on a span, to a data subject.
+        exception_messages: Keep `exception.message` and whole stack traces. Off by default: they quote values, and so
+            personal data.
+    """
+
+    def __init__(
+        self, pseudonymise: Callable[[object, object], DataSubject], *, exception_messages: bool = False
+    ) -> None:
+        self.pseudonymise = pseudonymise
+        self._exception_messages = exception_messages
+
+    def make(self, facts: SpanFacts) -> list[Logregel]:
+        """Return the Actie's record, and one child record for every further data subject (LDV-A4).
+
+        Never raises on odd values; what was bent is named in the record's `ldv.flags`.
+        """
+        given = facts.attributes
+        draft = Draft()
+        draft.flag(*facts.flags)
+        for field, original in facts.originals.items():
+            draft.keep(field, draft.text(original))
+        subjects = self._subjects(facts)
+        activity, parent_activity = _activities(draft, facts)
+        start_time_ms, end_time_ms = draft.times(facts.start_time_ns // _NS_PER_MS, facts.end_time_ns // _NS_PER_MS)
+        foreign_trace_id, foreign_span_id = _foreign(draft, facts)
+        subject = subjects[0] if subjects else _NOBODY
+        draft.flag(*subject.flags)
+        record = Logregel(
+            trace_id=facts.trace_id,
+            span_id=facts.span_id,
+            parent_span_id=_parent(facts),
+            status=facts.status,
+            name=draft.name(facts.name),
+            start_time_ms=start_time_ms,
+            end_time_ms=end_time_ms,
+            processing_activity_id=activity,
+            parent_processing_activity_id=parent_activity,
+            data_subject_id=subject.pseudonym,
+            data_subject_id_type=draft.text(subject.type),
+            key_id=subject.key_id,
+            data_subject_sealed=draft.text(subject.sealed),
+            foreign_operation_trace_id=foreign_trace_id,
+            foreign_operation_span_id=foreign_span_id,
+            foreign_operation_processor=draft.text(given.get(names.FOREIGN_OPERATION_PROCESSOR, "")),
+            external_read_api_id=draft.text(given.get(names.EXTERNAL_READ_API_ID, "")),
+            outbound_span_ids=facts.outbound_span_ids,
+            attributes=self._attributes(draft, facts),
+            resource=facts.resource,
+        )
+        if len(subjects) <= 1:
+            return [record]
+        return [record, *(_child(record, other, number) for number, other in enumerate(subjects[1:], 1))]
+
+    def _subjects(self, facts: SpanFacts) -> list[DataSubject]:
+        found = list(facts.subjects)
+        if names.DATA_SUBJECT_ID in facts.attributes:
+            identifiers = facts.attributes[names.DATA_SUBJECT_ID]
+            type_ = facts.attributes.get(names.DATA_SUBJECT_ID_TYPE)
+            # A list is several people; the standard wants a record for each (LDV-A4).
+            several = identifiers if isinstance(identifiers, list | tuple) else (identifiers,)
+            found.extend(self.pseudonymise(identifier, type_) for identifier in several)
+        if len(found) < 2:  # noqa: PLR2004
+            return found
+        unique = {(subject.pseudonym, subject.type): subject for subject in reversed(found) if subject.pseudonym}
+        return list(reversed(unique.values())) or found[:1]
+
+    def _attributes(self, draft: Draft, facts: SpanFacts) -> dict[str, str]:
+        kept = {
+            draft.text(name): draft.text(value)
+            for name, value in facts.attributes.items()
+            if name.startswith(names.NAMESPACE) and name not in names.FIELDS
+        }
+        exception = facts.exception
+        if exception is not None and facts.status is Status.ERROR:
+            kept[names.EXCEPTION_TYPE] = draft.text(exception.type)
+            if self._exception_messages:
+                kept[names.EXCEPTION_MESSAGE] = draft.text(exception.message)
+                kept[names.EXCEPTION_STACKTRACE] = draft.text(exception.stacktrace)
+            elif exception.stacktrace:
+                kept[names.EXCEPTION_STACKTRACE] = draft.text(stacktrace_without_values(exception.stacktrace))
+        return draft.finish(kept)
+
+
+def stacktrace_without_values(stacktrace: str) -> str:
+    """Return only the lines that name places: messages and source lines may quote personal data."""
+    return "\n".join(line.strip() for line in _FRAME.findall(stacktrace))
+
+
+_NOBODY: Final = DataSubject(b"", "", "")
+
+
+def _activities(draft: Draft, facts: SpanFacts) -> tuple[str, str]:
+    """Return the activity, inherited where the span names none (LDV-A3), and the main operation's (LDV-A12)."""
+    enclosing = facts.enclosing.processing_activity_id if facts.enclosing else ""
+    activity = draft.activity(activity_of(facts.attributes)) or enclosing
+    if not activity:
+        draft.flag(Flag.ACTIVITY_MISSING)
+    given = facts.attributes.get(names.PARENT_PROCESSING_ACTIVITY_ID)
+    if given:
+        return activity, draft.activity(given, "parent_processing_activity_id")
+    return activity, enclosing if enclosing != activity else ""
+
+
+def _foreign(draft: Draft, facts: SpanFacts) -> tuple[bytes, bytes]:
+    """Return the caller's trace and span: as the application says, else as the inbound trace context said."""
+    given = facts.attributes
+    trace_id = draft.hex_id(given.get(names.FOREIGN_OPERATION_TRACE_ID, ""), "foreign_operation_trace_id", 16)
+    span_id = draft.hex_id(given.get(names.FOREIGN_OPERATION_SPAN_ID, ""), "foreign_operation_span_id", 8)
+    if facts.foreign is not None:
+        return trace_id or facts.foreign.trace_id, span_id or facts.foreign.span_id
+    return trace_id, span_id
+
+
+def _parent(facts: SpanFacts) -> bytes:
+    """Return the calling Actie: here, else at the caller when the trace continues from there (LDV-A2)."""
+    if facts.enclosing is not None:
+        return facts.enclosing.span_id
+    if facts.foreign is not None and facts.foreign.trace_id == facts.trace_id:
+        return facts.foreign.span_id
+    return b""
+
+
+def _child(parent: Logregel, subject: DataSubject, number: int) -> Logregel:
+    """Return the record of one further data subject: a child Actie with an id that is the same each time."""
+    span_id = hashlib.sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]
+    draft = Draft()
+    draft.flag(*subject.flags)
+    return Logregel(
+        trace_id=parent.trace_id,
+        span_id=span_id,
+        parent_span_id=parent.span_id,
+        status=parent.status,
+        name=parent.name,
+        start_time_ms=parent.start_time_ms,
+        end_time_ms=parent.end_time_ms,
+        processing_activity_id=parent.processing_activity_id,
+        data_subject_id=subject.pseudonym,
+        data_subject_id_type=draft.text(subject.type),
+        key_id=subject.key_id,
+        data_subject_sealed=draft.text(subject.sealed),
+        attributes=draft.finish({}),
+        resource=parent.resource,
+    )

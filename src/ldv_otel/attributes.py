@@ -1,0 +1,79 @@
+"""Names of the standard, each written once.
+
+Source: Logboek Dataverwerkingen 1.0 with the extensions *lezen*, *objecten* and *NEN 7513*; OpenTelemetry semantic
+conventions for `exception.*`. The `ldv.` names are this package's own.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+PROCESSING_ACTIVITY_ID: Final = "dpl.core.processing_activity_id"
+PARENT_PROCESSING_ACTIVITY_ID: Final = "dpl.core.parent_processing_activity_id"
+DATA_SUBJECT_ID: Final = "dpl.core.data_subject_id"
+DATA_SUBJECT_ID_TYPE: Final = "dpl.core.data_subject_id_type"
+FOREIGN_OPERATION_TRACE_ID: Final = "dpl.core.foreign_operation.trace_id"
+FOREIGN_OPERATION_SPAN_ID: Final = "dpl.core.foreign_operation.span_id"
+FOREIGN_OPERATION_PROCESSOR: Final = "dpl.core.foreign_operation.processor"
+EXTERNAL_READ_API_ID: Final = "dpl.read.externalReadAPI_id"
+
+OBJECTS_PROCESSING_ACTIVITY_ID: Final = "dpl.objects.processing_activity_id"
+
+#: Ids that make a span an Actie, present even when empty (LDV-A3).
+ACTIE_MARKS: Final = (
+    PROCESSING_ACTIVITY_ID,
+    OBJECTS_PROCESSING_ACTIVITY_ID,
+    "dpl.objects.algorithm_id",
+    "dpl.objects.dataproduct_id",
+    "dpl.objects.data_product_id",
+)
+
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
+#: Everything of the standard lives in this namespace; other span attributes are not part of a Logregel (LDV-A9).
+NAMESPACE: Final = "dpl."
+
+#: Comma separated, sorted flags: what was bent to make the record storable (LDV-A8).
+FLAGS: Final = "ldv.flags"
+#: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
+ORIGINAL_PREFIX: Final = "ldv.original."
+
+#: Attributes with a field of their own in the Logregel.
+FIELDS: Final = frozenset(
+    {
+        PROCESSING_ACTIVITY_ID,
+        PARENT_PROCESSING_ACTIVITY_ID,
+        DATA_SUBJECT_ID,
+        DATA_SUBJECT_ID_TYPE,
+        FOREIGN_OPERATION_TRACE_ID,
+        FOREIGN_OPERATION_SPAN_ID,
+        FOREIGN_OPERATION_PROCESSOR,
+        EXTERNAL_READ_API_ID,
+    }
+)
+
+
+class Flag(StrEnum):
+    """What was bent to make a record storable; the words found in `ldv.flags` (LDV-A8)."""
+
+    NAME_MISSING = "name_missing"
+    NAME_CUT = "name_cut"
+    ACTIVITY_MISSING = "activity_missing"
+    ACTIVITY_NOT_URI = "activity_not_uri"
+    ACTIVITY_CUT = "activity_cut"
+    SUBJECT_EMPTY = "subject_empty"
+    SUBJECT_FORM = "subject_form"
+    SUBJECT_TYPE_MISSING = "subject_type_missing"
+    SUBJECT_TYPE_UNKNOWN = "subject_type_unknown"
+    FOREIGN_ID_MALFORMED = "foreign_id_malformed"
+    ID_REPLACED = "id_replaced"
+    END_BEFORE_START = "end_before_start"
+    END_MISSING = "end_missing"
+    TIME_OUT_OF_RANGE = "time_out_of_range"
+    TEXT_REPAIRED = "text_repaired"
+    VALUE_CONVERTED = "value_converted"
+    VALUE_CUT = "value_cut"
+    ATTRIBUTES_DROPPED = "attributes_dropped"

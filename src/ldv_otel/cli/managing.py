@@ -1,0 +1,149 @@
+"""Commands that look after a Logboek: schema, key, import, logboek."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.errors import ConfigurationError
+from ldv_otel.importer import ImportReport, import_files
+from ldv_otel.keyfile import add_key, keys_for
+from ldv_otel.logboek import read
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.migrations import apply_schema, schema_status
+from ldv_otel.logboek.write import open_sink
+from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.settings import LogboekAddress, Settings, read_settings
+
+schema_app = typer.Typer(help="The tables of the Logboek: look at their version, bring them up to date.")
+key_app = typer.Typer(help="Keys for pseudonyms.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    schema_app.command("status")(status)
+    schema_app.command("apply")(apply)
+    key_app.command("new")(new_key)
+    app.add_typer(schema_app, name="schema")
+    app.add_typer(key_app, name="key")
+    app.command("import")(import_)
+    app.command()(logboek)
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show the version of the tables; exit code 1 when something has to be done."""
+    settings = read_settings(os.environ)
+    with LogboekClient(settings) as client:
+        found = schema_status(client)
+    if as_json:
+        typer.echo(msgspec.json.encode({**msgspec.to_builtins(found), "problem": found.problem()}).decode())
+    else:
+        typer.echo(f"version {found.current} of {found.latest}, remembers {found.deduplication_window} batches")
+        if found.problem():
+            typer.echo(found.problem(), err=True)
+    if found.problem():
+        raise typer.Exit(1)
+
+
+def apply() -> None:
+    """Make the tables, or bring them to this version."""
+    applied = apply_schema(read_settings(os.environ))
+    for migration in applied:
+        typer.echo(f"applied {migration.version:04d} {migration.name}")
+    if not applied:
+        typer.echo("nothing to do")
+
+
+def new_key(
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Key file; by default the one that LDV_KEYS names.")
+    ] = None,
+    key_id: Annotated[str, typer.Option("--id", help="Name of the key; by default today's date.")] = "",
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Also seal identifiers, so that who has the key can open them.")
+    ] = False,
+) -> None:
+    """Add a fresh key and make it the active one; older keys in the file stay, so that old records are still found."""
+    named = os.environ.get("LDV_KEYS", "")
+    path = file or (Path(named) if named else None)
+    if path is None:
+        raise ConfigurationError("Say where: `ldv key new --file FILE`, or set LDV_KEYS.")
+    key = add_key(path.expanduser().absolute(), key_id=key_id, sealing=seal)
+    typer.echo(f"key {key.id} is active in {path}. Keep a copy in a safe place: without it nobody is found again.")
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="OTLP/JSON files and their relatives; .gz too.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Store the Acties of recorded traces. What is in the Logboek already is not stored again."""
+    settings = read_settings(os.environ)
+    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    maker = LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
+    sink = open_sink(settings)
+    sink.open()
+    try:
+        with LogboekClient(settings) as client:
+            report = import_files(
+                files,
+                maker=maker,
+                sink=sink,
+                existing=lambda traces: read.spans_of_traces(client, traces),
+                now_ms=time.time_ns() // 1_000_000,
+            )
+    finally:
+        sink.close()
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _print_report(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def logboek(
+    *,
+    path: Annotated[Path, typer.Option("--path", help="Directory of the Logboek.")],
+    listen: Annotated[str, typer.Option("--listen", help="Loopback address and port.")] = "127.0.0.1:8123",
+    database: Annotated[str, typer.Option("--database", help="Database to make the tables in.")] = "ldv",
+) -> None:
+    """Run the embedded engine as a process that speaks ClickHouse's HTTP interface, for several processes to share.
+
+    For development, demonstrations and small set-ups: it listens on loopback only and knows no users.
+    """
+    from ldv_otel.logboek.embedded import serve  # noqa: PLC0415  (needs the extra [embedded])
+
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or not host:
+        raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8123.")
+    path = path.expanduser().absolute()
+    # The tables are made through the engine in this process, before anybody else can ask for them.
+    apply_schema(Settings(logboek=LogboekAddress(scheme="chdb", path=str(path), database=database)))
+
+    def ready(address: str) -> None:
+        typer.echo(f"Logboek {path} is ready: LDV_LOGBOEK=clickhouse+{address}/{database}")
+
+    serve(path, host.strip("[]"), int(port), ready=ready)
+
+
+def _print_report(report: ImportReport) -> None:
+    console = Console(highlight=False)
+    console.print(f"stored {report.stored}, already there {report.already_there}")
+    for reason, count in report.left_out.items():
+        console.print(f"left out {count}: {reason}", markup=False)
+    for flag, count in report.flags.items():
+        console.print(f"flagged {count}: {flag}", markup=False)
+    errors: Any = Console(stderr=True, highlight=False)
+    for problem in report.problems:
+        errors.print(f"{problem.file}: {problem.place}: {problem.reason}", markup=False, soft_wrap=True)

@@ -1,0 +1,227 @@
+"""Commands that read: inzage, trace, activity, status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ldv_otel.cli import rendering
+from ldv_otel.delivery.losses import LossReport, losses_directory, read_losses
+from ldv_otel.errors import QueryError
+from ldv_otel.keyfile import keys_for
+from ldv_otel.logboek import read
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.migrations import SchemaStatus, check_schema, schema_status
+from ldv_otel.logboek.rows import StoredLogregel
+from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.settings import Settings, read_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the standard's field names.")]
+Since = Annotated[
+    str | None, typer.Option("--from", help="Started then or later: a date or ISO 8601 time (UTC unless it says so).")
+]
+Until = Annotated[str | None, typer.Option("--to", help="Started before then.")]
+Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(inzage)
+    app.command()(trace)
+    app.command()(activity)
+    app.command()(status)
+
+
+def inzage(  # noqa: PLR0913  (options of a command)
+    *,
+    identifier: Annotated[
+        str | None, typer.Argument(help="The person's identifier; better left out: you are asked for it.")
+    ] = None,
+    type_: Annotated[str, typer.Option("--type", help="Type of the identifier, such as BSN.")] = "BSN",
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = read.PAGE_RECORDS,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
+    settings = read_settings(os.environ)
+    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    candidates = pseudonymiser.candidates(_identifier(identifier, type_), type_)
+    if not candidates:
+        raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
+    with _opened(settings) as client:
+        page = read.by_subject(client, candidates, since=parse_moment(since), until=parse_moment(until), limit=limit)
+    _show(page, as_json=as_json, title="Verwerkingen van deze betrokkene")
+
+
+def trace(
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")], *, as_json: AsJson = False
+) -> None:
+    """Show one trace as a tree: what was done, in order, and what called what."""
+    with _opened(read_settings(os.environ)) as client:
+        records = read.by_trace(client, trace_id)
+    if as_json:
+        _print_json(rendering.as_json(records))
+    elif not records:
+        Console(stderr=True).print("No Logregels with this trace.")
+    else:
+        Console().print(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
+
+
+def activity(
+    uri: Annotated[str, typer.Argument(help="The processing activity, as it is in the Register.")],
+    *,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = read.PAGE_RECORDS,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was logged under one processing activity."""
+    with _opened(read_settings(os.environ)) as client:
+        page = read.by_activity(client, uri, since=parse_moment(since), until=parse_moment(until), limit=limit)
+    _show(page, as_json=as_json, title=uri)
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What `ldv status` shows."""
+
+    logboek: str
+    schema: SchemaStatus
+    problem: str
+    totals: read.Totals | None
+    writers: list[read.Writer]
+    losses: list[LossReport]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing or wrong."""
+        return not self.problem and not self.losses and not any(w.missing or w.doubled for w in self.writers)
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show how the Logboek is doing; exit code 1 when Logregels are missing or something has to be done."""
+    settings = read_settings(os.environ)
+    with LogboekClient(settings) as client:
+        schema = schema_status(client)
+        found = Status(
+            logboek=str(settings.logboek),
+            schema=schema,
+            problem=schema.problem(),
+            totals=read.totals(client) if schema.current else None,
+            writers=read.writers(client) if schema.current else [],
+            losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
+        )
+    if as_json:
+        _print_json(msgspec.to_builtins(found))
+    else:
+        _print_status(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """Return a date or ISO 8601 time, in UTC unless it says otherwise.
+
+    Raises:
+        QueryError: It is neither.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise QueryError(f"{text!r} is no date like 2026-11-22 or time like 2026-11-22T13:00:00+01:00.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _opened(settings: Settings) -> LogboekClient:
+    client = LogboekClient(settings)
+    try:
+        check_schema(client)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _identifier(argument: str | None, type_: str) -> str:
+    warn = Console(stderr=True)
+    if argument is not None:
+        warn.print("An identifier on the command line stays in the shell's history; leave it out to be asked for it.")
+        identifier = argument
+    elif sys.stdin.isatty():
+        identifier = typer.prompt(type_, hide_input=True, err=True)
+    else:
+        identifier = sys.stdin.readline()
+    if type_.upper() == "BSN" and not _valid_bsn(identifier):
+        warn.print("This is no valid BSN (elfproef); it is looked for as it is.")
+    return identifier
+
+
+def _valid_bsn(identifier: str) -> bool:
+    from stdnum.nl import bsn  # noqa: PLC0415  (only this command needs it)
+
+    return bool(bsn.is_valid(identifier))
+
+
+def _show(page: read.Page, *, as_json: bool, title: str) -> None:
+    if as_json:
+        _print_json(rendering.as_json(page.records))
+        return
+    records: list[StoredLogregel] = page.records
+    if not records:
+        Console(stderr=True).print("No Logregels found.")
+        return
+    Console().print(rendering.records_table([found.logregel for found in records], title=rendering.plain(title)))
+    if page.following is not None:
+        last = rendering.moment(page.following.start_time_ms)
+        Console(stderr=True).print(f"There are more, from {last} on. Use --from, or a higher --limit.")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_status(found: Status) -> None:
+    console = Console(highlight=False)
+    console.print(f"Logboek     {found.logboek}", markup=False)
+    console.print(f"tables      version {found.schema.current} of {found.schema.latest}")
+    if found.totals is not None:
+        totals = found.totals
+        span = ""
+        if totals.first_ms is not None and totals.last_ms is not None:
+            span = f", {rendering.moment(totals.first_ms)} to {rendering.moment(totals.last_ms)}"
+        console.print(f"logregels   {totals.logregels}{span}")
+        console.print(
+            f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
+        )
+    if found.writers:
+        table = Table(header_style="bold")
+        for caption in ("writer", "service", "stored", "missing", "doubled", "last (UTC)"):
+            table.add_column(caption)
+        for writer in found.writers:
+            table.add_row(
+                writer.writer_id,
+                rendering.plain(rendering.service_of(writer.resource)),
+                str(writer.stored),
+                f"[bold red]{writer.missing}[/]" if writer.missing else "0",
+                f"[bold red]{writer.doubled}[/]" if writer.doubled else "0",
+                rendering.moment(writer.last_ms),
+            )
+        console.print(table)
+    for loss in found.losses:
+        console.print(
+            f"LOST        {loss.lost} Logregels of writer {loss.writer_id} (pid {loss.pid}), "
+            f"{rendering.moment(loss.reported_ms)}: {loss.reason}",
+            style="bold red",
+            markup=False,
+        )
+    if found.problem:
+        console.print(found.problem, style="bold red", markup=False)

@@ -1,0 +1,90 @@
+"""Writing batches: the ClickHouse Sink, for a server and for the embedded engine alike."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from ldv_otel.delivery.batch import Batch
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.migrations import apply_schema, check_schema
+from ldv_otel.logboek.rows import columns_of
+from ldv_otel.settings import Settings
+
+_TABLE: Final = "logregel"
+
+#: `async_insert` is on by default since ClickHouse 26.2; its answer would come before the rows are in their table's
+#: part. One batch is one block, because a deduplication token only holds block by block.
+_INSERT_SETTINGS: Final = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
+    "max_insert_threads": 1,
+    "max_insert_block_size": 1_048_576,
+    "max_partitions_per_insert_block": 1_000,
+}
+
+_READ_BACK: Final = """
+SELECT DISTINCT seq FROM logregel
+WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}
+  AND start_time BETWEEN fromUnixTimestamp64Milli({earliest:Int64}) AND fromUnixTimestamp64Milli({latest:Int64})
+"""
+
+
+class ClickHouseSink:
+    """A `Sink` over one ClickHouse connection; see the protocol for who does what."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: LogboekClient | None = None
+        self._pid = 0
+
+    def open(self) -> None:
+        """Connect and check the tables; an embedded Logboek gets its tables made or brought up to date."""
+        if self._client is not None and self._pid == os.getpid():
+            return
+        if self._settings.logboek.embedded:
+            apply_schema(self._settings)
+        client = LogboekClient(self._settings)
+        try:
+            check_schema(client)
+        except BaseException:
+            client.close()
+            raise
+        self._client, self._pid = client, os.getpid()
+
+    def send(self, batch: Batch) -> None:
+        """Store a batch as one block under its token."""
+        self._connected().insert(
+            _TABLE, columns_of(batch), {**_INSERT_SETTINGS, "insert_deduplication_token": batch.token}
+        )
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Return which of the batch's rows can be read now; the batch's own times narrow the search to its hours."""
+        times = [record.start_time_ms for record in batch.logregels]
+        parameters = {
+            "writer_id": batch.writer_id,
+            "first": min(batch.seqs),
+            "last": max(batch.seqs),
+            "earliest": min(times),
+            "latest": max(times),
+        }
+        return frozenset(row[0] for row in self._connected().rows(_READ_BACK, parameters)) & frozenset(batch.seqs)
+
+    def close(self) -> None:
+        """Let go of the connection; one inherited over a fork is left to the parent."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> LogboekClient:
+        if self._client is None:
+            self.open()
+        if self._client is None:
+            raise RuntimeError("open() returned without a connection")
+        return self._client
+
+
+def open_sink(settings: Settings) -> ClickHouseSink:
+    """Return the sink for the `chdb` and `clickhouse+...` schemes; entry point of the group `ldv_otel_sink`."""
+    return ClickHouseSink(settings)

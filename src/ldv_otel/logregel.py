@@ -1,0 +1,317 @@
+"""The Logregel: the record of one Actie, its limits, how odd input is made storable, and its bytes.
+
+Nothing here raises on odd input: a value that does not fit is bent in one documented way, named in `ldv.flags`, and
+where something would be lost the original is kept whole in `ldv.original.<field>` (LDV-A8).
+
+| input | outcome |
+| --- | --- |
+| empty or missing name | `(naamloos)`, flag `name_missing` |
+| name over 1,024, activity over 2,048 characters | cut, whole in `ldv.original.*`, flag `name_cut`, `activity_cut` |
+| an activity that is no URI | kept, flag `activity_not_uri` |
+| lone surrogates and NUL in any text | U+FFFD, flag `text_repaired` |
+| text over 16 Mi characters | cut there, flag `value_cut` |
+| booleans, integers, floats | `true`, decimal digits, shortest decimal text (`NaN`, `Infinity`, `-Infinity`) |
+| lists and mappings, nested | compact JSON; a NaN inside becomes its text |
+| bytes, None, other objects | base64, empty text, `str()`; flag `value_converted` |
+| an end before the start | end = start, whole in `ldv.original.end_time`, flag `end_before_start` |
+| times before 1970 or after 2261 | moved to that limit, whole in `ldv.original.*`, flag `time_out_of_range` |
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel.attributes import FLAGS, ORIGINAL_PREFIX, Flag
+
+NAME_MISSING_TEXT: Final = "(naamloos)"
+NAME_MAX_CHARACTERS: Final = 1_024
+ACTIVITY_MAX_CHARACTERS: Final = 2_048
+TEXT_MAX_CHARACTERS: Final = 16 * 1024 * 1024
+#: 2261-12-31: the last whole year that nanoseconds in 64 bits, and so OpenTelemetry, can express.
+TIME_MAX_MS: Final = 9_214_646_400_000
+
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+_JSON_MAX_DEPTH: Final = 64
+_JSON_MAX_NODES: Final = 1_000_000
+#: What names the system. The rest stays out (LDV-A9): `process.owner` is an employee, `process.command_args` may hold
+#: anything, and which instance it was is what `writer_id` says.
+_RESOURCE_PREFIXES: Final = ("service.", "deployment.", "cmdb.", "dpl.")
+_RESOURCE_LEFT_OUT: Final = frozenset({"service.instance.id"})
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
+
+
+class Status(IntEnum):
+    """Outcome of an Actie (LDV-A5).
+
+    `UNSET` is done without internal error, `OK` only when the application says so, `ERROR` a failure inside the system.
+    """
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+    @property
+    def label(self) -> str:
+        """The standard's spelling: `Unset`, `Ok` or `Error`."""
+        return self.name.capitalize()
+
+
+class Logregel(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """The record of one Actie, immutable (LDV-L3). Fields are in the order of its bytes: new ones go at the end.
+
+    Attributes:
+        trace_id: 16 bytes.
+        span_id: 8 bytes.
+        parent_span_id: 8 bytes of the calling Actie, here or at the caller; empty when there is none (LDV-A2).
+        start_time_ms: Milliseconds since 1970-01-01 UTC.
+        end_time_ms: As `start_time_ms`, never before it.
+        processing_activity_id: URI of the Verwerkingsactiviteit; empty when nobody named one.
+        parent_processing_activity_id: Activity of the enclosing Actie where it differs (LDV-A12).
+        data_subject_id: 16 bytes of pseudonym; empty when no data subject is known (LDV-A4).
+        data_subject_sealed: Reversible form, see `pseudonym.DataSubject.sealed`.
+        foreign_operation_trace_id: 16 bytes, or empty.
+        foreign_operation_span_id: 8 bytes, or empty.
+        foreign_operation_processor: URL of the calling application.
+        external_read_api_id: URI where the called party's Logregels can be read.
+        outbound_span_ids: 8 bytes each: technical client spans below this Actie, which called parties see as parent.
+        attributes: Everything else under `dpl.`, `exception.` and `ldv.`, as text.
+        resource: JSON object of the resource attributes; one object per process, so text is cheapest.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes = b""
+    status: Status = Status.UNSET
+    name: str
+    start_time_ms: int
+    end_time_ms: int
+    processing_activity_id: str = ""
+    parent_processing_activity_id: str = ""
+    data_subject_id: bytes = b""
+    data_subject_id_type: str = ""
+    key_id: str = ""
+    data_subject_sealed: str = ""
+    foreign_operation_trace_id: bytes = b""
+    foreign_operation_span_id: bytes = b""
+    foreign_operation_processor: str = ""
+    external_read_api_id: str = ""
+    outbound_span_ids: tuple[bytes, ...] = ()
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
+    resource: str = "{}"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What was bent to make this record storable."""
+        text = self.attributes.get(FLAGS, "")
+        return tuple(text.split(",")) if text else ()
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(Logregel)
+
+
+def encode_logregel(logregel: Logregel) -> bytes:
+    """Return the canonical bytes of a record: equal records give equal bytes, in any process."""
+    return _encoder.encode(logregel)
+
+
+def decode_logregel(data: bytes) -> Logregel:
+    """Return the record behind `encode_logregel`'s bytes.
+
+    Raises:
+        msgspec.DecodeError: The bytes are not a record.
+    """
+    return _decoder.decode(data)
+
+
+class Draft:
+    """Makes one record storable, field by field, and remembers what it bent.
+
+    Use: call the methods for the fields at hand, then pass `finish(...)` on as the record's attributes.
+    """
+
+    __slots__ = ("_flags", "_originals")
+
+    def __init__(self) -> None:
+        self._flags: set[str] = set()
+        self._originals: dict[str, str] = {}
+
+    def flag(self, *flags: str) -> None:
+        """Note that something was bent."""
+        self._flags.update(flags)
+
+    def keep(self, field: str, original: str) -> None:
+        """Keep a value whole that its field cannot hold."""
+        self._originals[ORIGINAL_PREFIX + field] = original
+
+    def name(self, value: object) -> str:
+        """Return a name that is never empty."""
+        text = self.text(value).strip()
+        if not text:
+            self._flags.add(Flag.NAME_MISSING)
+            return NAME_MISSING_TEXT
+        return self._cut(text, "name", NAME_MAX_CHARACTERS, Flag.NAME_CUT)
+
+    def activity(self, value: object, field: str = "processing_activity_id") -> str:
+        """Return a processing activity as given, flagged when it is no URI; empty text stays empty."""
+        text = self.text(value).strip()
+        if text and not _URI.fullmatch(text):
+            self._flags.add(Flag.ACTIVITY_NOT_URI)
+        return self._cut(text, field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
+
+    def times(self, start_time_ms: int, end_time_ms: int) -> tuple[int, int]:
+        """Return start and end in ms, inside what can be stored and in order."""
+        start = self._time(start_time_ms, "start_time")
+        end = self._time(end_time_ms, "end_time")
+        if end < start:
+            self._flags.add(Flag.END_BEFORE_START)
+            self.keep("end_time", str(end_time_ms))
+            end = start
+        return start, end
+
+    def hex_id(self, value: object, field: str, length: int) -> bytes:
+        """Return the bytes of a hexadecimal id, or nothing when it is not one (then flagged and kept whole)."""
+        text = self.text(value).strip().removeprefix("0x")
+        if not text:
+            return b""
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError:
+            raw = b""
+        if len(raw) == length and any(raw):
+            return raw
+        self._flags.add(Flag.FOREIGN_ID_MALFORMED)
+        self.keep(field, text)
+        return b""
+
+    def text(self, value: object) -> str:
+        """Return any value as the text it is stored as; see the table at the top of this module."""
+        if type(value) is str:
+            # The common case costs one C-level scan.
+            if value.isascii() and "\x00" not in value and len(value) <= TEXT_MAX_CHARACTERS:
+                return value
+            return self._repaired(value)
+        return self._repaired(self._converted(value))
+
+    def finish(self, attributes: dict[str, str]) -> dict[str, str]:
+        """Return the attributes together with the flags and the originals kept."""
+        if self._originals:
+            attributes |= self._originals
+        if self._flags:
+            attributes[FLAGS] = ",".join(sorted(self._flags))
+        return attributes
+
+    def _cut(self, text: str, field: str, limit: int, flag: Flag) -> str:
+        if len(text) <= limit:
+            return text
+        self._flags.add(flag)
+        self.keep(field, text)
+        return text[:limit]
+
+    def _time(self, time_ms: int, field: str) -> int:
+        inside = min(max(time_ms, 0), TIME_MAX_MS)
+        if inside != time_ms:
+            self._flags.add(Flag.TIME_OUT_OF_RANGE)
+            self.keep(field, str(time_ms))
+        return inside
+
+    def _repaired(self, text: str) -> str:
+        if len(text) > TEXT_MAX_CHARACTERS:
+            self._flags.add(Flag.VALUE_CUT)
+            text = text[:TEXT_MAX_CHARACTERS]
+        repaired, count = _UNSTORABLE.subn("\ufffd", text)
+        if count:
+            self._flags.add(Flag.TEXT_REPAIRED)
+        return repaired
+
+    def _converted(self, value: object) -> str:
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int):
+            return _digits(value)
+        if isinstance(value, float):
+            return _float_text(value)
+        if isinstance(value, Mapping | Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+            return self._json(value)
+        self._flags.add(Flag.VALUE_CONVERTED)
+        return self._odd(value)
+
+    def _json(self, value: object) -> str:
+        try:
+            plain = self._plain(value, _JSON_MAX_DEPTH, [_JSON_MAX_NODES])
+            return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        except Exception:  # noqa: BLE001  (a stranger's mapping may raise anything from its own methods)
+            self._flags.add(Flag.VALUE_CONVERTED)
+            return self._odd(value)
+
+    def _plain(self, value: object, depth: int, budget: list[int]) -> Any:  # noqa: PLR0911  (a case a line)
+        """Return the value in JSON's own types; depth and node count are bounded, so a cycle ends too."""
+        budget[0] -= 1
+        if depth == 0 or budget[0] < 0:
+            self._flags.add(Flag.VALUE_CUT)
+            return "\u2026"
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, int):
+            return int(value) if -(2**63) <= value < 2**64 else _digits(value)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else _float_text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self._plain(item, depth - 1, budget) for key, item in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+            return [self._plain(item, depth - 1, budget) for item in value]
+        self._flags.add(Flag.VALUE_CONVERTED)
+        return self._odd(value)
+
+    def _odd(self, value: object) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bytes | bytearray | memoryview):
+            return base64.b64encode(bytes(value)).decode()
+        try:
+            return self.text(str(value))
+        except Exception:  # noqa: BLE001  (a stranger's __str__ may raise anything)
+            return f"({type(value).__name__})"
+
+
+def valid_ids(trace_id: bytes, span_id: bytes) -> bool:
+    """Say whether the ids have the lengths of W3C Trace Context and are not all zero."""
+    return len(trace_id) == _TRACE_ID_BYTES and len(span_id) == _SPAN_ID_BYTES and any(trace_id) and any(span_id)
+
+
+def resource_text(attributes: Mapping[str, object]) -> str:
+    """Return the resource attributes that name the system as a JSON object with sorted keys (LDV-A9)."""
+    draft = Draft()
+    kept = {
+        draft.text(name): draft.text(value)
+        for name, value in attributes.items()
+        if name.startswith(_RESOURCE_PREFIXES) and name not in _RESOURCE_LEFT_OUT
+    }
+    return json.dumps(kept, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _digits(value: int) -> str:
+    try:
+        return int.__str__(value)
+    except ValueError:  # Python refuses decimal text of integers over 4,300 digits
+        return hex(value)
+
+
+def _float_text(value: float) -> str:
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

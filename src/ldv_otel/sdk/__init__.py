@@ -1,0 +1,1 @@
+"""The OpenTelemetry side: spans become Logregels."""

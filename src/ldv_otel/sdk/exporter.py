@@ -1,0 +1,100 @@
+"""`ClickHouseSpanExporter`, for who wires the SDK by hand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Self
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ldv_otel.actie import Enclosing, LogregelMaker, activity_of, is_actie
+from ldv_otel.delivery.batch import new_writer_id, number_batch
+from ldv_otel.delivery.sink import Sink, make_sink
+from ldv_otel.errors import LdvError
+from ldv_otel.logregel import Logregel
+from ldv_otel.sdk import live
+from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.sdk.processor import maker_for, span_facts
+from ldv_otel.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+
+class ClickHouseSpanExporter(SpanExporter):
+    """Stores the Acties among the spans it is given, in `SimpleSpanProcessor` or `BatchSpanProcessor`.
+
+    What that gives up against `LdvSpanProcessor`: the SDK hands exporters sampled spans only; `BatchSpanProcessor`
+    drops spans when its queue is full and forgets a batch that failed; a subject named with `data_subject()` needs an
+    `LdvSpanProcessor` on the provider; and an Actie whose parent span is not in the same export keeps the id of that
+    span as parent, Actie or not. Prefer `install()`.
+
+    Args:
+        sink: Where to; the exporter opens and closes it.
+        maker: Makes records of spans.
+    """
+
+    def __init__(self, sink: Sink, maker: LogregelMaker) -> None:
+        self._sink = sink
+        self._maker = maker
+        self._writer_id = new_writer_id()
+        self._next_seq = 0
+        self._sending = threading.Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return an exporter to the Logboek that the settings name.
+
+        Raises:
+            ConfigurationError: It cannot work like this.
+        """
+        return cls(make_sink(settings), maker_for(settings))
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Store the Acties among these spans; SUCCESS means that the Logboek confirmed each of them."""
+        try:
+            with self._sending, uninstrumented():
+                records = self._records(spans)
+                if records:
+                    self._sink.open()
+                    batch = number_batch(self._writer_id, self._next_seq, records)
+                    self._next_seq += len(records)
+                    self._sink.send(batch)
+        except LdvError as error:
+            _logger.error("%d spans could not be logged, and this processor will not try again: %s", len(spans), error)
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Let go of the Logboek."""
+        self._sink.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  (the SDK's signature)
+        """Return True: `export` keeps nothing back."""
+        return True
+
+    def _records(self, spans: Sequence[ReadableSpan]) -> list[Logregel]:
+        parents = {span.context.span_id: span for span in spans if span.context is not None}
+        records = []
+        for span in spans:
+            if is_actie(span.attributes or {}):
+                facts = span_facts(span, live.find(span))
+                if facts.enclosing is None and facts.foreign is None:
+                    facts.enclosing = _enclosing(span, parents)
+                records.extend(self._maker.make(facts))
+        return records
+
+
+def _enclosing(span: ReadableSpan, parents: dict[int, ReadableSpan]) -> Enclosing | None:
+    """Return the nearest enclosing Actie in this export, else the parent span itself."""
+    if span.parent is None:
+        return None
+    above = parents.get(span.parent.span_id)
+    while above is not None:
+        attributes = above.attributes or {}
+        if is_actie(attributes) and above.context is not None:
+            return Enclosing(above.context.span_id.to_bytes(8, "big"), str(activity_of(attributes)))
+        above = parents.get(above.parent.span_id) if above.parent is not None else None
+    return Enclosing(span.parent.span_id.to_bytes(8, "big"), "")

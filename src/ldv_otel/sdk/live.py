@@ -1,0 +1,175 @@
+"""Live spans: what is known of a span between its start and its end that OpenTelemetry does not keep.
+
+Every recorded span gets a `LiveSpan`, found by span id, whichever processor or provider it came from. It is a weak
+reference to the span, so a span that is never ended takes its entry along when it is collected. It knows its parent's
+`LiveSpan`, so the nearest enclosing Actie is found through any number of technical spans, threads and tasks; when a
+span ends the chain is cut short to that Actie, so a long chain of follow-up tasks does not grow without end.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import MutableMapping
+from typing import Final, Protocol, Self
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import SpanKind
+
+from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
+from ldv_otel.pseudonym import DataSubject
+
+_OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
+
+
+class Owner(Protocol):
+    """The processor that logs a span."""
+
+    def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
+        """Return the data subject for an identifier."""
+
+
+class LiveSpan(weakref.ref[Span]):
+    """One span between start and end (and, for its late children, after that).
+
+    Attributes:
+        parent: The parent's live span; None for a root, for a remote parent, and once ended.
+        foreign: The caller's ids when the parent is remote.
+        owner: The processor that logs this span; a span makes one record, however many processors see it.
+        activity: Set while this is an Actie that was started with `processing`; else None.
+        subjects: Data subjects named without touching the span.
+        outbound: Ids of the technical client spans below.
+        attributes: Attributes of the record that the span itself does not carry.
+        exception: The exception that ended the Actie, with all that only the record may keep.
+        ended: Whether the record has been made.
+    """
+
+    __slots__ = (
+        "_enclosing",
+        "activity",
+        "attributes",
+        "ended",
+        "exception",
+        "foreign",
+        "outbound",
+        "owner",
+        "parent",
+        "span_id",
+        "subjects",
+    )
+
+    def __init__(self, span: Span, owner: Owner) -> None:
+        super().__init__(span, _forget)  # type: ignore[call-arg]  # typeshed knows only __new__
+        context = span.get_span_context()
+        above = span.parent
+        self.owner = owner
+        self.span_id = context.span_id
+        self.parent: LiveSpan | None = None
+        self.foreign: Foreign | None = None
+        self.activity: str | None = None
+        self.subjects: list[DataSubject] = []
+        self.outbound: list[bytes] = []
+        self.attributes: MutableMapping[str, object] = {}
+        self.exception: ExceptionFacts | None = None
+        self.ended = False
+        self._enclosing: Enclosing | None = None
+        if above is not None:
+            self.parent = _live.get(above.span_id)
+            if self.parent is None and above.is_remote:
+                self.foreign = Foreign(above.trace_id.to_bytes(16, "big"), above.span_id.to_bytes(8, "big"))
+            elif self.parent is not None and span.kind in _OUTBOUND:
+                self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
+
+    def __new__(cls, span: Span, owner: Owner) -> Self:
+        """Make the weak reference with the callback that forgets the entry."""
+        del owner
+        return super().__new__(cls, span, _forget)
+
+    @property
+    def is_actie(self) -> bool:
+        """Whether this span is an Actie as far as is known now."""
+        if self.activity is not None or self.subjects:
+            return True
+        span = self()
+        return span is not None and is_actie(span.attributes or {})
+
+    def nearest_actie(self) -> LiveSpan | None:
+        """Return this span or the nearest enclosing one that is an Actie and has not ended."""
+        live: LiveSpan | None = self
+        while live is not None and not (live.is_actie and not live.ended):
+            live = live.parent
+        return live
+
+    def as_enclosing(self) -> Enclosing | None:
+        """Return what a child records of the Actie around it: this one, or the nearest above."""
+        live: LiveSpan | None = self
+        while live is not None:
+            if live.ended:
+                return live._enclosing
+            if live.is_actie:
+                return Enclosing(live.span_id.to_bytes(8, "big"), live._own_activity())
+            live = live.parent
+        return None
+
+    def caller(self) -> Foreign | None:
+        """Return the remote caller at the top of this span's chain."""
+        live: LiveSpan | None = self
+        while live is not None:
+            if live.foreign is not None:
+                return live.foreign
+            live = live.parent
+        return None
+
+    def add_outbound(self, span_id: bytes) -> None:
+        """Remember a technical client span on the nearest Actie, or here until one turns up at an end."""
+        (self.nearest_actie() or self).outbound.append(span_id)
+
+    def end(self, *, actie: bool, activity: str = "") -> None:
+        """Cut the chain: from now on children learn the nearest Actie from here."""
+        above = self.parent
+        if actie:
+            self._enclosing = Enclosing(self.span_id.to_bytes(8, "big"), activity)
+        elif above is not None:
+            self._enclosing = above.as_enclosing()
+            self.foreign = self.foreign or above.caller()
+            if self.outbound:
+                above.outbound.extend(self.outbound)
+        self.ended = True
+        self.parent = None
+
+    def _own_activity(self) -> str:
+        if self.activity:
+            return self.activity
+        span = self()
+        named = activity_of(span.attributes or {}) if span is not None else ""
+        if named:
+            return str(named)
+        above = self.parent.as_enclosing() if self.parent is not None else None
+        return above.processing_activity_id if above is not None else ""
+
+
+_live: dict[int, LiveSpan] = {}
+
+
+def _forget(live: weakref.ref[Span]) -> None:
+    if isinstance(live, LiveSpan) and _live.get(live.span_id) is live:
+        del _live[live.span_id]
+
+
+def begin(span: Span, owner: Owner) -> None:
+    """Note a span that starts; the first processor to see it is the one that logs it."""
+    span_id = span.get_span_context().span_id
+    live = _live.get(span_id)
+    if live is None or live() is not span:
+        _live[span_id] = LiveSpan(span, owner)
+
+
+def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:
+    """Return the live span behind a span, a wrapper around one, or the copy that processors get at its end."""
+    context = span.get_span_context()
+    return _live.get(context.span_id) if context is not None else None
+
+
+def current() -> LiveSpan | None:
+    """Return the live span of the current OpenTelemetry context."""
+    return find(trace.get_current_span())

@@ -1,0 +1,245 @@
+"""`processing` and what is said inside it: the public way to mark an Actie.
+
+An Actie is an ordinary span of the service's own tracer provider, so it shows in the tracing backend too. What only
+the Logboek may know, the data subject and the text of exceptions, never touches that span.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+
+from ldv_otel._version import __version__
+from ldv_otel.actie import ExceptionFacts, stacktrace_without_values
+from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
+from ldv_otel.errors import ConfigurationError
+from ldv_otel.logregel import Draft
+from ldv_otel.sdk import live
+from ldv_otel.sdk.decorating import Running, wrap
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SCOPE: Final = "ldv_otel"
+_SUBJECT_SPAN_NAME: Final = "Betrokkene"
+_NOT_LISTENING: Final = (
+    "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
+    "Call ldv_otel.install() once at the start of the service (with OTEL_SDK_DISABLED unset and the tracer of scope "
+    "'ldv_otel' enabled); in tests use ldv_otel.testing.logboek()."
+)
+
+
+class Actie:
+    """One running Actie, as `processing` hands it out."""
+
+    __slots__ = ("_live", "_rejected", "span")
+
+    def __init__(self, span: trace.Span, live_span: live.LiveSpan) -> None:
+        self.span = span
+        self._live = live_span
+        self._rejected = False
+
+    @property
+    def trace_id(self) -> str:
+        """32 lower-case hex digits."""
+        return trace.format_trace_id(self.span.get_span_context().trace_id)
+
+    @property
+    def span_id(self) -> str:
+        """16 lower-case hex digits."""
+        return trace.format_span_id(self.span.get_span_context().span_id)
+
+    def data_subject(self, identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+        """Say whose data this is about; see `ldv_otel.data_subject`."""
+        _add_subject(self._live, identifier, type)
+
+    def foreign_read_api(self, url: str) -> None:
+        """Say where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
+        self._live.attributes[EXTERNAL_READ_API_ID] = url
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Set an attribute on the span; those under `dpl.` enter the Logregel."""
+        self.span.set_attribute(name, value)
+
+    def ok(self) -> None:
+        """Say that the Actie succeeded, a deliberate cancel by the user included: status `Ok` (LDV-A5)."""
+        self.span.set_status(StatusCode.OK)
+
+    def reject(self) -> None:
+        """Say that the user's input was refused: an exception that leaves the block is no failure then (LDV-A5)."""
+        self._rejected = True
+
+    def _failed(self, error: Exception) -> None:
+        if self._rejected:
+            return
+        stacktrace = "".join(traceback.format_exception(error))
+        type_ = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        self._live.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=Draft().text(error))
+        # The message stays off the span: it may quote the data subject.
+        self.span.add_event(
+            "exception", {EXCEPTION_TYPE: type_, EXCEPTION_STACKTRACE: stacktrace_without_values(stacktrace)}
+        )
+        self.span.set_status(Status(StatusCode.ERROR, type_))
+
+
+class processing:  # noqa: N801  (reads as a verb where it is used)
+    """Mark an Actie: as a context manager, or as a decorator of a function, coroutine or generator.
+
+    The Logregel is made when the block ends. An exception that leaves the block gives status `Error` and goes on
+    unchanged; its type and the places it passed are kept, its message is not.
+
+    Args:
+        activity: URI of the Verwerkingsactiviteit in the Register.
+        name: What it is called for people; by default the last part of the activity, or the decorated function's name.
+        attributes: More attributes of the standard, such as `dpl.objects.algorithm_id`.
+
+    Raises:
+        ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
+
+    Source: LDV-A1 to A5.
+    """
+
+    def __init__(self, activity: str, *, name: str = "", attributes: Mapping[str, Any] | None = None) -> None:
+        self._activity = activity if isinstance(activity, str) else Draft().text(activity)
+        self._name = name
+        self._attributes = attributes
+        self._actie: Actie | None = None
+        self._token: Any = None
+
+    def __enter__(self) -> Actie:
+        """Start the Actie and make it current."""
+        if self._actie is not None:
+            raise RuntimeError("This processing is running already. Write processing(...) anew for each `with`.")
+        self._actie = self._start()
+        self._token = otel_context.attach(trace.set_span_in_context(self._actie.span))
+        return self._actie
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> None:
+        """End the Actie; exceptions pass."""
+        actie, self._actie = cast("Actie", self._actie), None
+        otel_context.detach(self._token)
+        _end(actie, error)
+
+    async def __aenter__(self) -> Actie:
+        """Start the Actie and make it current."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> None:
+        """End the Actie; exceptions pass."""
+        self.__exit__(error_type, error, places)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function with each call an Actie of its own."""
+        name = self._name or _spoken(getattr(function, "__name__", ""))
+
+        def start() -> Running:
+            actie = type(self)(self._activity, name=name, attributes=self._attributes)._start()
+            return Running(trace.set_span_in_context(actie.span), functools.partial(_end, actie))
+
+        return wrap(function, start)
+
+    def _start(self) -> Actie:
+        attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
+        name = self._name if isinstance(self._name, str) else Draft().text(self._name)
+        span = _tracer().start_span(name or _last_part(self._activity), attributes=attributes)
+        found = live.find(span)
+        if found is None or found.ended:
+            span.end()
+            raise ConfigurationError(_NOT_LISTENING)
+        found.activity = self._activity
+        return Actie(span, found)
+
+
+def data_subject(identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+    """Say whose data the current Actie is about. The identifier becomes a pseudonym here and goes no further.
+
+    A second, different data subject gives a child Logregel of its own (LDV-A4). Outside an Actie the current span is
+    logged for its data subject alone, and flagged.
+
+    Args:
+        identifier: As the application has it; BSNs may have dots, spaces or missing leading zeros.
+        type: `BSN`, `KVK`, `RSIN`, `personeelsnummer`, ... or the URI of a register that defines it.
+
+    Raises:
+        ConfigurationError: Nothing listens; see `processing`.
+
+    Source: LDV-A4.
+    """
+    here = live.current()
+    if here is None:
+        _subject_span(None, identifier, type)
+    else:
+        _add_subject(here.nearest_actie() or here, identifier, type)
+
+
+def foreign_read_api(url: str) -> None:
+    """Say where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
+
+    Raises:
+        ConfigurationError: There is no current Actie to say it of.
+    """
+    here = live.current()
+    actie = here.nearest_actie() if here is not None else None
+    if actie is None:
+        raise ConfigurationError("foreign_read_api was called outside a processing. Call it inside the `with` block.")
+    actie.attributes[EXTERNAL_READ_API_ID] = url
+
+
+def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -> None:
+    if target.ended:
+        # The record is out already: the person gets a child Actie of it.
+        _subject_span(target(), identifier, type_)
+    else:
+        target.subjects.append(target.owner.pseudonymise(identifier, type_))
+
+
+def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
+    context = trace.set_span_in_context(parent) if parent is not None else None
+    span = _tracer().start_span(_SUBJECT_SPAN_NAME, context)
+    found = live.find(span)
+    if found is not None and not found.ended:
+        found.subjects.append(found.owner.pseudonymise(identifier, type_))
+    span.end()
+    if found is None:
+        raise ConfigurationError(_NOT_LISTENING)
+
+
+def _end(actie: Actie, error: BaseException | None) -> None:
+    # Cancellation and the end of the program are not failures of the system; nor is a closed generator.
+    if isinstance(error, Exception):
+        actie._failed(error)  # noqa: SLF001  (the other half of this module)
+    actie.span.end()
+
+
+def _tracer() -> trace.Tracer:
+    """Return the tracer of the provider that is set now; asking the provider each time costs a lock and a hash."""
+    global _last_tracer  # noqa: PLW0603  (a cache of one)
+    provider = trace.get_tracer_provider()
+    known, tracer = _last_tracer
+    if known is not provider or tracer is None:
+        tracer = provider.get_tracer(_SCOPE, __version__)
+        _last_tracer = (provider, tracer)
+    return tracer
+
+
+_last_tracer: tuple[trace.TracerProvider | None, trace.Tracer | None] = (None, None)
+
+
+def _last_part(activity: str) -> str:
+    return _spoken(activity.rstrip("/").rpartition("/")[2].rpartition("#")[2])
+
+
+def _spoken(identifier: str) -> str:
+    words = identifier.replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:]

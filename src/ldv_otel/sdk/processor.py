@@ -1,0 +1,215 @@
+"""`LdvSpanProcessor`: every Actie that ends becomes a Logregel and goes to delivery."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, Self
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import StatusCode
+
+from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, is_actie
+from ldv_otel.attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID, Flag
+from ldv_otel.delivery.losses import LossWriter
+from ldv_otel.delivery.memory import MemoryDelivery
+from ldv_otel.delivery.sink import make_sink
+from ldv_otel.errors import LogboekUnavailable
+from ldv_otel.keyfile import keys_for
+from ldv_otel.logregel import Logregel, Status, resource_text
+from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.sdk import live
+from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+_STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
+
+
+class Delivery(Protocol):
+    """What the processor needs of a delivery level.
+
+    Attributes:
+        confirmed: Records the Logboek confirmed.
+        lost: Records that will never be stored.
+    """
+
+    confirmed: int
+    lost: int
+
+    @property
+    def pending(self) -> int:
+        """Records neither confirmed nor lost yet."""
+
+    def submit(self, logregel: Logregel) -> None:
+        """Take a record over."""
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Deliver what is pending; True only if nothing is pending and nothing was lost."""
+
+    def shutdown(self, timeout_seconds: float) -> bool:
+        """Flush and stop."""
+
+
+def maker_for(settings: Settings) -> LogregelMaker:
+    """Return what makes records, with the keys of the settings.
+
+    Raises:
+        ConfigurationError: There are no keys, or they cannot be used.
+    """
+    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    return LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
+
+
+class LdvSpanProcessor(SpanProcessor):
+    """Logs every Actie, sampled or not (LDV-A3), and never lets logging break the application (LDV-A8).
+
+    Wire it by hand with `provider.add_span_processor(LdvSpanProcessor(...))` together with `LdvSampler`, without which
+    spans that the sampler drops never get here; `ldv_otel.install()` does both.
+
+    Args:
+        maker: Makes records of spans.
+        delivery: Takes them over; shut down with this processor.
+        flush_seconds: How long `shutdown` waits for what is pending.
+    """
+
+    def __init__(self, maker: LogregelMaker, delivery: Delivery, *, flush_seconds: float = 10.0) -> None:
+        self._maker = maker
+        self.delivery = delivery
+        self._flush_seconds = flush_seconds
+        self._counting = threading.Lock()
+        #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
+        self.bent: Counter[str] = Counter()
+        self.pseudonymise = maker.pseudonymise
+        self._shut = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return a processor with the delivery level, keys and Logboek that the settings name, opened.
+
+        Raises:
+            ConfigurationError: They cannot work; an unreachable server is no such reason, records wait for it.
+        """
+        sink = make_sink(settings)
+        maker = maker_for(settings)
+        with uninstrumented():
+            try:
+                sink.open()
+            except LogboekUnavailable as error:
+                _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
+        delivery = MemoryDelivery(
+            sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
+        )
+        return cls(maker, delivery, flush_seconds=settings.flush_seconds)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  (the SDK's signature)
+        """Note where the span hangs."""
+        if not self._shut:
+            live.begin(span, self)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Log the span if it is an Actie."""
+        try:
+            self._end(span)
+        except Exception:
+            # LDV-A8: the application goes on. The name is left out on purpose: it may quote anything.
+            with self._counting:
+                self.bent["failed"] += 1
+            _logger.exception("A span could not be made into a Logregel; it is lost. Please report this.")
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver everything; True only if nothing is pending and nothing was lost."""
+        return self.delivery.flush(timeout_millis / 1_000)
+
+    def shutdown(self) -> None:
+        """Flush and stop; what cannot be delivered is reported by the delivery."""
+        self._shut = True
+        self.delivery.shutdown(self._flush_seconds)
+
+    def _end(self, span: ReadableSpan) -> None:
+        known = live.find(span)
+        if known is None or known.owner is not self or known.ended:
+            return
+        attributes: Mapping[str, object] = span.attributes or {}
+        if known.activity is None and not known.subjects and not is_actie(attributes):
+            known.end(actie=False)
+            return
+        records = self._maker.make(span_facts(span, known))
+        known.end(actie=True, activity=records[0].processing_activity_id)
+        for record in records:
+            if record.flags:
+                with self._counting:
+                    self.bent.update(record.flags)
+            self.delivery.submit(record)
+
+
+def span_facts(span: ReadableSpan, known: live.LiveSpan | None) -> SpanFacts:
+    """Return what is known of an ended span: what it says itself, and what its live span knows.
+
+    Raises:
+        ValueError: The span has no context, and so no ids.
+    """
+    context = span.get_span_context()
+    if context is None:
+        raise ValueError("a span without a context has no ids")
+    facts = SpanFacts(
+        trace_id=context.trace_id.to_bytes(16, "big"),
+        span_id=context.span_id.to_bytes(8, "big"),
+        name=span.name,
+        start_time_ns=span.start_time or 0,
+        end_time_ns=span.end_time or span.start_time or 0,
+        status=_STATUS[span.status.status_code],
+        attributes=span.attributes or {},
+        exception=_exception(span.events) if span.events else None,
+        resource=_resource_text(span.resource),
+    )
+    if span.dropped_attributes:
+        facts.flags = (Flag.ATTRIBUTES_DROPPED,)
+    if known is not None:
+        _add_known(facts, known)
+    return facts
+
+
+def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
+    if known.activity is not None and facts.attributes.get(PROCESSING_ACTIVITY_ID) != known.activity:
+        # Span limits may have cut or dropped it; the record keeps what `processing` was given.
+        known.attributes.setdefault(PROCESSING_ACTIVITY_ID, known.activity)
+    if known.attributes:
+        facts.attributes = {**facts.attributes, **known.attributes}
+    facts.subjects = known.subjects
+    facts.exception = known.exception or facts.exception
+    facts.outbound_span_ids = tuple(known.outbound)
+    facts.enclosing = known.parent.as_enclosing() if known.parent is not None else None
+    if facts.enclosing is None:
+        facts.foreign = known.caller()
+
+
+def _resource_text(resource: Resource) -> str:
+    """Return the record's form of a resource; hashing a resource costs more than this, so it is known by identity."""
+    global _last_resource  # noqa: PLW0603  (a cache of one: nearly every process has a single resource)
+    known, text = _last_resource
+    if known is not resource:
+        text = resource_text(resource.attributes)
+        _last_resource = (resource, text)
+    return text
+
+
+_last_resource: tuple[Resource | None, str] = (None, "{}")
+
+
+def _exception(events: Any) -> ExceptionFacts | None:
+    """Return the last exception that was recorded: the one that ended the Actie."""
+    for event in reversed(events):
+        if isinstance(event, Event) and event.name == "exception" and event.attributes:
+            found = event.attributes
+            return ExceptionFacts(
+                type=str(found.get(EXCEPTION_TYPE, "")),
+                stacktrace=str(found.get(EXCEPTION_STACKTRACE, "")),
+                message=str(found.get(EXCEPTION_MESSAGE, "")),
+            )
+    return None

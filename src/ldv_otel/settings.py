@@ -1,0 +1,294 @@
+"""Every `LDV_*` variable: its name, what it means, its default, and the check that stops a wrong value at the start.
+
+Nothing here reads the environment or a file: entry points hand in the mapping.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from ldv_otel.errors import ConfigurationError
+
+DeliveryLevel = Literal["memory"]
+
+_DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+_DEFAULT_DATABASE: Final = "ldv"
+
+
+class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the Logboek is.
+
+    Attributes:
+        scheme: `chdb`, `clickhouse+https`, `clickhouse+http`, or one that another package added.
+        path: Directory of an embedded Logboek; empty for a server.
+        host: Host name or address of a server; empty for an embedded Logboek.
+    """
+
+    scheme: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    database: str = _DEFAULT_DATABASE
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs inside this process."""
+        return self.scheme == "chdb"
+
+    def __str__(self) -> str:
+        """The address without anything secret."""
+        if self.embedded:
+            return f"chdb://{self.path}"
+        user = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{user}{host}:{self.port}/{self.database}"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, read and checked. Make one with `read_settings`."""
+
+    logboek: LogboekAddress
+    password: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    keys: Path | None = None
+    pseudonymous_types: tuple[str, ...] = ()
+    delivery: DeliveryLevel = "memory"
+    queue_records: int = 65_536
+    flush_seconds: float = 10.0
+    exception_messages: bool = False
+    state: Path | None = None
+
+    def __repr__(self) -> str:
+        """Leave the password out: settings end up in logs and tracebacks."""
+        return f"Settings(logboek={str(self.logboek)!r}, delivery={self.delivery!r})"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes:
+        field: Name in `Settings`; empty for a variable that only steers the check of another.
+        default: As documentation shows it.
+        meaning: One sentence for the reference in `docs/settings.md`.
+    """
+
+    name: str
+    field: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any]
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    word = value.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("it is neither 1 nor 0")
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _level(value: str) -> str:
+    if value != "memory":
+        raise ValueError("the only level of this version is `memory`")
+    return value
+
+
+def _between(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        number = kind(value)
+        if not low <= number <= high:
+            raise ValueError(f"it must lie between {low:g} and {high:g}")
+        return number
+
+    return parse
+
+
+def parse_address(value: str) -> LogboekAddress:
+    """Parse an address of the Logboek.
+
+    Raises:
+        ValueError: What is wrong with it, without repeating the value: it may hold a password.
+    """
+    parts = urlsplit(value)
+    if not parts.scheme or "://" not in value:
+        raise ValueError("it is no address like chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv")
+    if parts.password is not None:
+        raise ValueError("it holds a password; put that in LDV_LOGBOEK_PASSWORD or LDV_LOGBOEK_PASSWORD_FILE")
+    if parts.query or parts.fragment:
+        raise ValueError("it has a `?` or `#` part, which means nothing here")
+    if parts.scheme == "chdb":
+        path = unquote(parts.path)
+        if parts.netloc or not path.startswith("/") or path == "/":
+            raise ValueError("an embedded Logboek needs an absolute path after three slashes: chdb:///path/to/logboek")
+        return LogboekAddress(scheme="chdb", path=str(Path(path)))
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    database = unquote(parts.path).strip("/") or _DEFAULT_DATABASE
+    if not _DATABASE.fullmatch(database):
+        raise ValueError("its database name is not a plain identifier (letters, digits, _)")
+    default_port = 8443 if parts.scheme.endswith("https") else 8123
+    return LogboekAddress(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=parts.port or default_port,
+        user=unquote(parts.username or ""),
+        database=database,
+    )
+
+
+VARIABLES: Final = (
+    Variable(
+        "LDV_LOGBOEK",
+        "logboek",
+        "(required)",
+        "Where the Logboek is: `chdb:///path` or `clickhouse+https://user@host:8443/database`.",
+        parse_address,
+    ),
+    Variable("LDV_LOGBOEK_PASSWORD", "password", "", "Password of the ClickHouse user.", _text),
+    Variable("LDV_LOGBOEK_PASSWORD_FILE", "password_file", "", "File that holds the password instead.", _path),
+    Variable(
+        "LDV_LOGBOEK_CA_FILE", "ca_file", "", "PEM file of the authority that signed the server's certificate.", _path
+    ),
+    Variable(
+        "LDV_ALLOW_INSECURE",
+        "",
+        "0",
+        "`1` allows `clickhouse+http` to a host that is not this machine (LDV-L1).",
+        _flag,
+    ),
+    Variable(
+        "LDV_KEYS",
+        "keys",
+        "(beside an embedded Logboek)",
+        "Key file for pseudonyms, made with `ldv key new`; only its owner may read it.",
+        _path,
+    ),
+    Variable(
+        "LDV_PSEUDONYMOUS_TYPES",
+        "pseudonymous_types",
+        "",
+        "Comma separated types whose values are pseudonyms already; they are kept beside the lookup pseudonym.",
+        _words,
+    ),
+    Variable("LDV_DELIVERY", "delivery", "memory", "What `end()` promises: `memory` is queued, nothing more.", _level),
+    Variable(
+        "LDV_QUEUE_RECORDS",
+        "queue_records",
+        "65536",
+        "How many Logregels the `memory` level holds at most; what does not fit is counted as lost.",
+        _between(1, 10_000_000, int),
+    ),
+    Variable(
+        "LDV_FLUSH_SECONDS",
+        "flush_seconds",
+        "10",
+        "How long the end of the process waits for what is still queued, in seconds.",
+        _between(0, 3_600, float),
+    ),
+    Variable(
+        "LDV_EXCEPTION_MESSAGES",
+        "exception_messages",
+        "0",
+        "`1` keeps exception messages and source lines in the Logregel; they may quote personal data.",
+        _flag,
+    ),
+    Variable("LDV_STATE", "state", "(the platform's state directory)", "Where losses are written down.", _path),
+)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        environ: Usually `os.environ`. Only names that start with `LDV_` are looked at.
+
+    Raises:
+        ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
+            shows a password.
+    """
+    found: dict[str, Any] = {}
+    for variable in VARIABLES:
+        raw = environ.get(variable.name)
+        if raw is None or (not raw and variable.field != "password"):
+            continue
+        try:
+            found[variable.name] = variable.parse(raw)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
+            ) from None
+    if "LDV_LOGBOEK" not in found:
+        raise ConfigurationError(
+            "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
+            "Set it to chdb:///absolute/path for an embedded Logboek, or to clickhouse+https://user@host:8443/database."
+        )
+    _check_transport(found["LDV_LOGBOEK"], allowed=found.pop("LDV_ALLOW_INSECURE", False))
+    if "LDV_LOGBOEK_PASSWORD" in found and "LDV_LOGBOEK_PASSWORD_FILE" in found:
+        raise ConfigurationError(
+            "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
+        )
+    fields = {variable.name: variable.field for variable in VARIABLES}
+    return Settings(**{fields[name]: value for name, value in found.items()})
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each `LDV_*` name that means nothing here: most likely a slip of the pen."""
+    known = [variable.name for variable in VARIABLES]
+    sentences = []
+    for name in sorted(names):
+        if name.startswith("LDV_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if close:
+                sentences.append(f"{name} means nothing to ldv_otel; was {close[0]} meant?")
+    return sentences
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_transport(address: LogboekAddress, *, allowed: bool) -> None:
+    if address.scheme.endswith("+http") and not is_loopback(address.host) and not allowed:
+        raise ConfigurationError(
+            f"LDV_LOGBOEK uses plain http to {address.host}. Logging did not start. "
+            f"Use {address.scheme}s, or LDV_ALLOW_INSECURE=1 on a test network (LDV-L1)."
+        )
+
+
+def _reason(error: ValueError) -> str:
+    """Return our own reasons as they are; Python's own quote the value, which may be a secret."""
+    text = str(error)
+    return text if text.startswith(("it ", "an embedded", "the only", "its ")) else "it is not of the right form"

@@ -1,0 +1,149 @@
+"""For users' own tests: a Logboek in memory, and a clock that is cranked by hand.
+
+from ldv_otel import testing
+
+def test_logs_the_owner() -> None:
+    with testing.logboek() as logboek:
+        change_number_plate("123456782", "AB-123-C")
+    (logregel,) = logboek.logregels
+    assert logregel.data_subject_id == logboek.pseudonym("123456782", type="BSN")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.errors import ConfigurationError
+from ldv_otel.logregel import Logregel
+from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel.sdk import _private
+from ldv_otel.sdk.processor import LdvSpanProcessor
+
+_TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
+
+
+class InMemoryLogboek:
+    """A `Sink` that keeps batches in memory and deduplicates by token, as the real ones do.
+
+    Attributes:
+        failures: Errors for the coming calls of `send`, first in first out; what fails stores nothing.
+    """
+
+    def __init__(self, pseudonymiser: Pseudonymiser | None = None) -> None:
+        self.failures: list[Exception] = []
+        self._pseudonymiser = pseudonymiser or Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id))
+        self._batches: dict[str, Batch] = {}
+        self._open = False
+
+    @property
+    def logregels(self) -> list[Logregel]:
+        """Everything stored, in the order of arrival."""
+        return [logregel for batch in self._batches.values() for logregel in batch.logregels]
+
+    def pseudonym(self, identifier: object, *, type: str) -> bytes:  # noqa: A002  (the public API's word)
+        """Return what `data_subject_id` is for this person."""
+        return self._pseudonymiser.subject(identifier, type).pseudonym
+
+    def open(self) -> None:
+        """Be ready to take batches."""
+        self._open = True
+
+    def send(self, batch: Batch) -> None:
+        """Store a batch once, however often it is sent, unless a failure was ordered."""
+        if not self._open:
+            raise ConfigurationError("The in-memory Logboek was not opened. Call open() first.")
+        if self.failures:
+            raise self.failures.pop(0)
+        self._batches.setdefault(batch.token, batch)
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Return which places of this batch's writer are stored."""
+        if not self._open:
+            raise ConfigurationError("The in-memory Logboek was not opened. Call open() first.")
+        stored = {seq for held in self._batches.values() if held.writer_id == batch.writer_id for seq in held.seqs}
+        return frozenset(stored & set(batch.seqs))
+
+    def close(self) -> None:
+        """Keep everything, but take no more."""
+        self._open = False
+
+
+class HandClock:
+    """A clock that stands still until it is cranked; pass it where a `clock` is asked for."""
+
+    def __init__(self, *, time_ms: int = 1_750_000_000_000) -> None:
+        self._time_ms = time_ms
+        self._elapsed_seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds cranked so far."""
+        return self._elapsed_seconds
+
+    def time_ms(self) -> int:
+        """Return the time in ms since 1970-01-01 UTC."""
+        return self._time_ms + round(self._elapsed_seconds * 1_000)
+
+    def crank(self, seconds: float) -> None:
+        """Let time pass."""
+        self._elapsed_seconds += seconds
+
+
+class _AtOnce:
+    """Delivery without a queue: a record is in the Logboek when its Actie has ended."""
+
+    def __init__(self, logboek: InMemoryLogboek) -> None:
+        self._logboek = logboek
+        self._writer_id = new_writer_id()
+        self.pending = 0
+        self.confirmed = 0
+        self.lost = 0
+
+    def submit(self, logregel: Logregel) -> None:
+        self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
+        self.confirmed += 1
+
+    def flush(self, timeout_seconds: float) -> bool:
+        del timeout_seconds
+        return True
+
+    def shutdown(self, timeout_seconds: float) -> bool:
+        del timeout_seconds
+        self._logboek.close()
+        return True
+
+
+@contextmanager
+def logboek(*, pseudonymous_types: Iterable[str] = (), exception_messages: bool = False) -> Iterator[InMemoryLogboek]:
+    """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
+
+    The application's tracer provider is used if it set one. Do not call `install()` in the same process.
+
+    Args:
+        pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
+        exception_messages: As `LDV_EXCEPTION_MESSAGES`.
+
+    Raises:
+        ConfigurationError: The tracer provider is not one of the OpenTelemetry SDK.
+    """
+    pseudonymiser = Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id), pseudonymous_types)
+    memory = InMemoryLogboek(pseudonymiser)
+    memory.open()
+    maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
+    processor = LdvSpanProcessor(maker, _AtOnce(memory))
+    if _private.current_provider() is None:
+        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
+    provider = _private.current_provider()
+    if not isinstance(provider, TracerProvider):
+        raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
+    _private.instrument(provider, processor)
+    try:
+        yield memory
+    finally:
+        processor.shutdown()
