@@ -206,8 +206,10 @@ names = st.sampled_from(
         "dpl.core.data_subject_id",
         "dpl.core.data_subject_id_type",
         "dpl.objects.dataset",
+        "dpl.core.foreign_operation.trace_id",
+        "dpl.core.foreign_operation.processor",
+        "dpl.read.externalReadAPI_id",
     ]
-    + ["dpl.core.foreign_operation.trace_id", "dpl.core.foreign_operation.processor", "dpl.read.externalReadAPI_id"]
 )
 
 

@@ -23,13 +23,12 @@ from ldv_otel import Logregel, read_settings
 from ldv_otel.cli.rendering import records_table, trace_tree
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.rows import stored
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 HOME = ROOT / ".demo"
 RECORDED = ROOT / "tests" / "data" / "otlp-geonovum-kapvergunning.json"
-LDV = (sys.executable, "-c", "from ldv_otel.cli import main; main()")
+LDV = (sys.executable, "-m", "ldv_otel.cli")
 
 console = Console(highlight=False)
 
@@ -50,9 +49,10 @@ class Organisation:
             "PORT": str(self.port),
         }
 
-    def ldv(self, *arguments: str, shown: bool = False) -> None:
+    def ldv(self, *arguments: str, typed: str = "", shown: bool = False) -> None:
         """Run an `ldv` command as this organisation."""
-        subprocess.run([*LDV, *arguments], env=self.environ, check=True, stdout=None if shown else subprocess.DEVNULL)
+        output = None if shown else subprocess.DEVNULL
+        subprocess.run([*LDV, *arguments], env=self.environ, check=True, input=typed, text=True, stdout=output)
 
     @contextmanager
     def logboek(self) -> Iterator[None]:
@@ -71,11 +71,7 @@ class Organisation:
     def logregels(self) -> list[Logregel]:
         """Return everything in this organisation's Logboek, through the driver an auditor would use."""
         with LogboekClient(read_settings(self.environ)) as client:
-            rows = client.rows(
-                f"SELECT {read.SELECTED} FROM logregel ORDER BY start_time, span_id",
-                bytes_columns=read.BYTES_COLUMNS,
-            )
-        return [stored(row).logregel for row in rows]
+            return [found.logregel for found in read.in_period(client).records]
 
 
 def play() -> None:
@@ -99,7 +95,7 @@ def play() -> None:
         gemeente.ldv("import", str(RECORDED))
         show(gemeente.logregels(), rdw.logregels())
         console.rule("ldv inzage, asked by the municipality for BSN 123456782")
-        gemeente.ldv("inzage", "--type", "BSN", "123456782", shown=True)
+        gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
 
 
 def show(gemeente: list[Logregel], rdw: list[Logregel]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from flask import Flask
@@ -20,11 +21,12 @@ def serve(app: Flask, *, name: str) -> None:
     trace.set_tracer_provider(
         TracerProvider(resource=Resource.create({"service.name": name, "service.version": "1.0"}))
     )
-    FlaskInstrumentor().instrument_app(app)
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]  # the instrumentation has no types
     RequestsInstrumentor().instrument()
 
     ldv.install()
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = make_server("127.0.0.1", int(os.environ["PORT"]), app, threaded=True)
     print(f"{name} listens on http://127.0.0.1:{server.port}", flush=True)
     server.serve_forever()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -203,7 +204,7 @@ def _print_status(found: Status) -> None:
             f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
         )
     if found.writers:
-        table = Table(header_style="bold")
+        table = Table(header_style="bold", box=SIMPLE_HEAD)
         for caption in ("writer", "service", "stored", "missing", "doubled", "last (UTC)"):
             table.add_column(caption)
         for writer in found.writers:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -21,24 +22,22 @@ _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACT
 
 
 def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
-    """Return records as a table, a line each."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    """Return records as a table that fits a terminal of 80 columns, two lines each."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("start (UTC)", no_wrap=True)
-    table.add_column("naam")
-    table.add_column("verwerkingsactiviteit", overflow="fold")
+    table.add_column("naam, verwerkingsactiviteit", overflow="fold", ratio=1)
     table.add_column("status", no_wrap=True)
     table.add_column("betrokkene", no_wrap=True)
-    table.add_column("span", no_wrap=True)
-    table.add_column("parent", no_wrap=True)
+    table.add_column("span, parent", no_wrap=True)
     for record in records:
+        what = Text(plain(record.name), style="bold")
+        what.append(f"\n{plain(record.processing_activity_id) or '-'}", style="not bold")
         table.add_row(
-            moment(record.start_time_ms),
-            plain(record.name),
-            plain(_short_activity(record.processing_activity_id)),
+            moment(record.start_time_ms).replace(" ", "\n"),
+            what,
             Text(record.status.label, style=_STATUS_STYLE[record.status]),
-            plain(subject_label(record)),
-            record.span_id.hex(),
-            record.parent_span_id.hex() or "-",
+            plain(subject_label(record)).replace(" ", "\n") or "-",
+            f"{record.span_id.hex()}\n{record.parent_span_id.hex() or '-'}",
         )
     return table
 
@@ -131,7 +130,3 @@ def _foreign(record: Logregel) -> str:
     where = f" ({record.foreign_operation_processor})" if record.foreign_operation_processor else ""
     trace_id = record.foreign_operation_trace_id.hex()[:8]
     return f"trace {trace_id}\u2026 span {record.foreign_operation_span_id.hex()}{where}"
-
-
-def _short_activity(activity: str) -> str:
-    return activity if len(activity) <= 60 else f"\u2026{activity[-59:]}"  # noqa: PLR2004  (a column's width)

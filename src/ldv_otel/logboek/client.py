@@ -6,30 +6,18 @@ know which of them it is.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Self
 
-from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable, QueryError, SchemaError
+from ldv_otel.errors import ConfigurationError
+from ldv_otel.logboek.failures import translated
 from ldv_otel.logboek.lock import DirectoryLock
-from ldv_otel.settings import LogboekAddress, Settings, is_loopback
-
-if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client
-
-CONNECT_TIMEOUT_SECONDS: Final = 5
-ANSWER_TIMEOUT_SECONDS: Final = 60
-
-#: What ClickHouse's error codes mean for the caller; any other code means: wait and try again.
-_ACCESS_CODES: Final = frozenset({164, 192, 193, 194, 291, 495, 497, 516, 519})
-_SCHEMA_CODES: Final = frozenset({8, 10, 15, 16, 20, 47, 60, 81, 218})
-_DATA_CODES: Final = frozenset({6, 25, 26, 27, 38, 41, 43, 50, 53, 69, 70, 72, 117, 131, 321, 349, 469})
-_SPACE_CODES: Final = frozenset({243})
-_QUESTION_CODES: Final = frozenset({36, 42, 62, 115, 456, 457})
-
-APPLY_ADVICE: Final = "Run `ldv schema apply` with an account that may create tables."
+from ldv_otel.logboek.transport import SendsOnce, claim_engine, connect, forked_message, locked_directory
+from ldv_otel.settings import Settings
 
 
 class LogboekClient:
@@ -46,13 +34,15 @@ class LogboekClient:
 
     def __init__(self, settings: Settings, *, database: str | None = None) -> None:
         self.address = settings.logboek
+        self._connect = functools.partial(connect, settings, self.address.database if database is None else database)
         self._pid = os.getpid()
         self._lock: DirectoryLock | None = None
         if self.address.embedded:
-            self._lock = _locked(Path(self.address.path))
+            claim_engine(self.address)
+            self._lock = locked_directory(Path(self.address.path))
         try:
-            with _translated(self.address):
-                self._client = _connect(settings, self.address.database if database is None else database)
+            with translated(self.address):
+                self._client = self._connect()
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -103,7 +93,9 @@ class LogboekClient:
             # By itself the driver cuts blocks of about 2 MiB, and a deduplication token is only good for one block.
             context.req_block_size = max(len(values[0]), 1)
             context.data = values
-            self._client.data_insert(context)
+            pool = getattr(self._client, "http", None)
+            with pool.expecting_nothing() if isinstance(pool, SendsOnce) else nullcontext():
+                self._client.data_insert(context)
 
     def close(self) -> None:
         """Let go of the connection, and of the directory of an embedded Logboek."""
@@ -123,130 +115,16 @@ class LogboekClient:
     @contextmanager
     def _usable(self, *, inserting: bool = False) -> Iterator[None]:
         if self._pid != os.getpid():
-            raise ConfigurationError(_forked(self.address))
-        with _translated(self.address, inserting=inserting):
-            yield
+            raise ConfigurationError(forked_message(self.address))
+        with translated(self.address, inserting=inserting):
+            try:
+                yield
+            except Exception:
+                if self.address.embedded:
+                    self._replace_handle()
+                raise
 
-
-def _connect(settings: Settings, database: str) -> Client:
-    import clickhouse_connect  # noqa: PLC0415  (0.2 s of imports that only a process with a Logboek pays)
-    from clickhouse_connect import common  # noqa: PLC0415
-    from clickhouse_connect.driver.httpclient import HttpClient  # noqa: PLC0415
-
-    common.set_setting("autogenerate_session_id", False)
-    address = settings.logboek
-    if address.embedded:
-        try:
-            client = clickhouse_connect.get_client(interface="chdb", path=address.path, database=database or None)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"LDV_LOGBOEK is {address}, but the embedded engine is not installed. "
-                "Run `pip install 'ldv-otel[embedded]'`, or let LDV_LOGBOEK name a server."
-            ) from error
-        return client
-    client = clickhouse_connect.get_client(
-        interface=address.scheme.removeprefix("clickhouse+"),
-        host=address.host,
-        port=address.port,
-        username=address.user or None,
-        password=_password(settings),
-        database=database or "default",
-        compress=not is_loopback(address.host),
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
-        # Delivery decides what is sent again; a driver that does so unasked makes two of one.
-        query_retries=0,
-        client_name="ldv_otel",
-        ca_cert=str(settings.ca_file) if settings.ca_file else None,
-    )
-    if isinstance(client, HttpClient):
-        client.http_retries = 0
-    return client
-
-
-def _password(settings: Settings) -> str:
-    if settings.password_file is None:
-        return settings.password
-    try:
-        return settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise ConfigurationError(
-            f"LDV_LOGBOEK_PASSWORD_FILE: {settings.password_file} cannot be read ({error.strerror})."
-        ) from error
-
-
-def _locked(path: Path) -> DirectoryLock:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"LDV_LOGBOEK: the directory {path} cannot be made ({error.strerror}). Choose one that this user may write."
-        ) from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"LDV_LOGBOEK: the directory {path} is not writable for this user.")
-    lock = DirectoryLock(path)
-    lock.acquire()
-    return lock
-
-
-def _forked(address: LogboekAddress) -> str:
-    return (
-        f"The Logboek {address} was opened in the process that this one was forked from, and the embedded engine "
-        "does not survive a fork. Run `ldv logboek` beside the service and let LDV_LOGBOEK name it, or install() after the fork."
-    )
-
-
-@contextmanager
-def _translated(address: LogboekAddress, *, inserting: bool = False) -> Iterator[None]:
-    """Turn the driver's errors into ours; ours pass.
-
-    A server's message may quote what was inserted, so for inserts only its code and name are shown.
-    """
-    try:
-        yield
-    except LdvError:
-        raise
-    except Exception as error:
-        from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
-
-        if not isinstance(error, ClickHouseError | OSError | RuntimeError):
-            raise
-        # Without the driver's error as cause where it may quote records: tracebacks print causes.
-        raise _ours(address, error, inserting=inserting) from (None if inserting else error)
-
-
-def _ours(address: LogboekAddress, error: Exception, *, inserting: bool) -> LdvError:
-    code: int | None = getattr(error, "code", None)
-    name = getattr(error, "name", None) or type(error).__name__
-    label = f"{name} ({code})" if code else _transport_label(error)
-    said = f"The Logboek {address} answered {label}." if code else f"The Logboek {address} cannot be reached: {label}."
-    detail = "" if inserting else f" It said: {_first_line(error)}" if code else ""
-    if code in _ACCESS_CODES:
-        return ConfigurationError(f"{said} Check user, password and rights of LDV_LOGBOEK.{detail}")
-    if code in _SCHEMA_CODES:
-        return SchemaError(f"{said} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
-    if code in _SPACE_CODES:
-        return LogboekUnavailable(f"{said} Its disk is full. Make room; nothing is given up meanwhile.")
-    if inserting and code in _DATA_CODES:
-        return BatchRefused(f"{said} It will never take these records as they are.", code=code)
-    if not inserting and code in _QUESTION_CODES | _DATA_CODES:
-        return QueryError(f"{said}{detail}")
-    return LogboekUnavailable(f"{said}{detail}", in_doubt=code is not None or not _never_sent(error))
-
-
-def _transport_label(error: Exception) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    return type(cause).__name__
-
-
-def _never_sent(error: BaseException | None) -> bool:
-    """Say whether no connection came about, so that the request cannot have had any effect."""
-    while error is not None:
-        if type(error).__name__ in {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError"}:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:500]
+    def _replace_handle(self) -> None:
+        """Take a fresh handle to the embedded engine: an old one gives the rest of a failed answer to the next."""
+        stale, self._client = self._client, self._connect()
+        stale.close()

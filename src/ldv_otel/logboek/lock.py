@@ -48,7 +48,8 @@ def _forget_inherited() -> None:
     Closing the child's copy leaves the parent's lock alone, where `LOCK_UN` would open it for everyone. Not closing
     it would keep the directory locked for as long as the child outlives its parent.
     """
-    global _registry  # noqa: PLW0603  (the mutex may be held by a thread that does not exist here: replaced whole)
+    # Replaced whole: its mutex may be held by a thread that does not exist in this process.
+    global _registry
     inherited, _registry = _registry, _Registry()
     for held in inherited.held.values():
         os.close(held.fd)

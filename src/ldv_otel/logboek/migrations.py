@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from ldv_otel.errors import SchemaError
-from ldv_otel.logboek.client import APPLY_ADVICE, LogboekClient
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.failures import APPLY_ADVICE
 from ldv_otel.settings import Settings
 
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -84,11 +85,13 @@ def apply_schema(settings: Settings, *, up_to: int | None = None) -> list[Migrat
     Raises:
         SchemaError: The store is newer than this package.
     """
-    database = settings.logboek.database
-    with LogboekClient(settings, database="") as client:
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")  # an identifier, checked by settings
     applied = []
-    with LogboekClient(settings) as client:
+    # The first connection stays open beside the second: without any, an embedded engine stops and starts again.
+    with LogboekClient(settings, database="") as outside:
+        # A plain identifier: settings let nothing else through.
+        outside.command(f"CREATE DATABASE IF NOT EXISTS {settings.logboek.database}")
+        client = LogboekClient(settings)
+    with client:
         client.command(_CREATE_VERSIONS)
         current = _current(client)
         known = migrations()

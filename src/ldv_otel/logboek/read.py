@@ -28,10 +28,8 @@ def _prefix(column: str) -> str:
 
 def _hours(column: str, prefixes: str) -> str:
     """Return the hours in which ids with these prefixes occur, from the projection of that column."""
-    return (
-        f"{_HOUR} IN (SELECT {_HOUR} FROM logregel WHERE {_prefix(column)} IN {prefixes} "
-        f"GROUP BY {_prefix(column)}, {_HOUR})"
-    )
+    where = f"WHERE {_prefix(column)} IN {prefixes} GROUP BY {_prefix(column)}, {_HOUR}"
+    return f"{_HOUR} IN (SELECT {_HOUR} FROM logregel {where})"  # noqa: S608  (our own column names)
 
 
 _BY_TRACE: Final = f"""
@@ -50,14 +48,15 @@ WHERE data_subject_id IN (SELECT toFixedString(unhex(arrayJoin({{subjects:Array(
 ORDER BY start_time, span_id LIMIT {{limit:UInt32}}
 """  # noqa: S608  (as above)
 
-_BY_ACTIVITY: Final = f"""
+_IN_PERIOD: Final = f"""
 SELECT {SELECTED} FROM logregel
-WHERE processing_activity_id = {{activity:String}}
-  AND start_time >= fromUnixTimestamp64Milli({{since:Int64}}) AND start_time < fromUnixTimestamp64Milli({{until:Int64}})
+WHERE start_time >= fromUnixTimestamp64Milli({{since:Int64}}) AND start_time < fromUnixTimestamp64Milli({{until:Int64}})
   AND (start_time, span_id) >
       (fromUnixTimestamp64Milli({{after_time:Int64}}), toFixedString(unhex({{after_span:String}}), 8))
 ORDER BY start_time, span_id LIMIT {{limit:UInt32}}
 """  # noqa: S608  (as above)
+
+_BY_ACTIVITY: Final = _IN_PERIOD.replace("WHERE", "WHERE processing_activity_id = {activity:String}\n  AND")
 
 _SPANS_OF_TRACES: Final = f"""
 SELECT trace_id, span_id FROM logregel
@@ -170,6 +169,18 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
     return _page(client, _BY_ACTIVITY, {"activity": activity}, since=since, until=until, after=after, limit=limit)
+
+
+def in_period(
+    client: LogboekClient,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: Cursor | None = None,
+    limit: int = PAGE_RECORDS,
+) -> Page:
+    """Return a page of all records of a period; see `by_subject` for the limits."""
+    return _page(client, _IN_PERIOD, {}, since=since, until=until, after=after, limit=limit)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:

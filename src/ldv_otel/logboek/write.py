@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Final
 
 from ldv_otel.delivery.batch import Batch
@@ -43,9 +44,12 @@ class ClickHouseSink:
         """Connect and check the tables; an embedded Logboek gets its tables made or brought up to date."""
         if self._client is not None and self._pid == os.getpid():
             return
-        if self._settings.logboek.embedded:
-            apply_schema(self._settings)
-        client = LogboekClient(self._settings)
+        with ExitStack() as engine:
+            if self._settings.logboek.embedded:
+                # Kept open until we are connected, or the engine would stop and start again in between.
+                engine.enter_context(LogboekClient(self._settings, database=""))
+                apply_schema(self._settings)
+            client = LogboekClient(self._settings)
         try:
             check_schema(client)
         except BaseException:

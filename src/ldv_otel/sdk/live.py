@@ -105,9 +105,9 @@ class LiveSpan(weakref.ref[Span]):
         live: LiveSpan | None = self
         while live is not None:
             if live.ended:
-                return live._enclosing
+                return live._enclosing  # noqa: SLF001  (its own class)
             if live.is_actie:
-                return Enclosing(live.span_id.to_bytes(8, "big"), live._own_activity())
+                return Enclosing(live.span_id.to_bytes(8, "big"), live._own_activity())  # noqa: SLF001  (as above)
             live = live.parent
         return None
 

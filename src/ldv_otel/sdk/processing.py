@@ -144,7 +144,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         name = self._name or _spoken(getattr(function, "__name__", ""))
 
         def start() -> Running:
-            actie = type(self)(self._activity, name=name, attributes=self._attributes)._start()
+            actie = type(self)(self._activity, name=name, attributes=self._attributes)._start()  # noqa: SLF001  (own class)
             return Running(trace.set_span_in_context(actie.span), functools.partial(_end, actie))
 
         return wrap(function, start)

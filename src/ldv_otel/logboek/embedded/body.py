@@ -7,7 +7,8 @@ import sys
 import tempfile
 import zlib
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self, cast
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self
 
 from ldv_otel.logboek.embedded.codes import CANNOT_DECOMPRESS, NOT_IMPLEMENTED, QUERY_IS_TOO_LARGE, EngineError
 
@@ -30,6 +31,8 @@ class Body:
 
     def __init__(self, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.size = 0
+        #: Set by who receives the bytes, once it has all of them.
+        self.complete = False
         self._max_bytes = max_bytes
         if sys.platform == "linux":
             self._file = os.fdopen(os.memfd_create("ldv-logboek", os.MFD_CLOEXEC), "w+b")
@@ -84,7 +87,7 @@ class Body:
         """Give the memory back."""
         self._file.close()
         if sys.platform != "linux":
-            os.unlink(self.path)
+            Path(self.path).unlink()
 
     def __enter__(self) -> Self:
         """Return the body itself."""
@@ -145,20 +148,21 @@ def decompressed(body: Body, encoding: str) -> Body:
     make, errors = _decompressor(encoding)
     try:
         return body.derived(_inflated(body.blocks(), make))
-    except (EOFError, *errors) as error:
+    except errors as error:
         raise EngineError.of(CANNOT_DECOMPRESS, f"The body is not valid {encoding} ({error})") from error
 
 
 def _decompressor(encoding: str) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
-    """Return what makes decompressors, and what these raise on bad input."""
+    """Return what makes decompressors, and what reading a bad body with them raises."""
     try:
         if encoding in {"gzip", "x-gzip", "deflate"}:
-            return _Deflate, (zlib.error,)
+            return _Deflate, (EOFError, zlib.error)
         if encoding == "lz4":
-            return cast("Callable[[], _Decompressor]", import_module("lz4.frame").LZ4FrameDecompressor), (RuntimeError,)
+            lz4_frame: Any = import_module("lz4.frame")
+            return lz4_frame.LZ4FrameDecompressor, (EOFError, RuntimeError)
         if encoding == "zstd":
             zstd = zstd_module()
-            return cast("Callable[[], _Decompressor]", zstd.ZstdDecompressor), (zstd.ZstdError,)
+            return zstd.ZstdDecompressor, (EOFError, zstd.ZstdError)
     except ImportError as error:
         raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding} needs the package {error.name}") from error
     raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding} is not known here")

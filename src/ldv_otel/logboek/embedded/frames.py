@@ -71,11 +71,9 @@ def _unpack(method: int, packed: bytes, size: int) -> bytes:
         if method == _NONE:
             return packed
         if method == _LZ4:
-            content: bytes = import_module("lz4.block").decompress(packed, uncompressed_size=size)
-            return content
+            return bytes(import_module("lz4.block").decompress(packed, uncompressed_size=size))
         if method == _ZSTD:
-            content = zstd_module().ZstdDecompressor().decompress(packed, size)
-            return content
+            return bytes(zstd_module().ZstdDecompressor().decompress(packed, size))
     except ImportError as error:
         raise EngineError.of(NOT_IMPLEMENTED, f"This frame needs the package {error.name}") from error
     except Exception as error:  # two libraries, each with errors of its own, and the same answer to all of them

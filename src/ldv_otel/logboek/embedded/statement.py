@@ -27,6 +27,7 @@ _QUOTED: Final = {
     b'"': re.compile(rb'(?:[^"\\]|\\.|"")*"?', re.DOTALL),
     b"`": re.compile(rb"(?:[^`\\]|\\.|``)*`?", re.DOTALL),
 }
+_CLAUSE_BYTES: Final = 4096
 _COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
 
 _FIRST_WORDS: Final = re.compile(rb"[\s(;]*(\w*)\s*(\w*)")
@@ -86,8 +87,11 @@ class Statement:
     data_at: int = 0
 
 
-def find_insert(head: bytes) -> Statement | None:
-    """Recognise an INSERT whose data follows a FORMAT clause, from its first bytes alone.
+def find_insert(head: bytes, *, complete: bool = True) -> Statement | None:
+    """Recognise an INSERT whose data follows a FORMAT clause, from the first bytes of statement and data.
+
+    Args:
+        complete: Whether these bytes are all there are.
 
     Returns:
         None for any other statement, and where the clause may lie beyond these bytes.
@@ -97,6 +101,17 @@ def find_insert(head: bytes) -> Statement | None:
     """
     if _first_words(head)[0] != b"INSERT":
         return None
+    # Most clauses are short, and most of a head is data, in which looking for quotes and comments costs time.
+    beginning = head[:_CLAUSE_BYTES]
+    found = _find_data(beginning)
+    if found is not None and found.data_at < len(beginning):
+        return found
+    found = _find_data(head)
+    # At the very end the format's name, or the line end after it, may have been cut in two.
+    return found if found is None or complete or found.data_at < len(head) else None
+
+
+def _find_data(head: bytes) -> Statement | None:
     masked = _mask(head)
     target = _INSERT_TARGET.match(masked)
     if target is None:

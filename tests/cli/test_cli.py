@@ -1,0 +1,233 @@
+"""The command as people run it: in a process of its own, against an embedded Logboek."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ACTIVITY = "https://register.example/activiteiten/parkeren"
+BSN = "123456782"
+WRITE = f"""
+import ldv_otel as ldv
+ldv.install()
+with ldv.processing({ACTIVITY!r}, name="Wijzig kenteken") as outer:
+    ldv.data_subject({BSN!r}, type="BSN")
+    with ldv.processing("https://register.example/b", name="Controleer \\x1b[31m"):
+        pass
+print(outer.trace_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A Logboek with two records of one trace."""
+    home = tmp_path_factory.mktemp("cli")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    found = clean | {"LDV_LOGBOEK": f"chdb://{home}/logboek", "LDV_STATE": str(home / "state"), "COLUMNS": "100"}
+    done = subprocess.run([sys.executable, "-c", WRITE], env=found, capture_output=True, text=True, check=True)
+    return found | {"TRACE": done.stdout.strip()}
+
+
+def ldv(environ: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "ldv_otel.cli", *arguments],
+        env=environ,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def as_json(environ: dict[str, str], *arguments: str, typed: str = "") -> Any:
+    """Run the command with --json."""
+    done = ldv(environ, *arguments, "--json", typed=typed)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_inzage_reads_the_number_from_standard_input(environ: dict[str, str]) -> None:
+    """A pipe gives it, in any spelling; it is nowhere in what is printed."""
+    (record,) = as_json(environ, "inzage", "--type", "BSN", typed="123.456.782\n")
+    assert record["name"] == "Wijzig kenteken"
+    assert record["attributes"]["dpl.core.data_subject_id_type"] == "BSN"
+    shown = ldv(environ, "inzage", typed=BSN)
+    assert "Wijzig kenteken" in shown.stdout
+    assert BSN not in shown.stdout + shown.stderr
+
+
+def test_inzage_asks_at_a_terminal_without_echo(environ: dict[str, str]) -> None:
+    """At a terminal the number is asked for, and not shown while it is typed."""
+    main, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "ldv_otel.cli", "inzage", "--json"],
+        env=environ,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while not shown.endswith(b" "):  # the prompt ends so once the echo is off
+            shown += os.read(main, 100)
+        os.write(main, f"{BSN}\n".encode())
+        output, _ = process.communicate(timeout=60)
+        shown += os.read(main, 1000)
+    os.close(main)
+    assert BSN.encode() not in shown
+    assert len(json.loads(output)) == 1
+
+
+def test_an_identifier_as_argument_works_with_a_warning(environ: dict[str, str]) -> None:
+    """The shell keeps a history."""
+    done = ldv(environ, "inzage", BSN)
+    assert done.returncode == 0
+    assert "history" in done.stderr
+    assert "Wijzig kenteken" in done.stdout
+
+
+def test_a_number_that_is_no_bsn_is_pointed_out(environ: dict[str, str]) -> None:
+    """Most likely a slip of the finger; it is looked for all the same."""
+    done = ldv(environ, "inzage", typed="123456789\n")
+    assert "elfproef" in done.stderr
+    assert "No Logregels found" in done.stderr
+    assert done.returncode == 0
+    assert "No identifier" in ldv(environ, "inzage", typed="\n").stderr
+
+
+def test_a_trace_is_a_tree(environ: dict[str, str]) -> None:
+    """What called what; text of strangers cannot steer the terminal."""
+    done = ldv(environ, "trace", environ["TRACE"])
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("└── Wijzig kenteken") for line in lines)
+    assert any(line.startswith("    └── Controleer") for line in lines)
+    assert "\x1b" not in done.stdout
+    dashed = "-".join(environ["TRACE"][a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
+    assert {record["name"] for record in as_json(environ, "trace", dashed)} == {
+        "Wijzig kenteken",
+        "Controleer \x1b[31m",
+    }
+
+
+def test_an_activity_in_a_period(environ: dict[str, str]) -> None:
+    """From is included, to is not."""
+    (record,) = as_json(environ, "activity", ACTIVITY)
+    start = record["start_time"]
+    assert as_json(environ, "activity", ACTIVITY, "--from", "2020-01-01", "--to", "2020-12-31") == []
+    since = f"1970-01-01T00:00:{0:02d}"
+    assert len(as_json(environ, "activity", ACTIVITY, "--from", since)) == 1
+    assert start > 1_700_000_000_000
+
+
+def test_status_says_how_it_is(environ: dict[str, str]) -> None:
+    """Counts, tables, writers."""
+    found = as_json(environ, "status")
+    assert found["totals"]["logregels"] == 2
+    assert found["writers"][0]["missing"] == 0
+    shown = ldv(environ, "status")
+    assert "logregels   2" in shown.stdout
+    assert ldv(environ, "schema", "status").returncode == 0
+    assert ldv(environ, "schema", "apply").stdout == "nothing to do\n"
+
+
+def test_lost_logregels_make_status_fail(environ: dict[str, str], tmp_path: Path) -> None:
+    """A gap in a writer's sequence and a reported loss are seen, and scripts notice."""
+    script = """
+import os
+from ldv_otel import read_settings, Logregel
+from ldv_otel.delivery.batch import number_batch
+from ldv_otel.delivery.losses import LossWriter
+from ldv_otel.logboek.write import open_sink
+settings = read_settings(os.environ)
+sink = open_sink(settings)
+sink.open()
+noon = 1_750_000_000_000
+record = Logregel(trace_id=b"t" * 16, span_id=b"s" * 8, name="x", start_time_ms=noon, end_time_ms=noon)
+sink.send(number_batch("gappy", 3, [record]))
+LossWriter(settings)("lossy", 7, "the queue was full")
+"""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")}
+    subprocess.run([sys.executable, "-c", script], env=mine, check=True, capture_output=True)
+    shown = ldv(mine, "status")
+    assert shown.returncode == 1
+    assert "7 Logregels of writer lossy" in shown.stdout
+    done = ldv(mine, "status", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["writers"][0]["missing"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("trace", "xyz"), "32 hexadecimal digits"),
+        (("activity", "x", "--from", "yesterday"), "'yesterday' is no date"),
+        (("key", "new"), "--file"),
+        (("logboek", "--path", "/tmp/x", "--listen", "8123"), "--listen"),  # noqa: S108  (never made)
+    ],
+)
+def test_a_mistake_is_one_line(environ: dict[str, str], arguments: tuple[str, ...], says: str) -> None:
+    """No traceback, exit code 1."""
+    done = ldv({**environ, "LDV_KEYS": ""}, *arguments)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_logboek_it_says_what_to_set(environ: dict[str, str]) -> None:
+    """The first thing a new user sees."""
+    done = ldv({name: value for name, value in environ.items() if name != "LDV_LOGBOEK"}, "status")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ldv: LDV_LOGBOEK is not set")
+
+
+def test_a_new_key_is_made_and_older_ones_stay(environ: dict[str, str], tmp_path: Path) -> None:
+    """The key itself is not printed."""
+    path = tmp_path / "keys.json"
+    assert ldv(environ, "key", "new", "--file", str(path)).returncode == 0
+    done = ldv({**environ, "LDV_KEYS": str(path)}, "key", "new", "--id", "tweede", "--seal")
+    ring = json.loads(path.read_text())
+    assert ring["active"] == "tweede"
+    assert len(ring["keys"]) == 2
+    assert all(key["secret"] not in done.stdout + done.stderr for key in ring["keys"])
+
+
+def test_importing_a_real_trace_twice_stores_it_once(environ: dict[str, str], tmp_path: Path) -> None:
+    """The recorded trace of the tree felling permit."""
+    recorded = Path(__file__).parents[1] / "data" / "otlp-geonovum-kapvergunning.json"
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    assert as_json(mine, "import", str(recorded))["stored"] == 1
+    again = as_json(mine, "import", str(recorded))
+    assert (again["stored"], again["already_there"]) == (0, 1)
+    (record,) = as_json(mine, "trace", "0ac8d1c5251f6cd04c2fe5acd871f69c")
+    assert record["name"] == "Aanvraag_span"
+    assert record["status"] == "Ok"
+    assert json.loads(record["attributes"]["dpl.objects.dataset"])[0]["dataset_id"] == "bomen"
+
+
+def test_a_file_that_cannot_be_read_fails_and_the_rest_is_stored(environ: dict[str, str], tmp_path: Path) -> None:
+    """File, place and reason; exit code 1."""
+    recorded = Path(__file__).parents[1] / "data" / "otlp-geonovum-kapvergunning.json"
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"resourceSpans": [')
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    done = ldv(mine, "import", str(broken), str(recorded))
+    assert done.returncode == 1
+    assert "stored 1" in done.stdout
+    assert "broken.json" in done.stderr
+
+
+def test_output_into_a_closed_pipe_is_no_traceback(environ: dict[str, str]) -> None:
+    """`ldv ... | head` ends quietly."""
+    command = f"{sys.executable} -m ldv_otel.cli activity {ACTIVITY} --json | head -c 1"
+    done = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,41 @@
+"""Fixtures of the SDK side: one provider with an exporter before and after ours, as an existing service has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ldv_otel import testing
+
+ACTIVITY = "https://register.example/activiteiten/parkeren"
+OTHER = "https://register.example/activiteiten/tenaamstelling"
+
+
+@pytest.fixture(scope="session")
+def backend() -> InMemorySpanExporter:
+    """What the tracing backend gets; it was there before the Logboek."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+@pytest.fixture
+def logboek(backend: InMemorySpanExporter) -> Iterator[testing.InMemoryLogboek]:
+    """A fresh Logboek in memory, and an empty tracing backend."""
+    backend.clear()
+    with testing.logboek() as found:
+        yield found
+
+
+@pytest.fixture
+def tracer(backend: InMemorySpanExporter) -> trace.Tracer:
+    """A tracer of somebody's instrumentation."""
+    del backend
+    return trace.get_tracer("instrumentation")

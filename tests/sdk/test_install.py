@@ -1,0 +1,252 @@
+"""`install()` in processes of their own: each starts from nothing, as a service does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from ldv_otel.keyfile import add_key
+
+HEADER = """
+import json, os, sys
+import ldv_otel as ldv
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+def logged():
+    assert ldv.force_flush(), ldv.health()
+    from ldv_otel.logboek import read
+    from ldv_otel.logboek.client import LogboekClient
+    with LogboekClient(ldv.read_settings(os.environ)) as client:
+        return sorted(found.logregel.name for found in read.in_period(client).records)
+
+def provider_with_backend():
+    backend = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(backend))
+    return provider, backend
+
+A = "https://register.example/a"
+"""
+
+
+def environ(tmp_path: Path, **more: str) -> dict[str, str]:
+    """An environment with an embedded Logboek."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    return clean | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")} | more
+
+
+def key_file(tmp_path: Path) -> str:
+    """A key ring for a Logboek on a server."""
+    add_key(tmp_path / "keys.json")
+    return str(tmp_path / "keys.json")
+
+
+def run(tmp_path: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a service."""
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", HEADER + textwrap.dedent(script)],
+        env=environ(tmp_path, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def output(tmp_path: Path, script: str, **more: str) -> object:
+    """Run a service that prints one line of JSON."""
+    done = run(tmp_path, script, **more)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_with_no_provider_at_all(tmp_path: Path) -> None:
+    """One line is enough; a second one changes nothing."""
+    assert output(
+        tmp_path,
+        """
+        ldv.install(); ldv.install()
+        with ldv.processing(A, name="one"):
+            pass
+        print(json.dumps(logged()))
+        """,
+    ) == ["one"]
+
+
+def test_after_set_tracer_provider(tmp_path: Path) -> None:
+    """The service's provider, its exporter and the tracers it has handed out keep working."""
+    assert output(
+        tmp_path,
+        """
+        provider, backend = provider_with_backend()
+        trace.set_tracer_provider(provider)
+        early = trace.get_tracer("early")
+        ldv.install()
+        with ldv.processing(A, name="ours"):
+            pass
+        with early.start_as_current_span("early", attributes={"dpl.core.processing_activity_id": A}):
+            pass
+        print(json.dumps([logged(), sorted(span.name for span in backend.get_finished_spans())]))
+        """,
+        OTEL_TRACES_SAMPLER="always_off",
+    ) == [["early", "ours"], []]
+
+
+def test_before_set_tracer_provider(tmp_path: Path) -> None:
+    """The service sets its provider later: it gets every span, also of tracers handed out before."""
+    assert output(
+        tmp_path,
+        """
+        before = trace.get_tracer("proxy, made before anything")
+        ldv.install()
+        between = trace.get_tracer("made in between")
+        provider, backend = provider_with_backend()
+        trace.set_tracer_provider(provider)
+        assert trace.get_tracer_provider() is provider
+        for tracer in (before, between, trace.get_tracer("made after")):
+            with tracer.start_as_current_span("hand", attributes={"dpl.core.processing_activity_id": A}):
+                pass
+        with ldv.processing(A, name="ours"):
+            pass
+        print(json.dumps([logged(), sorted(span.name for span in backend.get_finished_spans())]))
+        """,
+    ) == [["hand", "hand", "hand", "ours"], ["hand", "hand", "hand", "ours"]]
+
+
+def test_a_normal_end_delivers(tmp_path: Path) -> None:
+    """Nobody calls force_flush; what was queued is stored all the same."""
+    done = run(tmp_path, 'ldv.install()\nwith ldv.processing(A, name="last words"):\n    pass\n')
+    assert done.returncode == 0, done.stderr
+    assert output(tmp_path, "ldv.install(); print(json.dumps(logged()))") == ["last words"]
+
+
+def test_sigterm_delivers(tmp_path: Path) -> None:
+    """A service that is told to stop takes its records along."""
+    script = 'ldv.install()\nwith ldv.processing(A, name="last words"):\n    pass\nprint("ready", flush=True)\n'
+    with subprocess.Popen(
+        [sys.executable, "-c", HEADER + script + "import time; time.sleep(60)"],
+        env=environ(tmp_path),
+        stdout=subprocess.PIPE,
+    ) as service:
+        assert service.stdout is not None
+        assert service.stdout.readline() == b"ready\n"
+        service.terminate()
+        assert service.wait(30) == 128 + signal.SIGTERM
+    assert output(tmp_path, "ldv.install(); print(json.dumps(logged()))") == ["last words"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"LDV_LOGBOEK": ""}, "LDV_LOGBOEK is not set"),
+        ({"LDV_LOGBOEK": "clickhouse+http://db.example/ldv"}, "LDV_ALLOW_INSECURE"),
+        ({"LDV_LOGBOEK": "carrier+pigeon://db.example/ldv", "LDV_ALLOW_INSECURE": "1"}, "nothing installed here"),
+        ({"LDV_LOGBOEK": "clickhouse+http://127.0.0.1:9/ldv"}, "LDV_KEYS"),
+        ({"LDV_KEYS": "/nowhere/keys.json"}, "/nowhere/keys.json"),
+        ({"LDV_LOGBOEK": "chdb:///proc/nowhere/logboek", "LDV_KEYS": "{keys}"}, "cannot be made"),
+        ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
+        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
+    ],
+)
+def test_what_cannot_work_stops_the_start(tmp_path: Path, more: dict[str, str], says: str) -> None:
+    """A clear error at the start, never silence; no traceback of somebody else's library is needed to read it."""
+    if more.get("LDV_KEYS") == "{keys}":
+        more = more | {"LDV_KEYS": key_file(tmp_path)}
+    done = run(tmp_path, "ldv.install()", **more)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ldv_otel.errors."), done.stderr
+    assert says in last
+
+
+def test_a_foreign_provider_is_refused(tmp_path: Path) -> None:
+    """Spans of somebody else's SDK cannot be logged, and that is said."""
+    done = run(
+        tmp_path,
+        """
+        class Strange(trace.TracerProvider):
+            def get_tracer(self, *a, **k): return trace.NoOpTracer()
+        trace.set_tracer_provider(Strange())
+        ldv.install()
+        """,
+    )
+    assert "is a Strange" in done.stderr
+
+
+def test_a_directory_in_use_says_who_has_it(tmp_path: Path) -> None:
+    """One process for an embedded directory; the second hears of `ldv logboek`."""
+    script = 'ldv.install()\nprint("ready", flush=True)\nimport time; time.sleep(60)'
+    with subprocess.Popen(
+        [sys.executable, "-c", HEADER + script], env=environ(tmp_path), stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"ready\n"
+        second = run(tmp_path, "ldv.install()")
+        assert str(first.pid) in second.stderr
+        assert "ldv logboek" in second.stderr
+        first.kill()
+
+
+def test_a_server_that_is_away_does_not_stop_the_service(tmp_path: Path) -> None:
+    """It starts, works, and says loudly what could not be delivered: log, answer, health and state directory."""
+    started = time.monotonic()
+    done = run(
+        tmp_path,
+        """
+        ldv.install()
+        with ldv.processing(A):
+            ldv.data_subject("123456782", type="BSN")
+        print(json.dumps([ldv.force_flush(0.2), ldv.health().pending]))
+        """,
+        LDV_LOGBOEK="clickhouse+http://127.0.0.1:9/ldv",
+        LDV_KEYS=key_file(tmp_path),
+        LDV_FLUSH_SECONDS="0.5",
+    )
+    assert json.loads(done.stdout) == [False, 1]
+    assert "lost" in done.stderr
+    assert "cannot be reached" in done.stderr
+    assert "123456782" not in done.stderr
+    (report,) = (tmp_path / "state" / "losses").glob("*.json")
+    assert json.loads(report.read_bytes())["lost"] == 1
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("how", ["fork", "os.fork"])
+def test_a_forked_child_does_not_hang_or_double(tmp_path: Path, how: str) -> None:
+    """The embedded engine does not survive a fork: the child says so, the parent's records stay single."""
+    done = run(
+        tmp_path,
+        f"""
+        import warnings; warnings.simplefilter("ignore", DeprecationWarning)
+        import multiprocessing
+        ldv.install()
+        with ldv.processing(A, name="before"):
+            pass
+        def child():
+            with ldv.processing(A, name="child"):
+                pass
+            print(json.dumps(ldv.force_flush(5)), flush=True)
+        if {how!r} == "fork":
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start(); process.join()
+        else:
+            if os.fork() == 0:
+                child()
+                os._exit(0)
+            os.wait()
+        print(json.dumps(logged()))
+        """,
+    )
+    assert done.stdout.splitlines() == ["false", '["before"]'], done.stderr
+    assert "does not survive a fork" in done.stderr

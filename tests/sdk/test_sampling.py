@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler, TraceIdRatioBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel.sdk import _private
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.testing import InMemoryLogboek, _AtOnce
+
+ACTIVITY = {"dpl.core.processing_activity_id": "https://register.example/a"}
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+
+
+class Service:
+    """A service with a tracing backend, a sampler of its own, and a Logboek."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.backend = InMemorySpanExporter()
+        self.logboek = InMemoryLogboek()
+        self.logboek.open()
+        provider = TracerProvider(sampler=sampler)
+        provider.add_span_processor(SimpleSpanProcessor(self.backend))
+        self.early_tracer = provider.get_tracer("made before install")
+        keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+        maker = LogregelMaker(Pseudonymiser(keys).subject)
+        _private.instrument(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)))
+        self.tracer = provider.get_tracer("made after install")
+
+
+@pytest.mark.parametrize("which", ["tracer", "early_tracer"])
+@pytest.mark.parametrize(
+    ("sampler", "exported"),
+    [(ALWAYS_ON, 2), (ALWAYS_OFF, 0), (TraceIdRatioBased(0.0), 0), (DEFAULT_ON, 2)],
+)
+def test_sampling_decides_for_the_backend_only(which: str, sampler: Sampler, exported: int) -> None:
+    """Every Actie is logged; the backend gets what it got before (LDV-A3)."""
+    service = Service(sampler)
+    tracer: trace.Tracer = getattr(service, which)
+    with tracer.start_as_current_span("technical"), tracer.start_as_current_span("actie", attributes=ACTIVITY) as span:
+        flag = span.get_span_context().trace_flags.sampled
+    assert len(service.logboek.logregels) == 1
+    assert len(service.backend.get_finished_spans()) == exported
+    assert flag is bool(exported)
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_an_unsampled_caller_does_not_switch_the_log_off(flags: str) -> None:
+    """An inbound `traceparent` that says "not sampled" is about tracing, not about the law."""
+    service = Service(DEFAULT_ON)
+    caller = TraceContextTextMapPropagator().extract({"traceparent": TRACEPARENT.format(flags=flags)})
+    with (
+        service.tracer.start_as_current_span("GET /", caller, trace.SpanKind.SERVER),
+        service.tracer.start_as_current_span("actie", attributes=ACTIVITY),
+    ):
+        pass
+    (record,) = service.logboek.logregels
+    assert record.trace_id.hex() == record.foreign_operation_trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert record.parent_span_id.hex() == record.foreign_operation_span_id.hex() == "b7ad6b7169203331"
+    assert len(service.backend.get_finished_spans()) == (2 if flags == "01" else 0)
+
+
+def test_only_the_outermost_actie_has_the_foreign_operation() -> None:
+    """An Actie below another one of this application was called by that one."""
+    service = Service(DEFAULT_ON)
+    caller = TraceContextTextMapPropagator().extract({"traceparent": TRACEPARENT.format(flags="01")})
+    with (
+        service.tracer.start_as_current_span("outer", caller, attributes=ACTIVITY),
+        service.tracer.start_as_current_span("inner", attributes=ACTIVITY),
+    ):
+        pass
+    inner, outer = service.logboek.logregels
+    assert outer.foreign_operation_span_id.hex() == "b7ad6b7169203331"
+    assert inner.foreign_operation_span_id == b""
+    assert inner.parent_span_id == outer.span_id
+
+
+def test_wrapping_twice_is_wrapping_once() -> None:
+    """And the description names what was wrapped."""
+    sampler = LdvSampler(LdvSampler(ALWAYS_OFF))
+    assert sampler.wrapped is ALWAYS_OFF
+    assert sampler.get_description() == "LdvSampler{AlwaysOffSampler}"
+
+
+def test_a_span_makes_one_record_however_many_processors_see_it() -> None:
+    """The first processor logs it; a second one added by accident does not."""
+    service = Service(ALWAYS_ON)
+    second = InMemoryLogboek()
+    second.open()
+    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+    provider = TracerProvider()
+    maker = LogregelMaker(Pseudonymiser(keys).subject)
+    provider.add_span_processor(LdvSpanProcessor(maker, _AtOnce(service.logboek)))
+    provider.add_span_processor(LdvSpanProcessor(maker, _AtOnce(second)))
+    with provider.get_tracer("x").start_as_current_span("actie", attributes=ACTIVITY):
+        pass
+    assert (len(service.logboek.logregels), len(second.logregels)) == (1, 0)

@@ -1,0 +1,130 @@
+"""The embedded Logboek as a process that a test can stop, kill and start again."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from urllib.parse import urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_START_SECONDS: Final = 30
+_STOP_SECONDS: Final = 30
+
+
+class LogboekProcess:
+    """`python -m ldv_otel.logboek.embedded` on a free port of loopback; the port stays the same over restarts.
+
+    Args:
+        path: The chDB directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """`http://127.0.0.1:PORT`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id, 0 when it does not run."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        command = [sys.executable, "-m", "ldv_otel.logboek.embedded"]
+        command += ["--path", os.fspath(self.path), "--listen", f"127.0.0.1:{self.port}"]
+        # Its own process group, so that a signal meant for the test run is not one for the Logboek, nor back.
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.port = urlsplit(self._first_line()).port or 0
+        if not self.port:
+            self.kill()
+            raise RuntimeError("the embedded Logboek did not start; its standard error says why")
+
+    def stop(self) -> int:
+        """Stop it as a service manager does, and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """Kill it as a crash does."""
+        return self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it on the same directory and port."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        """Return the process itself, running."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.stop()
+
+    def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            if process.stdout:
+                process.stdout.close()
+
+    def _first_line(self) -> str:
+        stdout = self._process.stdout if self._process else None
+        if stdout is None or not select.select([stdout], [], [], _START_SECONDS)[0]:
+            return ""
+        return stdout.readline().strip()
+
+
+class Got(NamedTuple):
+    """What came back over plain HTTP."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+    @property
+    def code(self) -> int:
+        """The exception's code, 0 without one."""
+        return int(self.headers.get("X-ClickHouse-Exception-Code", "0"))
+
+
+def ask(
+    server: LogboekProcess,
+    body: bytes = b"",
+    *,
+    method: str = "POST",
+    path: str = "/",
+    headers: Mapping[str, str] | None = None,
+    **parameters: str,
+) -> Got:
+    """Send one request without a driver."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
+        connection.request(method, target, body=body or None, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return Got(answer.status, answer.headers, answer.read())
+    finally:
+        connection.close()
