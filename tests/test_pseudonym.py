@@ -70,6 +70,7 @@ def test_odd_types_are_flagged() -> None:
     """A missing and an unknown type are stored, and said to be odd."""
     assert normalise_type(None) == ("", (Flag.SUBJECT_TYPE_MISSING,))
     assert normalise_type("kenteken") == ("kenteken", (Flag.SUBJECT_TYPE_UNKNOWN,))
+    assert normalise_type("123.456.782") == ("", (Flag.SUBJECT_TYPE_UNKNOWN,)), "the identifier in the wrong place"
     assert normalise_type(" bsn ") == ("BSN", ())
     assert normalise_type("https://register.example/type") == ("https://register.example/type", ())
 

@@ -1,11 +1,12 @@
 """Plays the story: a Logboek and a service for each organisation, a real recorded trace, and what was logged.
 
 Everything happens in processes of their own, started here and stopped at the end; only the Logboeken stay, below
-`.demo/` of the checkout.
+`.demo/` of the checkout, or where `--home` says.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import socket
@@ -26,7 +27,6 @@ from ldv_otel.logboek.client import LogboekClient
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-HOME = ROOT / ".demo"
 RECORDED = ROOT / "tests" / "data" / "otlp-geonovum-kapvergunning.json"
 LDV = (sys.executable, "-m", "ldv_otel.cli")
 
@@ -36,16 +36,17 @@ console = Console(highlight=False)
 class Organisation:
     """One organisation: its Logboek, its keys, its service."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, home: Path) -> None:
         self.name = name
+        self.directory = home / name
         self.logboek_port = free_port()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Nothing of the caller's own LDV_ variables: the demonstration is about these two Logboeken only.
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")} | {
             "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{self.logboek_port}/ldv",
-            "LDV_KEYS": str(HOME / f"{name}.keys.json"),
-            "LDV_STATE": str(HOME / "state"),
+            "LDV_KEYS": str(home / f"{name}.keys.json"),
+            "LDV_STATE": str(home / "state"),
             "PORT": str(self.port),
         }
 
@@ -57,7 +58,7 @@ class Organisation:
     @contextmanager
     def logboek(self) -> Iterator[None]:
         """Run this organisation's Logboek."""
-        command = [*LDV, "logboek", "--path", str(HOME / self.name), "--listen", f"127.0.0.1:{self.logboek_port}"]
+        command = [*LDV, "logboek", "--path", str(self.directory), "--listen", f"127.0.0.1:{self.logboek_port}"]
         with running(command, self.environ, lambda: answers(f"http://127.0.0.1:{self.logboek_port}/ping")):
             yield
 
@@ -74,11 +75,11 @@ class Organisation:
             return [found.logregel for found in read.in_period(client).records]
 
 
-def play() -> None:
+def play(home: Path) -> None:
     """Play the story and show what was logged."""
-    shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir(mode=0o700)
-    gemeente, rdw = Organisation("gemeente"), Organisation("rdw")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(mode=0o700, parents=True)
+    gemeente, rdw = Organisation("gemeente", home), Organisation("rdw", home)
     for organisation in (gemeente, rdw):
         organisation.ldv("key", "new")
     with ExitStack() as logboeken:
@@ -94,7 +95,7 @@ def play() -> None:
         # The services have ended, so what they logged is confirmed.
         gemeente.ldv("import", str(RECORDED))
         show(gemeente.logregels(), rdw.logregels())
-        console.rule("ldv inzage, asked by the municipality for BSN 123456782")
+        console.rule("ldv inzage, asked by the municipality about the person at the desk")
         gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
 
 
@@ -151,4 +152,6 @@ def free_port() -> int:
 
 
 if __name__ == "__main__":
-    play()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="where everything is made; emptied first")
+    play(parser.parse_args().home.absolute())

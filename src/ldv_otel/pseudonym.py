@@ -37,6 +37,7 @@ _SEALING_KEY_BYTES: Final = 64
 _DIGITS: Final = {"BSN": 9, "RSIN": 9, "KVK": 8, "vestigingsnummer": 12, "OIN": 20, "A-nummer": 10}
 _KNOWN_TYPES: Final = {name.casefold(): name for name in (*_DIGITS, "personeelsnummer")}
 _SEPARATORS: Final = str.maketrans("", "", " .\u00a0")
+_LIKE_A_NUMBER: Final = re.compile(r"\d(?:[ .]?\d){4}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 
 
@@ -192,7 +193,10 @@ def normalise_type(type_: object) -> tuple[str, tuple[Flag, ...]]:
     known = _KNOWN_TYPES.get(text.casefold())
     if known is not None:
         return known, ()
-    return text, () if _URI.fullmatch(text) else (Flag.SUBJECT_TYPE_UNKNOWN,)
+    if _URI.fullmatch(text):
+        return text, ()
+    # A type that reads like a number is most likely the identifier, put in the wrong place: it is not stored.
+    return "" if _LIKE_A_NUMBER.search(text) else text, (Flag.SUBJECT_TYPE_UNKNOWN,)
 
 
 def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Flag, ...]]:

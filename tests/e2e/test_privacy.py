@@ -1,0 +1,70 @@
+"""A raw identifier reaches nothing: no span, disk, database, log line or exception message."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BSN = "123456782"
+SPELLINGS = (BSN, "123.456.782", "123 456 782")
+
+SERVICE = """
+import logging, os, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+import ldv_otel as ldv
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+ldv.install()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+
+bsn = "".join(["1234", "56782"])
+with ldv.processing("https://register.example/a") as actie:
+    ldv.data_subject(bsn, type="BSN")
+    actie.data_subject("123.456.782", type="BSN")
+for odd in (f" {bsn} ", int(bsn), [bsn], {"bsn": bsn}, bsn.encode()):
+    with ldv.processing("https://register.example/a"):
+        ldv.data_subject(odd, type="BSN")
+        ldv.data_subject(odd)
+        ldv.data_subject(odd, type=odd if isinstance(odd, bytes) else "KVK")
+try:
+    with ldv.processing("https://register.example/a"):
+        raise LookupError(f"no such person: {bsn}") from ValueError(bsn)
+except LookupError:
+    pass
+ldv.data_subject(bsn, type="BSN")
+assert ldv.force_flush(), ldv.health()
+
+from ldv_otel.logboek.client import LogboekClient
+with LogboekClient(ldv.read_settings(os.environ)) as client:
+    columns = [name for name, kind in client.rows("SELECT name, type FROM system.columns WHERE table = 'logregel'")]
+    shown = client.command(f"SELECT groupArray(toString(tuple({', '.join(columns)}))) FROM logregel")
+    assert "register.example" in str(shown)
+    print(shown)
+    client.command("OPTIMIZE TABLE logregel FINAL")
+"""
+
+
+def test_the_number_is_nowhere(tmp_path: Path) -> None:
+    """Everything the service printed, logged, exported and stored, and every byte on disk, is searched."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    environ |= {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")}
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "BSN" in done.stdout
+    assert '"name": "A"' in done.stdout, "the console exporter shows the spans"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    for spelling in SPELLINGS:
+        assert spelling not in done.stdout
+        assert spelling not in done.stderr
+        assert [path for path in files if spelling.encode() in path.read_bytes()] == []

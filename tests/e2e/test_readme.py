@@ -1,0 +1,65 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_ten_lines_come_early_and_work(tmp_path: Path) -> None:
+    """Promise, install, and lines that write and read back one record, before line 40."""
+    ten_lines = blocks("python")[0]
+    assert len(ten_lines.splitlines()) <= 10
+    assert README[: README.index(ten_lines) + len(ten_lines)].count("\n") < 40
+    assert README[: README.index("ldv inzage --type BSN")].count("\n") < 40
+    place = "/tmp/ldv-voorbeeld/logboek"  # noqa: S108  (what the README says)
+    assert place in ten_lines
+    environ = os.environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    done = subprocess.run([sys.executable, "-c", ten_lines], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"True [0-9a-f]{32}\n", done.stdout)
+    shown = subprocess.run(
+        [sys.executable, "-m", "ldv_otel.cli", "inzage", "--type", "BSN"],
+        env=environ,
+        input="123456782\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Wijzig kenteken" in shown.stdout, shown.stderr
+
+
+def test_the_example_for_peoples_own_tests_works(tmp_path: Path) -> None:
+    """With somebody's function in place of the one it names."""
+    example = blocks("python")[1]
+    script = tmp_path / "test_example.py"
+    script.write_text(
+        "import ldv_otel as ldv\n"
+        "@ldv.processing('https://register.example/a')\n"
+        "def change_number_plate(bsn, plate):\n    ldv.data_subject(bsn, type='BSN')\n" + example
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    """Files that the README points at are there."""
+    root = Path(__file__).parents[2]
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
+        assert (root / target).exists(), target
