@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,14 @@ def test_empty_files_are_named_and_no_problem(tmp_path: Path) -> None:
     report = run(Logboek(), empty, packed)
     assert report.complete
     assert report.empty_files == [str(empty), str(packed)]
+
+
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    """File systems allow any bytes, and the report is printed as JSON all the same."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.json")
+    report = run(Logboek(), path)
+    assert report.problems[0].file.endswith("caf\\xe9.json")
+    assert msgspec.json.encode(report)
 
 
 def test_packed_files_are_read(tmp_path: Path) -> None:

@@ -140,10 +140,15 @@ def logboek(
 def _print_report(report: ImportReport) -> None:
     console = Console(highlight=False)
     console.print(f"stored {report.stored}, already there {report.already_there}")
+    if report.unconfirmed:
+        console.print(f"not confirmed {report.unconfirmed}: run the same import again", style="bold red")
+    for name in report.empty_files:
+        console.print(f"empty {name}", markup=False)
     for reason, count in report.left_out.items():
         console.print(f"left out {count}: {reason}", markup=False)
     for flag, count in report.flags.items():
         console.print(f"flagged {count}: {flag}", markup=False)
     errors: Any = Console(stderr=True, highlight=False)
     for problem in report.problems:
-        errors.print(f"{problem.file}: {problem.place}: {problem.reason}", markup=False, soft_wrap=True)
+        where = ": ".join(part for part in (problem.file, problem.place) if part)
+        errors.print(f"{where}: {problem.reason}", markup=False, soft_wrap=True)

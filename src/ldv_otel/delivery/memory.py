@@ -27,7 +27,8 @@ _logger = logging.getLogger(__name__)
 BATCH_RECORDS: Final = 5_000
 #: How long a lone record waits for company, in seconds.
 _GATHER_SECONDS: Final = 0.2
-_REOPEN_SECONDS: Final = 1.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 class MemoryDelivery:
@@ -137,16 +138,15 @@ class MemoryDelivery:
                 self._sink.close()
 
     def _opened(self) -> bool:
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 self._sink.open()
-            except LogboekUnavailable as error:
-                _logger.warning("The Logboek cannot be reached; %d Logregels wait. %s", self.pending, error)
-                if self._wait(_REOPEN_SECONDS):
+            except (LogboekUnavailable, ConfigurationError) as error:
+                _logger.warning("The Logboek cannot be used now; %d Logregels wait. %s", self.pending, error)
+                if self._wait(pause):
                     return False
-            except ConfigurationError as error:
-                self._give_up(str(error))
-                return False
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
                 return True
 
@@ -172,7 +172,7 @@ class MemoryDelivery:
             deliver(batch, self._sink, wait=self._wait)
         except Stopped:
             return  # shutdown counts what is still in flight
-        except (BatchRefused, ConfigurationError) as error:
+        except BatchRefused as error:
             with self._changed:
                 self._in_flight = 0
                 self._lose(len(batch.seqs), str(error))
@@ -187,14 +187,6 @@ class MemoryDelivery:
         """Wait, and say whether to stop."""
         with self._changed:
             return self._changed.wait_for(lambda: self._stopping, seconds)
-
-    def _give_up(self, reason: str) -> None:
-        with self._changed:
-            count = len(self._queue)
-            self._queue.clear()
-            self._stopping = True
-            self._lose(count, reason)
-            self._changed.notify_all()
 
     def _lose(self, count: int, reason: str) -> None:
         """Count records as lost, and say so: at the 1st, 2nd, 4th, 8th... so that a flood does not flood the log."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.sink import Sink
-from ldv_otel.errors import LogboekUnavailable
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ def deliver(batch: Batch, sink: Sink, *, wait: Callable[[float], bool]) -> None:
     Raises:
         Stopped: The writer is to stop; some or all rows are not confirmed.
         BatchRefused: The Logboek will never take the batch.
-        ConfigurationError: The Logboek can no longer be used like this.
     """
     doubtful = False
     pause = _FIRST_PAUSE_SECONDS
@@ -52,8 +51,9 @@ def deliver(batch: Batch, sink: Sink, *, wait: Callable[[float], bool]) -> None:
                     "The Logboek said it had a batch of which %d records are missing; they are sent again.",
                     len(remaining.seqs),
                 )
-        except LogboekUnavailable as error:
-            doubtful = doubtful or error.in_doubt
+        except (LogboekUnavailable, ConfigurationError) as error:
+            # Rights and tables can be put right at the server while this process runs, so that is waited for too.
+            doubtful = doubtful or not isinstance(error, LogboekUnavailable) or error.in_doubt
             _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", pause, error)
             if wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311  (spreads retries, guards nothing)
                 raise Stopped from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -120,7 +121,8 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
 
 
 def _spans_of(path: str | Path, report: ImportReport, now_ms: int) -> list[Span]:
-    file = str(path)
+    # A name that is no UTF-8 could be shown nowhere, and not be written as JSON.
+    file = os.fsencode(path).decode("utf-8", "backslashreplace")
     report.files += 1
     reading = _reading(path, file, now_ms)
     report.left_out.update(reading.left_out)

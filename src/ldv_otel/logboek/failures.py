@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -50,7 +51,7 @@ def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> 
     if code in _SCHEMA_CODES:
         return SchemaError(f"{said} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
     if code in _SPACE_CODES:
-        return LogboekUnavailable(f"{said} Its disk is full. Make room; nothing is given up meanwhile.")
+        return LogboekUnavailable(f"{said} Its disk is full. Make room; what waits is tried again.")
     if inserting and code in _DATA_CODES:
         return BatchRefused(f"{said} It will never take these records as they are.", code=code)
     if not inserting and code in _QUESTION_CODES | _DATA_CODES:
@@ -58,17 +59,35 @@ def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> 
     return LogboekUnavailable(f"{said}{detail}", in_doubt=code is not None or not _never_sent(error))
 
 
-def _transport_label(error: Exception) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    return type(cause).__name__
+def _transport_label(error: BaseException) -> str:
+    """Return the innermost cause: the layers around it only say that something failed."""
+    innermost = error
+    while (inside := innermost.__cause__ or innermost.__context__ or _reason(innermost)) is not None:
+        innermost = inside
+    if isinstance(innermost, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate does not convince ({innermost.verify_message}). If an authority of your own signed it, "
+            "let LDV_LOGBOEK_CA_FILE name that authority's certificate"
+        )
+    return getattr(innermost, "strerror", None) or type(innermost).__name__
+
+
+def _reason(error: BaseException) -> BaseException | None:
+    inside = getattr(error, "reason", None) or next(iter(error.args), None)
+    return inside if isinstance(inside, BaseException) else None
 
 
 def _never_sent(error: BaseException | None) -> bool:
     """Say whether no connection came about, so that the request cannot have had any effect."""
     while error is not None:
-        if type(error).__name__ in {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError"}:
+        if type(error).__name__ in {
+            "NewConnectionError",
+            "ConnectTimeoutError",
+            "NameResolutionError",
+            "SSLCertVerificationError",
+        }:
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or error.__context__ or _reason(error)
     return False
 
 
