@@ -147,7 +147,9 @@ class LogregelMaker:
             return [record]
         return [record, *(_child(record, other, number) for number, other in enumerate(subjects[1:], 1))]
 
-    def _subjects(self, facts: SpanFacts) -> list[DataSubject]:
+    def _subjects(self, facts: SpanFacts) -> Sequence[DataSubject]:
+        if names.DATA_SUBJECT_ID not in facts.attributes and len(facts.subjects) <= 1:
+            return facts.subjects
         found = list(facts.subjects)
         if names.DATA_SUBJECT_ID in facts.attributes:
             identifiers = facts.attributes[names.DATA_SUBJECT_ID]

@@ -20,6 +20,7 @@ where something would be lost the original is kept whole in `ldv.original.<field
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import math
 import re
@@ -164,10 +165,10 @@ class Draft:
 
     def activity(self, value: object, field: str = "processing_activity_id") -> str:
         """Return a processing activity as given, flagged when it is no URI; empty text stays empty."""
-        text = self.text(value).strip()
-        if text and not _URI.fullmatch(text):
+        text = self._cut(self.text(value).strip(), field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
+        if text and not _is_uri(text):
             self._flags.add(Flag.ACTIVITY_NOT_URI)
-        return self._cut(text, field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
+        return text
 
     def times(self, start_time_ms: int, end_time_ms: int) -> tuple[int, int]:
         """Return start and end in ms, inside what can be stored and in order."""
@@ -219,11 +220,11 @@ class Draft:
         return text[:limit]
 
     def _time(self, time_ms: int, field: str) -> int:
-        inside = min(max(time_ms, 0), TIME_MAX_MS)
-        if inside != time_ms:
-            self._flags.add(Flag.TIME_OUT_OF_RANGE)
-            self.keep(field, str(time_ms))
-        return inside
+        if 0 <= time_ms <= TIME_MAX_MS:
+            return time_ms
+        self._flags.add(Flag.TIME_OUT_OF_RANGE)
+        self.keep(field, str(time_ms))
+        return min(max(time_ms, 0), TIME_MAX_MS)
 
     def _repaired(self, text: str) -> str:
         if len(text) > TEXT_MAX_CHARACTERS:
@@ -286,6 +287,12 @@ class Draft:
             return self.text(str(value))
         except Exception:  # noqa: BLE001  (a stranger's __str__ may raise anything)
             return f"({type(value).__name__})"
+
+
+@functools.lru_cache(maxsize=256)
+def _is_uri(activity: str) -> bool:
+    """Say whether an activity, cut to its limit, is a URI; a service has few of them and asks at every record."""
+    return _URI.fullmatch(activity) is not None
 
 
 def valid_ids(trace_id: bytes, span_id: bytes) -> bool:

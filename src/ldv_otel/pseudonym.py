@@ -106,7 +106,8 @@ class KeyRing:
                     "Make one with `ldv key new`."
                 )
         self.active = self.keys[active]
-        self._secrets = {key.id: key.secret.encode() for key in keys}
+        # Copies of these go on from the key, which is taken in once; `hmac.digest` does all of it anew each time.
+        self._keyed = {key.id: hmac.new(key.secret.encode(), digestmod="sha256") for key in keys}
         self._sealers = {key.id: _sealer(key) for key in keys if key.seal}
 
     def __repr__(self) -> str:
@@ -115,9 +116,9 @@ class KeyRing:
 
     def pseudonym(self, type_: str, identifier: str, *, key_id: str | None = None) -> bytes:
         """Return the 16-byte lookup pseudonym of a normalised identifier under one key (default: the active one)."""
-        secret = self._secrets[key_id or self.active.id]
-        message = f"{_DOMAIN}|{type_}|{identifier}".encode("utf-8", "replace")
-        return hmac.digest(secret, message, "sha256")[:PSEUDONYM_BYTES]
+        keyed = self._keyed[key_id or self.active.id].copy()
+        keyed.update(f"{_DOMAIN}|{type_}|{identifier}".encode("utf-8", "replace"))
+        return keyed.digest()[:PSEUDONYM_BYTES]
 
     def seal(self, type_: str, identifier: str) -> str:
         """Return the AES-SIV sealed identifier under the active key, or empty text when that key does not seal."""
@@ -211,7 +212,7 @@ def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Fla
     width = _DIGITS.get(type_)
     if width is None:
         return text, ()
-    digits = text.translate(_SEPARATORS)
+    digits = text if text.isdigit() else text.translate(_SEPARATORS)
     if digits.isascii() and digits.isdigit() and len(digits) <= width:
         return digits.zfill(width), ()
     return digits or text, (Flag.SUBJECT_FORM,)

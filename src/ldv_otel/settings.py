@@ -5,7 +5,6 @@ Nothing here reads the environment or a file: entry points hand in the mapping.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -260,6 +259,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence for each `LDV_*` name that means nothing here: most likely a slip of the pen."""
+    import difflib  # noqa: PLC0415  (as good as never needed)
+
     known = [variable.name for variable in VARIABLES]
     sentences = []
     for name in sorted(names):

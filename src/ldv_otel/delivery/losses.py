@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.settings import Settings
@@ -38,8 +37,11 @@ class LossReport(msgspec.Struct, kw_only=True):
 
 def losses_directory(settings: Settings) -> Path:
     """Return the directory where losses of this user's writers are written down."""
-    base = settings.state or Path(platformdirs.user_state_dir("ldv_otel", appauthor=False))
-    return base / "losses"
+    if settings.state is not None:
+        return settings.state / "losses"
+    import platformdirs  # noqa: PLC0415  (5 ms that the import of the package need not cost)
+
+    return Path(platformdirs.user_state_dir("ldv_otel", appauthor=False)) / "losses"
 
 
 class LossWriter:

@@ -15,7 +15,7 @@ from typing import Final
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.sink import Sink
-from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import ConfigurationError, LdvError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -27,11 +27,19 @@ class Stopped(Exception):  # noqa: N818  (an answer to the caller's own wish, no
     """Waiting was cut short because the writer is to stop; the batch is not confirmed."""
 
 
-def deliver(batch: Batch, sink: Sink, *, wait: Callable[[float], bool]) -> None:
+def deliver(
+    batch: Batch,
+    sink: Sink,
+    *,
+    wait: Callable[[float], bool],
+    waits_out: tuple[type[LdvError], ...] = (LogboekUnavailable, ConfigurationError),
+) -> None:
     """Send a batch until the Logboek has confirmed every row of it.
 
     Args:
         wait: Waits that many seconds, or returns True at once when the writer is to stop.
+        waits_out: Errors that are waited out. By default also those of rights and tables: a service goes on running
+            while an administrator puts them right. Where somebody waits for the outcome, an error is better.
 
     Raises:
         Stopped: The writer is to stop; some or all rows are not confirmed.
@@ -51,8 +59,7 @@ def deliver(batch: Batch, sink: Sink, *, wait: Callable[[float], bool]) -> None:
                     "The Logboek said it had a batch of which %d records are missing; they are sent again.",
                     len(remaining.seqs),
                 )
-        except (LogboekUnavailable, ConfigurationError) as error:
-            # Rights and tables can be put right at the server while this process runs, so that is waited for too.
+        except waits_out as error:
             doubtful = doubtful or not isinstance(error, LogboekUnavailable) or error.in_doubt
             _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", pause, error)
             if wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311  (spreads retries, guards nothing)

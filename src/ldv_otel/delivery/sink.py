@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Final, Protocol, runtime_checkable
 
 from ldv_otel.delivery.batch import Batch
@@ -62,6 +61,8 @@ def make_sink(settings: Settings) -> Sink:
     Raises:
         ConfigurationError: No installed package knows the scheme.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415  (10 ms that only a process with a Logboek pays)
+
     schemes = {point.name: point for point in entry_points(group=_ENTRY_POINT_GROUP)}
     point = schemes.get(settings.logboek.scheme)
     if point is None:

@@ -15,7 +15,7 @@ from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
-from ldv_otel.errors import BatchRefused, ConfigurationError
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.importer.documents import CONTENT_MAX_BYTES
 from ldv_otel.importer.linking import Key, link, without_repeats
 from ldv_otel.importer.otlp_json import Problem, Reading, Span, read_spans
@@ -175,7 +175,8 @@ def _send(
     while waiting:
         start, some = waiting.pop()
         try:
-            deliver(number_batch(writer_id, start, some), sink, wait=wait)
+            batch = number_batch(writer_id, start, some)
+            deliver(batch, sink, wait=wait, waits_out=(LogboekUnavailable,))
         except BatchRefused as error:
             if len(some) > 1:
                 half = len(some) // 2

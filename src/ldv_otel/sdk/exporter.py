@@ -79,8 +79,9 @@ class ClickHouseSpanExporter(SpanExporter):
         parents = {span.context.span_id: span for span in spans if span.context is not None}
         records = []
         for span in spans:
-            if is_actie(span.attributes or {}):
-                facts = span_facts(span, live.find(span))
+            attributes = live.attributes_of(span)
+            if is_actie(attributes):
+                facts = span_facts(span, attributes, live.find(span))
                 if facts.enclosing is None and facts.foreign is None:
                     facts.enclosing = _enclosing(span, parents)
                 records.extend(self._maker.make(facts))
@@ -93,7 +94,7 @@ def _enclosing(span: ReadableSpan, parents: dict[int, ReadableSpan]) -> Enclosin
         return None
     above = parents.get(span.parent.span_id)
     while above is not None:
-        attributes = above.attributes or {}
+        attributes = live.attributes_of(above)
         if is_actie(attributes) and above.context is not None:
             return Enclosing(above.context.span_id.to_bytes(8, "big"), str(activity_of(attributes)))
         above = parents.get(above.parent.span_id) if above.parent is not None else None

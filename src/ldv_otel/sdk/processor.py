@@ -135,11 +135,11 @@ class LdvSpanProcessor(SpanProcessor):
         known = live.find(span)
         if known is None or known.owner is not self or known.ended:
             return
-        attributes: Mapping[str, object] = span.attributes or {}
+        attributes = live.attributes_of(span)
         if known.activity is None and not known.subjects and not is_actie(attributes):
             known.end(actie=False)
             return
-        records = self._maker.make(span_facts(span, known))
+        records = self._maker.make(span_facts(span, attributes, known))
         known.end(actie=True, activity=records[0].processing_activity_id)
         for record in records:
             if record.flags:
@@ -148,8 +148,11 @@ class LdvSpanProcessor(SpanProcessor):
             self.delivery.submit(record)
 
 
-def span_facts(span: ReadableSpan, known: live.LiveSpan | None) -> SpanFacts:
+def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live.LiveSpan | None) -> SpanFacts:
     """Return what is known of an ended span: what it says itself, and what its live span knows.
+
+    Args:
+        attributes: The span's, from `live.attributes_of`.
 
     Raises:
         ValueError: The span has no context, and so no ids.
@@ -157,15 +160,17 @@ def span_facts(span: ReadableSpan, known: live.LiveSpan | None) -> SpanFacts:
     context = span.get_span_context()
     if context is None:
         raise ValueError("a span without a context has no ids")
+    status = _STATUS[span.status.status_code]
     facts = SpanFacts(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
         name=span.name,
         start_time_ns=span.start_time or 0,
         end_time_ns=span.end_time or span.start_time or 0,
-        status=_STATUS[span.status.status_code],
-        attributes=span.attributes or {},
-        exception=_exception(span.events) if span.events else None,
+        status=status,
+        attributes=attributes,
+        # Only a failure's exception enters the record, and `events` makes a tuple each time.
+        exception=_exception(span.events) if status is Status.ERROR else None,
         resource=_resource_text(span.resource),
     )
     if span.dropped_attributes:
