@@ -17,7 +17,8 @@ from ldv_otel.importer import ImportReport, import_files
 from ldv_otel.keyfile import add_key, keys_for
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema, schema_status
+from ldv_otel.logboek.cluster import Cluster
+from ldv_otel.logboek.migrations import all_statements, apply_schema, schema_status
 from ldv_otel.logboek.write import open_sink
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import LogboekAddress, Settings, read_settings
@@ -54,9 +55,20 @@ def status(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def apply() -> None:
+def apply(
+    *,
+    cluster: Annotated[str, typer.Option("--cluster", help="Make the tables on this cluster, replicated.")] = "",
+    shards_by: Annotated[str, typer.Option("--shards-by", help="`trace` spreads traces over the shards.")] = "",
+    only_print: Annotated[bool, typer.Option("--print", help="Print the statements instead of running them.")] = False,
+) -> None:
     """Make the tables, or bring them to this version."""
-    applied = apply_schema(read_settings(os.environ))
+    settings = read_settings(os.environ)
+    where = Cluster(cluster, shards_by) if cluster or shards_by else None
+    if only_print:
+        for statement in all_statements(settings.logboek.database, where):
+            typer.echo(f"{statement};\n")
+        return
+    applied = apply_schema(settings, cluster=where)
     for migration in applied:
         typer.echo(f"applied {migration.version:04d} {migration.name}")
     if not applied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final
 
@@ -10,11 +11,14 @@ import msgspec
 
 from ldv_otel.errors import SchemaError
 from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.cluster import LOCAL_TABLE, Cluster, clustered, create_database
 from ldv_otel.logboek.failures import APPLY_ADVICE
 from ldv_otel.settings import Settings
 
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 _STATEMENT_END: Final = re.compile(r";[^\S\n]*(?:--[^\n]*)?(?:\n|$)")
+_DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)'")
+_WINDOW: Final = re.compile(r"replicated_deduplication_window = (\d+)")
 _MINIMUM_WINDOW: Final = 1_000
 
 _CREATE_VERSIONS: Final = """
@@ -38,11 +42,13 @@ class SchemaStatus(msgspec.Struct, frozen=True):
         current: Highest version applied; 0 when there are no tables yet.
         latest: Highest version this package knows.
         deduplication_window: How many batches the table remembers; below 1,000 retries may store a batch twice.
+        cluster: Name of the cluster the tables are on; empty for a single server or an embedded Logboek.
     """
 
     current: int
     latest: int
     deduplication_window: int
+    cluster: str = ""
 
     def problem(self) -> str:
         """Return what has to be done before writing, or empty text."""
@@ -77,10 +83,13 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-def apply_schema(settings: Settings, *, up_to: int | None = None) -> list[Migration]:
+def apply_schema(settings: Settings, *, up_to: int | None = None, cluster: Cluster | None = None) -> list[Migration]:
     """Bring the tables to the latest version, or to `up_to`; return what was applied.
 
     Every statement of a migration can be repeated, so one that was cut short is simply run again.
+
+    Args:
+        cluster: Where to make the tables; tables that are on a cluster already stay there without being told.
 
     Raises:
         SchemaError: The store is newer than this package.
@@ -89,18 +98,23 @@ def apply_schema(settings: Settings, *, up_to: int | None = None) -> list[Migrat
     # The first connection stays open beside the second: without any, an embedded engine stops and starts again.
     with LogboekClient(settings, database="") as outside:
         # A plain identifier: settings let nothing else through.
-        outside.command(f"CREATE DATABASE IF NOT EXISTS {settings.logboek.database}")
+        outside.command(create_database(settings.logboek.database, cluster))
         client = LogboekClient(settings)
     with client:
-        client.command(_CREATE_VERSIONS)
+        before = schema_status(client)
+        if cluster is None and before.cluster:
+            cluster = Cluster(before.cluster)
+        for statement in _statements(_CREATE_VERSIONS, cluster):
+            client.command(statement)
         current = _current(client)
         known = migrations()
         if current > known[-1].version:
             raise SchemaError(schema_status(client).problem())
         for migration in known:
             if current < migration.version <= (up_to or migration.version):
-                for statement in migration.statements:
-                    client.command(statement)
+                for written in migration.statements:
+                    for statement in _statements(written, cluster):
+                        client.command(statement)
                 client.command(
                     "INSERT INTO ldv_schema (version, name) SELECT {version:UInt32}, {name:String}",
                     {"version": migration.version, "name": migration.name},
@@ -113,12 +127,15 @@ def schema_status(client: LogboekClient) -> SchemaStatus:
     """Return how the store compares with this package."""
     known = client.rows(
         "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() "
-        "AND name IN ('ldv_schema', 'logregel')"
+        "AND name IN ('ldv_schema', 'logregel', 'logregel_local')"
     )
-    tables = dict(known)
+    tables: dict[str, str] = dict(known)
     current = _current(client) if "ldv_schema" in tables else 0
-    window = re.search(r"non_replicated_deduplication_window = (\d+)", tables.get("logregel", ""))
-    return SchemaStatus(current, migrations()[-1].version, int(window[1]) if window else 0)
+    distributed = _DISTRIBUTED.match(tables.get("logregel", ""))
+    window = _WINDOW.search(tables.get(LOCAL_TABLE if distributed else "logregel", ""))
+    return SchemaStatus(
+        current, migrations()[-1].version, int(window[1]) if window else 0, distributed[1] if distributed else ""
+    )
 
 
 def check_schema(client: LogboekClient) -> None:
@@ -130,6 +147,17 @@ def check_schema(client: LogboekClient) -> None:
     problem = schema_status(client).problem()
     if problem:
         raise SchemaError(f"{client.address}: {problem}")
+
+
+def all_statements(database: str, cluster: Cluster | None = None) -> Iterator[str]:
+    """Give every statement that makes the tables from nothing, in order, for who runs or reads them by hand."""
+    yield create_database(database, cluster)
+    for written in (_CREATE_VERSIONS.strip(), *(text for found in migrations() for text in found.statements)):
+        yield from _statements(written, cluster)
+
+
+def _statements(written: str, cluster: Cluster | None) -> list[str]:
+    return [written] if cluster is None else clustered(written, cluster)
 
 
 def _current(client: LogboekClient) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema, check_schema
+from ldv_otel.logboek.migrations import apply_schema, check_schema, schema_status
 from ldv_otel.logboek.rows import columns_of
 from ldv_otel.settings import Settings
 
@@ -25,6 +26,9 @@ _INSERT_SETTINGS: Final = {
     "max_partitions_per_insert_block": 1_000,
 }
 
+#: A confirmation then means that a majority of the replicas of each shard has the rows.
+_ON_CLUSTER: Final = {"insert_quorum": "auto", "insert_quorum_parallel": 1, "distributed_foreground_insert": 1}
+
 _READ_BACK: Final = """
 SELECT DISTINCT seq FROM logregel
 WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}
@@ -39,6 +43,7 @@ class ClickHouseSink:
         self._settings = settings
         self._client: LogboekClient | None = None
         self._pid = 0
+        self._more_settings: Mapping[str, object] = {}
 
     def open(self) -> None:
         """Connect and check the tables; an embedded Logboek gets its tables made or brought up to date."""
@@ -56,11 +61,14 @@ class ClickHouseSink:
             client.close()
             raise
         self._client, self._pid = client, os.getpid()
+        self._more_settings = _ON_CLUSTER if schema_status(client).cluster else {}
 
     def send(self, batch: Batch) -> None:
         """Store a batch as one block under its token."""
         self._connected().insert(
-            _TABLE, columns_of(batch), {**_INSERT_SETTINGS, "insert_deduplication_token": batch.token}
+            _TABLE,
+            columns_of(batch),
+            {**_INSERT_SETTINGS, **self._more_settings, "insert_deduplication_token": batch.token},
         )
 
     def read_back(self, batch: Batch) -> frozenset[int]:
