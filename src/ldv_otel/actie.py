@@ -201,11 +201,12 @@ def _activities(draft: Draft, facts: SpanFacts) -> tuple[str, str]:
 
 def _foreign(draft: Draft, facts: SpanFacts) -> tuple[bytes, bytes]:
     """Return the caller's trace and span: as the application says, else as the inbound trace context said."""
-    given = facts.attributes
-    trace_id = draft.hex_id(given.get(names.FOREIGN_OPERATION_TRACE_ID, ""), "foreign_operation_trace_id", 16)
-    span_id = draft.hex_id(given.get(names.FOREIGN_OPERATION_SPAN_ID, ""), "foreign_operation_span_id", 8)
-    if facts.foreign is not None:
-        return trace_id or facts.foreign.trace_id, span_id or facts.foreign.span_id
+    given, inbound = facts.attributes, facts.foreign
+    trace_id, span_id = (inbound.trace_id, inbound.span_id) if inbound is not None else (b"", b"")
+    if said := given.get(names.FOREIGN_OPERATION_TRACE_ID):
+        trace_id = draft.hex_id(said, "foreign_operation_trace_id", 16) or trace_id
+    if said := given.get(names.FOREIGN_OPERATION_SPAN_ID):
+        span_id = draft.hex_id(said, "foreign_operation_span_id", 8) or span_id
     return trace_id, span_id
 
 
