@@ -215,7 +215,7 @@ def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Fla
     digits = text if text.isdigit() else text.translate(_SEPARATORS)
     if digits.isascii() and digits.isdigit() and len(digits) <= width:
         return digits.zfill(width), ()
-    return digits or text, (Flag.SUBJECT_FORM,)
+    return text, (Flag.SUBJECT_FORM,)
 
 
 def _text(value: object) -> str:
