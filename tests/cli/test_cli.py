@@ -129,6 +129,50 @@ def test_an_activity_in_a_period(environ: dict[str, str]) -> None:
     assert start > 1_700_000_000_000
 
 
+def test_pages_go_on_by_cursor(environ: dict[str, str], tmp_path: Path) -> None:
+    """The cursor of a page leads to the next, and the last page names none."""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    write = (
+        "import ldv_otel as ldv\nldv.install()\nfor number in range(5):\n"
+        f"    with ldv.processing({ACTIVITY!r}, name=f'actie {{number}}'): pass\n"
+    )
+    subprocess.run([sys.executable, "-c", write], env=mine, check=True, capture_output=True)
+    names: list[str] = []
+    more: tuple[str, ...] = ()
+    for _ in range(3):
+        done = ldv(mine, "activity", ACTIVITY, "--limit", "2", "--json", *more)
+        names += [record["name"] for record in json.loads(done.stdout)]
+        more = ("--after", done.stderr.split("--after ")[1].strip()) if "--after" in done.stderr else ()
+    assert sorted(names) == [f"actie {number}" for number in range(5)]
+    assert not more
+
+
+def test_a_foreign_operation_is_found_from_both_sides(environ: dict[str, str], tmp_path: Path) -> None:
+    """The called party asks with what it got; the caller finds the Actie behind a technical span's id."""
+    script = f"""
+import ldv_otel as ldv
+from opentelemetry import trace, propagate
+ldv.install()
+tracer = trace.get_tracer("http")
+headers = {{}}
+with ldv.processing({ACTIVITY!r}, name="caller"):
+    with tracer.start_as_current_span("GET", kind=trace.SpanKind.CLIENT) as call:
+        propagate.inject(headers)
+        print(trace.format_trace_id(call.get_span_context().trace_id), headers["traceparent"].split("-")[2])
+inbound = propagate.extract({{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}})
+with tracer.start_as_current_span("SERVER", context=inbound), ldv.processing({ACTIVITY!r}, name="called"):
+    pass
+"""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    done = subprocess.run([sys.executable, "-c", script], env=mine, check=True, capture_output=True, text=True)
+    trace_id, span_id = done.stdout.split()
+    found = as_json(mine, "foreign", trace_id, span_id)
+    assert ([record["name"] for record in found["caller"]], found["called"]) == (["caller"], [])
+    found = as_json(mine, "foreign", "0af7651916cd43dd8448eb211c80319c")
+    assert [record["name"] for record in found["called"]] == ["called"]
+    assert "called" in ldv(mine, "foreign", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331").stdout
+
+
 def test_status_says_how_it_is(environ: dict[str, str]) -> None:
     """Counts, tables, writers."""
     found = as_json(environ, "status")

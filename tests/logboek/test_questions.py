@@ -165,10 +165,17 @@ def check_views(client: LogboekClient, store: Filled) -> None:
     assert client.rows("SELECT count() FROM logregels") == [(len(store.rows),)]
     assert seen(f"logregels_trace(trace_id = '{trace.hex()}')") == model(lambda row: row.trace_id == trace)
     assert seen(f"logregels_van(subject = '{subject.hex()}')") == model(lambda row: row.data_subject_id == subject)
-    assert seen(f"logregels_aangeroepen(trace_id = '{trace.hex()}')") == model(
+    assert seen(f"logregels_aangeroepen(trace_id = '{trace.hex()}', span_id = '')") == model(
         lambda row: row.foreign_operation_trace_id == trace
     )
-    assert seen(f"logregels_activiteit(activiteit = '{activity}', van = '2026-01-01', tot = '2026-01-02')") == model(
+    span = SPANS[0]
+    assert seen(f"logregels_aangeroepen(trace_id = '{trace.hex()}', span_id = '{span.hex().upper()}')") == model(
+        lambda row: (row.foreign_operation_trace_id, row.foreign_operation_span_id) == (trace, span)
+    )
+    assert seen(f"logregels_aanroeper(trace_id = '{trace.hex()}', span_id = '{span.hex()}')") == model(
+        lambda row: row.trace_id == trace and (row.span_id == span or span in row.outbound_span_ids)
+    )
+    assert seen(f"logregels_activiteit(activiteit = '{activity}', vanaf = '2026-01-01', tot = '2026-01-02')") == model(
         lambda row: row.processing_activity_id == activity and 0 <= row.start_time_ms - NEW_YEAR_2026 < DAY
     )
 

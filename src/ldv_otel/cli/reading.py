@@ -29,6 +29,7 @@ Since = Annotated[
     str | None, typer.Option("--from", help="Started then or later: a date or ISO 8601 time (UTC unless it says so).")
 ]
 Until = Annotated[str | None, typer.Option("--to", help="Started before then.")]
+After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
 Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
 
 
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command()(inzage)
     app.command()(trace)
     app.command()(activity)
+    app.command()(foreign)
     app.command()(status)
 
 
@@ -48,6 +50,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
     type_: Annotated[str, typer.Option("--type", help="Type of the identifier, such as BSN.")] = "BSN",
     since: Since = None,
     until: Until = None,
+    after: After = None,
     limit: Limit = read.PAGE_RECORDS,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +61,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
     if not candidates:
         raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
     with _opened(settings) as client:
-        page = read.by_subject(client, candidates, since=parse_moment(since), until=parse_moment(until), limit=limit)
+        page = read.by_subject(client, candidates, **_limits(since, until, after, limit))
     _show(page, as_json=as_json, title="Verwerkingen van deze betrokkene")
 
 
@@ -76,18 +79,39 @@ def trace(
         Console().print(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
 
 
-def activity(
+def activity(  # noqa: PLR0913  (options of a command)
     uri: Annotated[str, typer.Argument(help="The processing activity, as it is in the Register.")],
     *,
     since: Since = None,
     until: Until = None,
+    after: After = None,
     limit: Limit = read.PAGE_RECORDS,
     as_json: AsJson = False,
 ) -> None:
     """Show what was logged under one processing activity."""
     with _opened(read_settings(os.environ)) as client:
-        page = read.by_activity(client, uri, since=parse_moment(since), until=parse_moment(until), limit=limit)
+        page = read.by_activity(client, uri, **_limits(since, until, after, limit))
     _show(page, as_json=as_json, title=uri)
+
+
+def foreign(
+    trace_id: Annotated[str, typer.Argument(help="Trace of the other party: 32 hex digits or a UUID.")],
+    span_id: Annotated[str, typer.Argument(help="One span of it, 16 hex digits.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
+    with _opened(read_settings(os.environ)) as client:
+        called = read.by_foreign(client, trace_id, span_id)
+        caller = read.by_outbound(client, trace_id, span_id) if span_id else []
+    if as_json:
+        _print_json({"called": rendering.as_json(called), "caller": rendering.as_json(caller)})
+        return
+    if not called and not caller:
+        Console(stderr=True).print("No Logregels found.")
+    for title, records in (("Gedaan voor deze aanroep", called), ("Van hieruit aangeroepen", caller)):
+        if records:
+            Console().print(rendering.records_table([found.logregel for found in records], title=title))
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -142,6 +166,15 @@ def parse_moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _limits(since: str | None, until: str | None, after: str | None, limit: int) -> dict[str, Any]:
+    return {
+        "since": parse_moment(since),
+        "until": parse_moment(until),
+        "after": read.Cursor.parse(after) if after is not None else None,
+        "limit": limit,
+    }
+
+
 def _opened(settings: Settings) -> LogboekClient:
     client = LogboekClient(settings)
     try:
@@ -173,6 +206,8 @@ def _valid_bsn(identifier: str) -> bool:
 
 
 def _show(page: read.Page, *, as_json: bool, title: str) -> None:
+    if page.following is not None:
+        Console(stderr=True, highlight=False).print(f"There are more: --after {page.following}", soft_wrap=True)
     if as_json:
         _print_json(rendering.as_json(page.records))
         return
@@ -181,9 +216,6 @@ def _show(page: read.Page, *, as_json: bool, title: str) -> None:
         Console(stderr=True).print("No Logregels found.")
         return
     Console().print(rendering.records_table([found.logregel for found in records], title=rendering.plain(title)))
-    if page.following is not None:
-        last = rendering.moment(page.following.start_time_ms)
-        Console(stderr=True).print(f"There are more, from {last} on. Use --from, or a higher --limit.")
 
 
 def _print_json(value: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.resources import files
-from string import Template
 from typing import Final
 
 import msgspec
@@ -14,7 +13,6 @@ from ldv_otel.errors import SchemaError
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.cluster import LOCAL_TABLE, Cluster, clustered, create_database
 from ldv_otel.logboek.failures import APPLY_ADVICE
-from ldv_otel.logboek.rows import READ_SETTINGS, ROW_ONCE
 from ldv_otel.settings import Settings
 
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -79,17 +77,10 @@ def migrations() -> list[Migration]:
     for resource in files("ldv_otel.logboek").joinpath("schema").iterdir():
         match = _FILE.fullmatch(resource.name)
         if match:
-            text = Template(resource.read_text(encoding="utf-8")).substitute(_fragments(match[1]))
+            text = resource.read_text(encoding="utf-8")
             statements = tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
             found.append(Migration(int(match[1]), match[2], statements))
     return sorted(found, key=lambda migration: migration.version)
-
-
-def _fragments(number: str) -> dict[str, str]:
-    """Return what the `$` names in a migration stand for; its column list is a file of its own beside it."""
-    part = files("ldv_otel.logboek").joinpath("schema", f"{number}_columns.sql.part")
-    columns = part.read_text(encoding="utf-8").rstrip() if part.is_file() else ""
-    return {"columns": columns, "once": ROW_ONCE, "settings": READ_SETTINGS}
 
 
 def apply_schema(settings: Settings, *, up_to: int | None = None, cluster: Cluster | None = None) -> list[Migration]:

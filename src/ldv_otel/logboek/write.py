@@ -29,10 +29,12 @@ _INSERT_SETTINGS: Final = {
 #: A confirmation then means that a majority of the replicas of each shard has the rows.
 _ON_CLUSTER: Final = {"insert_quorum": "auto", "insert_quorum_parallel": 1, "distributed_foreground_insert": 1}
 
-_READ_BACK: Final = """
+_MS_PER_HOUR: Final = 3_600_000
+
+READ_BACK: Final = """
 SELECT DISTINCT seq FROM logregel
 WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}
-  AND start_time BETWEEN fromUnixTimestamp64Milli({earliest:Int64}) AND fromUnixTimestamp64Milli({latest:Int64})
+  AND toRelativeHourNum(start_time) IN {hours:Array(UInt32)}
 """
 
 
@@ -72,16 +74,14 @@ class ClickHouseSink:
         )
 
     def read_back(self, batch: Batch) -> frozenset[int]:
-        """Return which of the batch's rows can be read now; the batch's own times narrow the search to its hours."""
-        times = [record.start_time_ms for record in batch.logregels]
+        """Return which of the batch's rows can be read now; only the hours its records are in are looked at."""
         parameters = {
             "writer_id": batch.writer_id,
             "first": min(batch.seqs),
             "last": max(batch.seqs),
-            "earliest": min(times),
-            "latest": max(times),
+            "hours": sorted({record.start_time_ms // _MS_PER_HOUR for record in batch.logregels}),
         }
-        return frozenset(row[0] for row in self._connected().rows(_READ_BACK, parameters)) & frozenset(batch.seqs)
+        return frozenset(row[0] for row in self._connected().rows(READ_BACK, parameters)) & frozenset(batch.seqs)
 
     def close(self) -> None:
         """Let go of the connection; one inherited over a fork is left to the parent."""

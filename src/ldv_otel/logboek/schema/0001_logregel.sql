@@ -60,5 +60,6 @@ SETTINGS
     index_granularity = 2048,
     min_compress_block_size = 16384, -- a granule is one small block
     default_compression_codec = 'ZSTD(1)', -- the only way to give projections a codec
+    enable_adaptive_codec_selection = 1, -- and better ones when parts merge
     lightweight_mutation_projection_mode = 'rebuild',
     non_replicated_deduplication_window = 10000; -- 0, the default, would ignore our deduplication tokens
