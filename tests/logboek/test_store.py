@@ -13,6 +13,7 @@ from ldv_otel.errors import BatchRefused, QueryError, SchemaError
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema, check_schema, migrations, schema_status
+from ldv_otel.logboek.rows import columns_of
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.settings import Settings
@@ -179,3 +180,22 @@ def test_parameters_are_values_and_nothing_else(sink: ClickHouseSink, client: Lo
     sink.send(number_batch("w", 0, [Logregel(**RECORD | {"processing_activity_id": hostile})]))
     assert len(read.by_activity(client, hostile).records) == 1
     assert read.by_activity(client, "x' OR 1=1 --").records == []
+
+
+@pytest.mark.parametrize("version", [found.version for found in migrations()[:-1]])
+def test_an_upgrade_keeps_what_is_there(settings: Settings, version: int) -> None:
+    """From each earlier version, with rows in the table: they are all readable afterwards."""
+    apply_schema(settings, up_to=version)
+    record = Logregel(**RECORD)
+    batch = number_batch("old", 0, [record, record])
+    with LogboekClient(settings) as client:
+        assert schema_status(client).current == version
+        with pytest.raises(SchemaError, match="ldv schema apply"):
+            check_schema(client)
+        known = {row[0] for row in client.rows("SELECT name FROM system.columns WHERE table = 'logregel'")}
+        client.insert("logregel", {name: column for name, column in columns_of(batch).items() if name in known}, {})
+    apply_schema(settings)
+    with LogboekClient(settings) as client:
+        check_schema(client)
+        assert [found.logregel for found in read.by_trace(client, record.trace_id.hex())] == [record, record]
+        assert client.rows("SELECT count() FROM logregels") == [(2,)]

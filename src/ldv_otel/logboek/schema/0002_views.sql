@@ -55,7 +55,7 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 CREATE OR REPLACE VIEW logregels_van AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
-WHERE throwIf(not match({subject:String}, '^[0-9a-fA-F]{32}$'), 'subject is a pseudonym of 32 hexadecimal digits') = 0
+WHERE (SELECT throwIf(not match({subject:String}, '^[0-9a-fA-F]{32}$'), 'subject is a pseudonym of 32 hexadecimal digits')) = 0
   AND stored_data_subject_id = toFixedString(unhex({subject:String}), 16)
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
@@ -70,7 +70,7 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 CREATE OR REPLACE VIEW logregels_trace AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
-WHERE throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits') = 0
+WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
   AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
@@ -96,8 +96,8 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 CREATE OR REPLACE VIEW logregels_aanroeper AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
-WHERE throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits') = 0
-  AND throwIf(not match({span_id:String}, '^[0-9a-fA-F]{16}$'), 'span_id has 16 hexadecimal digits') = 0
+WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
+  AND (SELECT throwIf(not match({span_id:String}, '^[0-9a-fA-F]{16}$'), 'span_id has 16 hexadecimal digits')) = 0
   AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
   AND (stored_span_id = toFixedString(unhex({span_id:String}), 8)
     OR has(stored_outbound_span_ids, toFixedString(unhex({span_id:String}), 8)))
@@ -115,8 +115,8 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 CREATE OR REPLACE VIEW logregels_aangeroepen AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
-WHERE throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits') = 0
-  AND throwIf(not match({span_id:String}, '^([0-9a-fA-F]{16})?$'), 'span_id has 16 hexadecimal digits') = 0
+WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
+  AND (SELECT throwIf(not match({span_id:String}, '^([0-9a-fA-F]{16})?$'), 'span_id has 16 hexadecimal digits')) = 0
   AND stored_foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16)
   AND ({span_id:String} = '' OR stored_foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8))
   AND toRelativeHourNum(start_time) IN (

@@ -1,0 +1,253 @@
+"""The rows of `schema.py`, made inside the engine, and the two tables that ours is compared with.
+
+What is realistic about the rows, and matters to the figures:
+
+- 24 months in time order; 84% of a day's rows fall between 8 and 18 o'clock, so that busy hours are searched too.
+- Traces of 1 to 4 rows, 2.5 on average, each about one data subject; 2% of them about none. A subject has 10 rows; one
+  (a company) has 100,000.
+- 300 activities: one with 15% of the rows, nine with 4.5%, two hundred with 0.22% and ninety with 0.005%. Of the rows
+  after a trace's first, 60% keep its activity.
+- 5% of the rows were done for another organisation (half of these continue its trace, half start their own); 10% have an
+  outbound span.
+- Eight services write at the same time, each with its own sequence; they restart now and then as a new writer.
+- Ids are hashes of a row's number, as incompressible as random ones, so any row can be found again to ask for it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel.delivery.batch import Batch, number_batch
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, stored
+
+ACTIVITY: Final = "https://register.example/activiteiten/"
+TOP: Final = range(1)
+MID: Final = range(10, 210)
+RARE: Final = range(210, 300)
+
+BEGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
+DAYS: Final = 731  # two whole years, one of them a leap year
+ROWS_IN_BATCH: Final = 5_000
+#: In 32 successive traces each of the eight services has four, of 1, 2, 3 and 4 rows in some rotation: so any row's place
+#: in its writer's sequence can be computed.
+_TRACES_IN_CYCLE: Final = 32
+_ROWS_IN_CYCLE: Final = 80
+_SERVICES: Final = 8
+
+#: Rows of the traces first, first + 1, ...; the values in braces are parameters. `t` is the trace's number, `k` the
+#: row's place in it, and the h are 64 independent random bits of a trace or a row each.
+ROWS: Final = """
+WITH
+    cityHash64(t, 1) AS h1, cityHash64(t, 2) AS h2, cityHash64(t, k, 3) AS h3, cityHash64(t, k, 4) AS h4,
+    t % 8 AS service, intDiv(t, 32) AS cycle, intDiv(t, 8) % 4 AS position, cityHash64(cycle, service) % 4 AS rotation,
+    [[0, 1, 3, 6], [0, 2, 5, 9], [0, 3, 7, 8], [0, 4, 5, 7]][rotation + 1][position + 1] AS rows_before,
+    toInt64(intDiv(toUInt128(t) * 731 * 86400000, {traces:UInt64})) AS linear_ms,
+    (linear_ms % 86400000) / 86400000 AS part_of_day,
+    multiIf(part_of_day < 0.08, part_of_day / 0.08 * 8,
+            part_of_day < 0.92, 8 + (part_of_day - 0.08) / 0.84 * 10,
+            18 + (part_of_day - 0.92) / 0.08 * 6) AS hour_of_day,
+    1704067200000 + intDiv(linear_ms, 86400000) * 86400000 + toInt64(hour_of_day * 3600000) + h1 % 2000 AS begin_ms,
+    (hash) -> multiIf(hash % 100000 < 15000, 0,
+                      hash % 100000 < 55550, 1 + intDiv((hash % 100000 - 15000) * 9, 40550),
+                      hash % 100000 < 99550, 10 + intDiv(hash % 100000 - 55550, 220),
+                      210 + intDiv(hash % 100000 - 99550, 5)) AS draw,
+    draw(h1) AS first_activity, if(k = 0 OR h4 % 100 < 60, first_activity, draw(h3)) AS activity,
+    k = 0 AND h2 % 8 = 0 AS is_called, intDiv(h2, 8) % 2 = 0 AS continues,
+    sipHash128(t, 'trace') AS own_trace, sipHash64(t, 0, 'span') AS first_span, sipHash64(t, 'caller') AS calling_span,
+    t % {company_every:UInt64} = 0 AS is_company, NOT is_company AND h1 % 50 = 1 AS is_nobody
+SELECT
+    own_trace AS trace_id,
+    reinterpretAsFixedString(sipHash64(t, k, 'span')) AS span_id,
+    multiIf(k > 0, reinterpretAsString(first_span), is_called AND continues, reinterpretAsString(calling_span), '')
+        AS parent_span_id,
+    fromUnixTimestamp64Milli(begin_ms + k * (5 + h3 % 200), 'UTC') AS start_time,
+    toUInt64(exp2(3 + (h4 % 10007) / 10007 * 7)) AS duration_ms,
+    multiIf(h4 % 1000 < 20, 'Error', h4 % 1000 < 30, 'Ok', 'Unset') AS status,
+    concat('Handeling ', toString(activity), if(h3 % 5 = 0, ' nazien', '')) AS name,
+    concat('https://register.example/activiteiten/', toString(activity)) AS processing_activity_id,
+    if(activity = first_activity, '', concat('https://register.example/activiteiten/', toString(first_activity)))
+        AS parent_processing_activity_id,
+    multiIf(is_company, sipHash128('company'), is_nobody, toFixedString('', 16),
+            sipHash128(h2 % {subjects:UInt64}, 'subject')) AS data_subject_id,
+    multiIf(is_company, 'KVK', is_nobody, '', 'BSN') AS data_subject_id_type,
+    if(is_nobody, '', 'sleutel-2024') AS key_id,
+    '' AS data_subject_sealed,
+    multiIf(NOT is_called, toFixedString('', 16), continues, own_trace, sipHash128(t, 'caller'))
+        AS foreign_operation_trace_id,
+    if(is_called, reinterpretAsFixedString(calling_span), toFixedString('', 8)) AS foreign_operation_span_id,
+    if(is_called, concat('https://partij-', toString(h2 % 7), '.example'), '') AS foreign_operation_processor,
+    if(h3 % 100 < 3, 'https://rdw.example/ldv/v1', '') AS external_read_api_id,
+    if(h3 % 10 = 0, [reinterpretAsFixedString(sipHash64(t, k, 'outbound'))], []) AS outbound_span_ids,
+    multiIf(status = 'Error', map('exception.type', 'TimeoutError'),
+            h4 % 20 = 1, map('dpl.objects.zaak_type', concat('zaaktype-', toString(h3 % 40))), map()) AS attributes,
+    concat('{"service.name":"dienst-', toString(service), '","service.version":"1.', toString(cycle % 3), '"}')
+        AS resource,
+    lower(hex(sipHash64(service, intDiv(cycle, 2000), 'writer'))) AS writer_id,
+    toUInt64((cycle % 2000) * 10 + rows_before + k) AS seq
+FROM
+(
+    SELECT number AS t, arrayJoin(range(toUInt64(
+        1 + (intDiv(number, 8) % 4 + cityHash64(intDiv(number, 32), number % 8) % 4) % 4))) AS k
+    FROM numbers({first:UInt64}, {count:UInt64})
+)
+"""
+
+#: (1) Typed columns, in the order of the traces, with the whole HMAC of 32 bytes for the data subject.
+TYPED: Final = """
+CREATE TABLE IF NOT EXISTS typed
+(
+    trace_id FixedString(16) CODEC(ZSTD(1)), span_id FixedString(8) CODEC(ZSTD(1)), parent_span_id String CODEC(ZSTD(1)),
+    start_time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)), duration_ms UInt64 CODEC(ZSTD(1)),
+    status Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2) CODEC(ZSTD(1)), name LowCardinality(String) CODEC(ZSTD(1)),
+    processing_activity_id LowCardinality(String) CODEC(ZSTD(1)),
+    parent_processing_activity_id LowCardinality(String) CODEC(ZSTD(1)),
+    data_subject_id FixedString(32) CODEC(ZSTD(1)), data_subject_id_type LowCardinality(String) CODEC(ZSTD(1)),
+    key_id LowCardinality(String) CODEC(ZSTD(1)), data_subject_sealed String CODEC(ZSTD(1)),
+    foreign_operation_trace_id FixedString(16) CODEC(ZSTD(1)), foreign_operation_span_id FixedString(8) CODEC(ZSTD(1)),
+    foreign_operation_processor LowCardinality(String) CODEC(ZSTD(1)),
+    external_read_api_id LowCardinality(String) CODEC(ZSTD(1)), outbound_span_ids Array(FixedString(8)) CODEC(ZSTD(1)),
+    attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)), resource LowCardinality(String) CODEC(ZSTD(1)),
+    writer_id LowCardinality(String) CODEC(ZSTD(1)), seq UInt64 CODEC(ZSTD(1))
+)
+ENGINE = MergeTree PARTITION BY toYYYYMM(start_time) ORDER BY (trace_id, start_time)
+"""
+
+#: (2) As the JVM peer makes it: everything that is not in the tracing model is an attribute, also the data subject.
+JVM: Final = """
+CREATE TABLE IF NOT EXISTS jvm
+(
+    traceId String, spanId String, parentSpanId String, name String, status String, startTime DateTime64(3),
+    endTime DateTime64(3), attributes Map(String, String), resource Map(String, String)
+)
+ENGINE = MergeTree ORDER BY (traceId, spanId)
+"""
+
+_SUBJECT_32_BYTES: Final = """toFixedString(concat(data_subject_id,
+    if(data_subject_id_type = '', toFixedString('', 16), sipHash128(data_subject_id, 'rest'))), 32) AS data_subject_id"""
+_AS_JVM: Final = """
+    lower(hex(trace_id)) AS traceId, lower(hex(span_id)) AS spanId, lower(hex(parent_span_id)) AS parentSpanId, name,
+    status, start_time AS startTime, start_time + toIntervalMillisecond(duration_ms) AS endTime,
+    mapUpdate(mapFilter((key, value) -> value != '', map(
+        'dpl.core.processing_activity_id', processing_activity_id,
+        'dpl.core.parent_processing_activity_id', parent_processing_activity_id,
+        'dpl.core.data_subject_id', if(data_subject_id_type = '', '', lower(hex(data_subject_id))),
+        'dpl.core.data_subject_id_type', data_subject_id_type,
+        'dpl.core.foreign_operation.trace_id',
+            if(foreign_operation_processor = '', '', lower(hex(foreign_operation_trace_id))),
+        'dpl.core.foreign_operation.span_id',
+            if(foreign_operation_processor = '', '', lower(hex(foreign_operation_span_id))),
+        'dpl.core.foreign_operation.processor', foreign_operation_processor,
+        'dpl.read.externalReadAPI_id', external_read_api_id)), attributes) AS attributes,
+    JSONExtract(resource, 'Map(String, String)') AS resource
+"""
+
+#: For each table, by its qualified name, the rows as it stores them. Our own text: nothing of a user is in it.
+SOURCES: Final = {
+    "logregel": ROWS,
+    "peers.typed": f"SELECT * REPLACE ({_SUBJECT_32_BYTES}) FROM ({ROWS})",  # noqa: S608
+    "peers.jvm": f"SELECT {_AS_JVM} FROM ({ROWS})",  # noqa: S608
+}
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """The rows of one benchmark: how many, and how many of them are loaded by now.
+
+    Attributes:
+        rows: How many rows the whole 24 months have.
+        loaded: Traces that are in the tables; their numbers run from 0.
+        seed: Decides on the keys that are asked for.
+    """
+
+    rows: int
+    loaded: int
+    seed: int = 1
+
+    @property
+    def traces(self) -> int:
+        """Traces of the 24 months, a whole number of cycles."""
+        return max(self.rows // _ROWS_IN_CYCLE, 1) * _TRACES_IN_CYCLE
+
+    @property
+    def company_rows(self) -> int:
+        """About how many rows the company has in 24 months."""
+        return min(100_000, self.rows // 20)
+
+    def part(self, share: float) -> Sample:
+        """Return the sample of which this share is loaded."""
+        cycles = self.traces // _TRACES_IN_CYCLE
+        return msgspec.structs.replace(self, loaded=max(int(cycles * share), 1) * _TRACES_IN_CYCLE)
+
+    def parameters(self, first: int, count: int) -> dict[str, int]:
+        """Return the parameters of `ROWS` for these traces; those from `traces` on lie after the 24 months."""
+        return {
+            "traces": self.traces,
+            "subjects": max(self.rows // 10, 1),
+            # Odd, so that its traces are of every service and every length.
+            "company_every": (self.rows // self.company_rows) | 1,
+            "first": first,
+            "count": count,
+        }
+
+    def moment(self, share: float) -> datetime:
+        """Return a time in the loaded period, at this share of it."""
+        return BEGIN + timedelta(days=DAYS) * (share * self.loaded / self.traces)
+
+    def find(self, client: LogboekClient, columns: str, where: str, count: int) -> list[tuple[Any, ...]]:
+        """Return `columns` of that many loaded rows, each from another place."""
+        draw = random.Random(f"{self.seed}{columns}{where}")  # noqa: S311  (keys to ask for, not secrets)
+        sql = f"SELECT {columns} FROM ({ROWS}) WHERE {where} LIMIT 1"  # noqa: S608  (our own text)
+        found: list[tuple[Any, ...]] = []
+        while len(found) < count:
+            window = min(1_000, self.loaded)
+            found += client.rows(sql, self.parameters(draw.randrange(self.loaded - window + 1), window))
+        return found
+
+    def batches(self, client: LogboekClient, count: int) -> list[Batch]:
+        """Return batches of 5,000 successive loaded rows of one writer, as it sent them."""
+        batches = []
+        cycles = ROWS_IN_BATCH // (_ROWS_IN_CYCLE // _SERVICES)
+        last = self.loaded // _TRACES_IN_CYCLE
+        draw = random.Random(self.seed)  # noqa: S311  (as above)
+        for _ in range(count):
+            # Whole batches into a writer's life, so that all of a batch is of one writer.
+            first = draw.randrange(max(last // cycles, 1)) * cycles
+            rows = self._records(client, first * _TRACES_IN_CYCLE, min(cycles, last) * _TRACES_IN_CYCLE, _OF_ONE_WRITER)
+            batches.append(
+                Batch(
+                    writer_id=rows[0].writer_id,
+                    seqs=tuple(row.seq for row in rows),
+                    logregels=tuple(row.logregel for row in rows),
+                )
+            )
+        return batches
+
+    def fresh_batches(self, client: LogboekClient, count: int, writer_id: str) -> list[Batch]:
+        """Return batches of 5,000 rows that come after the 24 months, all of one new writer."""
+        traces = ROWS_IN_BATCH // _ROWS_IN_CYCLE * _TRACES_IN_CYCLE + _TRACES_IN_CYCLE
+        batches = []
+        for number in range(count):
+            rows = self._records(client, self.traces + number * traces, traces, "1")[:ROWS_IN_BATCH]
+            batches.append(number_batch(writer_id, number * ROWS_IN_BATCH, [row.logregel for row in rows]))
+        return batches
+
+    def _records(self, client: LogboekClient, first: int, traces: int, where: str) -> Sequence[Any]:
+        sql = f"SELECT {SELECTED} FROM ({ROWS}) WHERE {where} ORDER BY seq, start_time, span_id"  # noqa: S608
+        return [
+            stored(row)
+            for row in client.rows(sql, self.parameters(first, traces), bytes_columns=BYTES_COLUMNS)
+        ]
+
+
+_OF_ONE_WRITER: Final = "resource LIKE '{\"service.name\":\"dienst-0\"%'"
+
+
+def load(client: LogboekClient, table: str, sample: Sample, first: int, last: int) -> None:
+    """Insert the traces from `first` to `last` in the order of time, as one insert."""
+    parameters: Mapping[str, Any] = sample.parameters(first, last - first)
+    client.command(f"INSERT INTO {table} {SOURCES[table]}", parameters)  # noqa: S608  (a table of ours)
