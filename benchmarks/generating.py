@@ -1,4 +1,4 @@
-"""The rows of `schema.py`, made inside the engine, and the two tables that ours is compared with.
+"""What `schema.py` measures: rows made inside the engine, two tables to compare ours with, and the questions.
 
 What is realistic about the rows, and matters to the figures:
 
@@ -7,8 +7,8 @@ What is realistic about the rows, and matters to the figures:
   (a company) has 100,000.
 - 300 activities: one with 15% of the rows, nine with 4.5%, two hundred with 0.22% and ninety with 0.005%. Of the rows
   after a trace's first, 60% keep its activity.
-- 5% of the rows were done for another organisation (half of these continue its trace, half start their own); 10% have an
-  outbound span.
+- 5% of the rows were done for another organisation (half of these continue its trace, half start their own); 10% have
+  an outbound span.
 - Eight services write at the same time, each with its own sequence; they restart now and then as a new writer.
 - Ids are hashes of a row's number, as incompressible as random ones, so any row can be found again to ask for it.
 """
@@ -16,15 +16,17 @@ What is realistic about the rows, and matters to the figures:
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ldv_otel.delivery.batch import Batch, number_batch
+from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, stored
+from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
+from ldv_otel.logboek.write import ClickHouseSink
 
 ACTIVITY: Final = "https://register.example/activiteiten/"
 TOP: Final = range(1)
@@ -34,11 +36,13 @@ RARE: Final = range(210, 300)
 BEGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS: Final = 731  # two whole years, one of them a leap year
 ROWS_IN_BATCH: Final = 5_000
-#: In 32 successive traces each of the eight services has four, of 1, 2, 3 and 4 rows in some rotation: so any row's place
-#: in its writer's sequence can be computed.
+#: In 32 successive traces each of the eight services has four, of 1, 2, 3 and 4 rows in some rotation: so any row's
+#: place in its writer's sequence can be computed.
 _TRACES_IN_CYCLE: Final = 32
 _ROWS_IN_CYCLE: Final = 80
 _SERVICES: Final = 8
+#: Enough for a batch.
+TRACES_IN_BATCH: Final = (ROWS_IN_BATCH // _ROWS_IN_CYCLE + 1) * _TRACES_IN_CYCLE
 
 #: Rows of the traces first, first + 1, ...; the values in braces are parameters. `t` is the trace's number, `k` the
 #: row's place in it, and the h are 64 independent random bits of a trace or a row each.
@@ -100,9 +104,10 @@ FROM
 
 #: (1) Typed columns, in the order of the traces, with the whole HMAC of 32 bytes for the data subject.
 TYPED: Final = """
-CREATE TABLE IF NOT EXISTS typed
+CREATE TABLE IF NOT EXISTS peers.typed
 (
-    trace_id FixedString(16) CODEC(ZSTD(1)), span_id FixedString(8) CODEC(ZSTD(1)), parent_span_id String CODEC(ZSTD(1)),
+    trace_id FixedString(16) CODEC(ZSTD(1)), span_id FixedString(8) CODEC(ZSTD(1)),
+    parent_span_id String CODEC(ZSTD(1)),
     start_time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)), duration_ms UInt64 CODEC(ZSTD(1)),
     status Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2) CODEC(ZSTD(1)), name LowCardinality(String) CODEC(ZSTD(1)),
     processing_activity_id LowCardinality(String) CODEC(ZSTD(1)),
@@ -120,7 +125,7 @@ ENGINE = MergeTree PARTITION BY toYYYYMM(start_time) ORDER BY (trace_id, start_t
 
 #: (2) As the JVM peer makes it: everything that is not in the tracing model is an attribute, also the data subject.
 JVM: Final = """
-CREATE TABLE IF NOT EXISTS jvm
+CREATE TABLE IF NOT EXISTS peers.jvm
 (
     traceId String, spanId String, parentSpanId String, name String, status String, startTime DateTime64(3),
     endTime DateTime64(3), attributes Map(String, String), resource Map(String, String)
@@ -128,8 +133,11 @@ CREATE TABLE IF NOT EXISTS jvm
 ENGINE = MergeTree ORDER BY (traceId, spanId)
 """
 
-_SUBJECT_32_BYTES: Final = """toFixedString(concat(data_subject_id,
-    if(data_subject_id_type = '', toFixedString('', 16), sipHash128(data_subject_id, 'rest'))), 32) AS data_subject_id"""
+_SUBJECT_32_BYTES: Final = """
+    toFixedString(concat(data_subject_id,
+        if(data_subject_id_type = '', toFixedString('', 16), sipHash128(data_subject_id, 'rest'))), 32)
+    AS data_subject_id
+"""
 _AS_JVM: Final = """
     lower(hex(trace_id)) AS traceId, lower(hex(span_id)) AS spanId, lower(hex(parent_span_id)) AS parentSpanId, name,
     status, start_time AS startTime, start_time + toIntervalMillisecond(duration_ms) AS endTime,
@@ -160,13 +168,13 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: How many rows the whole 24 months have.
-        loaded: Traces that are in the tables; their numbers run from 0.
-        seed: Decides on the keys that are asked for.
+        first: Number of the first trace to ask for.
+        end: Number after the last trace that is in the tables.
     """
 
     rows: int
-    loaded: int
-    seed: int = 1
+    first: int = 0
+    end: int = 0
 
     @property
     def traces(self) -> int:
@@ -181,7 +189,11 @@ class Sample(msgspec.Struct, frozen=True):
     def part(self, share: float) -> Sample:
         """Return the sample of which this share is loaded."""
         cycles = self.traces // _TRACES_IN_CYCLE
-        return msgspec.structs.replace(self, loaded=max(int(cycles * share), 1) * _TRACES_IN_CYCLE)
+        return msgspec.structs.replace(self, end=max(int(cycles * share), 1) * _TRACES_IN_CYCLE)
+
+    def after(self, batches: int) -> Sample:
+        """Return the rows that arrive after the 24 months, in that many batches."""
+        return msgspec.structs.replace(self, first=self.traces, end=self.traces + batches * TRACES_IN_BATCH)
 
     def parameters(self, first: int, count: int) -> dict[str, int]:
         """Return the parameters of `ROWS` for these traces; those from `traces` on lie after the 24 months."""
@@ -196,28 +208,29 @@ class Sample(msgspec.Struct, frozen=True):
 
     def moment(self, share: float) -> datetime:
         """Return a time in the loaded period, at this share of it."""
-        return BEGIN + timedelta(days=DAYS) * (share * self.loaded / self.traces)
+        trace = self.first + share * (self.end - self.first)
+        return BEGIN + timedelta(days=DAYS) * (trace / self.traces)
 
     def find(self, client: LogboekClient, columns: str, where: str, count: int) -> list[tuple[Any, ...]]:
         """Return `columns` of that many loaded rows, each from another place."""
-        draw = random.Random(f"{self.seed}{columns}{where}")  # noqa: S311  (keys to ask for, not secrets)
+        draw = random.Random(f"{columns}{where}")  # noqa: S311  (keys to ask for, not secrets)
         sql = f"SELECT {columns} FROM ({ROWS}) WHERE {where} LIMIT 1"  # noqa: S608  (our own text)
         found: list[tuple[Any, ...]] = []
         while len(found) < count:
-            window = min(1_000, self.loaded)
-            found += client.rows(sql, self.parameters(draw.randrange(self.loaded - window + 1), window))
+            window = min(1_000, self.end - self.first)
+            found += client.rows(sql, self.parameters(draw.randrange(self.first, self.end - window + 1), window))
         return found
 
     def batches(self, client: LogboekClient, count: int) -> list[Batch]:
         """Return batches of 5,000 successive loaded rows of one writer, as it sent them."""
-        batches = []
         cycles = ROWS_IN_BATCH // (_ROWS_IN_CYCLE // _SERVICES)
-        last = self.loaded // _TRACES_IN_CYCLE
-        draw = random.Random(self.seed)  # noqa: S311  (as above)
+        loaded = self.end // _TRACES_IN_CYCLE
+        draw = random.Random(count)  # noqa: S311  (as above)
+        batches = []
         for _ in range(count):
             # Whole batches into a writer's life, so that all of a batch is of one writer.
-            first = draw.randrange(max(last // cycles, 1)) * cycles
-            rows = self._records(client, first * _TRACES_IN_CYCLE, min(cycles, last) * _TRACES_IN_CYCLE, _OF_ONE_WRITER)
+            first = draw.randrange(max(loaded // cycles, 1)) * cycles
+            rows = self._records(client, first, min(cycles, loaded), "resource LIKE '%dienst-0%' ORDER BY seq")
             batches.append(
                 Batch(
                     writer_id=rows[0].writer_id,
@@ -227,27 +240,217 @@ class Sample(msgspec.Struct, frozen=True):
             )
         return batches
 
-    def fresh_batches(self, client: LogboekClient, count: int, writer_id: str) -> list[Batch]:
-        """Return batches of 5,000 rows that come after the 24 months, all of one new writer."""
-        traces = ROWS_IN_BATCH // _ROWS_IN_CYCLE * _TRACES_IN_CYCLE + _TRACES_IN_CYCLE
+    def arriving(self, client: LogboekClient, count: int) -> list[Batch]:
+        """Return the first batches that arrive after the 24 months, all of one new writer."""
         batches = []
+        writer_id = new_writer_id()
         for number in range(count):
-            rows = self._records(client, self.traces + number * traces, traces, "1")[:ROWS_IN_BATCH]
-            batches.append(number_batch(writer_id, number * ROWS_IN_BATCH, [row.logregel for row in rows]))
+            first = (self.traces + number * TRACES_IN_BATCH) // _TRACES_IN_CYCLE
+            rows = self._records(client, first, TRACES_IN_BATCH // _TRACES_IN_CYCLE, "1 ORDER BY start_time")
+            records = [row.logregel for row in rows[:ROWS_IN_BATCH]]
+            batches.append(number_batch(writer_id, number * ROWS_IN_BATCH, records))
         return batches
 
-    def _records(self, client: LogboekClient, first: int, traces: int, where: str) -> Sequence[Any]:
-        sql = f"SELECT {SELECTED} FROM ({ROWS}) WHERE {where} ORDER BY seq, start_time, span_id"  # noqa: S608
-        return [
-            stored(row)
-            for row in client.rows(sql, self.parameters(first, traces), bytes_columns=BYTES_COLUMNS)
-        ]
+    def _records(self, client: LogboekClient, first_cycle: int, cycles: int, which: str) -> list[StoredLogregel]:
+        sql = f"SELECT {SELECTED} FROM ({ROWS}) WHERE {which}"  # noqa: S608  (our own text)
+        parameters = self.parameters(first_cycle * _TRACES_IN_CYCLE, cycles * _TRACES_IN_CYCLE)
+        return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
 
 
-_OF_ONE_WRITER: Final = "resource LIKE '{\"service.name\":\"dienst-0\"%'"
+def load(client: LogboekClient, table: str, sample: Sample, first: int, end: int) -> None:
+    """Insert the traces from `first` up to `end`, as one insert."""
+    client.command(f"INSERT INTO {table} {SOURCES[table]}", sample.parameters(first, end - first))
 
 
-def load(client: LogboekClient, table: str, sample: Sample, first: int, last: int) -> None:
-    """Insert the traces from `first` to `last` in the order of time, as one insert."""
-    parameters: Mapping[str, Any] = sample.parameters(first, last - first)
-    client.command(f"INSERT INTO {table} {SOURCES[table]}", parameters)  # noqa: S608  (a table of ours)
+class Question(NamedTuple):
+    """One question, asked of each table in its own way.
+
+    Attributes:
+        name: As in the tables of figures.
+        goal_ms: For the median at 50 million rows; 0 for none.
+        keys: One for each time it is asked.
+        ours: Asks it of ours, through the package's own functions.
+        typed: Asks it of (1); empty where that table cannot answer.
+        jvm: The same for (2).
+        without: A setting that closes our access path, to see that it was taken.
+    """
+
+    name: str
+    goal_ms: int
+    keys: Sequence[dict[str, Any]]
+    ours: Callable[[dict[str, Any]], object]
+    typed: str = ""
+    jvm: str = ""
+    without: str = ""
+
+
+_SUBJECT: Final = "attributes['dpl.core.data_subject_id'] = {subject:String}"
+_SUBJECT_IN_TYPED: Final = (
+    "data_subject_id = toFixedString(concat(unhex({subject:String}), "
+    "sipHash128(toFixedString(unhex({subject:String}), 16), 'rest')), 32)"
+)
+_SPAN: Final = "unhex({span:String})"
+_AFTER: Final = "fromUnixTimestamp64Milli({after:Int64})"
+_PERIODS: Final = {"an hour": timedelta(hours=1), "a day": timedelta(days=1), "a month": timedelta(days=30)}
+_SORTS: Final = {"frequent": TOP, "middling": MID, "rare": RARE}
+
+
+def _typed(where: str, limit: str = "LIMIT 101") -> str:
+    return f"SELECT * FROM peers.typed WHERE {where} ORDER BY start_time, span_id {limit}"  # noqa: S608  (our own text)
+
+
+def _jvm(where: str, limit: str = "LIMIT 101") -> str:
+    return f"SELECT * FROM peers.jvm WHERE {where} ORDER BY startTime, spanId {limit}"  # noqa: S608  (our own text)
+
+
+def questions(
+    sample: Sample, client: LogboekClient, sink: ClickHouseSink, batches: Sequence[Batch], times: int
+) -> list[Question]:
+    """Return all questions, each with `times` keys from the loaded rows."""
+    keys = _Keys(sample, client, times)
+    projection = "optimize_use_projections"
+    return [
+        Question(
+            "records of a data subject",
+            50,
+            keys.found("lower(hex(data_subject_id)) AS subject", "data_subject_id_type = 'BSN'", "subject"),
+            lambda key: read.by_subject(client, [bytes.fromhex(key["subject"])]),
+            _typed(_SUBJECT_IN_TYPED),
+            _jvm(_SUBJECT),
+            projection,
+        ),
+        Question(
+            "a trace",
+            30,
+            keys.found("lower(hex(trace_id)) AS trace", "1", "trace"),
+            lambda key: read.by_trace(client, key["trace"]),
+            _typed("trace_id = unhex({trace:String})", ""),
+            _jvm("traceId = {trace:String}", ""),
+            projection,
+        ),
+        Question(
+            "the caller, by an outbound span",
+            30,
+            keys.found(
+                "lower(hex(trace_id)), lower(hex(outbound_span_ids[1]))", "notEmpty(outbound_span_ids)", "trace", "span"
+            ),
+            lambda key: read.by_outbound(client, key["trace"], key["span"]),
+            _typed(
+                f"trace_id = unhex({{trace:String}}) AND (span_id = {_SPAN} OR has(outbound_span_ids, {_SPAN}))", ""
+            ),
+            without=projection,
+        ),
+        Question(
+            "what was done for a foreign span",
+            30,
+            keys.found(
+                "lower(hex(foreign_operation_trace_id)), lower(hex(foreign_operation_span_id))",
+                "foreign_operation_processor != ''",
+                "trace",
+                "span",
+            ),
+            lambda key: read.by_foreign(client, key["trace"], key["span"]),
+            _typed(f"foreign_operation_trace_id = unhex({{trace:String}}) AND foreign_operation_span_id = {_SPAN}", ""),
+            _jvm(
+                "attributes['dpl.core.foreign_operation.trace_id'] = {trace:String} "
+                "AND attributes['dpl.core.foreign_operation.span_id'] = {span:String}",
+                "",
+            ),
+            projection,
+        ),
+        *(_page(keys, client, sort, period) for sort in _SORTS for period in _PERIODS),
+        _page(keys, client, "rare", "24 months", "use_skip_indexes"),
+        Question(
+            "the company's first page",
+            50,
+            keys.company(first=True),
+            lambda key: read.by_subject(client, [bytes.fromhex(key["subject"])]),
+            _typed(_SUBJECT_IN_TYPED),
+            _jvm(_SUBJECT),
+            projection,
+        ),
+        Question(
+            "a later page of it, by cursor",
+            50,
+            keys.company(first=False),
+            lambda key: read.by_subject(
+                client, [bytes.fromhex(key["subject"])], after=read.Cursor(start_time_ms=key["after"])
+            ),
+            _typed(f"{_SUBJECT_IN_TYPED} AND start_time > {_AFTER}"),
+            _jvm(f"{_SUBJECT} AND startTime > {_AFTER}"),
+            projection,
+        ),
+        Question(
+            "read-back of a batch of 5,000",
+            20,
+            [
+                {"batch": batch, "writer": batch.writer_id, "from": batch.seqs[0], "to": batch.seqs[-1]}
+                | _times_of(batch)
+                for batch in batches
+            ],
+            lambda key: sink.read_back(key["batch"]),
+            "SELECT DISTINCT seq FROM peers.typed WHERE writer_id = {writer:String} "
+            "AND seq BETWEEN {from:UInt64} AND {to:UInt64} AND start_time BETWEEN "
+            "fromUnixTimestamp64Milli({since:Int64}) AND fromUnixTimestamp64Milli({until:Int64})",
+        ),
+    ]
+
+
+def _page(keys: _Keys, client: LogboekClient, sort: str, period: str, without: str = "") -> Question:
+    times = "{name} >= fromUnixTimestamp64Milli({{since:Int64}}) AND {name} < fromUnixTimestamp64Milli({{until:Int64}})"
+    return Question(
+        f"first page of a {sort} activity in {period}",
+        50 if period in _PERIODS else 0,
+        keys.activities(_SORTS[sort], _PERIODS.get(period, timedelta(days=DAYS))),
+        lambda key: read.by_activity(
+            client,
+            key["activity"],
+            since=datetime.fromtimestamp(key["since"] / 1_000, UTC),
+            until=datetime.fromtimestamp(key["until"] / 1_000, UTC),
+        ),
+        _typed("processing_activity_id = {activity:String} AND " + times.format(name="start_time")),
+        _jvm("attributes['dpl.core.processing_activity_id'] = {activity:String} AND " + times.format(name="startTime")),
+        without,
+    )
+
+
+def _times_of(batch: Batch) -> dict[str, int]:
+    times = [record.start_time_ms for record in batch.logregels]
+    return {"since": min(times), "until": max(times)}
+
+
+class _Keys:
+    """Makes keys to ask for, the same ones in each run."""
+
+    def __init__(self, sample: Sample, client: LogboekClient, times: int) -> None:
+        self._sample = sample
+        self._client = client
+        self._times = times
+        self._draw = random.Random(times)  # noqa: S311  (no secrets)
+
+    def found(self, columns: str, where: str, *names: str) -> list[dict[str, Any]]:
+        """Return these columns of rows that match."""
+        rows = self._sample.find(self._client, columns, where, self._times)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def activities(self, numbers: range, period: timedelta) -> list[dict[str, Any]]:
+        """Return activities, each with another period of that length; hours are office hours."""
+        found = []
+        for _ in range(self._times):
+            since = self._sample.moment(self._draw.random()).replace(minute=0, second=0, microsecond=0)
+            if period < timedelta(days=1):
+                since = since.replace(hour=self._draw.randrange(8, 18))
+            since = max(min(since, self._sample.moment(1) - period), BEGIN)
+            activity = f"{ACTIVITY}{self._draw.choice(numbers)}"
+            found.append({"activity": activity, "since": _ms(since), "until": _ms(since + period)})
+        return found
+
+    def company(self, *, first: bool) -> list[dict[str, Any]]:
+        """Return the company, each time with another cursor."""
+        subject = self._client.rows("SELECT lower(hex(sipHash128('company')))")[0][0]
+        shares = [0.0 if first else self._draw.random() * 0.98 for _ in range(self._times)]
+        return [{"subject": subject, "after": _ms(self._sample.moment(share)) if share else -1} for share in shares]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000)

@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from ldv_otel.errors import ConfigurationError
 
-DeliveryLevel = Literal["memory"]
+DeliveryLevel = Literal["memory", "durable"]
 
 _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_records: int = 65_536
     flush_seconds: float = 10.0
     exception_messages: bool = False
+    spool: Path | None = None
     state: Path | None = None
 
     def __repr__(self) -> str:
@@ -114,8 +115,8 @@ def _words(value: str) -> tuple[str, ...]:
 
 
 def _level(value: str) -> str:
-    if value != "memory":
-        raise ValueError("the only level of this version is `memory`")
+    if value not in get_args(DeliveryLevel):
+        raise ValueError("it is neither `memory` nor `durable`")
     return value
 
 
@@ -196,7 +197,20 @@ VARIABLES: Final = (
         "Comma separated types whose values are pseudonyms already; they are kept beside the lookup pseudonym.",
         _words,
     ),
-    Variable("LDV_DELIVERY", "delivery", "memory", "What `end()` promises: `memory` is queued, nothing more.", _level),
+    Variable(
+        "LDV_DELIVERY",
+        "delivery",
+        "memory",
+        "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed.",
+        _level,
+    ),
+    Variable(
+        "LDV_SPOOL",
+        "spool",
+        "(the platform's state directory)",
+        "Directory of the spool of level `durable`: on a local disk, for this user only.",
+        _path,
+    ),
     Variable(
         "LDV_QUEUE_RECORDS",
         "queue_records",

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ldv_otel.delivery.clock import Clock, SystemClock
+from ldv_otel.delivery.state import state_directory
 from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -37,11 +38,7 @@ class LossReport(msgspec.Struct, kw_only=True):
 
 def losses_directory(settings: Settings) -> Path:
     """Return the directory where losses of this user's writers are written down."""
-    if settings.state is not None:
-        return settings.state / "losses"
-    import platformdirs  # noqa: PLC0415  (5 ms that the import of the package need not cost)
-
-    return Path(platformdirs.user_state_dir("ldv_otel", appauthor=False)) / "losses"
+    return (settings.state or state_directory()) / "losses"
 
 
 class LossWriter:

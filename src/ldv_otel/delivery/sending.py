@@ -32,12 +32,14 @@ def deliver(
     sink: Sink,
     *,
     wait: Callable[[float], bool],
+    in_doubt: bool = False,
     waits_out: tuple[type[LdvError], ...] = (LogboekUnavailable, ConfigurationError),
 ) -> None:
     """Send a batch until the Logboek has confirmed every row of it.
 
     Args:
         wait: Waits that many seconds, or returns True at once when the writer is to stop.
+        in_doubt: Whether the batch may have been sent before, by a process that is gone.
         waits_out: Errors that are waited out. By default also those of rights and tables: a service goes on running
             while an administrator puts them right. Where somebody waits for the outcome, an error is better.
 
@@ -45,7 +47,7 @@ def deliver(
         Stopped: The writer is to stop; some or all rows are not confirmed.
         BatchRefused: The Logboek will never take the batch.
     """
-    doubtful = False
+    doubtful = in_doubt
     pause = _FIRST_PAUSE_SECONDS
     remaining: Batch | None = batch
     while remaining is not None:

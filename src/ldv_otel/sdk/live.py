@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
+from ldv_otel.errors import LdvError
 from ldv_otel.pseudonym import DataSubject
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
@@ -43,6 +44,7 @@ class LiveSpan(weakref.ref[Span]):
         outbound: Ids of the technical client spans below.
         attributes: Attributes of the record that the span itself does not carry.
         exception: The exception that ended the Actie, with all that only the record may keep.
+        refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
     """
 
@@ -56,6 +58,7 @@ class LiveSpan(weakref.ref[Span]):
         "outbound",
         "owner",
         "parent",
+        "refused",
         "span_id",
         "subjects",
     )
@@ -73,6 +76,7 @@ class LiveSpan(weakref.ref[Span]):
         self.outbound: list[bytes] = []
         self.attributes: MutableMapping[str, object] = {}
         self.exception: ExceptionFacts | None = None
+        self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
         if above is not None:

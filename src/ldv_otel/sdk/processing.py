@@ -102,6 +102,8 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     Raises:
         ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
+        LogboekUnavailable: On leaving, with level `durable`, when the disk refused the record, so that the application
+            can roll back. It never replaces an exception of the application's own: there it is a note.
 
     Source: LDV-A1 to A5.
     """
@@ -220,6 +222,12 @@ def _end(actie: Actie, error: BaseException | None) -> None:
     if isinstance(error, Exception):
         actie._failed(error)  # noqa: SLF001  (the other half of this module)
     actie.span.end()
+    refused = actie._live.refused  # noqa: SLF001  (as above)
+    if refused is not None:
+        if error is None:
+            raise refused
+        # The application's own exception is what the caller has to see; ours goes along with it.
+        error.add_note(f"And its Logregel was refused: {refused}")
 
 
 def _tracer() -> trace.Tracer:

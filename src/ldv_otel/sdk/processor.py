@@ -15,9 +15,11 @@ from opentelemetry.trace import StatusCode
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, is_actie
 from ldv_otel.attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID, Flag
+from ldv_otel.delivery.durable import DurableDelivery, spool_base
 from ldv_otel.delivery.losses import LossWriter
 from ldv_otel.delivery.memory import MemoryDelivery
-from ldv_otel.delivery.sink import make_sink
+from ldv_otel.delivery.sink import Sink, make_sink
+from ldv_otel.delivery.state import state_directory
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, resource_text
@@ -66,6 +68,17 @@ def maker_for(settings: Settings) -> LogregelMaker:
     return LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
 
 
+def _delivery(settings: Settings, sink: Sink) -> Delivery:
+    if settings.delivery == "memory":
+        return MemoryDelivery(
+            sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
+        )
+    root = settings.spool or (settings.state or state_directory()) / "spool"
+    delivery = DurableDelivery(sink, spool_base(root, settings.logboek), quiet=uninstrumented)
+    delivery.start_draining()
+    return delivery
+
+
 class LdvSpanProcessor(SpanProcessor):
     """Logs every Actie, sampled or not (LDV-A3), and never lets logging break the application (LDV-A8).
 
@@ -102,10 +115,7 @@ class LdvSpanProcessor(SpanProcessor):
                 sink.open()
             except LogboekUnavailable as error:
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
-        delivery = MemoryDelivery(
-            sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
-        )
-        return cls(maker, delivery, flush_seconds=settings.flush_seconds)
+        return cls(maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  (the SDK's signature)
         """Note where the span hangs."""
@@ -145,7 +155,15 @@ class LdvSpanProcessor(SpanProcessor):
             if record.flags:
                 with self._counting:
                     self.bent.update(record.flags)
+            self._submit(record, known)
+
+    def _submit(self, record: Logregel, known: live.LiveSpan) -> None:
+        try:
             self.delivery.submit(record)
+        except LogboekUnavailable as error:
+            # `processing` raises it; a span made by hand has nobody to tell but the log.
+            known.refused = error
+            _logger.error("A Logregel was refused. %s", error)
 
 
 def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live.LiveSpan | None) -> SpanFacts:

@@ -1,0 +1,101 @@
+"""What became of the batches of a spool: frozen before the first send, confirmed after the last.
+
+A frozen batch keeps its boundaries over a restart, so that it is sent again as exactly the same block under the same
+token. An append-only file of lines, each with its CRC; a torn line is as if it had never been written, which is safe:
+the batch is then in doubt, and is read back.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+PROGRESS_NAME: Final = "progress"
+
+
+class Frozen(msgspec.Struct, frozen=True, tag="frozen"):
+    """A batch that has been, or was about to be, sent."""
+
+    first: int
+    last: int
+    token: str
+
+
+class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
+    """Every record up to `last` is in the Logboek, or set apart."""
+
+    last: int
+
+
+_Entry = Frozen | Confirmed
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[_Entry] = msgspec.json.Decoder(_Entry)
+
+
+class Progress:
+    """The progress file of one spool; one thread writes it.
+
+    Attributes:
+        confirmed: Highest sequence number that is done; -1 for none.
+        frozen: Batches that were frozen and not confirmed, in order.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.confirmed = -1
+        self.frozen: list[Frozen] = []
+        path = directory / PROGRESS_NAME
+        if path.exists():
+            for line in path.read_bytes().split(b"\n"):
+                entry = _checked(line)
+                if isinstance(entry, Frozen):
+                    self.frozen.append(entry)
+                elif isinstance(entry, Confirmed):
+                    self._confirm(entry.last)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def freeze(self, batch: Frozen) -> None:
+        """Put a batch's boundaries on disk before its first send.
+
+        Raises:
+            OSError: The disk refused; the batch may be sent all the same, and is then in doubt after a restart.
+        """
+        self.frozen.append(batch)
+        self._write(batch)
+        os.fdatasync(self._descriptor)
+
+    def confirm(self, last: int) -> None:
+        """Note that everything up to `last` is done. Not flushed: what is lost of it is only read back again.
+
+        Raises:
+            OSError: The disk refused; what was confirmed is read back after a restart.
+        """
+        self._confirm(last)
+        self._write(Confirmed(last))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _confirm(self, last: int) -> None:
+        self.confirmed = max(self.confirmed, last)
+        self.frozen = [batch for batch in self.frozen if batch.last > self.confirmed]
+
+    def _write(self, entry: _Entry) -> None:
+        text = _encode(entry)
+        os.write(self._descriptor, b"\n%08x %s\n" % (zlib.crc32(text), text))
+
+
+def _checked(line: bytes) -> _Entry | None:
+    crc, _, text = line.partition(b" ")
+    try:
+        if int(crc, 16) == zlib.crc32(text):
+            return _decoder.decode(text)
+    except (ValueError, msgspec.DecodeError):
+        return None
+    return None

@@ -1,0 +1,100 @@
+"""Reading a spool back: the next records of a living one, everything of one whose owner is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ldv_otel.delivery.spool.progress import Progress
+from ldv_otel.delivery.spool.segment import (
+    HEADER_BYTES,
+    SUFFIX,
+    NewerFormat,
+    StoredRecord,
+    scan_records,
+    scan_segment,
+    segment_name,
+)
+
+_READ_BYTES: Final = 4 * 1024 * 1024
+
+
+class LiveReader:
+    """Follows the spool of this process, a few MiB at a time, and takes its segments away when they are done."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._segment = 1
+        self._offset = HEADER_BYTES
+        self._last_seqs: list[tuple[int, int]] = []
+        self._last_seq = -1
+
+    def read(self, committed: tuple[int, int]) -> list[StoredRecord]:
+        """Return the next records, up to where the spool has committed; empty when there are none."""
+        segment, offset = committed
+        while (self._segment, self._offset) < (segment, offset):
+            path = self._directory / segment_name(self._segment)
+            size = path.stat().st_size
+            end = min(offset if self._segment == segment else size, self._offset + _READ_BYTES)
+            with path.open("rb") as file:
+                data = os.pread(file.fileno(), end - self._offset, self._offset)
+            records = scan_records(data).records
+            if records:
+                self._offset += records[-1].end
+                self._last_seq = records[-1].seq
+                return records
+            if self._segment == segment:
+                return []
+            # Only zeros are left in this segment, and the next one has begun.
+            self._last_seqs.append((self._segment, self._last_seq))
+            self._segment, self._offset = self._segment + 1, HEADER_BYTES
+        return []
+
+    def drop(self, confirmed: int) -> None:
+        """Unlink the segments of which everything is confirmed; that frees space also on a full disk."""
+        while self._last_seqs and self._last_seqs[0][1] <= confirmed:
+            number, _ = self._last_seqs.pop(0)
+            (self._directory / segment_name(number)).unlink(missing_ok=True)
+
+
+class Orphan:
+    """The spool of a process that is gone; whoever reads it holds its lock.
+
+    Attributes:
+        damaged: Segments in which something was damaged, with the number of bytes.
+        newer: Whether a segment is of a newer format, so that this spool has to be left alone.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.damaged: dict[Path, int] = {}
+        self.newer = False
+
+    def batches(self, progress: Progress, most: int) -> Iterator[tuple[list[StoredRecord], bool]]:
+        """Give what is not confirmed, in batches: first the frozen ones, exactly as they were, which are in doubt."""
+        frozen = list(progress.frozen)
+        some: list[StoredRecord] = []
+        confirmed = progress.confirmed
+        for record in self.records():
+            if record.seq <= confirmed:
+                continue
+            if some and (record.seq > frozen[0].last if frozen else len(some) >= most):
+                yield some, bool(frozen)
+                some, frozen = [], frozen[1:]
+            some.append(record)
+        if some:
+            yield some, bool(frozen)
+
+    def records(self) -> Iterator[StoredRecord]:
+        """Give every good record, segment after segment."""
+        for path in sorted(self.directory.glob(f"*{SUFFIX}")):
+            try:
+                scan = scan_segment(path.read_bytes())
+            except NewerFormat:
+                self.newer = True
+                return
+            if scan.damaged_bytes:
+                self.damaged[path] = scan.damaged_bytes
+            yield from scan.records

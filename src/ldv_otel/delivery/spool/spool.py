@@ -1,0 +1,196 @@
+"""One writer's spool: a directory that one process owns, and group commit into its segments.
+
+    <base>/<writer_id>/          0700, held by its owner through `owner.lock`
+        owner.lock               flock; free when the owner is gone, however it went
+        000000000001.segment     0600, see segment.py
+        progress                 which batches were frozen and confirmed, see progress.py
+
+The first thread that waits writes and flushes for all that queued meanwhile: there is no writer thread that a fork
+could lose, and a lone caller pays for one flush and little else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+from ldv_otel.delivery.spool.segment import (
+    HEADER_BYTES,
+    SEGMENT_BYTES,
+    encode_records,
+    encoded_length,
+    make_segment,
+    segment_name,
+)
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+
+LOCK_NAME: Final = "owner.lock"
+
+
+class _Group:
+    """Records that are committed together."""
+
+    __slots__ = ("done", "error", "records")
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, bytes]] = []
+        self.done = False
+        self.error: OSError | None = None
+
+
+class Spool:
+    """Commits records to disk, in order, for any number of threads of one process.
+
+    Args:
+        base: Directory of all spools for the same Logboek; made 0700 if it is not there.
+        writer_id: Names this spool; a process takes a fresh one.
+        segment_bytes: Size of a segment; one record may be as large as that allows.
+
+    Raises:
+        ConfigurationError: The directory cannot be made or written; the message names it.
+    """
+
+    def __init__(self, base: Path, writer_id: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.directory = base / writer_id
+        self.writer_id = writer_id
+        self._segment_bytes = segment_bytes
+        self._changed = threading.Condition()
+        self._forming = _Group()
+        self._leading = False
+        self._next_seq = 0
+        self._segment = 0
+        self._descriptor = -1
+        self._offset = 0
+        self._room = 0
+        #: Segment number and offset up to which records are on disk.
+        self.committed: tuple[int, int] = (0, 0)
+        self.committed_records = 0
+        try:
+            self.directory.mkdir(mode=0o700, parents=True)
+            self._lock = hold(self.directory)
+            self._open_segment(1, self._segment_bytes)
+        except OSError as error:
+            raise ConfigurationError(
+                f"LDV_SPOOL: the spool {self.directory} cannot be made ({error.strerror}). Logging did not start. "
+                "Let LDV_SPOOL name a directory on a local disk that this user may write."
+            ) from error
+
+    def append(self, payload: bytes) -> int:
+        """Commit one record so that it survives power loss.
+
+        Returns:
+            Its sequence number, growing by one within this spool.
+
+        Raises:
+            LogboekUnavailable: The disk refused. The record may or may not be stored later on.
+
+        Source: LDV-L2.
+        """
+        with self._changed:
+            if self._descriptor < 0:
+                raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
+            seq = self._next_seq
+            self._next_seq += 1
+            group = self._forming
+            group.records.append((seq, payload))
+            while not group.done:
+                if self._leading:
+                    self._changed.wait()
+                else:
+                    self._lead(group)
+        if group.error is not None:
+            raise LogboekUnavailable(
+                f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
+                "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
+            ) from group.error
+        return seq
+
+    def wait_for_commit(self, beyond: int, timeout_seconds: float) -> int:
+        """Wait until more than `beyond` records were committed, or the time is up; return how many were."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.committed_records > beyond, timeout_seconds)
+            return self.committed_records
+
+    def wake(self) -> None:
+        """Let whoever waits for a commit look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent, without touching any lock it may have held."""
+        os.close(self._descriptor)
+        os.close(self._lock)
+
+    def close(self) -> None:
+        """Take no more records, and let go of the directory: what is in it may be adopted by another process."""
+        with self._changed:
+            while self._leading:
+                self._changed.wait()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+                os.close(self._lock)
+
+    def _lead(self, group: _Group) -> None:
+        """Commit a group while the lock is given up, so that the next one can form."""
+        self._leading = True
+        self._forming = _Group()
+        self._changed.release()
+        error: OSError | None = None
+        try:
+            self._commit(group.records)
+        except OSError as refused:
+            error = refused
+        finally:
+            self._changed.acquire()
+            group.done, group.error = True, error
+            self._leading = False
+            if error is None:
+                self.committed = (self._segment, self._offset)
+                self.committed_records += len(group.records)
+            self._changed.notify_all()
+
+    def _commit(self, records: list[tuple[int, bytes]]) -> None:
+        """Write and flush; only the leader is here."""
+        data = encode_records(records)
+        if self._offset + len(data) > self._room:
+            longest = HEADER_BYTES + sum(encoded_length(payload) for _, payload in records)
+            self._open_segment(self._segment + 1, max(self._segment_bytes, longest))
+        try:
+            written = os.pwrite(self._descriptor, data, self._offset)
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], self._offset + written)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            # After a failed flush the kernel may have dropped the pages: nothing more is acknowledged on this file.
+            self._room = 0
+            raise
+        self._offset += len(data)
+
+    def _open_segment(self, number: int, size: int) -> None:
+        path = self.directory / segment_name(number)
+        if not path.exists():
+            make_segment(self.directory, number, self.writer_id, size=size)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._segment, self._offset, self._room = descriptor, number, HEADER_BYTES, size
+
+
+def hold(directory: Path) -> int:
+    """Take a spool directory for this process; return the descriptor that holds it.
+
+    Raises:
+        BlockingIOError: A living process has it.
+        OSError: It cannot be locked.
+    """
+    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

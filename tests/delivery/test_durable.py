@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.durable import QUARANTINE_NAME, DurableDelivery
+from ldv_otel.delivery.spool.quarantine import Quarantine
+from ldv_otel.delivery.spool.segment import SUFFIX
+from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.logregel import Logregel, decode_logregel, encode_logregel
+from ldv_otel.testing import InMemoryLogboek
+
+NOON = 1_750_000_000_000
+
+
+def record(number: int, name: str = "") -> Logregel:
+    """A record with a number."""
+    return Logregel(
+        trace_id=bytes(8) + (number + 1).to_bytes(8, "big"),
+        span_id=(number + 1).to_bytes(8, "big"),
+        name=name or str(number),
+        start_time_ms=NOON,
+        end_time_ms=NOON,
+    )
+
+
+def names(logboek: InMemoryLogboek) -> list[str]:
+    """What was stored, in order."""
+    return [logregel.name for logregel in logboek.logregels]
+
+
+@pytest.fixture
+def sink() -> InMemoryLogboek:
+    """A Logboek that outlives deliveries."""
+    return InMemoryLogboek()
+
+
+def left_over(base: Path, count: int, **options: int) -> Path:
+    """The spool of a process that died with records nobody sent."""
+    spool = Spool(base, "0011223344556677", **options)
+    for number in range(count):
+        spool.append(encode_logregel(record(number)))
+    spool.close()
+    return spool.directory
+
+
+def test_what_was_submitted_arrives_and_the_spool_is_gone(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """In order, once, and nothing is left on disk."""
+    delivery = DurableDelivery(sink, tmp_path)
+    for number in range(300):
+        delivery.submit(record(number))
+    assert delivery.flush(20)
+    assert names(sink) == [str(number) for number in range(300)]
+    assert delivery.shutdown(20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_is_on_disk_when_submit_returns(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Before anything was sent: the bytes can be read from the files, which only their owner may read."""
+    sink.failures.extend(LogboekUnavailable("away") for _ in range(1_000))
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.submit(record(7))
+    (segment,) = tmp_path.rglob(f"*{SUFFIX}")
+    assert encode_logregel(record(7)) in segment.read_bytes()
+    assert segment.stat().st_mode & 0o777 == 0o600
+    assert segment.parent.stat().st_mode & 0o777 == 0o700
+    assert not delivery.flush(0.1)
+    assert delivery.pending == 1
+    delivery.shutdown(0.1)
+    assert segment.exists()
+
+
+def test_threads_commit_together(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Every record of every thread is there once, with a place of its own."""
+    delivery = DurableDelivery(sink, tmp_path)
+
+    def work(start: int) -> None:
+        for number in range(start, start + 200):
+            delivery.submit(record(number))
+
+    threads = [threading.Thread(target=work, args=(start * 200,)) for start in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert delivery.shutdown(20)
+    assert sorted(map(int, names(sink))) == list(range(1_600))
+
+
+def test_segments_follow_one_another(tmp_path: Path) -> None:
+    """A full segment is followed by the next, and one that is confirmed is unlinked."""
+    spool = Spool(tmp_path, "w" * 16, segment_bytes=4_096)
+    for number in range(100):
+        spool.append(encode_logregel(record(number)))
+    assert len(list(tmp_path.rglob(f"*{SUFFIX}"))) > 2
+    spool.append(b"x" * 100_000)
+    spool.close()
+
+
+def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """By any living process that logs to the same Logboek; the records keep their writer and their places."""
+    directory = left_over(tmp_path, 50, segment_bytes=4_096)
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.start_draining()
+    delivery.submit(record(1_000))
+    wait_until(lambda: not directory.exists())
+    assert sorted(map(int, names(sink))) == [*range(50), 1_000]
+    batches = [batch for batch in sink._batches.values() if batch.writer_id == "0011223344556677"]
+    assert [seq for batch in batches for seq in batch.seqs] == list(range(50))
+    assert delivery.shutdown(20)
+
+
+def test_a_living_spool_is_left_alone(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Its owner sends it."""
+    other = Spool(tmp_path, "a" * 16)
+    other.append(encode_logregel(record(1)))
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.submit(record(2))
+    assert delivery.shutdown(20)
+    assert names(sink) == ["2"]
+    assert other.directory.exists()
+    other.close()
+
+
+def test_a_batch_that_was_under_way_is_sent_as_it_was(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """The next process sends the same block under the same token, and reads it back: the Logboek may have it."""
+    sent: list[str] = []
+
+    class Forgetful(InMemoryLogboek):
+        """Stores what it is sent, and loses the answer."""
+
+        def send(self, batch: Batch) -> None:
+            """Store, then break off."""
+            super().send(batch)
+            sent.append(batch.token)
+            raise LogboekUnavailable("cut")
+
+    first = DurableDelivery(Forgetful(), tmp_path)
+    for number in range(10):
+        first.submit(record(number))
+    wait_until(lambda: bool(sent))
+    first.shutdown(0.1)
+
+    second = DurableDelivery(sink, tmp_path)
+    second.start_draining()
+    wait_until(lambda: len(sink.logregels) == 10)
+    assert set(sink._batches) == {sent[0]}
+    assert second.shutdown(20)
+
+
+def test_a_refused_record_is_set_apart_and_its_neighbours_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bisected down to the one, which is kept with its reason and counted."""
+
+    class Picky(InMemoryLogboek):
+        """Takes no bad records."""
+
+        def send(self, batch: Batch) -> None:
+            """Refuse the whole batch for one."""
+            if any(logregel.name == "bad" for logregel in batch.logregels):
+                raise BatchRefused("The Logboek answered CANNOT_PARSE_TEXT (6).", code=6)
+            super().send(batch)
+
+    sink = Picky()
+    delivery = DurableDelivery(sink, tmp_path)
+    for number in range(20):
+        delivery.submit(record(number, "bad" if number == 13 else ""))
+    assert not delivery.flush(20)
+    assert delivery.pending == 0
+    assert sorted(map(int, names(sink))) == [number for number in range(20) if number != 13]
+    assert (delivery.confirmed, delivery.quarantined) == (19, 1)
+    (refused,) = Quarantine(tmp_path / QUARANTINE_NAME).records()
+    assert decode_logregel(refused.payload) == record(13, "bad")
+    assert "CANNOT_PARSE_TEXT" in refused.reason
+    assert "set apart" in caplog.text
+    delivery.shutdown(5)
+
+
+def test_damage_costs_the_damaged_records_only(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """They are counted, and the segment is kept aside for somebody to look at."""
+    directory = left_over(tmp_path, 30)
+    (segment,) = directory.glob(f"*{SUFFIX}")
+    data = bytearray(segment.read_bytes())
+    at = data.index(encode_logregel(record(12)))
+    data[at + 3] ^= 0xFF
+    segment.write_bytes(data)
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.start_draining()
+    wait_until(lambda: not directory.exists())
+    assert sorted(map(int, names(sink))) == [number for number in range(30) if number != 12]
+    assert [path.name for path in (tmp_path / QUARANTINE_NAME).iterdir()] == [f"0011223344556677-{segment.name}"]
+    delivery.shutdown(5)
+
+
+def test_a_spool_of_a_newer_format_is_left_alone(
+    tmp_path: Path, sink: InMemoryLogboek, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An older version in a rolling upgrade must not touch it."""
+    import struct  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
+
+    directory = left_over(tmp_path, 3)
+    (segment,) = directory.glob(f"*{SUFFIX}")
+    data = bytearray(segment.read_bytes())
+    data[8:10] = (99).to_bytes(2, "little")
+    data[36:40] = struct.pack("<I", zlib.crc32(bytes(data[:36])))
+    segment.write_bytes(data)
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.start_draining()
+    wait_until(lambda: "newer ldv_otel" in caplog.text)
+    assert delivery.shutdown(5)
+    assert segment.read_bytes() == data
+    assert sink.logregels == []
+
+
+def test_a_directory_that_cannot_be_used_stops_the_start(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """It names the variable."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="LDV_SPOOL"):
+        DurableDelivery(sink, tmp_path / "file")
+
+
+def test_after_shutdown_a_record_is_refused(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Not taken and lost: refused."""
+    delivery = DurableDelivery(sink, tmp_path)
+    assert delivery.shutdown(5)
+    with pytest.raises(LogboekUnavailable, match="closed"):
+        delivery.submit(record(1))
+    assert delivery.lost == 1
+
+
+def wait_until(test: object, seconds: float = 20) -> None:
+    """Wait for something another thread does."""
+    assert callable(test)
+    event = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if test():
+            return
+        event.wait(0.02)
+    raise AssertionError("it did not happen")
