@@ -23,6 +23,7 @@ import contextlib
 import math
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
@@ -284,6 +285,8 @@ def run(bench: Bench, saved: Path, wanted: argparse.Namespace) -> str:
     if not wanted.keep:
         sections.append(clean_up_section(bench))
     bench.client.command(f"ALTER TABLE logregel DROP PARTITION {FRESH_YEAR}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    sections.append(f"The process took at most {peak:.1f} GiB of memory, loading and merging included.")
     return "\n\n".join(sections) + "\n"
 
 
@@ -324,10 +327,11 @@ def heading(bench: Bench, wanted: argparse.Namespace) -> str:
     """Return what was run, on what."""
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     options = "".join(f" --{name} {getattr(wanted, name)}" for name in ("rows", "repeats", "inserts"))
+    machine = f"{len(os.sched_getaffinity(0))} cores and {pages * size / 2**30:.0f} GiB of memory"
+    engine = f"ClickHouse engine {bench.one('SELECT version()')} in the process (chDB)"
     return (
         f"`python -m benchmarks.schema{options}{' --merged' if wanted.merged else ''}`: "
-        f"{bench.sample.end * 5 // 2:,} rows on {len(os.sched_getaffinity(0))} cores and "
-        f"{pages * size / 2**30:.0f} GiB, ClickHouse engine {bench.one('SELECT version()')} in the process (chDB), Python {platform.python_version()}. "
+        f"{bench.sample.end * 5 // 2:,} rows on {machine}, {engine}, Python {platform.python_version()}. "
         "Goals are for 50 million rows. Figures: ms, least / median [granules read, median]."
     )
 
@@ -402,17 +406,7 @@ def once_section(bench: Bench) -> str:
         bench.say(f"second line, {question.name}: {without} -> {once}, view {in_sql}")
     since = bench.sample.moment(0.5)
     period = {"since": int(since.timestamp() * 1_000), "until": int((since + timedelta(days=30)).timestamp() * 1_000)}
-    where = (
-        "start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})"
-    )
-    for name, sql in {
-        "count of everything": "SELECT count() FROM {from}",
-        "count of a month": "SELECT count() FROM {from} WHERE " + where,
-        "records by activity in a month": (
-            "SELECT processing_activity_id, count() FROM {from} WHERE " + where + " GROUP BY processing_activity_id"
-        ),
-        "export of a month (hash of all columns)": "SELECT sum(cityHash64(*)) FROM {from} WHERE " + where,
-    }.items():
+    for name, sql in _OVERVIEWS.items():
         without, once = (
             bench.measure([partial(bench.client.rows, sql.replace("{from}", table), period)] * (WARM_UPS + 3))
             for table in ("logregel_shown", "logregels")
@@ -423,23 +417,31 @@ def once_section(bench: Bench) -> str:
     return f"### The second line: what hiding doubles costs\n\n{_table(header, rows)}"
 
 
+_MONTH: Final = (
+    "{from} WHERE start_time >= fromUnixTimestamp64Milli({since:Int64}) "
+    "AND start_time < fromUnixTimestamp64Milli({until:Int64})"
+)
+_OVERVIEWS: Final = {
+    "count of everything": "SELECT count() FROM {from}",
+    "count of a month": f"SELECT count() FROM {_MONTH}",  # noqa: S608  (our own text)
+    "records by name in a month": f"SELECT name, count() FROM {_MONTH} GROUP BY name",  # noqa: S608
+    "export of a month (hash of all columns)": f"SELECT sum(cityHash64(*)) FROM {_MONTH}",  # noqa: S608
+}
+_VIEWS: Final = {
+    "records of a data subject": "logregels_van(subject = {subject:String})",
+    "a trace": "logregels_trace(trace_id = {trace:String})",
+    "the caller, by an outbound span": "logregels_aanroeper(trace_id = {trace:String}, span_id = {span:String})",
+    "what was done for a foreign span": "logregels_aangeroepen(trace_id = {trace:String}, span_id = {span:String})",
+    "the company's first page": "logregels_van(subject = {subject:String})",
+    "first page": "logregels_activiteit(activiteit = {activity:String}, "
+    "vanaf = fromUnixTimestamp64Milli({since:Int64}, 'UTC'), tot = fromUnixTimestamp64Milli({until:Int64}, 'UTC'))",
+}
+
+
 def _view(question: Question) -> str:
     """Return the question in plain SQL, where there is a view for it."""
-    views = {
-        "records of a data subject": "logregels_van(subject = {subject:String})",
-        "a trace": "logregels_trace(trace_id = {trace:String})",
-        "the caller, by an outbound span": "logregels_aanroeper(trace_id = {trace:String}, span_id = {span:String})",
-        "what was done for a foreign span": "logregels_aangeroepen(trace_id = {trace:String}, span_id = {span:String})",
-        "the company's first page": "logregels_van(subject = {subject:String})",
-    }
-    if question.name.startswith("first page"):
-        view = (
-            "logregels_activiteit(activiteit = {activity:String}, "
-            "vanaf = fromUnixTimestamp64Milli({since:Int64}, 'UTC'), tot = fromUnixTimestamp64Milli({until:Int64}, 'UTC'))"
-        )
-    else:
-        view = views.get(question.name, "")
-    return f"SELECT * FROM {view} LIMIT 101" if view else ""  # noqa: S608  (our own text)
+    name = "first page" if question.name.startswith("first page") else question.name
+    return f"SELECT * FROM {_VIEWS[name]} LIMIT 101" if name in _VIEWS else ""  # noqa: S608  (our own text)
 
 
 def bytes_section(bench: Bench) -> str:
@@ -457,7 +459,7 @@ def bytes_section(bench: Bench) -> str:
     rows += [[name, f"{size:.2f}", "-"] for name, size in sorted(paths.items())]
     rows.append(["**all**", f"**{totals['ours']:.2f}**", f"**{totals['(1)']:.2f}**"])
     ratio = totals["ours"] / totals["(1)"]
-    short = totals["(1)"] - columns["(1)"]["data_subject_id"] / 2
+    short = totals["(1)"] - columns["(1)"]["data_subject_id"] / 2  # of hashes, so half the bytes are half the size
     return (
         f"### Bytes a row\n\n{_table(['column or access path', 'ours', '(1) typed'], rows)}\n\n"
         f"(2) takes {totals['(2)']:.1f}. Ours / (1) = {ratio:.3f}; goal {GOAL_BYTES_RATIO}: "

@@ -17,7 +17,7 @@ import msgspec
 
 from ldv_otel.errors import ConfigurationError
 
-DeliveryLevel = Literal["memory", "durable"]
+DeliveryLevel = Literal["memory", "durable", "confirmed"]
 
 _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     delivery: DeliveryLevel = "memory"
     queue_records: int = 65_536
     flush_seconds: float = 10.0
+    confirm_seconds: float = 10.0
     exception_messages: bool = False
     spool: Path | None = None
     state: Path | None = None
@@ -116,7 +117,7 @@ def _words(value: str) -> tuple[str, ...]:
 
 def _level(value: str) -> str:
     if value not in get_args(DeliveryLevel):
-        raise ValueError("it is neither `memory` nor `durable`")
+        raise ValueError("it is none of `memory`, `durable` and `confirmed`")
     return value
 
 
@@ -201,7 +202,8 @@ VARIABLES: Final = (
         "LDV_DELIVERY",
         "delivery",
         "memory",
-        "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed.",
+        "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed; "
+        "`confirmed` waits for the Logboek itself.",
         _level,
     ),
     Variable(
@@ -224,6 +226,13 @@ VARIABLES: Final = (
         "10",
         "How long the end of the process waits for what is still queued, in seconds.",
         _between(0, 3_600, float),
+    ),
+    Variable(
+        "LDV_CONFIRM_SECONDS",
+        "confirm_seconds",
+        "10",
+        "How long level `confirmed` waits for the Logboek, in seconds.",
+        _between(0.01, 3_600, float),
     ),
     Variable(
         "LDV_EXCEPTION_MESSAGES",

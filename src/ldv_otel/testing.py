@@ -25,6 +25,7 @@ from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.settings import DeliveryLevel
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
 
@@ -105,7 +106,10 @@ class _AtOnce:
         self.confirmed = 0
         self.lost = 0
 
-    def submit(self, logregel: Logregel) -> None:
+    blocks = False
+
+    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
+        del level
         self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
         self.confirmed += 1
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import QUARANTINE_NAME, DurableDelivery
+from ldv_otel.delivery.drainer import QUARANTINE_NAME
+from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.quarantine import Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.delivery.spool.spool import Spool
@@ -243,3 +244,37 @@ def wait_until(test: object, seconds: float = 20) -> None:
             return
         event.wait(0.02)
     raise AssertionError("it did not happen")
+
+
+def test_confirmed_waits_for_the_logboek(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """When `submit` returns, the record can be read in the Logboek."""
+    delivery = DurableDelivery(sink, tmp_path)
+    for number in range(3):
+        delivery.submit(record(number), "confirmed")
+        assert names(sink)[-1] == str(number)
+    assert delivery.shutdown(5)
+
+
+def test_confirmed_says_when_it_cannot_be_kept(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """The Logboek is away: the caller hears it in time, and the record is sent later all the same."""
+    sink.failures.extend(LogboekUnavailable("away") for _ in range(3))
+    delivery = DurableDelivery(sink, tmp_path, level="confirmed", confirm_seconds=0.05)
+    with pytest.raises(LogboekUnavailable, match="in the spool"):
+        delivery.submit(record(1))
+    assert delivery.flush(20)
+    assert names(sink) == ["1"]
+    assert delivery.shutdown(5)
+
+
+def test_an_unexpected_error_does_not_end_the_sending(
+    tmp_path: Path, sink: InMemoryLogboek, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug, or a library's surprise: it is logged, and the same records are tried again, once each."""
+    sink.failures.append(ZeroDivisionError("surprise"))
+    delivery = DurableDelivery(sink, tmp_path)
+    for number in range(10):
+        delivery.submit(record(number))
+    assert delivery.flush(20)
+    assert names(sink) == [str(number) for number in range(10)]
+    assert "unexpectedly" in caplog.text
+    assert delivery.shutdown(5)

@@ -20,6 +20,7 @@ from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel
+from ldv_otel.settings import DeliveryLevel
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class MemoryDelivery:
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (hook := after_fork()) and hook())
 
+    blocks = False
+
     def _start(self) -> None:
         self.writer_id = new_writer_id()
         self.confirmed = 0
@@ -83,8 +86,18 @@ class MemoryDelivery:
         """How many records wait or are on their way."""
         return len(self._queue) + self._in_flight
 
-    def submit(self, logregel: Logregel) -> None:
-        """Queue a record. It may still be lost: with the process, or when the queue is full (then it is counted)."""
+    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
+        """Queue a record. It may still be lost: with the process, or when the queue is full (then it is counted).
+
+        Raises:
+            LogboekUnavailable: The level asked for is more than this one can promise.
+        """
+        if level not in (None, "memory"):
+            raise LogboekUnavailable(
+                f"delivery={level!r} was asked for, and LDV_DELIVERY=memory cannot give it; the record was not stored. "
+                "Set LDV_DELIVERY=durable.",
+                in_doubt=False,
+            )
         with self._changed:
             if self._stopping or len(self._queue) >= self._limit:
                 reason = "the delivery was shut down" if self._stopping else f"the queue of {self._limit} was full"

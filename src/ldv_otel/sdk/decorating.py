@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as otel_context
@@ -19,10 +19,15 @@ R = TypeVar("R")
 
 
 class Running(NamedTuple):
-    """Something that was started and has to be finished, with the error that ended it, if any."""
+    """Something that was started and has to be finished, with the error that ended it, if any.
+
+    Attributes:
+        blocks: Whether finishing may wait for a disk or a server.
+    """
 
     context: Context
     finish: Callable[[BaseException | None], None]
+    blocks: bool
 
 
 def wrap(function: Callable[P, R], start: Callable[[], Running]) -> Callable[P, R]:
@@ -59,6 +64,28 @@ def _finished(running: Running) -> Iterator[None]:
         running.finish(error)
 
 
+@asynccontextmanager
+async def _finished_off_loop(running: Running) -> AsyncIterator[None]:
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        await finish_off_loop(running, error)
+
+
+async def finish_off_loop(running: Running, error: BaseException | None) -> None:
+    """Finish without holding up the event loop: where that may wait, a thread waits."""
+    if not running.blocks:
+        running.finish(error)
+        return
+    import asyncio  # noqa: PLC0415  (who gets here has it; who does not should not pay for it)
+
+    await asyncio.to_thread(running.finish, error)
+
+
 def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
@@ -71,8 +98,9 @@ def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Cal
 def _coroutine(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
-        with _finished(running), _current(running.context):
-            return await function(*args, **kwargs)
+        async with _finished_off_loop(running):
+            with _current(running.context):
+                return await function(*args, **kwargs)
 
     return wrapped
 
@@ -102,7 +130,7 @@ def _async_generator(function: Callable[..., Any], start: Callable[[], Running])
         running = start()
         body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         resume: Callable[[], Awaitable[Any]] = body.__anext__
-        with _finished(running):
+        async with _finished_off_loop(running):
             while True:
                 try:
                     with _current(running.context):

@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
 from ldv_otel.errors import LdvError
 from ldv_otel.pseudonym import DataSubject
+from ldv_otel.settings import DeliveryLevel
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 _OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
@@ -27,6 +28,10 @@ _OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 
 class Owner(Protocol):
     """The processor that logs a span."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the end of an Actie may wait for a disk or a server."""
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
@@ -44,6 +49,7 @@ class LiveSpan(weakref.ref[Span]):
         outbound: Ids of the technical client spans below.
         attributes: Attributes of the record that the span itself does not carry.
         exception: The exception that ended the Actie, with all that only the record may keep.
+        level: What `processing` asked of delivery; None for what is set.
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
     """
@@ -55,6 +61,7 @@ class LiveSpan(weakref.ref[Span]):
         "ended",
         "exception",
         "foreign",
+        "level",
         "outbound",
         "owner",
         "parent",
@@ -76,6 +83,7 @@ class LiveSpan(weakref.ref[Span]):
         self.outbound: list[bytes] = []
         self.attributes: MutableMapping[str, object] = {}
         self.exception: ExceptionFacts | None = None
+        self.level: DeliveryLevel | None = None
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None

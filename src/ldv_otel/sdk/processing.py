@@ -22,7 +22,8 @@ from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, EXTERNAL_R
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live
-from ldv_otel.sdk.decorating import Running, wrap
+from ldv_otel.sdk.decorating import Running, finish_off_loop, wrap
+from ldv_otel.settings import DeliveryLevel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,6 +100,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         activity: URI of the Verwerkingsactiviteit in the Register.
         name: What it is called for people; by default the last part of the activity, or the decorated function's name.
         attributes: More attributes of the standard, such as `dpl.objects.algorithm_id`.
+        delivery: What is promised when the block has ended, where it is to be more than `LDV_DELIVERY` says.
 
     Raises:
         ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
@@ -108,10 +110,18 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
     Source: LDV-A1 to A5.
     """
 
-    def __init__(self, activity: str, *, name: str = "", attributes: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        activity: str,
+        *,
+        name: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        delivery: DeliveryLevel | None = None,
+    ) -> None:
         self._activity = activity if isinstance(activity, str) else Draft().text(activity)
         self._name = name
         self._attributes = attributes
+        self._delivery = delivery
         self._actie: Actie | None = None
         self._token: Any = None
 
@@ -138,16 +148,19 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
     ) -> None:
-        """End the Actie; exceptions pass."""
-        self.__exit__(error_type, error, places)
+        """End the Actie without holding up the event loop while its record is written; exceptions pass."""
+        actie, self._actie = cast("Actie", self._actie), None
+        otel_context.detach(self._token)
+        await finish_off_loop(_running(actie), error)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return the function with each call an Actie of its own."""
         name = self._name or _spoken(getattr(function, "__name__", ""))
 
         def start() -> Running:
-            actie = type(self)(self._activity, name=name, attributes=self._attributes)._start()  # noqa: SLF001  (own class)
-            return Running(trace.set_span_in_context(actie.span), functools.partial(_end, actie))
+            again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
+            actie = again._start()  # noqa: SLF001  (own class)
+            return _running(actie)
 
         return wrap(function, start)
 
@@ -160,6 +173,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
             span.end()
             raise ConfigurationError(_NOT_LISTENING)
         found.activity = self._activity
+        found.level = self._delivery
         return Actie(span, found)
 
 
@@ -215,6 +229,11 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
     span.end()
     if found is None:
         raise ConfigurationError(_NOT_LISTENING)
+
+
+def _running(actie: Actie) -> Running:
+    context = trace.set_span_in_context(actie.span)
+    return Running(context, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
 
 
 def _end(actie: Actie, error: BaseException | None) -> None:

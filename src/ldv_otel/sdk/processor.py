@@ -26,7 +26,7 @@ from ldv_otel.logregel import Logregel, Status, resource_text
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
-from ldv_otel.settings import Settings
+from ldv_otel.settings import DeliveryLevel, Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -39,17 +39,28 @@ class Delivery(Protocol):
     Attributes:
         confirmed: Records the Logboek confirmed.
         lost: Records that will never be stored.
+        blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
     """
 
-    confirmed: int
-    lost: int
+    @property
+    def confirmed(self) -> int: ...  # noqa: D102  (see the class)
+
+    @property
+    def lost(self) -> int: ...  # noqa: D102
+
+    @property
+    def blocks(self) -> bool: ...  # noqa: D102
 
     @property
     def pending(self) -> int:
         """Records neither confirmed nor lost yet."""
 
-    def submit(self, logregel: Logregel) -> None:
-        """Take a record over."""
+    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
+        """Take a record over, with the promise of a level, or of the one that is set.
+
+        Raises:
+            LogboekUnavailable: The promise cannot be kept.
+        """
 
     def flush(self, timeout_seconds: float) -> bool:
         """Deliver what is pending; True only if nothing is pending and nothing was lost."""
@@ -74,7 +85,13 @@ def _delivery(settings: Settings, sink: Sink) -> Delivery:
             sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
         )
     root = settings.spool or (settings.state or state_directory()) / "spool"
-    delivery = DurableDelivery(sink, spool_base(root, settings.logboek), quiet=uninstrumented)
+    delivery = DurableDelivery(
+        sink,
+        spool_base(root, settings.logboek),
+        level=settings.delivery,
+        confirm_seconds=settings.confirm_seconds,
+        quiet=uninstrumented,
+    )
     delivery.start_draining()
     return delivery
 
@@ -116,6 +133,11 @@ class LdvSpanProcessor(SpanProcessor):
             except LogboekUnavailable as error:
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
         return cls(maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the end of an Actie may wait for a disk or a server."""
+        return self.delivery.blocks
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  (the SDK's signature)
         """Note where the span hangs."""
@@ -159,7 +181,7 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _submit(self, record: Logregel, known: live.LiveSpan) -> None:
         try:
-            self.delivery.submit(record)
+            self.delivery.submit(record, known.level)
         except LogboekUnavailable as error:
             # `processing` raises it; a span made by hand has nobody to tell but the log.
             known.refused = error

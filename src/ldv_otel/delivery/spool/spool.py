@@ -12,20 +12,26 @@ could lose, and a lone caller pays for one flush and little else.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ldv_otel.delivery.spool.progress import PROGRESS_NAME
 from ldv_otel.delivery.spool.segment import (
     HEADER_BYTES,
     SEGMENT_BYTES,
+    SUFFIX,
     encode_records,
     encoded_length,
     make_segment,
     segment_name,
 )
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+
+_logger = logging.getLogger(__name__)
 
 LOCK_NAME: Final = "owner.lock"
 
@@ -108,11 +114,10 @@ class Spool:
             ) from group.error
         return seq
 
-    def wait_for_commit(self, beyond: int, timeout_seconds: float) -> int:
-        """Wait until more than `beyond` records were committed, or the time is up; return how many were."""
+    def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
+        """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
         with self._changed:
-            self._changed.wait_for(lambda: self.committed_records > beyond, timeout_seconds)
-            return self.committed_records
+            self._changed.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
 
     def wake(self) -> None:
         """Let whoever waits for a commit look again."""
@@ -178,6 +183,16 @@ class Spool:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._segment, self._offset, self._room = descriptor, number, HEADER_BYTES, size
+
+
+def remove_spool(directory: Path) -> None:
+    """Take a spool away of which everything is confirmed; only its owner, or who holds it, may."""
+    for path in (*directory.glob(f"*{SUFFIX}"), directory / PROGRESS_NAME, directory / LOCK_NAME):
+        path.unlink(missing_ok=True)
+    try:
+        directory.rmdir()
+    except OSError as error:
+        _logger.warning("The spool directory %s holds something else and stays: %s.", directory, error.strerror)
 
 
 def hold(directory: Path) -> int:

@@ -1,0 +1,276 @@
+"""The drainer: one thread that sends what is in the spool, this process's and those that others have left.
+
+Nothing ends a record but a confirmation, or a quarantine that is counted and visible. Errors of any kind make it pause
+and go on, never stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.clock import Clock
+from ldv_otel.delivery.sending import Stopped, deliver
+from ldv_otel.delivery.sink import Sink
+from ldv_otel.delivery.spool.progress import Frozen, Progress
+from ldv_otel.delivery.spool.quarantine import Quarantine
+from ldv_otel.delivery.spool.reading import LiveReader, Orphan
+from ldv_otel.delivery.spool.segment import StoredRecord
+from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.logregel import decode_logregel, encode_logregel
+
+_logger = logging.getLogger(__name__)
+
+BATCH_RECORDS: Final = 5_000
+QUARANTINE_NAME: Final = "quarantine"
+
+_GATHER_SECONDS: Final = 0.2
+_ADOPT_SECONDS: Final = 10.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_DONE: Final = object()
+
+T = TypeVar("T")
+
+
+class Drainer:
+    """Sends the records of a spool, in order, one request at a time.
+
+    Args:
+        sink: Opened, used and closed by this thread only.
+        spool: The spool of this process.
+        quiet: Entered by the thread; the SDK side gives a context in which instrumentation is silent (LDV-A11).
+
+    Attributes:
+        confirmed: Records of this process that the Logboek confirmed.
+        adopted: Records of processes that are gone that it confirmed.
+        quarantined: Records that were set apart.
+        settled: How many records of this process are confirmed or set apart.
+        refused: Places of this process's records that were set apart.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        spool: Spool,
+        *,
+        clock: Clock,
+        quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.confirmed = self.adopted = self.quarantined = self.settled = 0
+        self.refused: set[int] = set()
+        self._settled_seq = -1
+        self._sink = sink
+        self._spool = spool
+        self._base = spool.directory.parent
+        self._clock = clock
+        self._quiet = quiet
+        self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
+        self._reader = LiveReader(spool.directory)
+        self._progress = Progress(spool.directory)
+        self._unsent: list[StoredRecord] = []
+        self._read = 0
+        self._stopping = threading.Event()
+        self._urgent = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="ldv-drainer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Send at once what is there: somebody waits for it."""
+        self._urgent = True
+        self._spool.wake()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Let the thread end; what is under way then stays in the spool."""
+        self._stopping.set()
+        self._spool.wake()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self._progress.close()
+
+    def wait_settled(self, count: int, timeout_seconds: float) -> bool:
+        """Wait until so many records of this process are confirmed or set apart; False when the time is up."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.settled >= count, timeout_seconds)
+
+    def wait_for(self, seq: int, timeout_seconds: float) -> bool:
+        """Wait until one record of this process is confirmed or set apart; False when the time is up."""
+        self.hurry()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
+
+    def _work(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        with self._quiet():
+            while True:
+                try:
+                    self._sink.open()
+                    pause = _FIRST_PAUSE_SECONDS
+                    self._drain()
+                    break
+                except Stopped:
+                    break
+                except (LogboekUnavailable, ConfigurationError) as error:
+                    waiting = self._spool.committed_records - self.settled
+                    _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", waiting, error)
+                except Exception:
+                    _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
+                if self._stopping.wait(pause):
+                    break
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            self._sink.close()
+
+    def _drain(self) -> None:
+        adoption: Iterator[None] = iter(())
+        next_adoption = 0.0
+        if self._unsent:
+            # What an unexpected error interrupted may have been sent.
+            self._send_unsent(in_doubt=True)
+        while True:
+            committed = self._spool.committed_records
+            if committed > self._read:
+                if not self._urgent and not self._stopping.is_set():
+                    self._spool.wait_for_commit(self._read + BATCH_RECORDS, _GATHER_SECONDS, unless=self._is_urgent)
+                self._urgent = False
+                while fresh := self._reader.read(self._spool.committed):
+                    self._unsent = fresh
+                    self._read += len(fresh)
+                    self._send_unsent()
+                    self._reader.drop(self._progress.confirmed)
+            elif self._stopping.is_set():
+                return
+            elif next(adoption, _DONE) is _DONE:
+                # Records of this process come first; those left by others are sent while there are none.
+                if self._clock.monotonic() >= next_adoption:
+                    adoption = self._adopt()
+                    next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
+                else:
+                    self._spool.wait_for_commit(self._read + 1, 1.0, unless=self._stopping.is_set)
+
+    def _is_urgent(self) -> bool:
+        return self._urgent or self._stopping.is_set()
+
+    def _send_unsent(self, *, in_doubt: bool = False) -> None:
+        while self._unsent:
+            some = self._unsent[:BATCH_RECORDS]
+            self._send_batch(self._spool.writer_id, some, self._progress, in_doubt=in_doubt)
+            del self._unsent[: len(some)]
+
+    def _send_batch(
+        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, in_doubt: bool
+    ) -> None:
+        """Freeze a batch, send it until it is confirmed, and note that it was."""
+        batch = self._decoded(writer_id, records)
+        if batch is not None:
+            if not in_doubt:
+                frozen = Frozen(batch.seqs[0], batch.seqs[-1], batch.token)
+                _noted(progress.freeze, frozen)
+            self._settle(batch, in_doubt=in_doubt)
+        _noted(progress.confirm, records[-1].seq)
+
+    def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
+        """Return records as a batch; what cannot be decoded is set apart."""
+        pairs = []
+        for record in records:
+            try:
+                pairs.append((record.seq, decode_logregel(record.payload)))
+            except msgspec.DecodeError as error:
+                self._set_apart(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
+        if not pairs:
+            return None
+        seqs, logregels = zip(*pairs, strict=True)
+        return Batch(writer_id=writer_id, seqs=seqs, logregels=logregels)
+
+    def _settle(self, batch: Batch, *, in_doubt: bool) -> None:
+        """Deliver a batch; one that is refused is halved down to the single records, which are set apart."""
+        waiting = [batch]
+        while waiting:
+            some = waiting.pop()
+            try:
+                deliver(some, self._sink, wait=self._stopping.wait, in_doubt=in_doubt)
+            except BatchRefused as error:
+                if len(some.seqs) > 1:
+                    waiting += reversed(_halves(some))
+                else:
+                    self._set_apart(batch.writer_id, some.seqs[0], encode_logregel(some.logregels[0]), str(error))
+                continue
+            with self._changed:
+                if batch.writer_id == self._spool.writer_id:
+                    self.confirmed += len(some.seqs)
+                    self._settled(some.seqs[-1], len(some.seqs))
+                else:
+                    self.adopted += len(some.seqs)
+
+    def _set_apart(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
+        self._quarantine.add(writer_id, seq, payload, reason)
+        with self._changed:
+            self.quarantined += 1
+            if writer_id == self._spool.writer_id:
+                self.refused.add(seq)
+                self._settled(seq, 1)
+        _logger.error("Logregel %d of writer %s was refused and set apart: %s", seq, writer_id, reason)
+
+    def _settled(self, seq: int, count: int) -> None:
+        self.settled += count
+        self._settled_seq = max(self._settled_seq, seq)
+        self._changed.notify_all()
+
+    def _adopt(self) -> Iterator[None]:
+        """Send what processes that are gone have left for the same Logboek, a batch at each step."""
+        for directory in sorted(self._base.iterdir()):
+            if directory.name in (self._spool.writer_id, QUARANTINE_NAME) or not directory.is_dir():
+                continue
+            try:
+                lock = hold(directory)
+            except OSError:
+                continue  # it lives
+            try:
+                yield from self._send_orphan(directory)
+            finally:
+                os.close(lock)
+
+    def _send_orphan(self, directory: Path) -> Iterator[None]:
+        orphan = Orphan(directory)
+        progress = Progress(directory)
+        try:
+            for records, in_doubt in orphan.batches(progress, BATCH_RECORDS):
+                self._send_batch(directory.name, records, progress, in_doubt=in_doubt)
+                yield
+        finally:
+            progress.close()
+        if orphan.newer:
+            _logger.error("The spool %s was written by a newer ldv_otel; it is left alone. Upgrade.", directory)
+            return
+        for path, damaged in orphan.damaged.items():
+            kept = self._quarantine.keep_segment(directory.name, path)
+            _logger.error("%d bytes of the spool segment %s were damaged; it is kept as %s.", damaged, path, kept)
+        remove_spool(directory)
+
+
+def _noted(write: Callable[[T], None], entry: T) -> None:
+    """Write progress down if the disk lets us: on a full one a spool has to drain all the same."""
+    try:
+        write(entry)
+    except OSError as error:
+        _logger.warning("Progress cannot be noted (%s); after a restart it is read back instead.", error.strerror)
+
+
+def _halves(batch: Batch) -> list[Batch]:
+    middle = len(batch.seqs) // 2
+    return [
+        Batch(writer_id=batch.writer_id, seqs=batch.seqs[part], logregels=batch.logregels[part])
+        for part in (slice(None, middle), slice(middle, None))
+    ]

@@ -1,0 +1,111 @@
+"""Real web servers: every answered request has its Logregel, once, however the server makes its workers."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.processes.rig import Rig, Service, issue, request_all
+
+pytestmark = pytest.mark.slow
+
+_WSGI = "tests.processes.apps:application"
+_REQUESTS = 60
+
+
+def gunicorn(rig: Rig, worker: str, *more: str, **environ: str) -> tuple[Service, int]:
+    """Start gunicorn with two workers; return it and its port."""
+    service = rig.start(
+        "-m", "gunicorn", "--bind=127.0.0.1:0", "--workers=2", f"--worker-class={worker}", *more, _WSGI, **environ
+    )
+    service.wait_for(r"(?s)Booting worker.*Booting worker")
+    return service, int(service.wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_gunicorn(rig: Rig, worker: str, preload: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+    """Each worker has a spool of its own, also when `install()` ran in the master before it forked."""
+    ids = issue(_REQUESTS)
+    service, port = gunicorn(rig, worker, "--threads=4", *(["--preload"] if preload else []))
+    with service:
+        answered = request_all(port, ids)
+        assert service.stop() == 0
+    assert answered == ids, service.output
+    assert "Traceback" not in service.output
+    rig.verdict(acknowledged=answered, issued=ids)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("worker", ["gthread", "gevent"])
+def test_gunicorn_while_the_logboek_is_away(rig: Rig, worker: str) -> None:
+    """The workers answer, stop in time, and what they leave on disk is adopted when the Logboek is back."""
+    ids = issue(_REQUESTS)
+    rig.logboek.stop()
+    try:
+        service, port = gunicorn(rig, worker, "--threads=4", "--preload", LDV_FLUSH_SECONDS="0.5")
+        with service:
+            answered = request_all(port, ids)
+            assert service.stop() == 0
+        assert answered == ids, service.output
+    finally:
+        rig.logboek.start()
+    assert rig.left_over()
+    assert not rig.stored()
+    rig.verdict(acknowledged=answered, issued=ids)
+
+
+@pytest.mark.timeout(60)
+def test_a_gunicorn_worker_that_is_killed(rig: Rig) -> None:
+    """What it had acknowledged is on disk, and is sent by another process."""
+    ids = issue(2 * _REQUESTS)
+    service, port = gunicorn(rig, "gthread", "--threads=4", "--max-requests=7", "--max-requests-jitter=3")
+    with service:
+        answered = request_all(port, ids)
+        assert service.stop() == 0
+    assert len(answered) > _REQUESTS
+    rig.verdict(acknowledged=answered, issued=ids)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("lazy", [False, True], ids=["", "lazy-apps"])
+def test_uwsgi(rig: Rig, lazy: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+    """uWSGI forks in C, past Python's fork hooks: its workers still have a spool of their own each."""
+    command = shutil.which("uwsgi", path=rig.environ.get("PATH"))
+    if command is None:
+        pytest.skip("uwsgi is not installed: it is built from source and needs a C compiler")
+    ids = issue(_REQUESTS)
+    options = "--http-socket=127.0.0.1:0 --master --processes=2 --threads=2 --enable-threads --die-on-term --need-app"
+    service = rig.start(
+        "-c",
+        "import os, sys; os.execv(sys.argv[1], sys.argv[1:])",
+        command,
+        *options.split(),
+        f"--module={_WSGI}",
+        *(["--lazy-apps"] if lazy else []),
+    )
+    with service:
+        port = int(service.wait_for(r"bound to TCP address 127\.0\.0\.1:(\d+)")[1])
+        service.wait_for(r"(?s)spawned uWSGI worker 2.*" + ("WSGI app 0 .*WSGI app 0 " if lazy else ""))
+        answered = request_all(port, ids)
+        service.stop()
+    assert answered == ids, service.output
+    assert "Traceback" not in service.output
+    rig.verdict(acknowledged=answered, issued=ids)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_uvicorn(rig: Rig, workers: int) -> None:
+    """Async handlers with `async with`; one process, or a supervisor with spawned workers."""
+    ids = issue(_REQUESTS)
+    with rig.start("-m", "uvicorn", "--port=0", f"--workers={workers}", "tests.processes.apps:asgi") as service:
+        port = int(service.wait_for(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        service.wait_for("Application startup complete.*" * workers)
+        answered = request_all(port, ids)
+        service.stop()
+    assert answered == ids, service.output
+    assert "Traceback" not in service.output
+    rig.verdict(acknowledged=answered, issued=ids)

@@ -1,0 +1,117 @@
+"""Forks the processes that torture tests kill; see `rig.Forge`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import clickhouse_connect.driver.httpclient  # noqa: F401  (imported once here, and not by each forked process)
+
+import ldv_otel as ldv
+from ldv_otel.delivery import durable
+from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.delivery.spool.spool import Spool
+from tests.torture.rig import FileLogboek, record
+
+_THREADS = 8
+_tell: Callable[[str], object]
+
+
+def application() -> None:
+    """A service that logs from all its threads until it is killed."""
+    ldv.install()
+    _tell("ready")
+
+    def work() -> None:
+        while True:
+            with ldv.processing("https://register.example/activiteiten/marteling", name="Marteling") as actie:
+                actie.set_attribute("dpl.told", actie.span_id)
+                _tell(f"i {actie.span_id}")
+            _tell(f"a {actie.span_id}")
+
+    threads = [threading.Thread(target=work) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+
+
+def driver(base: str, store: str, first: str) -> None:
+    """Delivery without the SDK side, into a file: many records, sends and adoptions in a short life."""
+    durable.__dict__["_GATHER_SECONDS"] = 0.002
+    durable.__dict__["Spool"] = functools.partial(Spool, segment_bytes=65_536)
+    numbers = itertools.count(int(first))
+    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base))
+    delivery.start_draining()
+    _tell("ready")
+
+    def work() -> None:
+        while True:
+            logregel = record(next(numbers))
+            _tell(f"i {logregel.name}")
+            delivery.submit(logregel)
+            _tell(f"a {logregel.name}")
+
+    threads = [threading.Thread(target=work) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+
+
+def cycle(base: str, store: str, first: str) -> None:
+    """One full life in one thread, so that every system call has its number: adopt, commit, freeze, send, confirm."""
+    durable.__dict__["Spool"] = functools.partial(Spool, segment_bytes=1_024)
+    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base))
+    delivery.__dict__["start_draining"] = lambda: None
+    for number in range(int(first), int(first) + 12):
+        logregel = record(number)
+        _tell(f"i {logregel.name}")
+        delivery.submit(logregel)
+        _tell(f"a {logregel.name}")
+    delivery._sink.open()
+    for _ in delivery._adopt():
+        pass
+    delivery._stopping.set()
+    delivery._work()
+
+
+def _child(gate: int, workload: str, arguments: list[str]) -> None:
+    os.read(gate, 1)
+    {"application": application, "driver": driver, "cycle": cycle}[workload](*arguments)
+
+
+def main() -> None:
+    """Fork as told on standard input; say the process id, and later the status it ended with."""
+    global _tell  # noqa: PLW0603  (the one pipe of this process)
+    logging.disable()
+    gate, oracle = int(sys.argv[1]), int(sys.argv[2])
+
+    def tell(line: str) -> None:
+        os.write(oracle, line.encode() + b"\n")
+
+    _tell = tell
+    for line in sys.stdin:
+        workload, *arguments = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                _child(gate, workload, arguments)
+                status = 0
+            finally:
+                os._exit(status)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

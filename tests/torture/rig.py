@@ -1,0 +1,250 @@
+"""What the torture tests share: sizes and dice, the oracle, the verdict, and a Logboek in a file.
+
+Sizes are those of continuous integration unless `LDV_TORTURE=full`; `LDV_TORTURE_SEED` repeats a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import pytest
+
+from ldv_otel.delivery import durable, sending
+from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.spool.segment import SUFFIX
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logregel import Logregel
+from ldv_otel.settings import Settings
+
+SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
+_FULL: Final = os.environ.get("LDV_TORTURE") == "full"
+_NOON: Final = 1_750_000_000_000
+
+
+def size(ci: int, full: int) -> int:
+    """Return the number for this kind of run."""
+    return full if _FULL else ci
+
+
+def dice(name: str) -> random.Random:
+    """Return a source of chance that the seed repeats, whatever other tests ran before."""
+    return random.Random(f"{SEED}/{name}")  # noqa: S311  (guards nothing)
+
+
+def record(number: int, text: str = "") -> Logregel:
+    """Return a record whose span id is its number, and whose name says so too."""
+    span_id = (number + 1).to_bytes(8, "big")
+    return Logregel(
+        trace_id=b"torture!" + span_id,
+        span_id=span_id,
+        name=span_id.hex(),
+        start_time_ms=_NOON + number,
+        end_time_ms=_NOON + number,
+        attributes={"dpl.text": text} if text else {},
+    )
+
+
+@dataclass
+class Oracle:
+    """What was issued and what was acknowledged; lives in a process that is never killed."""
+
+    issued: set[str] = field(default_factory=set)
+    acknowledged: set[str] = field(default_factory=set)
+
+    def note(self, line: str) -> None:
+        """Take over `i SPAN_ID` (issued) or `a SPAN_ID` (acknowledged); anything torn by a kill says nothing."""
+        kind, _, span_id = line.partition(" ")
+        if kind == "i":
+            self.issued.add(span_id)
+        elif kind == "a":
+            self.issued.add(span_id)
+            self.acknowledged.add(span_id)
+
+    def verdict(self, stored: Iterable[str]) -> Verdict:
+        """Compare with the span ids of everything a reader finds."""
+        counts = Counter(stored)
+        return Verdict(
+            lost=self.acknowledged - counts.keys(),
+            doubled={span_id for span_id, count in counts.items() if count > 1},
+            foreign=counts.keys() - self.issued,
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Three sets that have to be empty."""
+
+    lost: set[str]
+    doubled: set[str]
+    foreign: set[str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether they are."""
+        return not (self.lost or self.doubled or self.foreign)
+
+    def __str__(self) -> str:
+        """Counts, for a message."""
+        return f"lost {len(self.lost)}, doubled {len(self.doubled)}, foreign {len(self.foreign)}"
+
+
+def span_ids(settings: Settings, table: str) -> list[str]:
+    """Return the span ids of a table (raw) or view; a row whose content is not what was issued counts as foreign."""
+    column = "lower(hex(span_id))" if table == "logregel" else "span_id"
+    told = f"if(attributes['dpl.told'] != '', attributes['dpl.told'], name) != {column}"
+    with LogboekClient(settings) as client:
+        rows = client.rows(f"SELECT if({told}, 'altered:' || {column}, {column}) FROM {table}")  # noqa: S608  (ours)
+    return [str(row[0]) for row in rows]
+
+
+class Forge:
+    """A process that has imported everything and forks the processes that are to be killed: 5 ms instead of 500.
+
+    Each of them begins with a byte through the gate, and tells the oracle through a pipe what it does.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.oracle = Oracle()
+        self._ready = threading.Event()
+        gate, self._gate = os.pipe()
+        pipe, oracle = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-B", "-m", "tests.torture.forge", str(gate), str(oracle)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            pass_fds=(gate, oracle),
+            env={**os.environ, **(environ or {})},
+        )
+        os.close(gate)
+        os.close(oracle)
+        self._listener = threading.Thread(target=self._listen, args=(pipe,), daemon=True)
+        self._listener.start()
+
+    def fork(self, workload: str, *arguments: str) -> int:
+        """Return the id of a new process that waits at the gate."""
+        self._ready.clear()
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([workload, *arguments]) + "\n")
+        self._process.stdin.flush()
+        return int(self._answer())
+
+    def open_gate(self) -> None:
+        """Let the process begin."""
+        os.write(self._gate, b"g")
+
+    def wait_ready(self) -> None:
+        """Wait until it says that it is ready."""
+        assert self._ready.wait(30)
+
+    def reap(self) -> int:
+        """Wait for its end; return its exit status, negative for a signal."""
+        return int(self._answer())
+
+    def __enter__(self) -> Self:
+        """Return the forge."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and hear the oracle's pipe out."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+        os.close(self._gate)
+        self._listener.join(30)
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        assert line, "the forge is gone"
+        return line
+
+    def _listen(self, pipe: int) -> None:
+        with os.fdopen(pipe, encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line == "ready\n":
+                    self._ready.set()
+                else:
+                    self.oracle.note(line.removesuffix("\n"))
+
+
+class FileLogboek:
+    """A `Sink` that appends batches to a file and deduplicates by token: it outlives whoever writes to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._batches: dict[str, tuple[str, list[int], list[str]]] = {}
+
+    def open(self) -> None:
+        """Read what is there."""
+        self._batches = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="ascii").splitlines():
+                token, writer_id, seqs, names = json.loads(line)
+                self._batches[token] = (writer_id, seqs, names)
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def send(self, batch: Batch) -> None:
+        """Append a batch in one write, unless its token is known."""
+        if batch.token in self._batches:
+            return
+        entry = (batch.writer_id, list(batch.seqs), [logregel.name for logregel in batch.logregels])
+        os.write(self._descriptor, json.dumps([batch.token, *entry]).encode() + b"\n")
+        os.fsync(self._descriptor)
+        self._batches[batch.token] = entry
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Return which places of its writer are there."""
+        stored = {seq for writer_id, seqs, _ in self._batches.values() if writer_id == batch.writer_id for seq in seqs}
+        return frozenset(stored & set(batch.seqs))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def names(self) -> list[str]:
+        """Return the names, which are span ids, of all rows."""
+        self.open()
+        self.close()
+        return [name for _, _, names in self._batches.values() for name in names]
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the pauses out of delivery: a test of a hundred outages is not a test of patience."""
+    monkeypatch.setattr(durable, "_GATHER_SECONDS", 0.005)
+    monkeypatch.setattr(durable, "_FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(durable, "_LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(sending, "_FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(sending, "_LONGEST_PAUSE_SECONDS", 0.05)
+
+
+def orphaned_segments(base: Path, *living: str) -> list[Path]:
+    """Return the segments in spools whose owners are gone."""
+    return [path for path in base.glob(f"*/*{SUFFIX}") if path.parent.name not in (durable.QUARANTINE_NAME, *living)]
+
+
+def wait_until(test: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something another thread or process does."""
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
