@@ -104,6 +104,7 @@ class _AtOnce:
         self._writer_id = new_writer_id()
         self.pending = 0
         self.confirmed = 0
+        self.quarantined = 0
         self.lost = 0
 
     blocks = False

@@ -210,6 +210,55 @@ LossWriter(settings)("lossy", 7, "the queue was full")
     assert json.loads(done.stdout)["writers"][0]["missing"] == 3
 
 
+def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str], tmp_path: Path) -> None:
+    """`ldv spool status` shows it, `ldv spool drain` sends it."""
+    mine = environ | {
+        "LDV_LOGBOEK": f"chdb://{tmp_path}/logboek",
+        "LDV_SPOOL": str(tmp_path / "spool"),
+        "LDV_DELIVERY": "durable",
+    }
+    script = (
+        "import os, signal\nimport ldv_otel as ldv\nldv.install()\n"
+        f"with ldv.processing({ACTIVITY!r}, name='last words'): pass\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], env=mine, check=False, capture_output=True)
+    found = as_json(mine, "spool", "status")
+    assert [(spool["alive"], spool["pending"]) for spool in found["spools"]] == [(False, 1)]
+    assert "gone" in ldv(mine, "spool", "status").stdout
+    assert "1 Logregels of 1 writers wait" in ldv(mine, "status").stdout
+    assert ldv(mine, "spool", "drain").stdout == "confirmed 1, set apart 0\n"
+    assert as_json(mine, "spool", "status")["spools"] == []
+    (record,) = as_json(mine, "activity", ACTIVITY)
+    assert record["name"] == "last words"
+
+
+def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str], tmp_path: Path) -> None:
+    """After the cause was put right."""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_SPOOL": str(tmp_path / "spool")}
+    script = """
+import os
+from ldv_otel import Logregel, read_settings
+from ldv_otel.delivery.durable import spool_base, spool_root
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel.logregel import encode_logregel
+settings = read_settings(os.environ)
+record = Logregel(trace_id=b"t" * 16, span_id=b"s" * 8, name="refused", start_time_ms=1_750_000_000_000,
+                  end_time_ms=1_750_000_000_000)
+base = spool_base(spool_root(settings), settings.logboek)
+Quarantine(base / QUARANTINE_NAME).add("w1", 3, encode_logregel(record), "The Logboek answered X (6).")
+"""
+    subprocess.run([sys.executable, "-c", script], env=mine, check=True, capture_output=True)
+    assert ldv(mine, "spool", "status").returncode == 1
+    assert ldv(mine, "spool", "quarantine", "list").stdout == "w1 3 The Logboek answered X (6).\n"
+    shown = ldv(mine, "spool", "quarantine", "show", "w1", "3")
+    assert json.loads(shown.stdout)["name"] == "refused"
+    assert "Nothing of writer" in ldv(mine, "spool", "quarantine", "show", "w1", "4").stderr
+    assert ldv(mine, "spool", "quarantine", "retry").stdout == "tried 1: confirmed 1, set apart 0\n"
+    assert ldv(mine, "spool", "status").returncode == 0
+    assert as_json(mine, "trace", "74" * 16)[0]["name"] == "refused"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

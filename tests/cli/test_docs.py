@@ -19,12 +19,16 @@ CLI = (DOCS / "cli.md").read_text(encoding="utf-8")
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command with its whole name."""
-    root: Any = typer.main.get_command(app)
-    for name, command in root.commands.items():
+    yield from below(typer.main.get_command(app), ())
+
+
+def below(group: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Commands of a group, and of the groups in it."""
+    for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from ((f"{name} {sub}", found) for sub, found in command.commands.items())
+            yield from below(command, (*names, name))
         else:
-            yield name, command
+            yield " ".join((*names, name)), command
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.drainer import QUARANTINE_NAME
 from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.spool.quarantine import Quarantine
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.delivery.spool.spool import Spool
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
@@ -108,7 +107,7 @@ def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLo
     delivery = DurableDelivery(sink, tmp_path)
     delivery.start_draining()
     delivery.submit(record(1_000))
-    wait_until(lambda: not directory.exists())
+    wait_until(lambda: not directory.exists() and len(sink.logregels) == 51)
     assert sorted(map(int, names(sink))) == [*range(50), 1_000]
     batches = [batch for batch in sink._batches.values() if batch.writer_id == "0011223344556677"]
     assert [seq for batch in batches for seq in batch.seqs] == list(range(50))

@@ -21,8 +21,9 @@ from typing import Final, Self
 
 import pytest
 
-from ldv_otel.delivery import durable, sending
+from ldv_otel.delivery import drainer, sending
 from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logregel import Logregel
@@ -230,16 +231,16 @@ class FileLogboek:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the pauses out of delivery: a test of a hundred outages is not a test of patience."""
-    monkeypatch.setattr(durable, "_GATHER_SECONDS", 0.005)
-    monkeypatch.setattr(durable, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(durable, "_LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(drainer, "_GATHER_SECONDS", 0.005)
+    monkeypatch.setattr(drainer, "_FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(drainer, "_LONGEST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(sending, "_FIRST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(sending, "_LONGEST_PAUSE_SECONDS", 0.05)
 
 
 def orphaned_segments(base: Path, *living: str) -> list[Path]:
     """Return the segments in spools whose owners are gone."""
-    return [path for path in base.glob(f"*/*{SUFFIX}") if path.parent.name not in (durable.QUARANTINE_NAME, *living)]
+    return [path for path in base.glob(f"*/*{SUFFIX}") if path.parent.name not in (QUARANTINE_NAME, *living)]
 
 
 def wait_until(test: Callable[[], object], seconds: float = 60) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.durable import DurableDelivery, spool_base
+from ldv_otel.delivery.durable import drain, spool_base
 from ldv_otel.keyfile import add_key
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings, read_settings
+from ldv_otel.settings import read_settings
 from tests.support.logboek import LogboekProcess
-from tests.torture.rig import FileLogboek, Forge, dice, hurry, orphaned_segments, size, span_ids, wait_until
+from tests.torture.rig import FileLogboek, Forge, dice, hurry, orphaned_segments, size, span_ids
 
 
 def kill_after(forge: Forge, pid: int, seconds: float) -> None:
@@ -47,19 +47,11 @@ def test_a_service_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, monk
                 # A life of up to 150 ms ends in an adoption or before the first send, a longer one in its own sends.
                 kill_after(forge, forge.fork("application"), chance.uniform(0, 0.15 if kill % 4 else 0.6))
         hurry(monkeypatch)
-        drain(settings, spool_base(tmp_path / "spool", settings.logboek))
+        drain(ClickHouseSink(settings), spool_base(tmp_path / "spool", settings.logboek))
         verdict = forge.oracle.verdict(span_ids(settings, "logregel"))
     assert len(forge.oracle.acknowledged) > size(100, 2_000)
     print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")  # noqa: T201  (the figures of the run)
     assert verdict.clean, verdict
-
-
-def drain(settings: Settings, base: Path) -> None:
-    """One clean process sends what the killed ones left."""
-    delivery = DurableDelivery(ClickHouseSink(settings), base)
-    delivery.start_draining()
-    wait_until(lambda: not orphaned_segments(base, delivery.writer_id), 120)
-    assert delivery.shutdown(30)
 
 
 @pytest.mark.slow
@@ -74,10 +66,8 @@ def test_delivery_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, monke
             kill_after(forge, pid, chance.uniform(0, 0.15))
     hurry(monkeypatch)
     sink = FileLogboek(store)
-    delivery = DurableDelivery(sink, base)
-    delivery.start_draining()
-    wait_until(lambda: not orphaned_segments(base, delivery.writer_id), 120)
-    assert delivery.shutdown(30)
+    drain(sink, base)
+    assert not orphaned_segments(base)
     verdict = forge.oracle.verdict(sink.names())
     print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")  # noqa: T201  (the figures of the run)
     assert verdict.clean, verdict

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import managing, reading
+from ldv_otel.cli import managing, reading, spooling
 from ldv_otel.errors import LdvError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 reading.register(app)
 managing.register(app)
+spooling.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)

@@ -14,7 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ldv_otel.cli import rendering
+from ldv_otel.delivery.durable import spool_base, spool_root
 from ldv_otel.delivery.losses import LossReport, losses_directory, read_losses
+from ldv_otel.delivery.spool.inspecting import SpoolStatus, inspect_spools
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.errors import QueryError
 from ldv_otel.keyfile import keys_for
 from ldv_otel.logboek import read
@@ -123,16 +126,20 @@ class Status(msgspec.Struct, frozen=True):
     totals: read.Totals | None
     writers: list[read.Writer]
     losses: list[LossReport]
+    spools: list[SpoolStatus]
+    quarantined: int
 
     @property
     def ok(self) -> bool:
         """Whether nothing is missing or wrong."""
-        return not self.problem and not self.losses and not any(w.missing or w.doubled for w in self.writers)
+        wrong = self.problem or self.losses or self.quarantined
+        return not wrong and not any(writer.missing or writer.doubled for writer in self.writers)
 
 
 def status(*, as_json: AsJson = False) -> None:
     """Show how the Logboek is doing; exit code 1 when Logregels are missing or something has to be done."""
     settings = read_settings(os.environ)
+    base = spool_base(spool_root(settings), settings.logboek)
     with LogboekClient(settings) as client:
         schema = schema_status(client)
         found = Status(
@@ -141,6 +148,8 @@ def status(*, as_json: AsJson = False) -> None:
             problem=schema.problem(),
             totals=read.totals(client) if schema.current else None,
             writers=read.writers(client) if schema.current else [],
+            spools=inspect_spools(base),
+            quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
             losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
         )
     if as_json:
@@ -249,6 +258,11 @@ def _print_status(found: Status) -> None:
                 rendering.moment(writer.last_ms),
             )
         console.print(table)
+    pending = sum(spool.pending for spool in found.spools)
+    if pending:
+        console.print(f"on disk     {pending} Logregels of {len(found.spools)} writers wait (`ldv spool status`)")
+    if found.quarantined:
+        console.print(f"set apart   {found.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     for loss in found.losses:
         console.print(
             f"LOST        {loss.lost} Logregels of writer {loss.writer_id} (pid {loss.pid}), "

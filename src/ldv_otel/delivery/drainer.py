@@ -21,7 +21,7 @@ from ldv_otel.delivery.clock import Clock
 from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.progress import Frozen, Progress
-from ldv_otel.delivery.spool.quarantine import Quarantine
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.reading import LiveReader, Orphan
 from ldv_otel.delivery.spool.segment import StoredRecord
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
@@ -31,7 +31,6 @@ from ldv_otel.logregel import decode_logregel, encode_logregel
 _logger = logging.getLogger(__name__)
 
 BATCH_RECORDS: Final = 5_000
-QUARANTINE_NAME: Final = "quarantine"
 
 _GATHER_SECONDS: Final = 0.2
 _ADOPT_SECONDS: Final = 10.0
@@ -155,7 +154,7 @@ class Drainer:
             elif next(adoption, _DONE) is _DONE:
                 # Records of this process come first; those left by others are sent while there are none.
                 if self._clock.monotonic() >= next_adoption:
-                    adoption = self._adopt()
+                    adoption = self.adopt()
                     next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
                 else:
                     self._spool.wait_for_commit(self._read + 1, 1.0, unless=self._stopping.is_set)
@@ -228,7 +227,7 @@ class Drainer:
         self._settled_seq = max(self._settled_seq, seq)
         self._changed.notify_all()
 
-    def _adopt(self) -> Iterator[None]:
+    def adopt(self) -> Iterator[None]:
         """Send what processes that are gone have left for the same Logboek, a batch at each step."""
         for directory in sorted(self._base.iterdir()):
             if directory.name in (self._spool.writer_id, QUARANTINE_NAME) or not directory.is_dir():

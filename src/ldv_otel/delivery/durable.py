@@ -21,10 +21,12 @@ from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.drainer import Drainer
 from ldv_otel.delivery.sink import Sink
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.spool import Spool, remove_spool
+from ldv_otel.delivery.state import state_directory
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, encode_logregel
-from ldv_otel.settings import DeliveryLevel, LogboekAddress
+from ldv_otel.settings import DeliveryLevel, LogboekAddress, Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +34,49 @@ _logger = logging.getLogger(__name__)
 def spool_base(root: Path, address: LogboekAddress) -> Path:
     """Return the directory of all spools for one Logboek: processes that log elsewhere do not adopt from it."""
     return root / hashlib.sha256(str(address).encode()).hexdigest()[:16]
+
+
+def spool_root(settings: Settings) -> Path:
+    """Return the directory of all spools of this user."""
+    return settings.spool or (settings.state or state_directory()) / "spool"
+
+
+def drain(sink: Sink, base: Path) -> tuple[int, int]:
+    """Send, in this thread, what processes that are gone have left; return how many were confirmed and set apart.
+
+    Raises:
+        LogboekUnavailable: The Logboek does not answer; what is left stays in its spool.
+        ConfigurationError: It cannot be used like this.
+    """
+    spool = Spool(base, new_writer_id())
+    drainer = Drainer(sink, spool, clock=SystemClock())
+    try:
+        sink.open()
+        for _ in drainer.adopt():
+            continue
+    finally:
+        sink.close()
+        drainer.stop(0)
+        spool.close()
+        remove_spool(spool.directory)
+    return drainer.adopted, drainer.quarantined
+
+
+def retry_quarantine(base: Path) -> int:
+    """Put everything that was set apart into a spool again, for `drain`; return how much that was.
+
+    Raises:
+        LogboekUnavailable: The disk refused.
+    """
+    quarantine = Quarantine(base / QUARANTINE_NAME)
+    refused = quarantine.records()
+    if refused:
+        spool = Spool(base, new_writer_id())
+        for record in refused:
+            spool.append(record.payload)
+            quarantine.release(record)
+        spool.close()
+    return len(refused)
 
 
 class DurableDelivery:

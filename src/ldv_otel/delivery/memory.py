@@ -63,6 +63,7 @@ class MemoryDelivery:
             os.register_at_fork(after_in_child=lambda: (hook := after_fork()) and hook())
 
     blocks = False
+    quarantined = 0
 
     def _start(self) -> None:
         self.writer_id = new_writer_id()

@@ -32,6 +32,7 @@ class Health(msgspec.Struct, frozen=True):
         installed: Whether `install()` was called here.
         pending: Logregels not yet confirmed by the Logboek.
         confirmed: Logregels confirmed since the process started.
+        quarantined: Logregels that the Logboek refused as data; they are kept apart (`ldv spool quarantine list`).
         lost: Logregels that will never be stored; anything but 0 is a breach of duty.
         bent: How often each flag was put on a record; `failed` are spans that could not be logged at all.
     """
@@ -40,13 +41,14 @@ class Health(msgspec.Struct, frozen=True):
     logboek: str = ""
     pending: int = 0
     confirmed: int = 0
+    quarantined: int = 0
     lost: int = 0
     bent: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether everything that happened is, or will be, on record."""
-        return self.installed and not self.lost and "failed" not in self.bent
+        return self.installed and not self.lost and not self.quarantined and "failed" not in self.bent
 
 
 class _Installation:
@@ -133,6 +135,7 @@ def health() -> Health:
         logboek=str(_installation.settings.logboek),
         pending=delivery.pending,
         confirmed=delivery.confirmed,
+        quarantined=delivery.quarantined,
         lost=delivery.lost,
         bent=dict(processor.bent),
     )

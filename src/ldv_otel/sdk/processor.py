@@ -15,11 +15,10 @@ from opentelemetry.trace import StatusCode
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, is_actie
 from ldv_otel.attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID, Flag
-from ldv_otel.delivery.durable import DurableDelivery, spool_base
+from ldv_otel.delivery.durable import DurableDelivery, spool_base, spool_root
 from ldv_otel.delivery.losses import LossWriter
 from ldv_otel.delivery.memory import MemoryDelivery
 from ldv_otel.delivery.sink import Sink, make_sink
-from ldv_otel.delivery.state import state_directory
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, resource_text
@@ -38,12 +37,16 @@ class Delivery(Protocol):
 
     Attributes:
         confirmed: Records the Logboek confirmed.
+        quarantined: Records the Logboek refused as data, kept apart.
         lost: Records that will never be stored.
         blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
     """
 
     @property
     def confirmed(self) -> int: ...  # noqa: D102  (see the class)
+
+    @property
+    def quarantined(self) -> int: ...  # noqa: D102
 
     @property
     def lost(self) -> int: ...  # noqa: D102
@@ -84,10 +87,9 @@ def _delivery(settings: Settings, sink: Sink) -> Delivery:
         return MemoryDelivery(
             sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
         )
-    root = settings.spool or (settings.state or state_directory()) / "spool"
     delivery = DurableDelivery(
         sink,
-        spool_base(root, settings.logboek),
+        spool_base(spool_root(settings), settings.logboek),
         level=settings.delivery,
         confirm_seconds=settings.confirm_seconds,
         quiet=uninstrumented,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -45,17 +45,28 @@ class Progress:
     """
 
     def __init__(self, directory: Path) -> None:
+        self._load(directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(directory / PROGRESS_NAME, flags, 0o600)
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Return the progress of a spool for looking at only."""
+        found = cls.__new__(cls)
+        found._load(directory)  # noqa: SLF001  (its own class)
+        found._descriptor = -1  # noqa: SLF001  (as above)
+        return found
+
+    def _load(self, directory: Path) -> None:
         self.confirmed = -1
         self.frozen: list[Frozen] = []
         path = directory / PROGRESS_NAME
-        if path.exists():
-            for line in path.read_bytes().split(b"\n"):
-                entry = _checked(line)
-                if isinstance(entry, Frozen):
-                    self.frozen.append(entry)
-                elif isinstance(entry, Confirmed):
-                    self._confirm(entry.last)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            entry = _checked(line)
+            if isinstance(entry, Frozen):
+                self.frozen.append(entry)
+            elif isinstance(entry, Confirmed):
+                self._confirm(entry.last)
 
     def freeze(self, batch: Frozen) -> None:
         """Put a batch's boundaries on disk before its first send.

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import msgspec
+
+from ldv_otel.delivery.spool.segment import SUFFIX
+
+QUARANTINE_NAME: Final = "quarantine"
 
 
 class Refused(msgspec.Struct, kw_only=True):
@@ -54,6 +59,14 @@ class Quarantine:
     def records(self) -> list[Refused]:
         """Return what is set apart."""
         return [msgspec.json.decode(path.read_bytes(), type=Refused) for path in sorted(self._directory.glob("*.json"))]
+
+    def release(self, refused: Refused) -> None:
+        """Let go of a record that is in a spool again."""
+        (self._directory / f"{refused.writer_id}-{refused.seq}.json").unlink()
+
+    def segments(self) -> list[Path]:
+        """Return the damaged segments that were kept."""
+        return sorted(self._directory.glob(f"*{SUFFIX}"))
 
     def _make(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

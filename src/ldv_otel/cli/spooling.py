@@ -1,0 +1,130 @@
+"""Commands for the spool: what waits on this machine, and what was set apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ldv_otel.cli import rendering
+from ldv_otel.delivery.durable import drain, retry_quarantine, spool_base, spool_root
+from ldv_otel.delivery.sink import make_sink
+from ldv_otel.delivery.spool.inspecting import inspect_spools
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, Refused
+from ldv_otel.errors import QueryError
+from ldv_otel.logregel import decode_logregel
+from ldv_otel.settings import read_settings
+from ldv_otel.standard import as_standard
+
+spool_app = typer.Typer(help="What waits on this machine for the Logboek, and what the Logboek refused.")
+quarantine_app = typer.Typer(help="Records that the Logboek refuses as data.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    spool_app.command("status")(status)
+    spool_app.command("drain")(drain_spools)
+    quarantine_app.command("list")(list_refused)
+    quarantine_app.command("show")(show)
+    quarantine_app.command("retry")(retry)
+    spool_app.add_typer(quarantine_app, name="quarantine")
+    app.add_typer(spool_app, name="spool")
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show the spools for this Logboek; exit code 1 when something was set apart or is damaged."""
+    base = _base()
+    spools = inspect_spools(base)
+    quarantine = Quarantine(base / QUARANTINE_NAME)
+    refused, damaged = len(quarantine.records()), len(quarantine.segments())
+    if as_json:
+        found: dict[str, Any] = {
+            "directory": str(base),
+            "spools": msgspec.to_builtins(spools),
+            "quarantined": refused,
+            "damaged_segments": damaged,
+        }
+        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        console = Console(highlight=False)
+        console.print(f"spool       {base}", markup=False, soft_wrap=True)
+        console.print(f"quarantine  {refused} records, {damaged} damaged segments")
+        table = Table(header_style="bold", box=SIMPLE_HEAD)
+        for caption in ("writer", "owner", "pending", "in doubt", "oldest (UTC)", "bytes"):
+            table.add_column(caption)
+        for spool in spools:
+            oldest = rendering.moment(spool.oldest_ms) if spool.oldest_ms is not None else "-"
+            owner = "runs" if spool.alive else "gone"
+            table.add_row(
+                spool.writer_id, owner, str(spool.pending), str(spool.in_doubt), oldest, str(spool.file_bytes)
+            )
+        if spools:
+            console.print(table)
+    if refused or damaged or any(spool.damaged_bytes for spool in spools):
+        raise typer.Exit(1)
+
+
+def drain_spools() -> None:
+    """Send what processes that are gone have left; those that run send their own."""
+    settings = read_settings(os.environ)
+    adopted, refused = drain(make_sink(settings), _base())
+    typer.echo(f"confirmed {adopted}, set apart {refused}")
+    if refused:
+        raise typer.Exit(1)
+
+
+def list_refused(*, as_json: AsJson = False) -> None:
+    """List what was set apart, with the Logboek's reason."""
+    found = _quarantine().records()
+    if as_json:
+        rows = [{"writer_id": one.writer_id, "seq": one.seq, "reason": one.reason} for one in found]
+        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        return
+    for one in found:
+        typer.echo(f"{one.writer_id} {one.seq} {one.reason}")
+
+
+def show(
+    writer_id: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    seq: Annotated[int, typer.Argument(help="As `list` shows it.")],
+) -> None:
+    """Show one record that was set apart, in the standard's words."""
+    for one in _quarantine().records():
+        if (one.writer_id, one.seq) == (writer_id, seq):
+            typer.echo(msgspec.json.format(msgspec.json.encode(_readable(one)), indent=2).decode())
+            return
+    raise QueryError(f"Nothing of writer {writer_id} with place {seq} was set apart. See `ldv spool quarantine list`.")
+
+
+def retry() -> None:
+    """Send everything that was set apart once more, after the cause was put right."""
+    settings = read_settings(os.environ)
+    count = retry_quarantine(_base())
+    adopted, refused = drain(make_sink(settings), _base())
+    typer.echo(f"tried {count}: confirmed {adopted}, set apart {refused}")
+    if refused:
+        raise typer.Exit(1)
+
+
+def _readable(refused: Refused) -> dict[str, Any]:
+    try:
+        return as_standard(decode_logregel(refused.payload))
+    except msgspec.DecodeError:
+        return {"payload": refused.payload.hex()}
+
+
+def _quarantine() -> Quarantine:
+    return Quarantine(_base() / QUARANTINE_NAME)
+
+
+def _base() -> Path:
+    settings = read_settings(os.environ)
+    return spool_base(spool_root(settings), settings.logboek)

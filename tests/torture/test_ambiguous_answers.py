@@ -1,0 +1,193 @@
+"""Target 7: answers that do not say what happened. Nothing is lost, nothing doubled, and no false OK is believed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.delivery.sending import deliver
+from ldv_otel.logboek import transport
+from ldv_otel.logboek.migrations import apply_schema
+from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel.settings import LogboekAddress, Settings
+from tests.support import faults
+from tests.support.logboek import LogboekProcess
+from tests.torture.rig import Oracle, dice, record, size, span_ids
+
+_ROWS = 5
+_TIMEOUT_SECONDS = 0.1
+
+
+def fail_after(status: int) -> faults.Action:
+    """Let the insert take effect, and answer that it failed."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        await exchange.forward()
+        await faults.refuse(status)(exchange)
+
+    return act
+
+
+def say_after(then: faults.Action) -> faults.Action:
+    """Let the insert take effect, and answer something else."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        await exchange.forward()
+        await then(exchange)
+
+    return act
+
+
+def body_cut(chance: random.Random) -> faults.Action:
+    """Let the backend see a part of the body, whose length promises more, and break off."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", exchange._backend_port)
+        head, body = exchange.request.head, exchange.request.body
+        lines = [
+            line
+            for line in head.rstrip().split(b"\r\n")
+            if not line.lower().startswith((b"transfer-encoding:", b"content-length:", b"connection:"))
+        ]
+        lines.append(b"Content-Length: %d" % len(body))
+        writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body[: chance.randrange(len(body))])
+        await writer.drain()
+        writer.transport.abort()
+        exchange.cut()
+
+    return act
+
+
+def answer_cut(chance: random.Random) -> faults.Action:
+    """Pass on only the beginning of the answer's head."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        answer = await exchange.forward()
+        await exchange.reply(answer[: chance.randrange(answer.index(b"\r\n\r\n"))])
+        exchange.cut()
+
+    return act
+
+
+def drip(seconds: float) -> faults.Action:
+    """Pass the answer on a piece at a time, each of them within the time limit."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        answer = await exchange.forward()
+        for start in range(0, len(answer), 100):
+            await exchange.reply(answer[start : start + 100])
+            await asyncio.sleep(seconds)
+
+    return act
+
+
+def twice() -> faults.Action:
+    """Deliver the same request twice, as a proxy that tries again does."""
+
+    async def act(exchange: faults.Exchange) -> None:
+        await asyncio.gather(exchange.forward(), exchange.forward())
+        await exchange.reply(await exchange.forward())
+
+    return act
+
+
+def always(action: faults.Action) -> Callable[[random.Random], faults.Action]:
+    """Return a class of faults with one member."""
+    return lambda _: action
+
+
+CLASSES: dict[str, Callable[[random.Random], faults.Action]] = {
+    "answer lost after commit": always(faults.cut_after()),
+    "answer cut": answer_cut,
+    "body cut": body_cut,
+    "connection cut before": always(faults.cut_before()),
+    "timeout, insert still to come": lambda chance: faults.delay(_TIMEOUT_SECONDS * chance.uniform(0.9, 1.3)),
+    "timeout, insert done": lambda chance: say_after(faults.delay(_TIMEOUT_SECONDS * chance.uniform(0.9, 1.3))),
+    "slow drip": lambda chance: drip(_TIMEOUT_SECONDS * chance.uniform(0.05, 0.3)),
+    "200 with an exception header": always(faults.exception_header(241)),
+    "200 with an exception in the body": always(faults.late_exception(241)),
+    "200 with an exception header after commit": always(say_after(faults.exception_header(209))),
+    "200 with an exception in the body after commit": always(say_after(faults.late_exception(209))),
+    "5xx": lambda chance: faults.refuse(chance.choice((500, 502, 503, 504))),
+    "5xx after commit": lambda chance: fail_after(chance.choice((500, 502, 503, 504))),
+    "the same request twice": always(twice()),
+}
+
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
+    """One Logboek for all classes, without the flushes that only power loss needs."""
+    path: Path = tmp_path_factory.mktemp("ambiguous") / "logboek"
+    with LogboekProcess(path) as found:
+        yield found
+
+
+@pytest.fixture
+def database(process: LogboekProcess) -> Settings:
+    """Tables of its own for a class, asked directly."""
+    address = LogboekAddress(
+        scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=f"ambiguous_{next(_databases)}"
+    )
+    apply_schema(Settings(logboek=address))
+    return Settings(logboek=address)
+
+
+def through(settings: Settings, front: faults.FaultFront) -> ClickHouseSink:
+    """A sink for the same tables behind the front."""
+    address = settings.logboek
+    sink = ClickHouseSink(
+        Settings(
+            logboek=LogboekAddress(
+                scheme=address.scheme, host=address.host, port=front.port, database=address.database
+            )
+        )
+    )
+    sink.open()
+    return sink
+
+
+def batches(oracle: Oracle, writer_id: str) -> Iterator[Batch]:
+    """Small batches of one writer, without end."""
+    for first in itertools.count(step=_ROWS):
+        records = [record(number) for number in range(first, first + _ROWS)]
+        oracle.issued.update(logregel.name for logregel in records)
+        yield number_batch(writer_id, first, records)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_no_ambiguous_answer_loses_or_doubles(
+    process: LogboekProcess, database: Settings, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """When `deliver` returns, every row can be read at that moment; in the end each is there once."""
+    chance = dice(kind)
+    oracle = Oracle()
+    reader = ClickHouseSink(database)
+    reader.open()
+    monkeypatch.setattr(transport, "ANSWER_TIMEOUT_SECONDS", _TIMEOUT_SECONDS)
+    false_ok = 0
+    with faults.FaultFront(process.port) as front:
+        sink = through(database, front)
+        for batch in itertools.islice(batches(oracle, new_writer_id()), size(200, 10_000)):
+            # Now and then the retry meets the same fault.
+            front.add(CLASSES[kind](chance), when=faults.is_insert, times=1 + (chance.random() < 0.2))
+            deliver(batch, sink, wait=lambda _: False)
+            false_ok += len(set(batch.seqs) - reader.read_back(batch))
+            oracle.acknowledged.update(logregel.name for logregel in batch.logregels)
+            front.clear()
+        sink.close()
+    raw, shown = oracle.verdict(span_ids(database, "logregel")), oracle.verdict(span_ids(database, "logregels"))
+    reader.close()
+    print(f"{kind}: {len(oracle.acknowledged)} rows; raw: {raw}; shown: {shown}")  # noqa: T201  (figures of the run)
+    assert false_ok == 0
+    assert shown.clean, f"raw: {raw}; shown: {shown}"
+    assert not raw.lost
