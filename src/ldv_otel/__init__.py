@@ -11,6 +11,7 @@ from ldv_otel.errors import (
     UnreadableInput,
 )
 from ldv_otel.logregel import Logregel, Status
+from ldv_otel.sdk.bulk import data_subjects
 from ldv_otel.sdk.exporter import ClickHouseSpanExporter
 from ldv_otel.sdk.install import Health, force_flush, health, install
 from ldv_otel.sdk.processing import Actie, data_subject, foreign_read_api, processing
@@ -36,6 +37,7 @@ __all__ = [
     "UnreadableInput",
     "__version__",
     "data_subject",
+    "data_subjects",
     "force_flush",
     "foreign_read_api",
     "health",

@@ -145,7 +145,10 @@ class LogregelMaker:
         )
         if len(subjects) <= 1:
             return [record]
-        return [record, *(_child(record, other, number) for number, other in enumerate(subjects[1:], 1))]
+        return [
+            record,
+            *(child_of(record, other, _child_id(record, number)) for number, other in enumerate(subjects[1:], 1)),
+        ]
 
     def _subjects(self, facts: SpanFacts) -> Sequence[DataSubject]:
         if names.DATA_SUBJECT_ID not in facts.attributes and len(facts.subjects) <= 1:
@@ -219,9 +222,8 @@ def _parent(facts: SpanFacts) -> bytes:
     return b""
 
 
-def _child(parent: Logregel, subject: DataSubject, number: int) -> Logregel:
-    """Return the record of one further data subject: a child Actie with an id that is the same each time."""
-    span_id = hashlib.sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]
+def child_of(parent: Logregel, subject: DataSubject, span_id: bytes) -> Logregel:
+    """Return the record of one further data subject: a child Actie of the record's own (LDV-A4)."""
     draft = Draft()
     draft.flag(*subject.flags)
     return Logregel(
@@ -240,3 +242,8 @@ def _child(parent: Logregel, subject: DataSubject, number: int) -> Logregel:
         attributes=draft.finish({}),
         resource=parent.resource,
     )
+
+
+def _child_id(parent: Logregel, number: int) -> bytes:
+    """Return a span id that is the same each time, so that a file imported twice gives the same records."""
+    return hashlib.sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]

@@ -11,7 +11,7 @@ def test_logs_the_owner() -> None:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -113,6 +113,10 @@ class _AtOnce:
         del level
         self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
         self.confirmed += 1
+
+    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
+        for logregel in logregels:
+            self.submit(logregel, level)
 
     def flush(self, timeout_seconds: float) -> bool:
         del timeout_seconds

@@ -118,20 +118,19 @@ class Forge:
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.oracle = Oracle()
-        self._ready = threading.Event()
+        self._ready, self._settled = threading.Event(), threading.Event()
         gate, self._gate = os.pipe()
-        pipe, oracle = os.pipe()
+        pipe, self._oracle = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "tests.torture.forge", str(gate), str(oracle)],
+            [sys.executable, "-B", "-m", "tests.torture.forge", str(gate), str(self._oracle)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            pass_fds=(gate, oracle),
+            pass_fds=(gate, self._oracle),
             env={**os.environ, **(environ or {})},
         )
         os.close(gate)
-        os.close(oracle)
         self._listener = threading.Thread(target=self._listen, args=(pipe,), daemon=True)
         self._listener.start()
 
@@ -155,6 +154,12 @@ class Forge:
         """Wait for its end; return its exit status, negative for a signal."""
         return int(self._answer())
 
+    def settle(self) -> None:
+        """Wait until the oracle has heard everything that processes which have ended told it."""
+        self._settled.clear()
+        os.write(self._oracle, b"settled\n")
+        assert self._settled.wait(30)
+
     def __enter__(self) -> Self:
         """Return the forge."""
         return self
@@ -167,6 +172,7 @@ class Forge:
         self._process.wait(30)
         self._process.stdout.close()
         os.close(self._gate)
+        os.close(self._oracle)
         self._listener.join(30)
 
     def _answer(self) -> str:
@@ -180,6 +186,8 @@ class Forge:
             for line in lines:
                 if line == "ready\n":
                     self._ready.set()
+                elif line == "settled\n":
+                    self._settled.set()
                 else:
                     self.oracle.note(line.removesuffix("\n"))
 

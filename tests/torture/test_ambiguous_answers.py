@@ -7,12 +7,13 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from urllib3 import Timeout
 
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.sending import deliver
-from ldv_otel.logboek import transport
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.settings import LogboekAddress, Settings
@@ -145,12 +146,13 @@ def through(settings: Settings, front: faults.FaultFront) -> ClickHouseSink:
     address = settings.logboek
     sink = ClickHouseSink(
         Settings(
-            logboek=LogboekAddress(
-                scheme=address.scheme, host=address.host, port=front.port, database=address.database
-            )
+            logboek=LogboekAddress(scheme=address.scheme, host=address.host, port=front.port, database=address.database)
         )
     )
     sink.open()
+    # The driver takes whole seconds only.
+    driver: Any = sink._connected()._client
+    driver.timeout = Timeout(connect=5, read=_TIMEOUT_SECONDS)
     return sink
 
 
@@ -166,14 +168,13 @@ def batches(oracle: Oracle, writer_id: str) -> Iterator[Batch]:
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("kind", CLASSES)
 def test_no_ambiguous_answer_loses_or_doubles(
-    process: LogboekProcess, database: Settings, monkeypatch: pytest.MonkeyPatch, kind: str
+    process: LogboekProcess, database: Settings, kind: str
 ) -> None:
     """When `deliver` returns, every row can be read at that moment; in the end each is there once."""
     chance = dice(kind)
     oracle = Oracle()
     reader = ClickHouseSink(database)
     reader.open()
-    monkeypatch.setattr(transport, "ANSWER_TIMEOUT_SECONDS", _TIMEOUT_SECONDS)
     false_ok = 0
     with faults.FaultFront(process.port) as front:
         sink = through(database, front)

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -160,14 +160,18 @@ class DurableDelivery:
             LogboekUnavailable: The disk refused it; or it is on disk, and the Logboek did not confirm it in time, or
                 will never take it. The message says which.
         """
+        self.submit_many((logregel,), level)
+
+    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
+        """Commit records, at least one, with one flush; otherwise as `submit`."""
         spool = self._spool
         if spool is None:
-            self.lost += 1
-            raise LogboekUnavailable("This process has no spool; its record was not stored.", in_doubt=False)
+            self.lost += len(logregels)
+            raise LogboekUnavailable("This process has no spool; its records were not stored.", in_doubt=False)
         try:
-            seq = spool.append(encode_logregel(logregel))
+            seq = spool.append(*map(encode_logregel, logregels))
         except LogboekUnavailable:
-            self.lost += 1
+            self.lost += len(logregels)
             raise
         if not self._draining:
             self.start_draining()

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -112,6 +112,11 @@ class MemoryDelivery:
                 self._worker.start()
             elif len(self._queue) in (1, BATCH_RECORDS):
                 self._changed.notify_all()
+
+    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
+        """Queue records; otherwise as `submit`."""
+        for logregel in logregels:
+            self.submit(logregel, level)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending; True only if that came true in time and nothing was ever lost."""

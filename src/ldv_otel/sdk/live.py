@@ -9,7 +9,7 @@ span ends the chain is cut short to that Actie, so a long chain of follow-up tas
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol, Self
 
@@ -19,11 +19,55 @@ from opentelemetry.trace import SpanKind
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
 from ldv_otel.errors import LdvError
+from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.settings import DeliveryLevel
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 _OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
+
+
+class Delivery(Protocol):
+    """What the processor needs of a delivery level.
+
+    Attributes:
+        confirmed: Records the Logboek confirmed.
+        quarantined: Records the Logboek refused as data, kept apart.
+        lost: Records that will never be stored.
+        blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
+    """
+
+    @property
+    def confirmed(self) -> int: ...  # noqa: D102  (see the class)
+
+    @property
+    def quarantined(self) -> int: ...  # noqa: D102
+
+    @property
+    def lost(self) -> int: ...  # noqa: D102
+
+    @property
+    def blocks(self) -> bool: ...  # noqa: D102
+
+    @property
+    def pending(self) -> int:
+        """Records neither confirmed nor lost yet."""
+
+    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
+        """Take a record over, with the promise of a level, or of the one that is set.
+
+        Raises:
+            LogboekUnavailable: The promise cannot be kept.
+        """
+
+    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
+        """Take several records over at once; otherwise as `submit`."""
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Deliver what is pending; True only if nothing is pending and nothing was lost."""
+
+    def shutdown(self, timeout_seconds: float) -> bool:
+        """Flush and stop."""
 
 
 class Owner(Protocol):
@@ -32,6 +76,8 @@ class Owner(Protocol):
     @property
     def blocks(self) -> bool:
         """Whether the end of an Actie may wait for a disk or a server."""
+
+    delivery: Delivery
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -25,51 +25,12 @@ from ldv_otel.logregel import Logregel, Status, resource_text
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
-from ldv_otel.settings import DeliveryLevel, Settings
+from ldv_otel.sdk.live import Delivery
+from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
 _STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
-
-
-class Delivery(Protocol):
-    """What the processor needs of a delivery level.
-
-    Attributes:
-        confirmed: Records the Logboek confirmed.
-        quarantined: Records the Logboek refused as data, kept apart.
-        lost: Records that will never be stored.
-        blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
-    """
-
-    @property
-    def confirmed(self) -> int: ...  # noqa: D102  (see the class)
-
-    @property
-    def quarantined(self) -> int: ...  # noqa: D102
-
-    @property
-    def lost(self) -> int: ...  # noqa: D102
-
-    @property
-    def blocks(self) -> bool: ...  # noqa: D102
-
-    @property
-    def pending(self) -> int:
-        """Records neither confirmed nor lost yet."""
-
-    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
-        """Take a record over, with the promise of a level, or of the one that is set.
-
-        Raises:
-            LogboekUnavailable: The promise cannot be kept.
-        """
-
-    def flush(self, timeout_seconds: float) -> bool:
-        """Deliver what is pending; True only if nothing is pending and nothing was lost."""
-
-    def shutdown(self, timeout_seconds: float) -> bool:
-        """Flush and stop."""
 
 
 def maker_for(settings: Settings) -> LogregelMaker:
@@ -213,7 +174,7 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
         attributes=attributes,
         # Only a failure's exception enters the record, and `events` makes a tuple each time.
         exception=_exception(span.events) if status is Status.ERROR else None,
-        resource=_resource_text(span.resource),
+        resource=record_of_resource(span.resource),
     )
     if span.dropped_attributes:
         facts.flags = (Flag.ATTRIBUTES_DROPPED,)
@@ -236,7 +197,7 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
         facts.foreign = known.caller()
 
 
-def _resource_text(resource: Resource) -> str:
+def record_of_resource(resource: Resource) -> str:
     """Return the record's form of a resource; hashing a resource costs more than this, so it is known by identity."""
     global _last_resource  # noqa: PLW0603  (a cache of one: nearly every process has a single resource)
     known, text = _last_resource

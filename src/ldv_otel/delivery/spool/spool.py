@@ -84,11 +84,11 @@ class Spool:
                 "Let LDV_SPOOL name a directory on a local disk that this user may write."
             ) from error
 
-    def append(self, payload: bytes) -> int:
-        """Commit one record so that it survives power loss.
+    def append(self, *payloads: bytes) -> int:
+        """Commit records, at least one, so that they survive power loss.
 
         Returns:
-            Its sequence number, growing by one within this spool.
+            The sequence number of the last, growing by one for each within this spool.
 
         Raises:
             LogboekUnavailable: The disk refused. The record may or may not be stored later on.
@@ -98,10 +98,10 @@ class Spool:
         with self._changed:
             if self._descriptor < 0:
                 raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
-            seq = self._next_seq
-            self._next_seq += 1
             group = self._forming
-            group.records.append((seq, payload))
+            group.records += enumerate(payloads, self._next_seq)
+            self._next_seq += len(payloads)
+            last = self._next_seq - 1
             while not group.done:
                 if self._leading:
                     self._changed.wait()
@@ -112,7 +112,7 @@ class Spool:
                 f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
                 "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
             ) from group.error
-        return seq
+        return last
 
     def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
         """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
