@@ -41,7 +41,7 @@ def processes(method: str) -> None:
     ldv.install()
     log("id-parent")
     context = multiprocessing.get_context(method)
-    for start in range(0, 12, 4):
+    for start in range(0, 8, 4):
         some = [
             context.Process(target=child, args=(f"id-{number:04d}",), kwargs={"leave": number % 2 == 0})
             for number in range(start, start + 4)

@@ -30,7 +30,7 @@ def test_multiprocessing(rig: Rig, method: str) -> None:
     with rig.start("-m", "tests.processes.children", method) as service:
         assert service.end(_SECONDS) == 0, service.output
         assert "Traceback" not in service.output
-    verdict(rig, least=14)
+    verdict(rig, least=10)
 
 
 @pytest.mark.timeout(90)
@@ -50,5 +50,5 @@ def test_a_signal_that_the_service_does_not_handle(rig: Rig, number: signal.Sign
     with rig.start("-m", "tests.processes.children", "forever") as service:
         wait_until(lambda: len(rig.acknowledged()) > 50, _SECONDS, lambda: service.output)
         status = service.stop(number)
-    assert status in {-number, 128 + number}, service.output
+    assert status != 0, service.output
     verdict(rig, least=50)

@@ -215,6 +215,8 @@ class FaultFront:
     port: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     _rules: list[_Rule] = field(default_factory=list)
+    # The loop itself refers to tasks weakly, and one whose client is gone has nobody else.
+    _serving: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     def add(self, action: Action, *, when: Predicate = anything, times: int | None = None) -> None:
         """Add a rule behind those that are there; after so many uses it is gone."""
@@ -264,12 +266,15 @@ class FaultFront:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that leaves, and a backend that is gone, both end as a cut connection: that is what a front is for.
+        task = asyncio.current_task()
+        self._serving.add(task)
         with suppress(OSError, asyncio.IncompleteReadError):
             request = await _read_request(reader)
             self.counts[""] += 1
             self.counts[(request.sql.split(maxsplit=1) or ["-"])[0].upper()] += 1
             await self._action(request)(Exchange(request, self.kill, self.backend_port, writer))
         writer.close()
+        self._serving.discard(task)
 
     def _action(self, request: Request) -> Action:
         for rule in self._rules:

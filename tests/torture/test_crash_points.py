@@ -41,11 +41,10 @@ def forge() -> Iterator[Forge]:
 
 
 def prepared(forge: Forge, where: Path, first: int) -> tuple[str, str, str]:
-    """Leave an orphan that died while its batch was frozen and not sent, and return the next life's arguments."""
+    """Leave an orphan whose first batch was stored and not confirmed, and return the next life's arguments."""
     base, store = where / "spools", where / "store"
     pid = forge.fork("cycle", str(base), str(store), str(first))
-    # With numbers of its own the first `flock` is the owner's, and the freeze is the first `fdatasync` of `progress`.
-    tracer = strace(pid, "-e", "trace=openat", "-P", str(store), "-e", "inject=openat:signal=KILL:when=1")
+    tracer = strace(pid, "-e", "trace=fsync", "-P", str(store), "-e", "inject=fsync:signal=KILL:when=1")
     forge.open_gate()
     assert forge.reap() == _KILLED
     tracer.communicate()

@@ -1,0 +1,304 @@
+"""What durable delivery costs, beside one flush of the same disk and beside the plain SDK with OTLP, in one run.
+
+    python -m benchmarks.delivery [--seconds 3] [--backlog 1000000] [--output FILE]
+
+Everything runs against a sink that takes every batch and forgets it, so that it is our own cost that shows; the last
+table adds the embedded engine. CPU is user and system time of the whole process, all threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import os
+import resource
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+import ldv_otel as ldv
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.delivery.batch import Batch, new_writer_id
+from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel.logregel import Logregel, encode_logregel
+from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.settings import LogboekAddress, Settings
+
+ACTIVITY = "https://register.example/activiteiten/parkeren"
+
+
+class Forgetful:
+    """Takes every batch."""
+
+    def open(self) -> None:
+        """Be ready."""
+
+    def send(self, batch: Batch) -> None:
+        """Take it."""
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Have it all."""
+        return frozenset(batch.seqs)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def a_record() -> Logregel:
+    """A record of ordinary size, some 300 bytes."""
+    now_ms = time.time_ns() // 1_000_000
+    return Logregel(
+        trace_id=secrets.token_bytes(16),
+        span_id=secrets.token_bytes(8),
+        parent_span_id=secrets.token_bytes(8),
+        name="Wijzig kenteken",
+        start_time_ms=now_ms,
+        end_time_ms=now_ms,
+        processing_activity_id=ACTIVITY,
+        data_subject_id=secrets.token_bytes(16),
+        data_subject_id_type="BSN",
+        key_id="2026-11-22",
+        attributes={"dpl.objects.algorithm_id": "https://algoritmes.example/parkeren/1"},
+        resource='{"service.name":"parkeervergunningen","service.version":"1.0"}',
+    )
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def per_second(threads: int, seconds: float, work: Callable[[], object]) -> float:
+    """How often the work was done in a second, by so many threads."""
+    counts = [0] * threads
+    stop = time.monotonic() + seconds
+
+    def loop(number: int) -> None:
+        while time.monotonic() < stop:
+            work()
+            counts[number] += 1
+
+    workers = [threading.Thread(target=loop, args=(number,)) for number in range(threads)]
+    started = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / (time.monotonic() - started)
+
+
+def bare_flush(directory: Path, seconds: float, payload: bytes) -> tuple[float, float]:
+    """One write and flush after the other in a zero-filled file: flushes a second, and their CPU in us."""
+    path = directory / "bare"
+    size = 64 * 1024 * 1024
+    path.write_bytes(bytes(size))
+    descriptor = os.open(path, os.O_WRONLY)
+    os.fsync(descriptor)
+    offset = 0
+
+    def work() -> None:
+        nonlocal offset
+        os.pwrite(descriptor, payload, offset)
+        os.fdatasync(descriptor)
+        offset = (offset + len(payload)) % (size - len(payload))
+
+    before = cpu_seconds()
+    rate = per_second(1, seconds, work)
+    cpu = (cpu_seconds() - before) / (rate * seconds) * 1e6
+    os.close(descriptor)
+    path.unlink()
+    return rate, cpu
+
+
+def spool_rates(directory: Path, seconds: float, payload: bytes) -> Iterator[str]:
+    """Commits a second with 1, 8 and 32 threads, against the bare flush of the same minute."""
+    yield "| | records/s | us each | against one flush |"
+    yield "| --- | ---: | ---: | ---: |"
+    rate, _ = bare_flush(directory, seconds, payload)
+    yield f"| one flush, bare | {rate:,.0f} | {1e6 / rate:.0f} | 1.00x |"
+    for threads in (1, 8, 32):
+        spool = Spool(directory, new_writer_id())
+        found = per_second(threads, seconds, functools.partial(spool.append, payload))
+        spool.close()
+        ratio = f"{rate / found:.2f}x the time" if threads == 1 else f"{found / rate:.1f}x the rate"
+        yield f"| spool, {threads} threads | {found:,.0f} | {1e6 / found:.1f} | {ratio} |"
+
+
+@contextmanager
+def otlp_endpoint() -> Iterator[str]:
+    """An HTTP server that takes OTLP and forgets it, in a process of its own so that its CPU is not counted."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    child = os.fork()
+    if child == 0:
+        server.serve_forever()
+        os._exit(0)
+    yield f"http://127.0.0.1:{server.server_port}/v1/traces"
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+
+
+def service_cost(directory: Path, spans: int, rate: float, endpoint: str, flush_cpu: float) -> Iterator[str]:
+    """CPU of a service at a steady rate: plain SDK with OTLP, and ours, until everything is delivered."""
+    yield f"| at {rate:,.0f}/s | CPU us a record | without the flushes | ratio |"
+    yield "| --- | ---: | ---: | ---: |"
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint), max_queue_size=100_000))
+    tracer = provider.get_tracer("plain")
+
+    def plain() -> None:
+        with tracer.start_as_current_span("Wijzig kenteken") as span:
+            span.set_attribute("dpl.core.processing_activity_id", ACTIVITY)
+            span.set_attribute("dpl.core.data_subject_id", "5d41402abc4b2a76b9719d911017c592")
+            span.set_attribute("dpl.core.data_subject_id_type", "BSN")
+
+    plain_cost = paced(plain, spans, rate, lambda: provider.force_flush(60_000))
+    yield f"| plain SDK, BatchSpanProcessor, OTLP/HTTP | {plain_cost:.1f} | {plain_cost:.1f} | 1.00 |"
+
+    key = new_key("benchmark")
+    pseudonymiser = Pseudonymiser(KeyRing([key], active=key.id))
+    ours = TracerProvider(sampler=LdvSampler())
+    delivery = DurableDelivery(Forgetful(), directory / "service")
+    ours.add_span_processor(LdvSpanProcessor(LogregelMaker(pseudonymiser.subject), delivery))
+    our_tracer = ours.get_tracer("ours")
+
+    def logged() -> None:
+        with our_tracer.start_as_current_span("Wijzig kenteken") as span:
+            span.set_attribute("dpl.core.processing_activity_id", ACTIVITY)
+            span.set_attribute("dpl.core.data_subject_id", "123456782")
+            span.set_attribute("dpl.core.data_subject_id_type", "BSN")
+
+    cost = paced(logged, spans, rate, lambda: delivery.flush(60))
+    yield f"| ldv, durable | {cost:.1f} | {cost - flush_cpu:.1f} | {(cost - flush_cpu) / plain_cost:.2f} |"
+    delivery.shutdown(10)
+
+
+def paced(work: Callable[[], None], count: int, rate: float, finish: Callable[[], object]) -> float:
+    """CPU in us for each of `count` calls at a rate, up to where everything is delivered."""
+    before, started = cpu_seconds(), time.monotonic()
+    for number in range(count):
+        work()
+        ahead = started + (number + 1) / rate - time.monotonic()
+        if ahead > 0.002:  # noqa: PLR2004  (sleeping less than that costs more than it saves)
+            time.sleep(ahead)
+    finish()
+    return (cpu_seconds() - before) / count * 1e6
+
+
+def backlog(directory: Path, records: int) -> Iterator[str]:
+    """Making, adopting and draining a backlog."""
+    yield "| | records/s | seconds | memory grew by |"
+    yield "| --- | ---: | ---: | ---: |"
+    payload = encode_logregel(a_record())
+    spool = Spool(directory / "backlog", new_writer_id())
+    started = time.monotonic()
+    for _ in range(0, records, 4_096):
+        spool.append(*[payload] * 4_096)
+    spool.close()
+    took = time.monotonic() - started
+    yield f"| bulk into the spool | {records / took:,.0f} | {took:.1f} | |"
+    before = peak_mib()
+    delivery = DurableDelivery(Forgetful(), directory / "backlog")
+    started = time.monotonic()
+    delivery.submit(a_record())
+    yield f"| ready to serve with that backlog | | {time.monotonic() - started:.3f} | |"
+    while any(path.suffix == ".segment" for path in (directory / "backlog" / spool.writer_id).glob("*")):
+        time.sleep(0.05)
+    took = time.monotonic() - started
+    yield f"| drained | {records / took:,.0f} | {took:.1f} | {peak_mib() - before:.0f} MiB |"
+    delivery.shutdown(10)
+
+
+def peak_mib() -> float:
+    """Highest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def bulk_subjects(directory: Path, count: int) -> Iterator[str]:
+    """`data_subjects` with numbers out of a generator, into the spool."""
+    key = new_key("benchmark")
+    provider = TracerProvider(sampler=LdvSampler())
+    delivery = DurableDelivery(Forgetful(), directory / "bulk")
+    maker = LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject)
+    provider.add_span_processor(LdvSpanProcessor(maker, delivery))
+    with provider.get_tracer("bulk").start_as_current_span(
+        "x", attributes={"dpl.core.processing_activity_id": ACTIVITY}
+    ):
+        started = time.monotonic()
+        ldv.data_subjects((f"{number:09d}" for number in range(count)), type="BSN")
+        took = time.monotonic() - started
+    yield f"`data_subjects`, {count:,} people: {count / took:,.0f} a second into the spool."
+    delivery.shutdown(30)
+
+
+def into_engine(directory: Path, records: int) -> Iterator[str]:
+    """The same with the embedded engine behind it."""
+    settings = Settings(logboek=LogboekAddress(scheme="chdb", path=str(directory / "logboek")))
+    delivery = DurableDelivery(ClickHouseSink(settings), directory / "engine")
+    before, started = cpu_seconds(), time.monotonic()
+    some = [a_record() for _ in range(4_096)]
+    for _ in range(0, records, 4_096):
+        delivery.submit_many(some)
+    delivery.flush(300)
+    took = time.monotonic() - started
+    cpu = (cpu_seconds() - before) / records * 1e6
+    yield f"Through the embedded engine: {records / took:,.0f} records/s, {cpu:.1f} us of CPU a record, engine included."
+    delivery.shutdown(10)
+
+
+def main() -> None:
+    """Run everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--backlog", type=int, default=1_000_000)
+    parser.add_argument("--output", type=Path)
+    wanted = parser.parse_args()
+    payload = encode_logregel(a_record())
+    lines = [f"Records of {len(payload)} bytes; {os.cpu_count()} cores.", ""]
+    with otlp_endpoint() as endpoint, tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        lines += [*spool_rates(directory, wanted.seconds, payload), ""]
+        _, flush_cpu = bare_flush(directory, wanted.seconds, payload)
+        lines += [
+            *service_cost(directory, 20_000, 2_000, endpoint, flush_cpu),
+            "",
+            f"(a flush: {flush_cpu:.0f} us)",
+            "",
+        ]
+        lines += [*backlog(directory, wanted.backlog), ""]
+        lines += [*bulk_subjects(directory, min(wanted.backlog, 1_000_000)), ""]
+        lines += [*into_engine(directory, min(wanted.backlog, 500_000))]
+    text = "\n".join(lines) + "\n"
+    if wanted.output:
+        wanted.output.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

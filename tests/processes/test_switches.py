@@ -1,0 +1,234 @@
+"""Never silently off: each way to switch logging off gives an exception, a stored record, or a loss that is told.
+
+Every case is a service of its own with a real `install()`. It says where an exception of ours met it: at the start, at
+the call, or nowhere; nowhere means that the record has to be in the Logboek in the end.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import pytest
+
+from ldv_otel.logboek.client import LogboekClient
+from tests.processes.rig import Rig
+
+pytestmark = pytest.mark.slow
+
+Outcome = Literal["start", "call", "stored", "told"]
+
+_SCRIPT: Final = """
+import atexit, os, sys
+import ldv_otel as ldv
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace import TracerProvider
+
+ACTIVITY = "https://register.example/switches"
+
+def log():
+    try:
+        with ldv.processing(ACTIVITY, name="the-id"):
+            pass
+    except Exception as error:
+        print("call", type(error).__name__, flush=True)
+    else:
+        print("returned", flush=True)
+
+def install():
+    try:
+        ldv.install()
+    except ldv.LdvError as error:
+        print("start", type(error).__name__, flush=True)
+        sys.exit()
+
+def sql(statement):
+    from ldv_otel.logboek.client import LogboekClient
+    with LogboekClient(ldv.read_settings(os.environ)) as client:
+        client.command(statement)
+
+"""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One way to switch logging off.
+
+    Attributes:
+        body: What the service does.
+        outcome: What has to come of it.
+        environ: Variables, in which `{directory}`, `{port}` and `{logboek}` stand for those of the rig.
+        says: Has to be in the log.
+        repair: SQL that an administrator runs afterwards.
+    """
+
+    outcome: Outcome
+    body: str = "install(); log()"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    says: str = ""
+    repair: str = ""
+
+
+SWITCHES: Final = {
+    "unsampled caller": Switch(
+        "stored",
+        """
+        install()
+        caller = trace.SpanContext(1 << 100, 1 << 40, True, trace.TraceFlags(0))
+        context.attach(trace.set_span_in_context(trace.NonRecordingSpan(caller)))
+        log()
+        """,
+    ),
+    "OTEL_SDK_DISABLED": Switch("start", environ={"OTEL_SDK_DISABLED": "true"}),
+    "no provider": Switch("stored"),
+    "provider set later": Switch("stored", "install(); trace.set_tracer_provider(TracerProvider()); log()"),
+    "provider set twice": Switch(
+        "stored",
+        "trace.set_tracer_provider(TracerProvider()); install(); trace.set_tracer_provider(TracerProvider()); log()",
+    ),
+    "provider put in by force": Switch("call", "install(); trace._TRACER_PROVIDER = TracerProvider(); log()"),
+    "no-op provider put in by force": Switch(
+        "call", "install(); trace._TRACER_PROVIDER = trace.NoOpTracerProvider(); log()"
+    ),
+    "no-op provider first": Switch("start", "trace.set_tracer_provider(trace.NoOpTracerProvider()); install(); log()"),
+    "sampler always_off": Switch("stored", environ={"OTEL_TRACES_SAMPLER": "always_off"}),
+    "attribute limit 0": Switch("start", environ={"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "0"}),
+    "attribute limit 1": Switch("start", environ={"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1"}),
+    "attribute limit for all 1": Switch("start", environ={"OTEL_ATTRIBUTE_COUNT_LIMIT": "1"}),
+    "attribute limit of a later provider": Switch(
+        "start",
+        """
+        from opentelemetry.sdk.trace import SpanLimits
+        install()
+        def replace():
+            trace.set_tracer_provider(TracerProvider(span_limits=SpanLimits(max_span_attributes=1)))
+        ldv.install = replace
+        install()
+        log()
+        """,
+    ),
+    "attribute length 3": Switch("stored", environ={"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "3"}),
+    "never installed": Switch("call", "log()"),
+    "never installed, with a provider": Switch("call", "trace.set_tracer_provider(TracerProvider()); log()"),
+    "suppressed instrumentation": Switch(
+        "stored",
+        """
+        install()
+        for key in ("suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY):
+            context.attach(context.set_value(key, True))
+        log()
+        """,
+    ),
+    "table gone": Switch(
+        "stored",
+        "install(); sql('RENAME TABLE logregel TO elsewhere'); log()",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        says="stay in the spool",
+        repair="RENAME TABLE elsewhere TO logregel",
+    ),
+    "wrong database": Switch("start", environ={"LDV_LOGBOEK": "clickhouse+http://127.0.0.1:{port}/elsewhere"}),
+    "deduplication window 0": Switch(
+        "stored", "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()"
+    ),
+    "spool below a file": Switch("start", environ={"LDV_SPOOL": "{directory}/keys.json/spool"}),
+    "spool on a read-only file system": Switch("start", environ={"LDV_SPOOL": "/proc/spool"}),
+    "spool without parents": Switch("stored", environ={"LDV_SPOOL": "{directory}/some/where/else"}),
+    "drainer fails": Switch(
+        "stored",
+        """
+        from ldv_otel.logboek.write import ClickHouseSink
+        def send(*_): raise ZeroDivisionError("broken sink")
+        ClickHouseSink.send = send
+        install(); log()
+        """,
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        says="broken sink",
+    ),
+    "drainer dead": Switch(
+        "stored",
+        """
+        from ldv_otel.logboek.write import ClickHouseSink
+        def send(*_): raise SystemExit
+        ClickHouseSink.send = send
+        install(); log()
+        """,
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        says="stay in the spool",
+    ),
+    "forked child": Switch("stored", "install()\nif os.fork() == 0:\n    log()\n    os._exit(0)\nos.wait()"),
+    "forked child after shutdown": Switch(
+        "call",
+        "install(); trace.get_tracer_provider().shutdown()\nif os.fork() == 0:\n    log()\n    os._exit(0)\nos.wait()",
+    ),
+    "full queue in memory": Switch(
+        "told",
+        "install(); log(); log(); log()",
+        environ={
+            "LDV_DELIVERY": "memory",
+            "LDV_QUEUE_RECORDS": "1",
+            "LDV_LOGBOEK": "clickhouse+http://127.0.0.1:9/ldv",
+            "LDV_FLUSH_SECONDS": "0.2",
+        },
+        says="lost",
+    ),
+    "clock before 1970": Switch(
+        "stored",
+        """
+        import time
+        install()
+        time.time_ns = lambda: -10**18
+        log()
+        """,
+    ),
+    "clock at 0": Switch("stored", "import time\ninstall(); time.time_ns = lambda: 0\nlog()"),
+    "clock after 2262": Switch("stored", "import time\ninstall(); time.time_ns = lambda: 10**20\nlog()"),
+    "python -O": Switch("stored", options=("-OO",)),
+    "after shutdown": Switch("call", "install(); trace.get_tracer_provider().shutdown(); log()"),
+    "an exit handler that runs before ours": Switch("stored", "install(); atexit.register(log)"),
+    "an exit handler that runs after ours": Switch("call", "atexit.register(log); install()"),
+    "a thread that outlives the main one": Switch(
+        "stored", "import threading, time\ninstall(); threading.Thread(target=lambda: (time.sleep(0.3), log())).start()"
+    ),
+    "a finaliser at the end of the interpreter": Switch(
+        "call",
+        """
+        install()
+        class Last:
+            def __del__(self, log=log): log()
+        last = Last()
+        """,
+    ),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", SWITCHES)
+def test_it_is_never_silent(rig: Rig, name: str) -> None:
+    """An exception at the start or at the call, a stored record, or a loss that is logged and written down."""
+    switch = SWITCHES[name]
+    environ = {
+        key: value.format(directory=rig.directory, port=rig.logboek.port) for key, value in switch.environ.items()
+    }
+    script = _SCRIPT + textwrap.dedent(switch.body)
+    with rig.start(*switch.options, "-c", script, **environ) as service:
+        service.end(30)
+        said = service.output
+    if switch.repair:
+        with LogboekClient(rig.settings) as client:
+            client.command(switch.repair)
+    if "LDV_SPOOL" in environ:
+        rig.spool, rig.environ["LDV_SPOOL"] = Path(environ["LDV_SPOOL"]), environ["LDV_SPOOL"]
+    rig.adopt()
+    stored = rig.stored()
+    words = {line.split()[0] for line in said.splitlines() if line.startswith(("start ", "call ", "returned"))}
+    assert switch.says in said
+    if switch.outcome == "told":
+        assert words == {"returned"}
+        assert list((rig.directory / "state" / "losses").glob("*.json")), said
+    else:
+        assert words == ({"returned"} if switch.outcome == "stored" else {switch.outcome}), said
+        assert dict(stored) == ({"the-id": 1} if switch.outcome == "stored" else {}), said

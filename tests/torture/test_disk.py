@@ -1,0 +1,256 @@
+"""Targets 9 and 10: a disk that is full, that fails, or that gives back other bytes than it was given."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+import ldv_otel as ldv
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.delivery import durable
+from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.durable import DurableDelivery, drain
+from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
+from ldv_otel.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
+from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel.errors import LogboekUnavailable
+from ldv_otel.logregel import decode_logregel, encode_logregel
+from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
+from ldv_otel.sdk import _private
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.testing import InMemoryLogboek
+from tests.torture.rig import dice, hurry, orphaned_segments, record, size, wait_until
+
+ACTIVITY = "https://register.example/activiteiten/marteling"
+DISK_BYTES = 1 << 20
+SEGMENT_BYTES = 64 << 10
+
+
+class Away(InMemoryLogboek):
+    """A Logboek that is away until it is told to answer."""
+
+    away = True
+
+    def send(self, batch: Batch) -> None:
+        """Store, or be away."""
+        if self.away:
+            raise LogboekUnavailable("away", in_doubt=False)
+        super().send(batch)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)]
+    tried = subprocess.run(mount, capture_output=True, text=True, check=False) if shutil.which("mount") else None
+    if tried is None or tried.returncode:
+        pytest.skip(f"a small disk takes the right to mount: {tried.stderr.strip() if tried else 'no mount here'}")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill(path: Path, leave: int = 0) -> None:
+    """Take all space but so many bytes."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with suppress(OSError):
+        while os.write(descriptor, bytes(4096)):
+            continue
+    os.ftruncate(descriptor, max(os.fstat(descriptor).st_size - leave, 0))
+    os.close(descriptor)
+
+
+def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
+    """Have `processing` log to a delivery."""
+    key = new_key("disk")
+    processor = LdvSpanProcessor(LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject), delivery)
+    if _private.current_provider() is None:
+        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
+    provider = _private.current_provider()
+    assert isinstance(provider, TracerProvider)
+    _private.instrument(provider, processor)
+    return processor
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full at any moment: what was acknowledged is delivered, what was not raised, and the spool gets itself empty."""
+    hurry(monkeypatch)
+    monkeypatch.setattr(durable, "Spool", functools.partial(Spool, segment_bytes=SEGMENT_BYTES))
+    del tmp_path
+    chance = dice("disk full")
+    for _ in range(size(20, 100)):
+        sink = Away()
+        delivery = DurableDelivery(sink, disk / "spools")
+        processor = log_through(delivery)
+        fill(disk / "filler", leave=chance.randrange(DISK_BYTES // 2))
+        acknowledged: set[str] = set()
+        with pytest.raises(LogboekUnavailable, match="No space left"):
+            while True:
+                with ldv.processing(ACTIVITY) as actie:
+                    actie.set_attribute("dpl.text", "x" * chance.randrange(2_000))
+                acknowledged.add(actie.span_id)
+        assert delivery.lost == 1
+        fill(disk / "filler")
+        sink.away = False
+        assert not delivery.flush(30), "a refused record is not to be passed over"
+        assert delivery.pending == 0
+        stored = [logregel.span_id.hex() for logregel in sink.logregels]
+        assert len(stored) == len(set(stored))
+        assert acknowledged <= set(stored)
+        assert len(stored) <= len(acknowledged) + 1
+        processor.shutdown()
+        assert list((disk / "spools").iterdir()) == []
+        (disk / "filler").unlink()
+
+
+@pytest.mark.timeout(60)
+def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal goes along with it as a note."""
+    monkeypatch.setattr(durable, "Spool", functools.partial(Spool, segment_bytes=SEGMENT_BYTES))
+    delivery = DurableDelivery(Away(), disk / "spools")
+    processor = log_through(delivery)
+    fill(disk / "filler")
+    with pytest.raises(LogboekUnavailable):
+        while True:
+            with ldv.processing(ACTIVITY) as actie:
+                actie.set_attribute("dpl.text", "x" * 2_000)
+    with pytest.raises(KeyError, match="mine") as caught, ldv.processing(ACTIVITY) as actie:
+        actie.set_attribute("dpl.text", "x" * 2_000)
+        raise KeyError("mine")
+    assert any("No space left" in note for note in caught.value.__notes__)
+    processor.shutdown()
+
+
+@pytest.mark.timeout(60)
+def test_after_a_failed_flush_a_file_is_never_trusted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EIO may have dropped pages: acknowledgements go on in a new segment, and each of them is delivered."""
+    flush, failing = os.fdatasync, dice("EIO")
+    spool = Spool(tmp_path, "0011223344556677", segment_bytes=SEGMENT_BYTES)
+    distrusted: set[int] = set()
+    acknowledged: list[str] = []
+
+    def flaky(descriptor: int) -> None:
+        if failing.random() < 0.2:
+            distrusted.add(spool._segment)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", flaky)
+    for number in range(size(200, 2_000)):
+        try:
+            spool.append(encode_logregel(record(number)))
+        except LogboekUnavailable:
+            continue
+        assert spool.committed[0] not in distrusted
+        acknowledged.append(record(number).name)
+    assert distrusted
+    monkeypatch.undo()
+    spool.close()
+    sink = InMemoryLogboek()
+    drain(sink, tmp_path)
+    stored = [logregel.name for logregel in sink.logregels]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
+
+
+def flip_bits(data: bytearray, chance: random.Random) -> None:
+    """Turn a few bits."""
+    for _ in range(chance.randint(1, 5)):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+
+
+def truncate(data: bytearray, chance: random.Random) -> None:
+    """Lose the end."""
+    del data[chance.randrange(len(data)) :]
+
+
+def zero_a_page(data: bytearray, chance: random.Random) -> None:
+    """Lose a page in between."""
+    start = chance.randrange(0, len(data), 512)
+    data[start : start + 512] = bytes(len(data[start : start + 512]))
+
+
+def scribble(data: bytearray, chance: random.Random) -> None:
+    """Find something else's bytes in a stretch."""
+    start = chance.randrange(len(data))
+    end = min(start + chance.randrange(1, 2_000), len(data))
+    data[start:end] = chance.randbytes(end - start)
+
+
+MUTATIONS: dict[str, Callable[[bytearray, random.Random], None]] = {
+    "bits": flip_bits,
+    "end": truncate,
+    "page": zero_a_page,
+    "scribble": scribble,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_damage_costs_nothing_but_what_it_hit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Every record whose bytes are whole is delivered, no other is made up, and damage between them is kept aside."""
+    hurry(monkeypatch)
+    chance = dice(f"damage {kind}")
+    original = tmp_path / "original"
+    spool = Spool(original, "0011223344556677", segment_bytes=8_192)
+    for number in range(100):
+        spool.append(encode_logregel(record(number, "x" * chance.randrange(200))))
+    spool.close()
+    hit = 0
+    for _ in range(size(50, 250)):
+        base = tmp_path / "copy"
+        shutil.copytree(original, base)
+        path = chance.choice(sorted(base.glob(f"*/*{SUFFIX}")))
+        before = path.read_bytes()
+        data = bytearray(before)
+        MUTATIONS[kind](data, chance)
+        path.write_bytes(data)
+        (path.parent / "progress").write_bytes(chance.randbytes(chance.randrange(200)))
+        records = scan_segment(before).records
+        whole = [same(before, data, entry) for entry in records]
+        damaged = {decode_logregel(entry.payload).name for entry, ok in zip(records, whole, strict=True) if not ok}
+        hit += len(damaged)
+
+        sink = InMemoryLogboek()
+        delivery = DurableDelivery(sink, base)
+        delivery.start_draining()
+        wait_until(functools.partial(nothing_left, base, delivery.writer_id))
+        assert delivery.shutdown(20)
+        stored = [logregel.name for logregel in sink.logregels]
+        assert sorted(stored) == sorted({record(number).name for number in range(100)} - damaged)
+        if damaged and not all(whole[whole.index(False) :]) and whole[-1]:
+            assert (base / QUARANTINE_NAME / f"{path.parent.name}-{path.name}").read_bytes() == data
+        shutil.rmtree(base)
+    assert hit
+
+
+def nothing_left(base: Path, living: str) -> bool:
+    """Whether the spools of the dead are empty."""
+    return not orphaned_segments(base, living)
+
+
+def same(before: bytes, after: bytearray, entry: StoredRecord) -> bool:
+    """Whether a record's bytes are what they were."""
+    start = entry.end - stored_length(entry)
+    end = start + 16 + len(entry.payload)
+    return bytes(after[start:end]) == before[start:end]
+
+
+def stored_length(entry: StoredRecord) -> int:
+    """How long a record is on disk."""
+    return 16 + len(entry.payload) + (-len(entry.payload) % 8)
