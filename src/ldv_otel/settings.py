@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     keys: Path | None = None
     pseudonymous_types: tuple[str, ...] = ()
-    delivery: DeliveryLevel = "memory"
+    delivery: DeliveryLevel = "durable"
     queue_records: int = 65_536
     flush_seconds: float = 10.0
     confirm_seconds: float = 10.0
@@ -201,7 +201,7 @@ VARIABLES: Final = (
     Variable(
         "LDV_DELIVERY",
         "delivery",
-        "memory",
+        "durable",
         "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed; "
         "`confirmed` waits for the Logboek itself.",
         _level,

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from typing import Final
+from typing import Any, Final
 
 import ldv_otel as ldv
 
@@ -40,7 +40,8 @@ def processes(method: str) -> None:
     """Children of multiprocessing, a few at a time; every other one leaves through `os._exit`."""
     ldv.install()
     log("id-parent")
-    context = multiprocessing.get_context(method)
+    # typeshed gives `Process` to each context by name, and not to their common base.
+    context: Any = multiprocessing.get_context(method)
     for start in range(0, 8, 4):
         some = [
             context.Process(target=child, args=(f"id-{number:04d}",), kwargs={"leave": number % 2 == 0})

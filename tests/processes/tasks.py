@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from celery import Celery
+from celery import Celery  # type: ignore[import-untyped]  # it has no types
 
 import ldv_otel as ldv
 from tests.processes.children import log
@@ -26,7 +26,7 @@ app.conf.task_ignore_result = True
 app.conf.worker_prefetch_multiplier = 1
 
 
-@app.task(name="log")
+@app.task(name="log")  # type: ignore[untyped-decorator]  # as above
 def log_task(oracle_id: str) -> None:
     """Log one Actie."""
     log(oracle_id)

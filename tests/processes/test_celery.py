@@ -19,7 +19,6 @@ _SECONDS = 60.0
         ("--pool=prefork", "--max-tasks-per-child=1"),
         ("--pool=threads",),
         ("--pool=gevent",),
-        ("--pool=solo",),
     ],
     ids=" ".join,
 )

@@ -44,7 +44,7 @@ def test_fork_while_threads_are_inside_submit(rig: Rig) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_signal_that_the_service_does_not_handle(rig: Rig, number: signal.Signals) -> None:
     """It ends at once or after a flush, in the middle of commits; what was acknowledged is not lost."""
     with rig.start("-m", "tests.processes.children", "forever") as service:

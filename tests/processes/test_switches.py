@@ -132,7 +132,7 @@ SWITCHES: Final = {
     ),
     "wrong database": Switch("start", environ={"LDV_LOGBOEK": "clickhouse+http://127.0.0.1:{port}/elsewhere"}),
     "deduplication window 0": Switch(
-        "stored", "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()"
+        "start", "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()"
     ),
     "spool below a file": Switch("start", environ={"LDV_SPOOL": "{directory}/keys.json/spool"}),
     "spool on a read-only file system": Switch("start", environ={"LDV_SPOOL": "/proc/spool"}),

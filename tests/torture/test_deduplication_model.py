@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -87,13 +88,13 @@ class Deduplication(RuleBasedStateMachine):
         writer_id = self.writers[writer]
         first = self.next_seq[writer_id]
         self.next_seq[writer_id] += rows
-        records = [record(next(_numbers)) for _ in range(rows)]
-        for place, logregel in enumerate(records):
-            logregel.start_time_ms += place % years * _YEAR_MS
-            logregel.end_time_ms = logregel.start_time_ms
-        found = number_batch(writer_id, first, records)
-        self.issued |= places(found)
-        return found
+        records = [
+            msgspec.structs.replace(found, start_time_ms=found.start_time_ms + later, end_time_ms=found.end_time_ms + later)
+            for found, later in ((record(next(_numbers)), place % years * _YEAR_MS) for place in range(rows))
+        ]
+        batch = number_batch(writer_id, first, records)
+        self.issued |= places(batch)
+        return batch
 
     @rule(
         target=sent,
