@@ -362,7 +362,7 @@ def questions(
         _page(keys, client, "rare", "24 months", "use_skip_indexes"),
         Question(
             "the company's first page",
-            50,
+            0,
             keys.company(first=True),
             lambda key: read.by_subject(client, [bytes.fromhex(key["subject"])]),
             _typed(_SUBJECT_IN_TYPED),
@@ -371,7 +371,7 @@ def questions(
         ),
         Question(
             "a later page of it, by cursor",
-            50,
+            0,
             keys.company(first=False),
             lambda key: read.by_subject(
                 client, [bytes.fromhex(key["subject"])], after=read.Cursor(start_time_ms=key["after"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
-from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
@@ -277,3 +279,85 @@ def test_an_unexpected_error_does_not_end_the_sending(
     assert names(sink) == [str(number) for number in range(10)]
     assert "unexpectedly" in caplog.text
     assert delivery.shutdown(5)
+
+
+def test_a_refused_record_does_not_cost_an_acknowledged_one(
+    tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes may be in the file all the same; only what was acknowledged counts, and all of that is sent."""
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.submit(record(0))
+
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ldv_otel.delivery.spool.spool.os.fdatasync", fail)
+        with pytest.raises(LogboekUnavailable, match="Input/output error"):
+            delivery.submit(record(1))
+    for number in (2, 3, 4):
+        delivery.submit(record(number))
+    wait_until(lambda: delivery.pending == 0)
+    assert not delivery.shutdown(20)
+    assert names(sink) == ["0", "2", "3", "4"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_larger_than_what_is_read_at_once(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """It neither blocks its neighbours nor gets lost, in a segment of its own or not."""
+    delivery = DurableDelivery(sink, tmp_path)
+    sizes = [10, 5_000_000, 10, 12_000_000, 10]
+    for number, size in enumerate(sizes):
+        delivery.submit(record(number, str(number) * size))
+    assert delivery.flush(60)
+    assert [len(name) for name in names(sink)] == sizes
+    assert delivery.shutdown(20)
+
+
+def test_starting_beside_an_eager_adopter(tmp_path: Path) -> None:
+    """A spool is held before it can be found, so nobody takes it away while it is being made."""
+    stop = threading.Event()
+
+    def adopt() -> None:
+        while not stop.is_set():
+            for directory in tmp_path.iterdir():
+                if directory.name.startswith("."):
+                    continue
+                try:
+                    os.close(hold(directory))
+                except OSError:
+                    continue
+                remove_spool(directory)
+
+    adopter = threading.Thread(target=adopt)
+    adopter.start()
+    try:
+        for number in range(100):
+            spool = Spool(tmp_path, f"{number:016d}", segment_bytes=4_096)
+            spool.append(b"x")
+            spool.close()
+    finally:
+        stop.set()
+        adopter.join()
+
+
+def test_a_spool_that_somebody_removed_refuses(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """An acknowledgement on a file without a name would be worth nothing."""
+    delivery = DurableDelivery(sink, tmp_path)
+    shutil.rmtree(tmp_path)
+    with pytest.raises(LogboekUnavailable, match="removed"):
+        delivery.submit(record(1))
+    assert delivery.lost == 1
+
+
+def test_a_fork_that_ran_no_hooks_is_noticed(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """UWSGI forks in C: the worker must not write into its parent's segment."""
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.submit(record(1))
+    parent = delivery.writer_id
+    delivery._pid = os.getpid() - 1
+    delivery._spool.abandon = lambda: None  # type: ignore[method-assign, union-attr]  # the parent still needs it
+    delivery.submit(record(2))
+    assert delivery.writer_id != parent
+    assert delivery.flush(20)
+    delivery.shutdown(5)

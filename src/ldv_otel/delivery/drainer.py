@@ -81,10 +81,11 @@ class Drainer:
         self._stopping = threading.Event()
         self._urgent = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="ldv-drainer", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; it is made here, because gevent may have replaced threads since we were made."""
+        self._thread = threading.Thread(target=self._work, name="ldv-drainer", daemon=True)
         self._thread.start()
 
     def hurry(self) -> None:
@@ -96,7 +97,7 @@ class Drainer:
         """Let the thread end; what is under way then stays in the spool."""
         self._stopping.set()
         self._spool.wake()
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout_seconds)
         self._progress.close()
 
@@ -144,7 +145,7 @@ class Drainer:
                 if not self._urgent and not self._stopping.is_set():
                     self._spool.wait_for_commit(self._read + BATCH_RECORDS, _GATHER_SECONDS, unless=self._is_urgent)
                 self._urgent = False
-                while fresh := self._reader.read(self._spool.committed):
+                while fresh := self._reader.read(self._spool.committed, self._spool.end_of):
                     self._unsent = fresh
                     self._read += len(fresh)
                     self._send_unsent()
@@ -230,7 +231,7 @@ class Drainer:
     def adopt(self) -> Iterator[None]:
         """Send what processes that are gone have left for the same Logboek, a batch at each step."""
         for directory in sorted(self._base.iterdir()):
-            if directory.name in (self._spool.writer_id, QUARANTINE_NAME) or not directory.is_dir():
+            if directory.name in (self._spool.writer_id, QUARANTINE_NAME) or directory.name.startswith("."):
                 continue
             try:
                 lock = hold(directory)

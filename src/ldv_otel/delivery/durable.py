@@ -114,44 +114,74 @@ class DurableDelivery:
         self._confirm_seconds = confirm_seconds
         self._clock = clock or SystemClock()
         self._quiet = quiet
-        self._start()
+        self.lost = 0
+        self._spool: Spool | None = None
+        self._drainer: Drainer | None = None
+        self._pid = 0
+        #: A lock for each process: an inherited one may be held by a thread that does not exist here.
+        self._locks: dict[int, threading.Lock] = {}
+        self._begin()
         if hasattr(os, "register_at_fork"):
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (hook := after_fork()) and hook())
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
+        """Take a fresh spool for this process."""
         self.writer_id = new_writer_id()
-        self.lost = 0
-        self._spool: Spool | None = Spool(self._base, self.writer_id)
+        self._spool = Spool(self._base, self.writer_id)
         self._drainer = Drainer(self._sink, self._spool, clock=self._clock, quiet=self._quiet)
         self._draining = False
-        self._starting = threading.Lock()
+        self._pid = os.getpid()
 
     def _after_fork(self) -> None:
-        """Begin a spool of its own in a forked child; the parent's is the parent's."""
+        """Let go of the parent's spool in a forked child; one of its own is made for the first record, if any."""
         if self._spool is not None:
             self._spool.abandon()
-        try:
-            self._start()
-        except ConfigurationError:
-            # The first record is refused, which is where somebody can act on it.
-            self._spool = None
-            _logger.exception("The forked process has no spool.")
+        self._spool = self._drainer = None
+        self._draining = False
+        self.lost = 0
+
+    def _own_spool(self) -> Spool:
+        """Return the spool of this process, made anew after a fork, also one that ran no hooks (uWSGI forks in C).
+
+        Raises:
+            LogboekUnavailable: None can be made here.
+        """
+        spool = self._spool
+        if spool is not None and self._pid == os.getpid():
+            return spool
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            if self._pid != os.getpid():
+                self._after_fork()
+                try:
+                    self._begin()
+                except ConfigurationError as error:
+                    raise LogboekUnavailable(f"This process has no spool. {error}", in_doubt=False) from error
+        if self._spool is None:
+            raise LogboekUnavailable("This process has no spool; its record was not stored.", in_doubt=False)
+        return self._spool
+
+    @property
+    def _here(self) -> tuple[Spool, Drainer] | None:
+        """What this process has, if it is not only inherited."""
+        if self._spool is None or self._drainer is None or self._pid != os.getpid():
+            return None
+        return self._spool, self._drainer
 
     @property
     def confirmed(self) -> int:
         """How many records of this process the Logboek has confirmed."""
-        return self._drainer.confirmed
+        return self._here[1].confirmed if self._here else 0
 
     @property
     def quarantined(self) -> int:
         """How many records were set apart because the Logboek refuses them as data."""
-        return self._drainer.quarantined
+        return self._here[1].quarantined if self._here else 0
 
     @property
     def pending(self) -> int:
         """How many records of this process are neither confirmed nor set apart yet."""
-        return self._spool.committed_records - self._drainer.settled if self._spool is not None else 0
+        return self._here[0].committed_records - self._here[1].settled if self._here else 0
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         """Commit a record to disk, and with level `confirmed` wait for the Logboek as well.
@@ -164,11 +194,8 @@ class DurableDelivery:
 
     def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
         """Commit records, at least one, with one flush; otherwise as `submit`."""
-        spool = self._spool
-        if spool is None:
-            self.lost += len(logregels)
-            raise LogboekUnavailable("This process has no spool; its records were not stored.", in_doubt=False)
         try:
+            spool = self._own_spool()
             seq = spool.append(*map(encode_logregel, logregels))
         except LogboekUnavailable:
             self.lost += len(logregels)
@@ -180,41 +207,44 @@ class DurableDelivery:
 
     def start_draining(self) -> None:
         """Start the drainer unless it runs; it also adopts what processes that are gone have left."""
-        with self._starting:
-            if not self._draining:
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            if self._here is not None and not self._draining:
                 self._draining = True
-                self._drainer.start()
+                self._here[1].start()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing of this process is pending; True only if that came true and nothing was refused."""
-        if self._spool is None:
+        if self._here is None:
             return not self.lost
-        wanted = self._spool.committed_records
-        self._drainer.hurry()
-        in_time = self._drainer.wait_settled(wanted, timeout_seconds if self._draining else 0)
-        return in_time and not self.lost and not self.quarantined
+        spool, drainer = self._here
+        wanted = spool.committed_records
+        drainer.hurry()
+        in_time = drainer.wait_settled(wanted, timeout_seconds if self._draining else 0)
+        return in_time and not self.lost and not drainer.quarantined
 
     def shutdown(self, timeout_seconds: float) -> bool:
         """Flush and stop; what is not confirmed stays in the spool for the next process."""
         delivered = self.flush(timeout_seconds)
-        if self._spool is None:
+        if self._here is None:
             return delivered
-        self._drainer.stop(5.0)
+        spool, drainer = self._here
+        drainer.stop(5.0)
         left = self.pending
-        self._spool.close()
+        spool.close()
         if left:
             _logger.warning("%d Logregels stay in the spool %s until another process sends them.", left, self._base)
         else:
-            remove_spool(self._spool.directory)
+            remove_spool(spool.directory)
         return delivered
 
     def _wait_for(self, seq: int) -> None:
-        if not self._drainer.wait_for(seq, self._confirm_seconds):
+        drainer = self._here[1] if self._here else None
+        if drainer is None or not drainer.wait_for(seq, self._confirm_seconds):
             raise LogboekUnavailable(
                 f"The Logboek did not confirm a record within {self._confirm_seconds:g} s. It is in the spool and will "
                 "be sent; the application has to decide whether its processing may stand meanwhile."
             )
-        if seq in self._drainer.refused:
+        if seq in drainer.refused:
             raise LogboekUnavailable(
                 "The Logboek refuses a record as data; it was set apart (`ldv spool quarantine list`).", in_doubt=False
             ) from BatchRefused("see the quarantine")

@@ -32,8 +32,8 @@ _SCOPE: Final = "ldv_otel"
 _SUBJECT_SPAN_NAME: Final = "Betrokkene"
 _NOT_LISTENING: Final = (
     "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
-    "Call ldv_otel.install() once at the start of the service (with OTEL_SDK_DISABLED unset and the tracer of scope "
-    "'ldv_otel' enabled); in tests use ldv_otel.testing.logboek()."
+    "Logging was shut down, or never set up: call ldv_otel.install() once at the start of the service (with "
+    "OTEL_SDK_DISABLED unset and the tracer of scope 'ldv_otel' enabled); in tests use ldv_otel.testing.logboek()."
 )
 
 

@@ -42,7 +42,7 @@ def inspect_spools(base: Path) -> list[SpoolStatus]:
     return [
         _inspect(directory)
         for directory in sorted(base.iterdir())
-        if directory.is_dir() and directory.name != QUARANTINE_NAME
+        if directory.name != QUARANTINE_NAME and not directory.name.startswith(".")
     ]
 
 

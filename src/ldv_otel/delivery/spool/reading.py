@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ from ldv_otel.delivery.spool.segment import (
     segment_name,
 )
 
+_logger = logging.getLogger(__name__)
+
 _READ_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -31,26 +34,40 @@ class LiveReader:
         self._last_seqs: list[tuple[int, int]] = []
         self._last_seq = -1
 
-    def read(self, committed: tuple[int, int]) -> list[StoredRecord]:
-        """Return the next records, up to where the spool has committed; empty when there are none."""
-        segment, offset = committed
-        while (self._segment, self._offset) < (segment, offset):
-            path = self._directory / segment_name(self._segment)
-            size = path.stat().st_size
-            end = min(offset if self._segment == segment else size, self._offset + _READ_BYTES)
-            with path.open("rb") as file:
-                data = os.pread(file.fileno(), end - self._offset, self._offset)
-            records = scan_records(data).records
-            if records:
-                self._offset += records[-1].end
-                self._last_seq = records[-1].seq
-                return records
-            if self._segment == segment:
-                return []
-            # Only zeros are left in this segment, and the next one has begun.
-            self._last_seqs.append((self._segment, self._last_seq))
-            self._segment, self._offset = self._segment + 1, HEADER_BYTES
+    def read(self, committed: tuple[int, int], end_of: Callable[[int], int]) -> list[StoredRecord]:
+        """Return the next records; empty when there are none.
+
+        Args:
+            committed: Segment and offset up to which the spool has acknowledged.
+            end_of: Where the acknowledged part of an earlier segment ends; what follows there was refused.
+        """
+        while (self._segment, self._offset) < committed:
+            limit = committed[1] if self._segment == committed[0] else end_of(self._segment)
+            if self._offset < limit:
+                records = self._records(limit)
+                if records:
+                    return records
+            elif self._segment < committed[0]:
+                self._last_seqs.append((self._segment, self._last_seq))
+                self._segment, self._offset = self._segment + 1, HEADER_BYTES
         return []
+
+    def _records(self, limit: int) -> list[StoredRecord]:
+        """Return some of the records before `limit`; one that is larger than what is read at once is read whole."""
+        size = _READ_BYTES
+        with (self._directory / segment_name(self._segment)).open("rb") as file:
+            while True:
+                end = min(limit, self._offset + size)
+                records = scan_records(os.pread(file.fileno(), end - self._offset, self._offset)).records
+                if records:
+                    self._offset += records[-1].end
+                    self._last_seq = records[-1].seq
+                    return records
+                if end == limit:
+                    _logger.error("%d bytes of %s cannot be read back.", limit - self._offset, file.name)
+                    self._offset = limit
+                    return []
+                size *= 4
 
     def drop(self, confirmed: int) -> None:
         """Unlink the segments of which everything is confirmed; that frees space also on a full disk."""

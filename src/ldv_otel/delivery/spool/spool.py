@@ -11,6 +11,7 @@ could lose, and a lone caller pays for one flush and little else.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -74,9 +75,14 @@ class Spool:
         #: Segment number and offset up to which records are on disk.
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
+        self._ends: dict[int, int] = {}
         try:
-            self.directory.mkdir(mode=0o700, parents=True)
-            self._lock = hold(self.directory)
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Held before it has its name: another process could adopt, and remove, what nobody holds.
+            draft = base / f".{writer_id}"
+            draft.mkdir(mode=0o700)
+            self._lock = hold(draft)
+            draft.rename(self.directory)
             self._open_segment(1, self._segment_bytes)
         except OSError as error:
             raise ConfigurationError(
@@ -114,6 +120,10 @@ class Spool:
             ) from group.error
         return last
 
+    def end_of(self, segment: int) -> int:
+        """Return where the acknowledged part of an earlier segment ends."""
+        return self._ends[segment]
+
     def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
         """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
         with self._changed:
@@ -126,8 +136,10 @@ class Spool:
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent, without touching any lock it may have held."""
-        os.close(self._descriptor)
-        os.close(self._lock)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            os.close(self._lock)
+            self._descriptor = -1
 
     def close(self) -> None:
         """Take no more records, and let go of the directory: what is in it may be adopted by another process."""
@@ -169,6 +181,8 @@ class Spool:
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:], self._offset + written)
             os.fdatasync(self._descriptor)
+            if not os.fstat(self._descriptor).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
         except OSError:
             # After a failed flush the kernel may have dropped the pages: nothing more is acknowledged on this file.
             self._room = 0
@@ -182,6 +196,7 @@ class Spool:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         if self._descriptor >= 0:
             os.close(self._descriptor)
+            self._ends[self._segment] = self._offset
         self._descriptor, self._segment, self._offset, self._room = descriptor, number, HEADER_BYTES, size
 
 
@@ -205,6 +220,8 @@ def hold(directory: Path) -> int:
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(directory / LOCK_NAME)):  # noqa: PTH116  (as its twin)
+            raise BlockingIOError(errno.EWOULDBLOCK, "it was removed meanwhile")
     except OSError:
         os.close(descriptor)
         raise
