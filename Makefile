@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format bench clean
+.PHONY: demo test torture format bench clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -12,14 +12,23 @@ test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore tests/processes --ignore tests/torture
+	$(BIN)/python -m benchmarks.schema --rows 100000 --check
+
+# Real servers, kills, crash points and faults; LDV_TORTURE=full runs the large sizes, LDV_TORTURE_SEED repeats a run.
+torture: .venv/test.stamp
+	$(BIN)/pytest tests/processes tests/torture
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# All figures of docs/performance.md; the first takes some minutes, more with ROWS=50000000.
+ROWS ?= 10000000
 bench: .venv/test.stamp
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python -m benchmarks.schema --rows $(ROWS)
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.delivery
 
 clean:
 	rm -rf .venv .demo dist build
@@ -36,4 +45,5 @@ clean:
 
 .venv/test.stamp: .venv/pip.stamp pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --group uwsgi || echo "uwsgi could not be built here; its tests are skipped"
 	@touch $@

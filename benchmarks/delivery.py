@@ -268,7 +268,7 @@ def into_engine(directory: Path, records: int) -> Iterator[str]:
     delivery.flush(300)
     took = time.monotonic() - started
     cpu = (cpu_seconds() - before) / records * 1e6
-    yield f"Through the embedded engine: {records / took:,.0f} records/s, {cpu:.1f} us of CPU a record, engine included."
+    yield f"Through the embedded engine: {records / took:,.0f} records/s, {cpu:.1f} us of CPU each, engine included."
     delivery.shutdown(10)
 
 

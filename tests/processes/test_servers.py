@@ -82,7 +82,7 @@ def test_gunicorn_workers_that_are_replaced(rig: Rig) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("how", ["--py-call-uwsgi-fork-hooks", "--lazy-apps"])
+@pytest.mark.parametrize("how", ["--enable-threads", "--py-call-uwsgi-fork-hooks", "--lazy-apps"])
 def test_uwsgi(rig: Rig, how: str) -> None:
     """A server that forks in C: its workers have a spool of their own each."""
     command = shutil.which("uwsgi", path=rig.environ.get("PATH"))

@@ -263,18 +263,22 @@ class FaultFront:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Closed connections are let go of in the next turns of the loop.
+        await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that leaves, and a backend that is gone, both end as a cut connection: that is what a front is for.
         task = asyncio.current_task()
         self._serving.add(task)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            request = await _read_request(reader)
-            self.counts[""] += 1
-            self.counts[(request.sql.split(maxsplit=1) or ["-"])[0].upper()] += 1
-            await self._action(request)(Exchange(request, self.kill, self.backend_port, writer))
-        writer.close()
-        self._serving.discard(task)
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                request = await _read_request(reader)
+                self.counts[""] += 1
+                self.counts[(request.sql.split(maxsplit=1) or ["-"])[0].upper()] += 1
+                await self._action(request)(Exchange(request, self.kill, self.backend_port, writer))
+        finally:
+            writer.close()
+            self._serving.discard(task)
 
     def _action(self, request: Request) -> Action:
         for rule in self._rules:

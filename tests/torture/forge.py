@@ -15,7 +15,8 @@ from pathlib import Path
 import clickhouse_connect.driver.httpclient  # noqa: F401  (imported once here, and not by each forked process)
 
 import ldv_otel as ldv
-from ldv_otel.delivery import drainer, durable
+from ldv_otel.delivery import drainer as draining
+from ldv_otel.delivery import durable
 from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.spool import Spool
 from tests.torture.rig import FileLogboek, record
@@ -44,7 +45,7 @@ def application() -> None:
 
 def driver(base: str, store: str, first: str) -> None:
     """Delivery without the SDK side, into a file: many records, sends and adoptions in a short life."""
-    drainer.__dict__["_GATHER_SECONDS"] = 0.002
+    draining.__dict__["_GATHER_SECONDS"] = 0.002
     durable.__dict__["Spool"] = functools.partial(Spool, segment_bytes=65_536)
     numbers = itertools.count(int(first))
     delivery = DurableDelivery(FileLogboek(Path(store)), Path(base))
@@ -74,17 +75,20 @@ def cycle(base: str, store: str, first: str) -> None:
         _tell(f"i {logregel.name}")
         delivery.submit(logregel)
         _tell(f"a {logregel.name}")
+    drainer = delivery._drainer
+    assert drainer
     delivery._sink.open()
-    for _ in delivery._drainer.adopt():
+    for _ in drainer.adopt():
         continue
-    delivery._drainer._stopping.set()
-    delivery._drainer._work()
+    drainer._stopping.set()
+    drainer._work()
     delivery.shutdown(1)
 
 
 def _child(gate: int, workload: str, arguments: list[str]) -> None:
     os.read(gate, 1)
-    {"application": application, "driver": driver, "cycle": cycle}[workload](*arguments)
+    workloads: dict[str, Callable[..., None]] = {"application": application, "driver": driver, "cycle": cycle}
+    workloads[workload](*arguments)
 
 
 def main() -> None:

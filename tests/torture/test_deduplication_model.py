@@ -10,7 +10,15 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.sending import Stopped, deliver
@@ -89,7 +97,9 @@ class Deduplication(RuleBasedStateMachine):
         first = self.next_seq[writer_id]
         self.next_seq[writer_id] += rows
         records = [
-            msgspec.structs.replace(found, start_time_ms=found.start_time_ms + later, end_time_ms=found.end_time_ms + later)
+            msgspec.structs.replace(
+                found, start_time_ms=found.start_time_ms + later, end_time_ms=found.end_time_ms + later
+            )
             for found, later in ((record(next(_numbers)), place % years * _YEAR_MS) for place in range(rows))
         ]
         batch = number_batch(writer_id, first, records)
@@ -176,9 +186,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess
 @pytest.mark.parametrize("window", [WINDOW, 1_000, 0])
 def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: int) -> None:
     """Whatever is sent, retried, adopted late or forgotten by the window: a reader sees each record once."""
-    address = LogboekAddress(
-        scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=f"window_{window}"
-    )
+    address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=f"window_{window}")
     store = Settings(logboek=address)
     apply_schema(store)
     with LogboekClient(store) as client:
@@ -186,11 +194,11 @@ def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: 
         sink.open()  # before the change: a window of 0 is refused at the start
         client.command(f"ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = {window}")
         machine = type("Machine", (Deduplication,), {"store": store, "sink": sink, "client": client})
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=size(40, 3_400),
-                stateful_step_count=12,
+                max_examples=size(15, 3_400),
+                stateful_step_count=10,
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),

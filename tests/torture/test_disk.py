@@ -121,7 +121,8 @@ def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch:
 def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal goes along with it as a note."""
     monkeypatch.setattr(durable, "Spool", functools.partial(Spool, segment_bytes=SEGMENT_BYTES))
-    delivery = DurableDelivery(Away(), disk / "spools")
+    sink = Away()
+    delivery = DurableDelivery(sink, disk / "spools")
     processor = log_through(delivery)
     fill(disk / "filler")
     with pytest.raises(LogboekUnavailable):
@@ -132,6 +133,7 @@ def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path, monk
         actie.set_attribute("dpl.text", "x" * 2_000)
         raise KeyError("mine")
     assert any("No space left" in note for note in caught.value.__notes__)
+    sink.away = False
     processor.shutdown()
 
 

@@ -20,7 +20,7 @@ from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever in an insert, a retry, a read-back or a repair it dies: nothing is lost, and a reader sees nothing twice.
+    """Wherever in an insert, a retry, a read-back or a repair it dies: nothing is lost, nothing is seen twice.
 
     Rows that were stored twice may be in the table as long as the view hides them; how many is said.
     """
@@ -53,7 +53,7 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
             logger.start()
             for number in range(size(100, 1_000)):
                 killed.clear()
-                # Every fourth kill comes with whatever request there is: those after a restart are retries and read-backs.
+                # Every fourth kill comes with any request: those after a restart are retries and read-backs.
                 when = faults.anything if number % 4 == 0 else faults.is_insert
                 front.add(faults.kill_while(chance.uniform(0, 0.012)), when=when, times=1)
                 assert killed.wait(60)

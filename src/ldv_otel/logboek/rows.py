@@ -42,8 +42,8 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[Logregel], Any]]]] = {
 SELECTED: Final = ", ".join(
     "toUnixTimestamp64Milli(start_time)" if name == "start_time" else name for name in (*_COLUMNS, "writer_id", "seq")
 )
-#: The sorting key of the table, by which a row that was stored twice stands beside itself.
-ROW_KEY: Final = "start_time, span_id, writer_id, seq, processing_activity_id"
+#: What makes a row one row, in the order of the table, by which a row that was stored twice stands beside itself.
+ROW_KEY: Final = "start_time, span_id, writer_id, seq"
 #: Ends a query over the table so that each row comes once and in order, and so that it still stops early at a limit.
 ROW_ONCE: Final = f"ORDER BY {ROW_KEY} LIMIT 1 BY {ROW_KEY}"
 #: Settings that such a query needs: without the first it would read on to fill buffers although a limit is reached; the

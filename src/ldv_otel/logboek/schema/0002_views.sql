@@ -42,8 +42,8 @@ SELECT
     l.outbound_span_ids AS stored_outbound_span_ids
 FROM logregel AS l;
 
--- Everything. Conditions on start_time and processing_activity_id use the table's order and index; for a data subject
--- or a trace use the views below.
+-- Everything. Conditions on start_time and processing_activity_id use the table's order and index (that is why the
+-- activity is named here once more); for a data subject or a trace use the views below.
 CREATE OR REPLACE VIEW logregels AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
@@ -62,8 +62,8 @@ WHERE (SELECT throwIf(not match({subject:String}, '^[0-9a-fA-F]{32}$'), 'subject
     WHERE bitShiftRight(reinterpretAsUInt32(substring(data_subject_id, 1, 4)), 4)
         = bitShiftRight(reinterpretAsUInt32(substring(unhex({subject:String}), 1, 4)), 4)
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(data_subject_id, 1, 4)), 4), toRelativeHourNum(start_time))
-ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
+ORDER BY start_time, stored_span_id, writer_id, seq
+LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_trace(trace_id = '32 hexadecimal digits').
@@ -77,8 +77,8 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
     WHERE bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4)
         = bitShiftRight(reinterpretAsUInt32(substring(unhex({trace_id:String}), 1, 4)), 4)
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4), toRelativeHourNum(start_time))
-ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
+ORDER BY start_time, stored_span_id, writer_id, seq
+LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_activiteit(activiteit = 'URI', vanaf = '2026-01-01 00:00:00', tot = '2026-02-01 00:00:00'); times are UTC.
@@ -87,8 +87,8 @@ SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 WHERE processing_activity_id = {activiteit:String}
   AND start_time >= {vanaf:DateTime64(3, 'UTC')} AND start_time < {tot:DateTime64(3, 'UTC')}
-ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
+ORDER BY start_time, stored_span_id, writer_id, seq
+LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): asked at the caller, with the ids that the
@@ -106,8 +106,8 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
     WHERE bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4)
         = bitShiftRight(reinterpretAsUInt32(substring(unhex({trace_id:String}), 1, 4)), 4)
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4), toRelativeHourNum(start_time))
-ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
+ORDER BY start_time, stored_span_id, writer_id, seq
+LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_aangeroepen(trace_id = ..., span_id = ...): asked at the called party, with the caller's ids; span_id = '' is
@@ -125,6 +125,6 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
         = bitShiftRight(reinterpretAsUInt32(substring(unhex({trace_id:String}), 1, 4)), 4)
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(foreign_operation_trace_id, 1, 4)), 4),
         toRelativeHourNum(start_time))
-ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
+ORDER BY start_time, stored_span_id, writer_id, seq
+LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
