@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
@@ -361,3 +362,61 @@ def test_a_fork_that_ran_no_hooks_is_noticed(tmp_path: Path, sink: InMemoryLogbo
     assert delivery.writer_id != parent
     assert delivery.flush(20)
     delivery.shutdown(5)
+
+
+def test_nothing_acknowledged_during_shutdown_is_deleted(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Threads that still log while the process is told to stop: stored, or left in the spool, or refused."""
+    for round_number in range(10):
+        delivery = DurableDelivery(sink, tmp_path)
+        acknowledged: list[int] = []
+
+        def work(start: int, delivery: DurableDelivery = delivery, told: list[int] = acknowledged) -> None:
+            for number in range(start, start + 500):
+                try:
+                    delivery.submit(record(number))
+                except LogboekUnavailable:
+                    return
+                told.append(number)
+                time.sleep(0.0005)
+
+        begin = 10_000 * round_number
+        threads = [threading.Thread(target=work, args=(begin + 1_000 * index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        delivery.shutdown(0.2)
+        for thread in threads:
+            thread.join()
+        drain(sink, tmp_path)
+        assert set(acknowledged) <= {int(name) for name in names(sink)}
+
+
+def test_a_damaged_last_record_is_kept_aside(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """It may have been acknowledged: its segment is not thrown away."""
+    directory = left_over(tmp_path, 5)
+    (segment,) = directory.glob(f"*{SUFFIX}")
+    data = bytearray(segment.read_bytes())
+    data[data.index(encode_logregel(record(4))) + 3] ^= 0xFF
+    segment.write_bytes(data)
+    assert drain(sink, tmp_path) == (4, 0)
+    assert len(Quarantine(tmp_path / QUARANTINE_NAME).segments()) == 1
+
+
+def test_what_a_killed_start_left_is_taken_away(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """A draft of a segment, and a spool that never got its name."""
+    directory = left_over(tmp_path, 2)
+    (directory / "000000000002.new").write_bytes(b"")
+    unnamed = tmp_path / ".8899aabbccddeeff"
+    unnamed.mkdir()
+    os.utime(unnamed, (0, 0))
+    assert drain(sink, tmp_path) == (2, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_spool_is_for_its_owner_only(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """From the configured directory down."""
+    delivery = DurableDelivery(sink, tmp_path / "configured" / "logboek")
+    delivery.submit(record(1))
+    for directory in (tmp_path / "configured", tmp_path / "configured" / "logboek"):
+        assert directory.stat().st_mode & 0o777 == 0o700
+    delivery.shutdown(20)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -33,6 +34,7 @@ _logger = logging.getLogger(__name__)
 BATCH_RECORDS: Final = 5_000
 
 _GATHER_SECONDS: Final = 0.2
+_ABANDONED_SECONDS: Final = 60.0
 _ADOPT_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -231,8 +233,10 @@ class Drainer:
     def adopt(self) -> Iterator[None]:
         """Send what processes that are gone have left for the same Logboek, a batch at each step."""
         for directory in sorted(self._base.iterdir()):
-            if directory.name in (self._spool.writer_id, QUARANTINE_NAME) or directory.name.startswith("."):
+            if directory.name in (self._spool.writer_id, QUARANTINE_NAME):
                 continue
+            if directory.name.startswith(".") and time.time() - directory.stat().st_mtime < _ABANDONED_SECONDS:
+                continue  # it is being made
             try:
                 lock = hold(directory)
             except OSError:
@@ -256,7 +260,12 @@ class Drainer:
             return
         for path, damaged in orphan.damaged.items():
             kept = self._quarantine.keep_segment(directory.name, path)
-            _logger.error("%d bytes of the spool segment %s were damaged; it is kept as %s.", damaged, path, kept)
+            _logger.error(
+                "The spool segment %s has unreadable parts (%d bytes before good records); kept as %s.",
+                path,
+                damaged,
+                kept,
+            )
         remove_spool(directory)
 
 

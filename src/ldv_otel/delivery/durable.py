@@ -229,13 +229,15 @@ class DurableDelivery:
             return delivered
         spool, drainer = self._here
         drainer.stop(5.0)
+        # Only when nothing more can be acknowledged is it known whether anything is left.
+        spool.stop()
         left = self.pending
-        spool.close()
         if left:
             _logger.warning("%d Logregels stay in the spool %s until another process sends them.", left, self._base)
         else:
             remove_spool(spool.directory)
-        return delivered
+        spool.close()
+        return delivered and not left
 
     def _wait_for(self, seq: int) -> None:
         drainer = self._here[1] if self._here else None

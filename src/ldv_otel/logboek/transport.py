@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
@@ -84,6 +85,10 @@ class SendsOnce(PoolManager):
             response = self._pool.request(*args, **kwargs)
         except HTTPError as error:
             raise our_error(self._address, error, inserting=True) from None
+        answered = response.headers.get("X-ClickHouse-Query-Id")
+        if answered and answered not in parse_qs(urlsplit(args[1]).query).get("query_id", [answered]):
+            response.close()
+            raise LogboekUnavailable(f"The Logboek {self._address} answered another request than ours.")
         if all(name.lower() == "x-clickhouse-progress" for name in response.headers):
             response.close()
             raise LogboekUnavailable(f"The Logboek {self._address} broke the connection off before it answered.")

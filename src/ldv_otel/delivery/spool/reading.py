@@ -80,7 +80,7 @@ class Orphan:
     """The spool of a process that is gone; whoever reads it holds its lock.
 
     Attributes:
-        damaged: Segments in which something was damaged, with the number of bytes.
+        damaged: Segments in which something cannot be read, with the number of bytes between good records.
         newer: Whether a segment is of a newer format, so that this spool has to be left alone.
     """
 
@@ -112,6 +112,7 @@ class Orphan:
             except NewerFormat:
                 self.newer = True
                 return
-            if scan.damaged_bytes:
+            if scan.damaged_bytes or scan.torn:
+                # What follows the last good record may be a write that was cut off, or a record that was acknowledged.
                 self.damaged[path] = scan.damaged_bytes
             yield from scan.records

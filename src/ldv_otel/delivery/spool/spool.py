@@ -69,7 +69,7 @@ class Spool:
         self._leading = False
         self._next_seq = 0
         self._segment = 0
-        self._descriptor = -1
+        self._descriptor = self._lock = -1
         self._offset = 0
         self._room = 0
         #: Segment number and offset up to which records are on disk.
@@ -77,7 +77,8 @@ class Spool:
         self.committed_records = 0
         self._ends: dict[int, int] = {}
         try:
-            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (base.parent, base):  # a mode is only for the last directory that mkdir makes
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Held before it has its name: another process could adopt, and remove, what nobody holds.
             draft = base / f".{writer_id}"
             draft.mkdir(mode=0o700)
@@ -136,20 +137,27 @@ class Spool:
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent, without touching any lock it may have held."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            os.close(self._lock)
-            self._descriptor = -1
+        for descriptor in (self._descriptor, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._lock = -1
 
-    def close(self) -> None:
-        """Take no more records, and let go of the directory: what is in it may be adopted by another process."""
+    def stop(self) -> None:
+        """Take no more records, once what is being committed is; only now is it known what there is."""
         with self._changed:
             while self._leading:
                 self._changed.wait()
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+    def close(self) -> None:
+        """Stop, and let go of the directory: what is in it may be adopted by another process."""
+        self.stop()
+        with self._changed:
+            if self._lock >= 0:
                 os.close(self._lock)
+                self._lock = -1
 
     def _lead(self, group: _Group) -> None:
         """Commit a group while the lock is given up, so that the next one can form."""
@@ -202,7 +210,12 @@ class Spool:
 
 def remove_spool(directory: Path) -> None:
     """Take a spool away of which everything is confirmed; only its owner, or who holds it, may."""
-    for path in (*directory.glob(f"*{SUFFIX}"), directory / PROGRESS_NAME, directory / LOCK_NAME):
+    for path in (
+        *directory.glob(f"*{SUFFIX}"),
+        *directory.glob("*.new"),
+        directory / PROGRESS_NAME,
+        directory / LOCK_NAME,
+    ):
         path.unlink(missing_ok=True)
     try:
         directory.rmdir()
