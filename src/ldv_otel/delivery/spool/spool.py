@@ -64,7 +64,11 @@ class Spool:
         self.directory = base / writer_id
         self.writer_id = writer_id
         self._segment_bytes = segment_bytes
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
+        self._enough = threading.Condition(lock)
+        self._wanted = 1
         self._forming = _Group()
         self._leading = False
         self._next_seq = 0
@@ -128,12 +132,13 @@ class Spool:
     def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
         """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
         with self._changed:
-            self._changed.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
+            self._wanted = count
+            self._enough.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
 
     def wake(self) -> None:
         """Let whoever waits for a commit look again."""
         with self._changed:
-            self._changed.notify_all()
+            self._enough.notify_all()
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent, without touching any lock it may have held."""
@@ -177,6 +182,8 @@ class Spool:
                 self.committed = (self._segment, self._offset)
                 self.committed_records += len(group.records)
             self._changed.notify_all()
+            if self.committed_records >= self._wanted:
+                self._enough.notify_all()
 
     def _commit(self, records: list[tuple[int, bytes]]) -> None:
         """Write and flush; only the leader is here."""
@@ -219,6 +226,8 @@ def remove_spool(directory: Path) -> None:
         path.unlink(missing_ok=True)
     try:
         directory.rmdir()
+    except FileNotFoundError:
+        return  # it was taken away before
     except OSError as error:
         _logger.warning("The spool directory %s holds something else and stays: %s.", directory, error.strerror)
 
