@@ -147,7 +147,9 @@ class Drainer:
                 if not self._urgent and not self._stopping.is_set():
                     self._spool.wait_for_commit(self._read + BATCH_RECORDS, _GATHER_SECONDS, unless=self._is_urgent)
                 self._urgent = False
-                while fresh := self._reader.read(self._spool.committed, self._spool.end_of):
+                # Up to here and no further: to follow each commit would make batches of one.
+                so_far = self._spool.committed
+                while fresh := self._reader.read(so_far, self._spool.end_of):
                     self._unsent = fresh
                     self._read += len(fresh)
                     self._send_unsent()
