@@ -13,6 +13,7 @@ from ldv_otel.errors import BatchRefused, QueryError, SchemaError
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema, check_schema, migrations, schema_status
+from ldv_otel.logboek.native import strings
 from ldv_otel.logboek.rows import columns_of
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, Status
@@ -153,9 +154,9 @@ class TestErrors:
 
     def test_refused_as_data(self, client: LogboekClient) -> None:
         """The server will never take it: not an outage. And what was inserted is not quoted."""
-        columns: dict[str, Any] = {"trace_id": ("String", ["not sixteen bytes, and secret"])}
+        columns = {"trace_id": ("String", strings([b"not sixteen bytes, and secret"]))}
         with pytest.raises(BatchRefused) as caught:
-            client.insert("logregel", columns, {})
+            client.insert("logregel", columns, {}, rows=1)
         assert "secret" not in str(caught.value)
         assert caught.value.code
 
@@ -193,7 +194,8 @@ def test_an_upgrade_keeps_what_is_there(settings: Settings, version: int) -> Non
         with pytest.raises(SchemaError, match="ldv schema apply"):
             check_schema(client)
         known = {row[0] for row in client.rows("SELECT name FROM system.columns WHERE table = 'logregel'")}
-        client.insert("logregel", {name: column for name, column in columns_of(batch).items() if name in known}, {})
+        columns = {name: column for name, column in columns_of(batch).items() if name in known}
+        client.insert("logregel", columns, {}, rows=2)
     apply_schema(settings)
     with LogboekClient(settings) as client:
         check_schema(client)

@@ -16,6 +16,7 @@ from typing import Any, Self
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.failures import translated
 from ldv_otel.logboek.lock import DirectoryLock
+from ldv_otel.logboek.native import EncodedColumn, block
 from ldv_otel.logboek.transport import SendsOnce, claim_engine, connect, forked_message, locked_directory
 from ldv_otel.settings import Settings
 
@@ -75,27 +76,24 @@ class LogboekClient:
             )
             return [tuple(row) for row in result.result_rows]
 
-    def insert(self, table: str, columns: Mapping[str, tuple[str, Sequence[Any]]], settings: Mapping[str, Any]) -> None:
+    def insert(
+        self, table: str, columns: Mapping[str, EncodedColumn], settings: Mapping[str, Any], *, rows: int
+    ) -> None:
         """Insert columns as exactly one block; returning means that the server confirmed it.
 
         Args:
-            columns: For each column its ClickHouse type and its values.
+            columns: Each column by its name, see `logboek.native`.
+            rows: How many values each column has.
         """
+        from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in transport.connect)
+
         with self._usable(inserting=True):
-            context = self._client.create_insert_context(
-                table,
-                column_names=list(columns),
-                column_type_names=[type_ for type_, _ in columns.values()],
-                column_oriented=True,
-                settings=dict(settings),
-            )
-            values = [values for _, values in columns.values()]
-            # By itself the driver cuts blocks of about 2 MiB, and a deduplication token is only good for one block.
-            context.req_block_size = max(len(values[0]), 1)
-            context.data = values
+            compression = self._client.write_compression
+            compressor: Any = get_compressor(compression)
+            body = bytes(compressor.compress_block(block(columns, rows))) + (compressor.flush() or b"")
             pool = getattr(self._client, "http", None)
             with pool.expecting_nothing() if isinstance(pool, SendsOnce) else nullcontext():
-                self._client.data_insert(context)
+                self._client.raw_insert(table, list(columns), body, dict(settings), "Native", compression)
 
     def close(self) -> None:
         """Let go of the connection, and of the directory of an embedded Logboek."""
