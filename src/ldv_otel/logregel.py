@@ -166,7 +166,7 @@ class Draft:
     def activity(self, value: object, field: str = "processing_activity_id") -> str:
         """Return a processing activity as given, flagged when it is no URI; empty text stays empty."""
         text = self._cut(self.text(value).strip(), field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
-        if text and not _is_uri(text):
+        if text and not is_uri(text):
             self._flags.add(Flag.ACTIVITY_NOT_URI)
         return text
 
@@ -290,7 +290,7 @@ class Draft:
 
 
 @functools.lru_cache(maxsize=256)
-def _is_uri(activity: str) -> bool:
+def is_uri(activity: str) -> bool:
     """Say whether an activity, cut to its limit, is a URI; a service has few of them and asks at every record."""
     return _URI.fullmatch(activity) is not None
 

@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exception_messages: bool = False
     spool: Path | None = None
     state: Path | None = None
+    register: str = ""
+    allow_insecure: bool = False
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -82,7 +84,7 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        field: Name in `Settings`; empty for a variable that only steers the check of another.
+        field: Name in `Settings`.
         default: As documentation shows it.
         meaning: One sentence for the reference in `docs/settings.md`.
     """
@@ -109,6 +111,10 @@ def _flag(value: str) -> bool:
 
 def _path(value: str) -> Path:
     return Path(value).expanduser().absolute()
+
+
+def _location(value: str) -> str:
+    return value if "://" in value else str(_path(value))
 
 
 def _words(value: str) -> tuple[str, ...]:
@@ -179,9 +185,9 @@ VARIABLES: Final = (
     ),
     Variable(
         "LDV_ALLOW_INSECURE",
-        "",
+        "allow_insecure",
         "0",
-        "`1` allows `clickhouse+http` to a host that is not this machine (LDV-L1).",
+        "`1` allows plain http to a host that is not this machine (LDV-L1).",
         _flag,
     ),
     Variable(
@@ -242,6 +248,13 @@ VARIABLES: Final = (
         _flag,
     ),
     Variable("LDV_STATE", "state", "(the platform's state directory)", "Where losses are written down.", _path),
+    Variable(
+        "LDV_REGISTER",
+        "register",
+        "",
+        "Register of processing activities, for readers: a YAML or JSON file, or an `https://` URL.",
+        _location,
+    ),
 )
 
 
@@ -271,7 +284,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
             "Set it to chdb:///absolute/path for an embedded Logboek, or to clickhouse+https://user@host:8443/database."
         )
-    _check_transport(found["LDV_LOGBOEK"], allowed=found.pop("LDV_ALLOW_INSECURE", False))
+    _check_transport(found["LDV_LOGBOEK"], allowed=found.get("LDV_ALLOW_INSECURE", False))
     if "LDV_LOGBOEK_PASSWORD" in found and "LDV_LOGBOEK_PASSWORD_FILE" in found:
         raise ConfigurationError(
             "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
