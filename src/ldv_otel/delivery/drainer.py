@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,7 +28,7 @@ from ldv_otel.delivery.spool.reading import LiveReader, Orphan
 from ldv_otel.delivery.spool.segment import StoredRecord
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
-from ldv_otel.logregel import decode_logregel, encode_logregel
+from ldv_otel.logregel import decode_logregel
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ _ADOPT_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _DONE: Final = object()
+_payload: Final = attrgetter("payload")
 
 T = TypeVar("T")
 
@@ -187,16 +189,27 @@ class Drainer:
 
     def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
         """Return records as a batch; what cannot be decoded is set apart."""
-        pairs = []
-        for record in records:
-            try:
-                pairs.append((record.seq, decode_logregel(record.payload)))
-            except msgspec.DecodeError as error:
-                self._set_apart(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
-        if not pairs:
-            return None
-        seqs, logregels = zip(*pairs, strict=True)
-        return Batch(writer_id=writer_id, seqs=seqs, logregels=logregels)
+        try:
+            logregels = tuple(map(decode_logregel, map(_payload, records)))
+        except msgspec.DecodeError:
+            records = [record for record in records if self._is_logregel(writer_id, record)]
+            if not records:
+                return None
+            logregels = tuple(map(decode_logregel, map(_payload, records)))
+        return Batch(
+            writer_id=writer_id,
+            seqs=tuple(record.seq for record in records),
+            logregels=logregels,
+            payloads=tuple(map(_payload, records)),
+        )
+
+    def _is_logregel(self, writer_id: str, record: StoredRecord) -> bool:
+        try:
+            decode_logregel(record.payload)
+        except msgspec.DecodeError as error:
+            self._set_apart(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
+            return False
+        return True
 
     def _settle(self, batch: Batch, *, in_doubt: bool) -> None:
         """Deliver a batch; one that is refused is halved down to the single records, which are set apart."""
@@ -207,9 +220,9 @@ class Drainer:
                 deliver(some, self._sink, wait=self._stopping.wait, in_doubt=in_doubt)
             except BatchRefused as error:
                 if len(some.seqs) > 1:
-                    waiting += reversed(_halves(some))
+                    waiting += reversed(some.halves())
                 else:
-                    self._set_apart(batch.writer_id, some.seqs[0], encode_logregel(some.logregels[0]), str(error))
+                    self._set_apart(batch.writer_id, some.seqs[0], some.payloads[0], str(error))
                 continue
             with self._changed:
                 if batch.writer_id == self._spool.writer_id:
@@ -277,11 +290,3 @@ def _noted(write: Callable[[T], None], entry: T) -> None:
         write(entry)
     except OSError as error:
         _logger.warning("Progress cannot be noted (%s); after a restart it is read back instead.", error.strerror)
-
-
-def _halves(batch: Batch) -> list[Batch]:
-    middle = len(batch.seqs) // 2
-    return [
-        Batch(writer_id=batch.writer_id, seqs=batch.seqs[part], logregels=batch.logregels[part])
-        for part in (slice(None, middle), slice(middle, None))
-    ]
