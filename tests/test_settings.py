@@ -39,6 +39,8 @@ def test_a_server_address_is_taken_apart() -> None:
         ({"LDV_LOGBOEK": "clickhouse+http://db.example:8123/ldv"}, "LDV_ALLOW_INSECURE"),
         ({**GOOD, "LDV_ALLOW_INSECURE": "perhaps"}, "LDV_ALLOW_INSECURE"),
         ({**GOOD, "LDV_DELIVERY": "hopeful"}, "LDV_DELIVERY"),
+        ({**GOOD, "LDV_UNKNOWN_CALLERS": "trust"}, "LDV_UNKNOWN_CALLERS"),
+        ({**GOOD, "LDV_SPOOL": "~nobody-of-that-name/spool"}, "LDV_SPOOL"),
         ({**GOOD, "LDV_QUEUE_RECORDS": "0"}, "LDV_QUEUE_RECORDS"),
         ({**GOOD, "LDV_QUEUE_RECORDS": "many"}, "LDV_QUEUE_RECORDS"),
         ({**GOOD, "LDV_FLUSH_SECONDS": "-1"}, "LDV_FLUSH_SECONDS"),

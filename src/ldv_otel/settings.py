@@ -18,6 +18,8 @@ import msgspec
 from ldv_otel.errors import ConfigurationError
 
 DeliveryLevel = Literal["memory", "durable", "confirmed"]
+#: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
+TraceChoice = Literal["continue", "restart"]
 
 _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -73,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path | None = None
     register: str = ""
     allow_insecure: bool = False
+    parties: Path | None = None
+    unknown_callers: TraceChoice | None = None
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -110,7 +114,10 @@ def _flag(value: str) -> bool:
 
 
 def _path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("it begins with ~ and a user who has no home directory here") from None
 
 
 def _location(value: str) -> str:
@@ -124,6 +131,12 @@ def _words(value: str) -> tuple[str, ...]:
 def _level(value: str) -> str:
     if value not in get_args(DeliveryLevel):
         raise ValueError("it is none of `memory`, `durable` and `confirmed`")
+    return value
+
+
+def _trace_choice(value: str) -> str:
+    if value not in get_args(TraceChoice):
+        raise ValueError("it is neither `continue` nor `restart`")
     return value
 
 
@@ -254,6 +267,21 @@ VARIABLES: Final = (
         "",
         "Register of processing activities, for readers: a YAML or JSON file, or an `https://` URL.",
         _location,
+    ),
+    Variable(
+        "LDV_PARTIES",
+        "parties",
+        "",
+        "File of the parties around this application: who calls it and how they prove it, and whom it calls.",
+        _path,
+    ),
+    Variable(
+        "LDV_UNKNOWN_CALLERS",
+        "unknown_callers",
+        "(`restart` with `LDV_PARTIES`, else `continue`)",
+        "Whether the trace of a caller that proves nothing goes on here (`continue`), or one of our own begins that "
+        "refers to it (`restart`).",
+        _trace_choice,
     ),
 )
 
