@@ -31,11 +31,13 @@ class LogboekUnavailable(LdvError):  # noqa: N818  (the name the design gives it
 
     Attributes:
         in_doubt: True when the request may have taken effect, so that only reading back can tell.
+        retry_after_seconds: How long the Logboek asks to be left alone; 0 when it does not say.
     """
 
-    def __init__(self, message: str, *, in_doubt: bool = True) -> None:
+    def __init__(self, message: str, *, in_doubt: bool = True, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.in_doubt = in_doubt
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BatchRefused(LdvError):  # noqa: N818  (as above)

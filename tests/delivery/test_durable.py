@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery, drain
+from ldv_otel.delivery.spool.progress import Frozen, Progress
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
@@ -420,3 +422,53 @@ def test_the_spool_is_for_its_owner_only(tmp_path: Path, sink: InMemoryLogboek) 
     for directory in (tmp_path / "configured", tmp_path / "configured" / "logboek"):
         assert directory.stat().st_mode & 0o777 == 0o700
     delivery.shutdown(20)
+
+
+class CutOff(InMemoryLogboek):
+    """Stores what it is sent, and loses every answer."""
+
+    def send(self, batch: Batch) -> None:
+        """Store, then break off."""
+        super().send(batch)
+        raise LogboekUnavailable("cut")
+
+
+def sent_and_killed(base: Path, sink: InMemoryLogboek, count: int) -> Path:
+    """A spool of which everything was sent when its process died, and no answer came."""
+    delivery = DurableDelivery(sink, base)
+    delivery.submit_many([record(number) for number in range(count)])
+    wait_until(lambda: len(sink.logregels) == count)
+    delivery.shutdown(0.1)
+    (directory,) = (path for path in base.iterdir() if path.name != QUARANTINE_NAME)
+    return directory
+
+
+def test_a_batch_that_could_not_be_frozen_is_stored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk it is sent without being noted; whoever adopts it forms other batches, and reads back first."""
+
+    def full(_self: Progress, _batch: Frozen) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sink = CutOff()
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "freeze", full)
+        sent_and_killed(tmp_path, sink, 10)
+    monkeypatch.setattr("ldv_otel.delivery.drainer.BATCH_RECORDS", 3)
+    again = InMemoryLogboek()
+    again._batches = sink._batches
+    assert drain(again, tmp_path) == (10, 0)
+    assert names(again) == [str(number) for number in range(10)]
+
+
+def test_a_batch_of_which_a_record_was_damaged_is_stored_once(tmp_path: Path) -> None:
+    """It cannot be sent as it was, so its token is another; what the Logboek has of it is not sent again."""
+    sink = CutOff()
+    directory = sent_and_killed(tmp_path, sink, 10)
+    (segment,) = directory.glob(f"*{SUFFIX}")
+    data = bytearray(segment.read_bytes())
+    data[data.index(encode_logregel(record(4))) + 3] ^= 0xFF
+    segment.write_bytes(data)
+    again = InMemoryLogboek()
+    again._batches = sink._batches
+    assert drain(again, tmp_path) == (9, 0)
+    assert names(again) == [str(number) for number in range(10)]

@@ -79,6 +79,34 @@ def test_it_never_gives_up_by_count() -> None:
     assert max(pauses) <= 30.0
 
 
+def test_what_may_have_been_sent_is_read_back_before_it_is_sent() -> None:
+    """Only what is missing goes, and is read back again."""
+    sink = Forgetful(forgets=0)
+    opened(sink)
+    batch = a_batch()
+    sink.send(Batch(writer_id="w", seqs=batch.seqs[:2], logregels=batch.logregels[:2]))
+    deliver(batch, sink, wait=lambda _: False, in_doubt=True)
+    assert [one.seqs for one in sink.sent] == [(0, 1), (2,)]
+
+
+def test_the_logboek_may_ask_to_be_left_alone() -> None:
+    """Its wish is granted, spread upwards, up to five minutes; a shorter one than our own pause changes nothing."""
+    sink = opened(InMemoryLogboek())
+    pauses: list[float] = []
+    wishes = (0.0, 7.0, 86_400.0)
+    sink.failures.extend(LogboekUnavailable("busy", retry_after_seconds=wish) for wish in wishes)
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    deliver(a_batch(), sink, wait=wait)
+    own, granted, cut = pauses
+    assert own <= 0.1
+    assert 7 <= granted <= 8.75
+    assert 300 <= cut <= 375
+
+
 def test_a_refusal_is_not_repeated() -> None:
     """Data the Logboek will never take is the caller's to set apart."""
     sink = opened(InMemoryLogboek())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 
@@ -12,6 +14,7 @@ from ldv_otel.delivery.sending import deliver
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
+from ldv_otel.logboek.transport import retry_after_seconds
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
 from ldv_otel.settings import LogboekAddress, Settings
@@ -127,3 +130,31 @@ def test_an_answer_that_failed_does_not_leak_into_the_next(client: LogboekClient
         with pytest.raises(Exception, match=r"cannot be reached|answered"):
             client.rows("SELECT number, throwIf(number = 100000) FROM numbers(200000) SETTINGS max_block_size = 1000")
         assert client.rows("SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("date", [False, True])
+def test_a_wish_to_be_left_alone_is_granted(
+    front: faults.FaultFront, behind: ClickHouseSink, status: int, *, date: bool
+) -> None:
+    """A server or a proxy before it says for how long, in seconds or as a date; then the batch goes, once."""
+    wish = formatdate(time.time() + 40, usegmt=True) if date else "40"
+    front.add(faults.refuse(status, retry_after=wish), when=faults.is_insert, times=1)
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    deliver(a_batch(), behind, wait=wait)
+    (pause,) = pauses
+    assert 30 <= pause <= 50
+    assert count(behind) == (49, 49)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-3", "1e9", "\u0665", "Mon, 32 Foo 2026", "Sun, 06 Nov 1994 08:49:37 GMT"]
+)
+def test_a_wish_that_makes_no_sense_is_none(value: str) -> None:
+    """Or one for a time that is past."""
+    assert retry_after_seconds(value) == 0

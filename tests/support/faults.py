@@ -105,9 +105,9 @@ def pass_on() -> Action:
     return act
 
 
-def refuse(status: int = 503) -> Action:
-    """Answer with a status and nothing else; the backend hears nothing of it."""
-    return _reply(status, {}, b"refused by the front\n")
+def refuse(status: int = 503, **headers: str) -> Action:
+    """Answer with a status, headers (`retry_after` for `retry-after`) and nothing else; the backend hears nothing."""
+    return _reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"refused by the front\n")
 
 
 def delay(seconds: float, then: Action | None = None) -> Action:

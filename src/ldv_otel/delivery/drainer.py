@@ -20,7 +20,7 @@ import msgspec
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.clock import Clock
-from ldv_otel.delivery.sending import Stopped, deliver
+from ldv_otel.delivery.sending import Stopped, deliver, pause_after
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.progress import Frozen, Progress
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
@@ -120,6 +120,7 @@ class Drainer:
         pause = _FIRST_PAUSE_SECONDS
         with self._quiet():
             while True:
+                wait_seconds = pause
                 try:
                     self._sink.open()
                     pause = _FIRST_PAUSE_SECONDS
@@ -128,11 +129,12 @@ class Drainer:
                 except Stopped:
                     break
                 except (LogboekUnavailable, ConfigurationError) as error:
+                    wait_seconds = pause_after(error, pause)
                     waiting = self._spool.committed_records - self.settled
                     _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", waiting, error)
                 except Exception:
                     _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
-                if self._stopping.wait(pause):
+                if self._stopping.wait(wait_seconds):
                     break
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._sink.close()
@@ -172,18 +174,17 @@ class Drainer:
     def _send_unsent(self, *, in_doubt: bool = False) -> None:
         while self._unsent:
             some = self._unsent[:BATCH_RECORDS]
-            self._send_batch(self._spool.writer_id, some, self._progress, in_doubt=in_doubt)
+            self._send_batch(self._spool.writer_id, some, self._progress, frozen=in_doubt, in_doubt=in_doubt)
             del self._unsent[: len(some)]
 
     def _send_batch(
-        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, in_doubt: bool
+        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, frozen: bool, in_doubt: bool
     ) -> None:
-        """Freeze a batch, send it until it is confirmed, and note that it was."""
+        """Freeze a batch unless it was, send it until it is confirmed, and note that it was."""
         batch = self._decoded(writer_id, records)
         if batch is not None:
-            if not in_doubt:
-                frozen = Frozen(batch.seqs[0], batch.seqs[-1], batch.token)
-                _noted(progress.freeze, frozen)
+            if not frozen:
+                _noted(progress.freeze, Frozen(batch.seqs[0], batch.seqs[-1], batch.token))
             self._settle(batch, in_doubt=in_doubt)
         _noted(progress.confirm, records[-1].seq)
 
@@ -265,8 +266,9 @@ class Drainer:
         orphan = Orphan(directory)
         progress = Progress(directory)
         try:
-            for records, in_doubt in orphan.batches(progress, BATCH_RECORDS):
-                self._send_batch(directory.name, records, progress, in_doubt=in_doubt)
+            for records, frozen in orphan.batches(progress, BATCH_RECORDS):
+                # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
+                self._send_batch(directory.name, records, progress, frozen=frozen, in_doubt=True)
                 yield
         finally:
             progress.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 ANSWER_TIMEOUT_SECONDS: Final = 60
+#: Answers that may carry a wish; usually those of a proxy or gateway before the server.
+_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def connect(settings: Settings, database: str) -> Client:
@@ -92,6 +96,12 @@ class SendsOnce(PoolManager):
         if all(name.lower() == "x-clickhouse-progress" for name in response.headers):
             response.close()
             raise LogboekUnavailable(f"The Logboek {self._address} broke the connection off before it answered.")
+        if response.status in _BUSY and (wish := retry_after_seconds(response.headers.get("Retry-After", ""))):
+            response.close()
+            raise LogboekUnavailable(
+                f"The Logboek {self._address} answered {response.status} and asks to be left alone for {wish:.0f} s.",
+                retry_after_seconds=wish,
+            )
         if self._inserting and response.status == HTTPStatus.OK and response.data:
             raise LogboekUnavailable(f"The Logboek {self._address} said 200 and then that the insert failed.")
         return response
@@ -108,6 +118,21 @@ class SendsOnce(PoolManager):
     def clear(self) -> None:
         """Close all connections."""
         self._pool.clear()
+
+
+def retry_after_seconds(value: str) -> float:
+    """Return how long a `Retry-After` header asks to wait: seconds, or a date; 0 for what is neither or is past.
+
+    Source: RFC 9110 section 10.2.3.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _password(settings: Settings) -> str:

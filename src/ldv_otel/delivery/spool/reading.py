@@ -90,7 +90,7 @@ class Orphan:
         self.newer = False
 
     def batches(self, progress: Progress, most: int) -> Iterator[tuple[list[StoredRecord], bool]]:
-        """Give what is not confirmed, in batches: first the frozen ones, exactly as they were, which are in doubt."""
+        """Give what is not confirmed, in batches, each with whether it was frozen: those come as they were."""
         frozen = list(progress.frozen)
         some: list[StoredRecord] = []
         confirmed = progress.confirmed
