@@ -262,9 +262,9 @@ def into_engine(directory: Path, records: int) -> Iterator[str]:
     settings = Settings(logboek=LogboekAddress(scheme="chdb", path=str(directory / "logboek")))
     delivery = DurableDelivery(ClickHouseSink(settings), directory / "engine")
     before, started = cpu_seconds(), time.monotonic()
-    some = [a_record() for _ in range(4_096)]
+    some = [encode_logregel(a_record()) for _ in range(4_096)]
     for _ in range(0, records, 4_096):
-        delivery.submit_many(some)
+        delivery.submit_encoded(some)
     delivery.flush(300)
     took = time.monotonic() - started
     cpu = (cpu_seconds() - before) / records * 1e6

@@ -7,17 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldv_otel.actie import (
+    ChildEncoder,
     Enclosing,
     ExceptionFacts,
     Foreign,
     LogregelMaker,
     SpanFacts,
+    child_of,
     is_actie,
     stacktrace_without_values,
 )
 from ldv_otel.logregel import Logregel, Status, decode_logregel, encode_logregel
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
-from tests.strategies import anything
+from tests.strategies import anything, logregels, span_ids
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 PSEUDONYMISER = Pseudonymiser(KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k"))  # noqa: S106
@@ -219,3 +221,12 @@ def test_any_span_becomes_a_storable_record(attributes: dict[str, Any], name: An
     for record in make(attributes, name=name, start_time_ns=start, end_time_ns=end):
         assert decode_logregel(encode_logregel(record)) == record
         assert record.name
+
+
+@given(logregels(), st.lists(st.tuples(anything, st.one_of(st.just("BSN"), anything), span_ids), max_size=5))
+def test_children_encoded_at_once_are_the_same(parent: Logregel, people: list[tuple[Any, Any, bytes]]) -> None:
+    """What is encoded once for all children changes no byte of any of them."""
+    encoder = ChildEncoder(parent)
+    for identifier, type_, span_id in [*people, *people]:
+        subject = PSEUDONYMISER.subject(identifier, type_)
+        assert encoder.encode(subject, span_id) == encode_logregel(child_of(parent, subject, span_id))

@@ -29,6 +29,15 @@ def test_the_form_shared_with_the_collector(pseudonymiser: Pseudonymiser) -> Non
     assert pseudonymiser.subject("123456782", "BSN").pseudonym == expected
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=32, max_size=80), st.text(min_size=1))
+def test_it_is_hmac_whatever_the_key(secret: str, identifier: str) -> None:
+    """Of the standard library's making, for keys shorter and longer than a block."""
+    key = Key(id="k", secret=secret)
+    message = f"ldv/v1|x|{identifier}".encode("utf-8", "replace")
+    expected = hmac.digest(secret.encode(), message, "sha256")[:16]
+    assert KeyRing([key], active="k").pseudonym("x", identifier) == expected
+
+
 @pytest.mark.parametrize("spelling", ["123.456.782", " 123456782 ", "1234 56 782", 123456782])
 def test_one_person_has_one_pseudonym(pseudonymiser: Pseudonymiser, spelling: object) -> None:
     """Spaces and dots do not make another person."""

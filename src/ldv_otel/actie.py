@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,8 +16,8 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel.attributes import Flag
-from ldv_otel.logregel import Draft, Logregel, Status
-from ldv_otel.pseudonym import DataSubject
+from ldv_otel.logregel import Draft, Logregel, Status, encode_logregel
+from ldv_otel.pseudonym import PSEUDONYM_BYTES, DataSubject
 
 _NS_PER_MS: Final = 1_000_000
 #: Lines of a stack trace that hold places and no values: Python's, and the `at` lines of Java and JavaScript.
@@ -242,6 +243,37 @@ def child_of(parent: Logregel, subject: DataSubject, span_id: bytes) -> Logregel
         attributes=draft.finish({}),
         resource=parent.resource,
     )
+
+
+class ChildEncoder:
+    """Encodes many children of one Actie: what they have in common is encoded once.
+
+    Args:
+        parent: The Actie's record, as far as it is known.
+    """
+
+    def __init__(self, parent: Logregel) -> None:
+        self._parent = parent
+        self._common: dict[tuple[str, str, tuple[Flag, ...]], tuple[bytes, bytes, bytes]] = {}
+
+    def encode(self, subject: DataSubject, span_id: bytes) -> bytes:
+        """Return the bytes of `child_of`."""
+        if subject.sealed or not subject.pseudonym:
+            return encode_logregel(child_of(self._parent, subject, span_id))
+        kind = (subject.type, subject.key_id, subject.flags)
+        common = self._common.get(kind)
+        if common is None:
+            common = self._common[kind] = self._encode_common(subject)
+        before, between, after = common
+        return b"".join((before, span_id, between, subject.pseudonym, after))
+
+    def _encode_common(self, subject: DataSubject) -> tuple[bytes, bytes, bytes]:
+        """Return what comes before the span id, between it and the pseudonym, and after that."""
+        span_id, pseudonym = secrets.token_bytes(8), secrets.token_bytes(PSEUDONYM_BYTES)
+        like = DataSubject(pseudonym, subject.type, subject.key_id, flags=subject.flags)
+        before, _, rest = encode_logregel(child_of(self._parent, like, span_id)).partition(span_id)
+        between, _, after = rest.partition(pseudonym)
+        return before, between, after
 
 
 def _child_id(parent: Logregel, number: int) -> bytes:

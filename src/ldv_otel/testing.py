@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.logregel import Logregel
+from ldv_otel.logregel import Logregel, decode_logregel
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
@@ -114,8 +114,8 @@ class _AtOnce:
         self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
         self.confirmed += 1
 
-    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
-        for logregel in logregels:
+    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+        for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
 
     def flush(self, timeout_seconds: float) -> bool:

@@ -190,15 +190,15 @@ class DurableDelivery:
             LogboekUnavailable: The disk refused it; or it is on disk, and the Logboek did not confirm it in time, or
                 will never take it. The message says which.
         """
-        self.submit_many((logregel,), level)
+        self.submit_encoded((encode_logregel(logregel),), level)
 
-    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
-        """Commit records, at least one, with one flush; otherwise as `submit`."""
+    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+        """Commit the bytes of records, at least one, with one flush; otherwise as `submit`."""
         try:
             spool = self._own_spool()
-            seq = spool.append(*map(encode_logregel, logregels))
+            seq = spool.append(*payloads)
         except LogboekUnavailable:
-            self.lost += len(logregels)
+            self.lost += len(payloads)
             raise
         if not self._draining:
             self.start_draining()

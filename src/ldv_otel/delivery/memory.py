@@ -19,7 +19,7 @@ from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
-from ldv_otel.logregel import Logregel
+from ldv_otel.logregel import Logregel, decode_logregel
 from ldv_otel.settings import DeliveryLevel
 
 _logger = logging.getLogger(__name__)
@@ -113,9 +113,9 @@ class MemoryDelivery:
             elif len(self._queue) in (1, BATCH_RECORDS):
                 self._changed.notify_all()
 
-    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
-        """Queue records; otherwise as `submit`."""
-        for logregel in logregels:
+    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+        """Queue records from their bytes; otherwise as `submit`."""
+        for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
 
     def flush(self, timeout_seconds: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from opentelemetry.sdk.trace import Span
 
-from ldv_otel.actie import child_of
+from ldv_otel.actie import ChildEncoder
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Draft, Logregel
 from ldv_otel.sdk import live
@@ -18,6 +18,7 @@ from ldv_otel.sdk.processor import record_of_resource
 
 #: Committed with one flush, so that neither the flush nor the memory counts.
 _RECORDS_AT_A_TIME: Final = 4_096
+_SPAN_ID_BYTES: Final = 8
 
 
 def data_subjects(
@@ -48,11 +49,19 @@ def data_subjects(
     if actie is None or span is None:
         raise ConfigurationError("data_subjects was called outside a processing. Call it inside the `with` block.")
     parent = _record_so_far(actie, span)
-    owner, count, waiting = actie.owner, 0, iter(identifiers)
+    encode, pseudonymise = ChildEncoder(parent).encode, actie.owner.pseudonymise
+    count, waiting = 0, iter(identifiers)
     while some := list(itertools.islice(waiting, _RECORDS_AT_A_TIME)):
-        children = [child_of(parent, owner.pseudonymise(identifier, type), os.urandom(8)) for identifier in some]
-        owner.delivery.submit_many(children, actie.level)
-        count += len(children)
+        span_ids = os.urandom(_SPAN_ID_BYTES * len(some))
+        places = range(0, len(span_ids), _SPAN_ID_BYTES)
+        actie.owner.delivery.submit_encoded(
+            [
+                encode(pseudonymise(identifier, type), span_ids[place : place + _SPAN_ID_BYTES])
+                for identifier, place in zip(some, places, strict=True)
+            ],
+            actie.level,
+        )
+        count += len(some)
         if progress is not None:
             progress(count)
     return count

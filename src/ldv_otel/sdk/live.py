@@ -60,8 +60,8 @@ class Delivery(Protocol):
             LogboekUnavailable: The promise cannot be kept.
         """
 
-    def submit_many(self, logregels: Sequence[Logregel], level: DeliveryLevel | None = None) -> None:
-        """Take several records over at once; otherwise as `submit`."""
+    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+        """Take records over at once, at least one, as `encode_logregel` gives them; otherwise as `submit`."""
 
     def flush(self, timeout_seconds: float) -> bool:
         """Deliver what is pending; True only if nothing is pending and nothing was lost."""
