@@ -38,7 +38,9 @@ _SEALING_KEY_BYTES: Final = 64
 
 #: Types whose identifiers are digits, with their length: separators go, leading zeros come back.
 _DIGITS: Final = {"BSN": 9, "RSIN": 9, "KVK": 8, "vestigingsnummer": 12, "OIN": 20, "A-nummer": 10}
-_KNOWN_TYPES: Final = {name.casefold(): name for name in (*_DIGITS, "personeelsnummer")}
+#: Types in their own spelling; any other type is a URI, or unknown.
+KNOWN_TYPES: Final = (*_DIGITS, "personeelsnummer")
+_KNOWN_TYPES: Final = {name.casefold(): name for name in KNOWN_TYPES}
 _SEPARATORS: Final = str.maketrans("", "", " .\u00a0")
 _LIKE_A_NUMBER: Final = re.compile(r"\d(?:[ .]?\d){4}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
@@ -172,6 +174,11 @@ class Pseudonymiser:
         keys = self.keys
         sealed = normal if type_name in self._pseudonymous else keys.seal(type_name, normal)
         return DataSubject(keys.pseudonym(type_name, normal), type_name, keys.active.id, sealed, flags)
+
+    @staticmethod
+    def normal_type(type_: str) -> str:
+        """Return a type as records have it; empty stays empty."""
+        return normalise_type(type_)[0]
 
     def candidates(self, identifier: object, type_: object) -> list[bytes]:
         """Return the pseudonyms a person may be stored under: one for each live key (LDV-R7)."""

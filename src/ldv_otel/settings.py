@@ -25,6 +25,11 @@ _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _DEFAULT_DATABASE: Final = "ldv"
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: Signatures that a server can check without being able to make them; `none` and shared secrets are not among them.
+_TOKEN_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +62,33 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{user}{host}:{self.port}/{self.database}"
 
 
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `ldv serve` needs to know beyond the Logboek.
+
+    Attributes:
+        jwks: Path or https URL of the keys that sign access tokens; empty when tokens are not accepted.
+        proxies: Addresses and networks whose word about a client certificate is believed.
+        url: Where clients find the server, as it is shown to them; empty for the address of the request.
+        records: The most records in one answer.
+        seconds: The most time for one answer.
+    """
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    client_ca: Path | None = None
+    clients: Path | None = None
+    proxies: tuple[IPNetwork, ...] = ()
+    certificate_header: str = "Client-Cert"
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    algorithms: tuple[str, ...] = ("PS256", "RS256", "ES256", "EdDSA")
+    url: str = ""
+    requests_per_minute: int = 300
+    records: int = 500
+    seconds: float = 10.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, read and checked. Make one with `read_settings`."""
 
@@ -77,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_insecure: bool = False
     parties: Path | None = None
     unknown_callers: TraceChoice | None = None
+    organisation: str = ""
+    logboek_id: str = ""
+    serve: ServeSettings = ServeSettings()
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -88,7 +123,7 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        field: Name in `Settings`.
+        field: Name in `Settings`; `serve.name` for one in its `ServeSettings`.
         default: As documentation shows it.
         meaning: One sentence for the reference in `docs/settings.md`.
     """
@@ -126,6 +161,39 @@ def _location(value: str) -> str:
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _networks(value: str) -> tuple[IPNetwork, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in _words(value))
+    except ValueError:
+        raise ValueError("it is not a list of addresses and networks like 10.0.0.5,10.1.0.0/16") from None
+
+
+def _header(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("it is no name of a header")
+    return value
+
+
+def _algorithms(value: str) -> tuple[str, ...]:
+    found = _words(value)
+    if not found or not set(found) <= set(_TOKEN_ALGORITHMS):
+        raise ValueError(f"it may name {', '.join(_TOKEN_ALGORITHMS)}, and nothing else")
+    return found
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("it is no address like https://logboek.example")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("it uses plain http to another machine; use https")
+    return value.rstrip("/")
+
+
+def _file_or_web_address(value: str) -> str:
+    return _web_address(value) if "://" in value else str(_path(value))
 
 
 def _level(value: str) -> str:
@@ -200,7 +268,7 @@ VARIABLES: Final = (
         "LDV_ALLOW_INSECURE",
         "allow_insecure",
         "0",
-        "`1` allows plain http to a host that is not this machine (LDV-L1).",
+        "`1` allows plain http to, and `ldv serve` without TLS on, more than this machine (LDV-L1).",
         _flag,
     ),
     Variable(
@@ -283,6 +351,74 @@ VARIABLES: Final = (
         "refers to it (`restart`).",
         _trace_choice,
     ),
+    Variable("LDV_ORGANISATION", "organisation", "", "Name of the organisation whose Logboek this is.", _text),
+    Variable("LDV_LOGBOEK_ID", "logboek_id", "", "Name of this Logboek in answers of `ldv serve`.", _text),
+    Variable(
+        "LDV_SERVE_CERTIFICATE", "serve.certificate", "", "PEM file of the server's certificate, with its chain.", _path
+    ),
+    Variable("LDV_SERVE_PRIVATE_KEY", "serve.private_key", "", "PEM file of that certificate's key.", _path),
+    Variable(
+        "LDV_SERVE_CLIENT_CA",
+        "serve.client_ca",
+        "",
+        "PEM file of the authorities whose client certificates are accepted (mutual TLS).",
+        _path,
+    ),
+    Variable(
+        "LDV_SERVE_CLIENTS",
+        "serve.clients",
+        "",
+        "JSON file of the clients: which certificate is whose, and what each may see.",
+        _path,
+    ),
+    Variable(
+        "LDV_SERVE_PROXIES",
+        "serve.proxies",
+        "",
+        "Addresses and networks of proxies whose header with the client's certificate is believed.",
+        _networks,
+    ),
+    Variable(
+        "LDV_SERVE_CERTIFICATE_HEADER",
+        "serve.certificate_header",
+        "Client-Cert",
+        "That header: the certificate as RFC 9440 says, or as URL-encoded PEM.",
+        _header,
+    ),
+    Variable("LDV_SERVE_ISSUER", "serve.issuer", "", "Who gives out the access tokens (`iss`).", _text),
+    Variable("LDV_SERVE_AUDIENCE", "serve.audience", "", "For whom the access tokens must be (`aud`).", _text),
+    Variable(
+        "LDV_SERVE_JWKS",
+        "serve.jwks",
+        "",
+        "File or https address of the keys that sign access tokens (JWKS).",
+        _file_or_web_address,
+    ),
+    Variable(
+        "LDV_SERVE_ALGORITHMS",
+        "serve.algorithms",
+        "PS256,RS256,ES256,EdDSA",
+        "Comma separated signature algorithms of access tokens that are accepted.",
+        _algorithms,
+    ),
+    Variable(
+        "LDV_SERVE_URL", "serve.url", "", "Where clients find `ldv serve`, as in its OpenAPI document.", _web_address
+    ),
+    Variable(
+        "LDV_SERVE_REQUESTS_PER_MINUTE",
+        "serve.requests_per_minute",
+        "300",
+        "How many requests each client may make in a minute.",
+        _between(1, 1_000_000, int),
+    ),
+    Variable("LDV_SERVE_RECORDS", "serve.records", "500", "The most records in one answer.", _between(1, 10_000, int)),
+    Variable(
+        "LDV_SERVE_SECONDS",
+        "serve.seconds",
+        "10",
+        "The most time for one answer, in seconds.",
+        _between(0.1, 600, float),
+    ),
 )
 
 
@@ -318,7 +454,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
         )
     fields = {variable.name: variable.field for variable in VARIABLES}
-    return Settings(**{fields[name]: value for name, value in found.items()})
+    values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
+    serve = {name.removeprefix("serve."): values.pop(name) for name in [*values] if name.startswith("serve.")}
+    return Settings(**values, serve=ServeSettings(**serve))
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

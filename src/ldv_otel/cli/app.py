@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import managing, reading, spooling
+from ldv_otel.cli import managing, reading, serving, spooling
 from ldv_otel.errors import LdvError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 reading.register(app)
 managing.register(app)
 spooling.register(app)
+serving.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)

@@ -27,14 +27,18 @@ class LogboekClient:
     Args:
         settings: Which Logboek, and how to get in.
         database: Database to work in; empty for none, as needed before it exists.
+        limits: ClickHouse settings for each query of `rows`, such as `max_execution_time` (seconds).
 
     Raises:
         ConfigurationError: Wrong password, missing database, locked directory, missing extra: it says which.
         LogboekUnavailable: The server does not answer.
     """
 
-    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, database: str | None = None, limits: Mapping[str, Any] | None = None
+    ) -> None:
         self.address = settings.logboek
+        self._limits = dict(limits or {})
         self._connect = functools.partial(connect, settings, self.address.database if database is None else database)
         self._pid = os.getpid()
         self._lock: DirectoryLock | None = None
@@ -71,7 +75,7 @@ class LogboekClient:
             result = self._client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings=dict(settings or {}),
+                settings=self._limits | dict(settings or {}),
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )
             return [tuple(row) for row in result.result_rows]

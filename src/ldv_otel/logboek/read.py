@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 import msgspec
@@ -68,6 +68,27 @@ BY_SUBJECT: Final = _query(
 BY_ACTIVITY: Final = _query("processing_activity_id = {activity:String} AND " + _PERIOD, _LIMIT)
 IN_PERIOD: Final = _query(_PERIOD, _LIMIT)
 
+#: The conditions of `search`, by the field of `Question` that gives the value.
+_CONDITIONS: Final = {
+    "trace_id": "trace_id = toFixedString(unhex({trace_id:String}), 16)",
+    "foreign_trace_id": "foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)",
+    "foreign_span_id": "foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)",
+    "subjects": "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)",
+    "subject_type": "data_subject_id_type = {subject_type:String}",
+    "activity": "processing_activity_id = {activity:String}",
+    "processor": "foreign_operation_processor = {processor:String}",
+    "read_api": "external_read_api_id = {read_api:String}",
+    "visible": "arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})",
+    "hidden": "NOT has({hidden:Array(String)}, processing_activity_id)",
+    "ended_by_ms": "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})",
+}
+#: Which of them find the hours to look in, the sharpest first, and the column whose projection has those.
+_HOURS_OF: Final = {
+    "trace_id": _hours("trace_id"),
+    "foreign_trace_id": _hours("foreign_operation_trace_id"),
+    "subjects": _hours("data_subject_id"),
+}
+
 _SPANS_OF_TRACES: Final = f"""
 SELECT trace_id, span_id FROM logregel
 WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16))
@@ -101,6 +122,11 @@ class Cursor(msgspec.Struct, frozen=True):
         return f"{self.start_time_ms}.{self.span_id.hex()}.{self.writer_id}.{self.seq}"
 
     @classmethod
+    def after(cls, record: StoredLogregel) -> Self:
+        """Return the cursor of a page that ends with this record."""
+        return cls(record.logregel.start_time_ms, record.logregel.span_id, record.writer_id, record.seq)
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Return the cursor that gave this text.
 
@@ -114,6 +140,36 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 _CURSOR: Final = re.compile(r"(-?\d{1,15})\.([0-9a-f]{16})\.([^.]*)\.(\d{1,19})")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What `search` looks for: records that meet everything that is given here.
+
+    Attributes:
+        trace_id: 16 bytes.
+        foreign_trace_id: 16 bytes: the trace of another party on whose behalf something was done here.
+        foreign_span_id: 8 bytes.
+        subjects: Pseudonyms of 16 bytes; a record is about one of them.
+        processor: `dpl.core.foreign_operation.processor`.
+        read_api: `dpl.read.externalReadAPI_id`.
+        visible: Beginnings of the only processing activities to show; none for all.
+        hidden: Processing activities not to show.
+        since_ms: Started then or later; ms since 1970-01-01 UTC.
+        ended_by_ms: Ended then or earlier; ms since 1970-01-01 UTC.
+    """
+
+    trace_id: bytes = b""
+    foreign_trace_id: bytes = b""
+    foreign_span_id: bytes = b""
+    subjects: tuple[bytes, ...] = ()
+    subject_type: str = ""
+    activity: str = ""
+    processor: str = ""
+    read_api: str = ""
+    visible: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    since_ms: int | None = None
+    ended_by_ms: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -208,9 +264,9 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
         "prefixes": _prefixes(pseudonyms),
-        "first": max(after.start_time_ms if after else 0, _ms(since, 0), 0),
+        "first": max(after.start_time_ms if after else 0, _ms(since) or 0, 0),
     }
-    return _page(client, BY_SUBJECT, parameters, since=since, until=until, after=after, limit=limit)
+    return _page(client, BY_SUBJECT, parameters, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit)
 
 
 def by_activity(  # noqa: PLR0913  (a question with its limits)
@@ -223,7 +279,9 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
     limit: int = PAGE_RECORDS,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    return _page(client, BY_ACTIVITY, {"activity": activity}, since=since, until=until, after=after, limit=limit)
+    return _page(
+        client, BY_ACTIVITY, {"activity": activity}, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit
+    )
 
 
 def in_period(
@@ -235,7 +293,30 @@ def in_period(
     limit: int = PAGE_RECORDS,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    return _page(client, IN_PERIOD, {}, since=since, until=until, after=after, limit=limit)
+    return _page(client, IN_PERIOD, {}, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit)
+
+
+def search(
+    client: LogboekClient, question: Question, *, after: Cursor | None = None, limit: int = PAGE_RECORDS
+) -> Page:
+    """Return a page of the records that meet every condition of a question.
+
+    Args:
+        after: Cursor of the page before.
+        limit: At most so many records.
+    """
+    given = {name: value for name in _CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)}
+    conditions = [_CONDITIONS[name] for name in given]
+    parameters = {name: _as_parameter(value) for name, value in given.items()}
+    sharpest = next((name for name in _HOURS_OF if name in given), None)
+    if sharpest is not None:
+        conditions.append(_HOURS_OF[sharpest])
+        ids = given[sharpest]
+        parameters["prefixes"] = _prefixes([ids] if isinstance(ids, bytes) else ids)
+    sql = _query(" AND ".join([*conditions, _PERIOD]), _LIMIT)
+    # Nothing that ended by a moment started after it, and only the start has an index.
+    until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
+    return _page(client, sql, parameters, since_ms=question.since_ms, until_ms=until_ms, after=after, limit=limit)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
@@ -304,16 +385,16 @@ def _page(  # noqa: PLR0913  (as its callers)
     sql: str,
     parameters: dict[str, Any],
     *,
-    since: datetime | None,
-    until: datetime | None,
+    since_ms: int | None,
+    until_ms: int | None,
     after: Cursor | None,
     limit: int,
 ) -> Page:
     after = after or Cursor()
     parameters |= {
-        "since": _ms(since, 0),
-        "until": _ms(until, _END_OF_TIME_MS),
-        "after_time": after.start_time_ms,
+        "since": _within_time(0 if since_ms is None else since_ms),
+        "until": _within_time(_END_OF_TIME_MS if until_ms is None else until_ms),
+        "after_time": min(after.start_time_ms, _END_OF_TIME_MS),
         "after_span": after.span_id.hex(),
         "after_writer": after.writer_id,
         "after_seq": after.seq,
@@ -322,15 +403,28 @@ def _page(  # noqa: PLR0913  (as its callers)
     records = _records(client, sql, parameters)
     if len(records) <= limit:
         return Page(records, None)
-    last = records[limit - 1]
-    return Page(records[:limit], Cursor(last.logregel.start_time_ms, last.logregel.span_id, last.writer_id, last.seq))
+    return Page(records[:limit], Cursor.after(records[limit - 1]))
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Where DateTime64(3) ends; what is later in a question is this.
 _END_OF_TIME_MS: Final = 9_223_286_400_000
 
 
-def _ms(moment: datetime | None, default: int) -> int:
-    return default if moment is None else int(moment.astimezone(UTC).timestamp() * 1_000)
+def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [_as_parameter(one) for one in value]
+    return _within_time(value) if isinstance(value, int) else value
+
+
+def _within_time(time_ms: int) -> int:
+    return min(max(time_ms, 0), _END_OF_TIME_MS)
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _prefixes(ids: Iterable[bytes]) -> list[int]:

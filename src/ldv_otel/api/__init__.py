@@ -1,0 +1,1 @@
+"""`ldv serve`: the Logboek over HTTP, for other organisations and for pages. Needs the extra `api`."""

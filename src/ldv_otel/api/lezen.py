@@ -1,0 +1,189 @@
+"""The lezen API of Logboek Dataverwerkingen (extension *lezen*), as its OpenAPI file says.
+
+What the file leaves open is settled so: a page has a maximum, and the header `Link` names the next one; the question
+itself stays in the body, because a data subject's identifier does not belong in an address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel.api.authentication import client_with
+from ldv_otel.api.clients import Client, Scope
+from ldv_otel.api.lezen_input import LezenRequest, json_object, lezen_request, parse_trace_id_field
+from ldv_otel.api.lezen_openapi import BASE_PATH, openapi_document
+from ldv_otel.api.lezen_output import within_bytes
+from ldv_otel.api.problem import InputError, Problem
+from ldv_otel.api.reader import Reader
+from ldv_otel.api.services import Services, services_of
+from ldv_otel.errors import QueryError
+from ldv_otel.logboek import read
+from ldv_otel.pseudonym import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
+
+router: Final = APIRouter(prefix=BASE_PATH)
+
+#: JSON of one answer, in bytes; records beyond it are for the next page.
+_MAX_ANSWER: Final = 4 << 20
+_SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
+
+Reading = Annotated[Client, Depends(client_with(Scope.READ))]
+
+
+@router.get("/openapi.json")
+async def openapi_json(request: Request) -> Response:
+    """Return the OpenAPI document; anybody may have it (/core/publish-openapi)."""
+    document = openapi_document(services_of(request).settings.serve, str(request.base_url))
+    headers = {"Access-Control-Allow-Origin": "*"}
+    return Response(msgspec.json.encode(document), headers=headers, media_type="application/json")
+
+
+@router.post("/processing-activities")
+async def processing_activities(request: Request, client: Reading) -> Response:
+    """Return the records that a client asks for, oldest first."""
+    services = services_of(request)
+    after, limit = page_of(request, services)
+    asked = lezen_request(await json_object(request))
+    question = read.Question(
+        trace_id=asked.trace_id,
+        subjects=subjects(asked, client, services.pseudonymiser),
+        subject_type=services.pseudonymiser.normal_type(asked.subject_type),
+        activity=asked.activity,
+        processor=asked.processor,
+        read_api=asked.read_api,
+        visible=client.activities,
+        since_ms=asked.since_ms,
+        ended_by_ms=asked.ended_by_ms,
+    )
+    return await answer(request, services.reader, question, after, limit)
+
+
+@router.get("/foreign-operations")
+async def foreign_operations(request: Request, client: Reading) -> Response:
+    """Return what was done here on behalf of a trace of the asking party, in traces of our own (LDV-X2)."""
+    services = services_of(request)
+    after, limit = page_of(request, services, "traceId", "spanId")
+    question = read.Question(
+        foreign_trace_id=_query_trace_id(request),
+        foreign_span_id=_query_span_id(request),
+        visible=client.activities,
+    )
+    return await answer(request, services.reader, question, after, limit)
+
+
+def subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
+    """Return the pseudonyms of the person a client asks about; the identifier goes no further than this (LDV-R7).
+
+    Raises:
+        Problem: 403, this client may ask with pseudonyms only.
+    """
+    if not asked.subject:
+        return ()
+    found = []
+    if re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject):
+        found.append(bytes.fromhex(asked.subject))
+    if Scope.IDENTIFY in client.scopes:
+        for type_ in (asked.subject_type,) if asked.subject_type else ("", *KNOWN_TYPES):
+            found += pseudonymiser.candidates(asked.subject, type_)
+    elif not found:
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            f"Deze client mag alleen met een pseudoniem (32 hexadecimale cijfers) vragen: het recht {Scope.IDENTIFY} "
+            "ontbreekt.",
+        )
+    # An identifier of nothing but spaces is nobody's, and an empty condition would be everybody's.
+    return tuple(dict.fromkeys(found)) or (bytes(PSEUDONYM_BYTES),)
+
+
+async def answer(
+    request: Request, reader: Reader, question: read.Question, after: read.Cursor | None, limit: int
+) -> Response:
+    """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
+    page = await reader.ask(read.search, question, after=after, limit=limit)
+    encoded = within_bytes(page.records, _MAX_ANSWER)
+    following = (
+        page.following if len(encoded) == len(page.records) else read.Cursor.after(page.records[len(encoded) - 1])
+    )
+    headers = {}
+    if following is not None:
+        # Only a query: right too behind a proxy that has this API at another path.
+        target = request.url.include_query_params(cursor=_encode(following), limit=limit)
+        headers["Link"] = f'<?{target.query}>; rel="next"'
+    request.scope["ldv.records"] = len(encoded)
+    content: dict[str, Any] = {"processingActivities": [msgspec.Raw(record) for record in encoded]}
+    settings = services_of(request).settings
+    if settings.logboek_id and settings.organisation:
+        content["metadata"] = {"logbookId": settings.logboek_id, "organizationName": settings.organisation}
+    return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
+
+
+def page_of(request: Request, services: Services, *others: str) -> tuple[read.Cursor | None, int]:
+    """Return where the page begins and how long it may be, from the query.
+
+    Args:
+        others: Names of further parameters that may be there.
+
+    Raises:
+        Problem: 400; a parameter that does not exist, comes twice, or cannot be read.
+    """
+    given = request.query_params
+    known = {"cursor", "limit", *others}
+    errors = [
+        InputError("query", "Deze parameter bestaat niet.", code="unknown") for name in given if name not in known
+    ]
+    errors += [
+        InputError("query", "Deze parameter staat er meer dan eens.", name, "double")
+        for name in known
+        if len(given.getlist(name)) > 1
+    ]
+    limit = given.get("limit", "")
+    highest = services.settings.serve.records
+    if limit and not (re.fullmatch(r"[0-9]{1,9}", limit) and int(limit) >= 1):
+        errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
+    after = None
+    if "cursor" in given:
+        try:
+            after = _decode(given["cursor"])
+        except QueryError:
+            detail = "Dit is geen cursor; neem het adres uit de header Link over zoals het is."
+            errors.append(InputError("query", detail, "cursor", "invalid"))
+    if errors:
+        raise Problem(HTTPStatus.BAD_REQUEST, errors[0].detail, errors=errors)
+    return after, min(int(limit), highest) if limit else highest
+
+
+def _encode(cursor: read.Cursor) -> str:
+    return base64.urlsafe_b64encode(str(cursor).encode()).decode().rstrip("=")
+
+
+def _decode(text: str) -> read.Cursor:
+    try:
+        return read.Cursor.parse(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode())
+    except (binascii.Error, ValueError) as error:
+        raise QueryError("That is no cursor.") from error
+
+
+def _query_trace_id(request: Request) -> bytes:
+    try:
+        return parse_trace_id_field(request.query_params.get("traceId"))
+    except ValueError as error:
+        raise _wrong("traceId", str(error)) from None
+
+
+def _query_span_id(request: Request) -> bytes:
+    text = request.query_params.get("spanId", "")
+    if text and not _SPAN_ID.fullmatch(text):
+        raise _wrong("spanId", "Dit is geen span-id van 16 hexadecimale cijfers.")
+    return bytes.fromhex(text)
+
+
+def _wrong(name: str, detail: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, detail, errors=[InputError("query", detail, name, "invalid")])

@@ -1,0 +1,141 @@
+"""Errors as clients see them: problem+json (RFC 9457), with nothing in it that the client did not need to know.
+
+Source: NLGov REST API Design Rules, /core/error-handling.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel.errors import LdvError, LogboekUnavailable, QueryError
+
+_logger = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_SECONDS: Final = 5
+
+
+class InputError(msgspec.Struct, frozen=True, omit_defaults=True, rename={"where": "in"}):
+    """One thing that is wrong with a request.
+
+    Attributes:
+        where: `body`, `query`, `path` or `header`.
+        detail: What is wrong with it, without the value: that may be an identifier.
+        location: JSON pointer in a body, or the name of a parameter.
+        code: A word for programs.
+    """
+
+    where: str
+    detail: str
+    location: str = ""
+    code: str = ""
+
+
+class Problem(Exception):  # noqa: N818  (RFC 9457's word)
+    """Ends a request with this answer.
+
+    Args:
+        status: The HTTP status.
+        detail: A sentence for the client's developer; in Dutch, as the API's documentation.
+        errors: What is wrong with the input, all of it.
+        headers: More headers.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Sequence[InputError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer."""
+        content: dict[str, Any] = {
+            "status": self.status.value,
+            "title": _TITLES.get(self.status, self.status.phrase),
+            "detail": self.detail,
+        }
+        if self.errors:
+            content["errors"] = self.errors
+        return Response(msgspec.json.encode(content), self.status.value, self.headers, MEDIA_TYPE)
+
+
+def unavailable() -> Problem:
+    """Return the answer for a Logboek that does not answer (in time)."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Het Logboek kan nu niet (op tijd) antwoorden. Probeer het later opnieuw, of stel een engere vraag.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every error that is raised on purpose end as problem+json."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(LdvError, _on_our_error)
+
+
+async def _on_problem(_request: Request, error: Exception) -> Response:
+    return error.response() if isinstance(error, Problem) else unavailable().response()
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return Problem(status, _DETAILS.get(status, "Het verzoek kon niet worden uitgevoerd."), headers=headers).response()
+
+
+async def _on_our_error(_request: Request, error: Exception) -> Response:
+    if isinstance(error, QueryError):
+        return Problem(HTTPStatus.BAD_REQUEST, "De vraag is niet goed gevormd.").response()
+    # Names the Logboek and the way out, for the owner of the server; the client can only wait.
+    _logger.error("%s", error) if isinstance(error, LogboekUnavailable) else _logger.critical("%s", error)
+    return unavailable().response()
+
+
+def surprise(error: Exception) -> Problem:
+    """Return the answer to an error that nobody thought of, and log where it came from.
+
+    Without message and traceback: those may show what was asked for.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+    _logger.critical("Unexpected %s at %s", type(error).__name__, where)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Er ging iets mis bij het uitvoeren van het verzoek.")
+
+
+_TITLES: Final = {
+    HTTPStatus.BAD_REQUEST: "Ongeldig verzoek",
+    HTTPStatus.UNAUTHORIZED: "Niet geauthenticeerd",
+    HTTPStatus.FORBIDDEN: "Geen recht",
+    HTTPStatus.NOT_FOUND: "Niet gevonden",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Methode niet toegestaan",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Verzoek te groot",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Soort inhoud niet ondersteund",
+    HTTPStatus.TOO_MANY_REQUESTS: "Te veel verzoeken",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Interne fout",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Niet beschikbaar",
+}
+_DETAILS: Final = {
+    HTTPStatus.NOT_FOUND: "Op dit adres is niets te vinden.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Deze methode kan hier niet; de header Allow zegt wat wel kan.",
+}

@@ -1,0 +1,174 @@
+"""`ldv serve`: uvicorn around the application, with TLS, and refusing to start where that would not be safe."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ldv_otel.api.app import create_app
+from ldv_otel.api.authentication import Authentication, Nobody, configured_authentication
+from ldv_otel.api.certificates import SCOPE_EXTENSION
+from ldv_otel.errors import ConfigurationError
+from ldv_otel.settings import ServeSettings, Settings, is_loopback
+
+_KEEP_ALIVE_SECONDS: Final = 10
+_GRACE_SECONDS: Final = 10
+#: Connections at a time; more are told to come back.
+_CONNECTIONS: Final = 500
+_MAX_HEAD_BYTES: Final = 32 << 10
+
+
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    without_authentication: bool = False,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first.
+
+    Args:
+        host: Address to listen on.
+        port: 0 for any that is free.
+        without_authentication: Let everybody on this machine do everything; for development.
+        ready: Called once, with the server's address, when requests are answered.
+
+    Raises:
+        ConfigurationError: No authentication, no TLS beyond loopback, a file that cannot be used, a port that is taken,
+            or a Logboek that cannot be opened as it is configured.
+        LogboekUnavailable: The Logboek does not answer.
+    """
+    authentication = _authentication(settings.serve, host, without=without_authentication)
+    _check_tls(settings, host)
+    app = create_app(settings, authentication)
+    app.state.services.reader.open()
+    server = _Server(_config(app, settings.serve, host, port), ready)
+    try:
+        server.run()
+    except SystemExit as error:  # uvicorn's way to say that it could not listen
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
+        ) from error
+    finally:
+        app.state.services.reader.close()
+    if not server.started:
+        raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
+
+
+def _authentication(settings: ServeSettings, host: str, *, without: bool) -> Authentication:
+    found = configured_authentication(settings)
+    if without:
+        if found is not None:
+            raise ConfigurationError("--without-authentication contradicts the authentication that is configured.")
+        if not is_loopback(host):
+            raise ConfigurationError(
+                f"--without-authentication is for development on this machine, and {host} is not loopback. "
+                "Nothing was started."
+            )
+        return Nobody()
+    if found is None:
+        raise ConfigurationError(
+            "No authentication is configured, so anybody could read the Logboek. Nothing was started. Set "
+            "LDV_SERVE_ISSUER, LDV_SERVE_AUDIENCE and LDV_SERVE_JWKS for access tokens, or LDV_SERVE_CLIENT_CA and "
+            "LDV_SERVE_CLIENTS for client certificates; for development on loopback there is --without-authentication."
+        )
+    return found
+
+
+def _check_tls(settings: Settings, host: str) -> None:
+    serve_settings = settings.serve
+    if (serve_settings.certificate is None) != (serve_settings.private_key is None):
+        raise ConfigurationError(
+            "LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY go together, and one is missing. Nothing was started."
+        )
+    if serve_settings.certificate is None:
+        if serve_settings.client_ca is not None:
+            raise ConfigurationError(
+                "LDV_SERVE_CLIENT_CA asks clients for certificates, and that needs TLS. Nothing was started. "
+                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY."
+            )
+        if not is_loopback(host) and not settings.allow_insecure:
+            raise ConfigurationError(
+                f"{host} is more than this machine, and there is no TLS. Nothing was started. "
+                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY, or LDV_ALLOW_INSECURE=1 where a proxy beside it "
+                "does TLS (LDV-L1)."
+            )
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=serve_settings.client_ca).load_cert_chain(
+            serve_settings.certificate, serve_settings.private_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            "LDV_SERVE_CERTIFICATE, LDV_SERVE_PRIVATE_KEY or LDV_SERVE_CLIENT_CA cannot be used "
+            f"({getattr(error, 'reason', None) or error.strerror}). Nothing was started."
+        ) from error
+
+
+def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:
+    tls: dict[str, Any] = {}
+    if settings.certificate is not None:
+        tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.private_key}
+    if settings.client_ca is not None:
+        # Optional, because clients with a token need none; the application asks for one or the other.
+        tls |= {"ssl_ca_certs": str(settings.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
+    return uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=port,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        # Its access log has addresses with their queries; the application has one of its own.
+        access_log=False,
+        log_level="critical",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        **tls,
+    )
+
+
+class _Protocol(H11Protocol):
+    """Tells the application which certificate the TLS handshake proved."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        connection = transport.get_extra_info("ssl_object")
+        der = connection.getpeercert(binary_form=True) if connection is not None else None
+        if der is not None:
+            self.app = _with_certificate(self.app, der)
+
+
+def _with_certificate(app: Any, der: bytes) -> ASGIApp:
+    async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[SCOPE_EXTENSION] = der
+        await app(scope, receive, send)
+
+    return with_certificate
+
+
+class _Server(uvicorn.Server):
+    """Says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            scheme = "https" if self.config.is_ssl else "http"
+            self._ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from ldv_otel.pseudonym import Pseudonymiser
+from tests.api.conftest import BSN, DEBTS, FOREIGN, OTHER_BSN, PARKING, PARTY, START, TRACES
+
+PATH = "/lezenapi/v1/processing-activities"
+SUBJECT = "dpl.core.data_subject_id"
+TYPE = "dpl.core.data_subject_id_type"
+ACTIVITY = "dpl.core.processing_activity_id"
+HEX = TRACES[0].hex()
+UUID = "01010101-0101-0101-0101-010101010101"
+
+
+def ask(api: TestClient, question: dict[str, Any], *, as_client: str = "auditor", **query: Any) -> Any:
+    """Ask, and return the records."""
+    answer = api.post(PATH, json=question, params=query, headers={"X-Client": as_client})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["processingActivities"]
+
+
+def numbers(records: list[dict[str, Any]]) -> list[int]:
+    """Which of the 25 these are."""
+    return [int(record["name"].split()[1]) for record in records]
+
+
+def test_a_record_has_the_words_of_the_contract(api: TestClient) -> None:
+    """Names, spelling of ids and times, and nothing that is not the client's business."""
+    record = ask(api, {"traceId": UUID})[3]
+    assert record["traceId"] == UUID
+    assert record["spanId"] == "0000000000000004"
+    assert record["parentSpanId"] == "0000000000000003"
+    assert record["startTime"] == "2026-01-01T00:03:00.000Z"
+    assert record["endTime"] == "2026-01-01T00:03:01.500Z"
+    assert record["status"] == "Unset"
+    assert record["resource"] == {"attributes": {"service.name": "parkeren"}}
+    assert record["attributes"]["dpl.read.externalReadAPI_id"] == PARTY
+    assert record["attributes"]["dpl.objects.dataset"] == "kentekens"
+    assert record["attributes"]["ldv.outbound_span_ids"] == ["ee" * 8]
+    assert "secret" not in str(record)
+    assert BSN not in str(record)
+
+
+def test_metadata_names_the_logboek(api: TestClient) -> None:
+    """As configured."""
+    answer = api.post(PATH, json={"traceId": HEX}).json()
+    assert answer["metadata"] == {"logbookId": "voorbeeld", "organizationName": "Gemeente Voorbeeld"}
+
+
+@pytest.mark.parametrize("trace_id", [HEX, UUID, HEX.upper()])
+def test_a_trace_is_a_uuid_or_hex(api: TestClient, trace_id: str) -> None:
+    """The contract's form and W3C's."""
+    assert numbers(ask(api, {"traceId": trace_id})) == [0, 1, 2, 3, 4]
+
+
+def test_all_conditions_together(api: TestClient) -> None:
+    """Each narrows."""
+    question = {
+        "traceId": TRACES[1].hex(),
+        ACTIVITY: PARKING,
+        SUBJECT: BSN,
+        TYPE: "bsn",
+        "startTime": "2026-01-01T01:07:00+01:00",
+        "endTime": "2026-01-01T00:07:01.500Z",
+    }
+    assert numbers(ask(api, question)) == [7]
+    assert numbers(ask(api, question | {"endTime": "2026-01-01T00:07:01.499Z"})) == []
+    assert numbers(ask(api, question | {"dpl.core.foreign_operation.processor": "https://elders.example/app"})) == [7]
+    assert numbers(ask(api, question | {"dpl.core.foreign_operation.processor": "https://nergens.example/"})) == []
+
+
+def test_a_person_is_found_under_every_key_and_by_pseudonym(api: TestClient, pseudonymiser: Pseudonymiser) -> None:
+    """With the type or without; a pseudonym is one key's (LDV-R7)."""
+    odd = [number for number in range(25) if number % 2]
+    assert numbers(ask(api, {SUBJECT: BSN, TYPE: "BSN"})) == odd
+    assert numbers(ask(api, {SUBJECT: "123.456.782"})) == odd
+    assert numbers(ask(api, {SUBJECT: BSN, TYPE: "personeelsnummer"})) == []
+    pseudonym = pseudonymiser.keys.pseudonym("BSN", BSN, key_id="old").hex()
+    assert numbers(ask(api, {SUBJECT: pseudonym})) == [number for number in odd if number < 10]
+    assert ask(api, {SUBJECT: "   "}) == []
+
+
+def test_without_the_right_an_identifier_is_refused_and_a_pseudonym_is_not(
+    api: TestClient, pseudonymiser: Pseudonymiser
+) -> None:
+    """Knowing whether a number occurs is knowing something about a person."""
+    answer = api.post(PATH, json={SUBJECT: BSN}, headers={"X-Client": "partner"})
+    assert answer.status_code == 403
+    assert "ldv:identify" in answer.text
+    assert BSN not in answer.text
+    pseudonym = pseudonymiser.keys.pseudonym("BSN", BSN, key_id="old").hex()
+    assert numbers(ask(api, {SUBJECT: pseudonym}, as_client="partner")) == [1, 3, 5, 7]  # 9 is another activity
+
+
+def test_a_client_sees_its_activities_only(api: TestClient) -> None:
+    """Whatever it asks for."""
+    assert numbers(ask(api, {"traceId": HEX}, as_client="partner")) == [0, 1, 2, 3]
+    assert ask(api, {ACTIVITY: DEBTS}, as_client="partner") == []
+
+
+def test_without_scope_nothing(api: TestClient) -> None:
+    """403, and the answer says which is missing."""
+    answer = api.post(PATH, json={"traceId": HEX}, headers={"X-Client": "stranger"})
+    assert answer.status_code == 403
+    assert 'scope="ldv:read"' in answer.headers["www-authenticate"]
+
+
+def test_what_was_done_for_a_foreign_trace(api: TestClient) -> None:
+    """Found by the trace, and by one span of it."""
+    path = "/lezenapi/v1/foreign-operations"
+    assert numbers(api.get(path, params={"traceId": FOREIGN.hex()}).json()["processingActivities"]) == [7]
+    both = {"traceId": FOREIGN.hex(), "spanId": "fb" * 8}
+    assert numbers(api.get(path, params=both).json()["processingActivities"]) == [7]
+    assert api.get(path, params=both | {"spanId": "aa" * 8}).json()["processingActivities"] == []
+    assert api.get(path).status_code == 400
+
+
+@given(limit=st.integers(1, 30))
+def test_pages_are_the_whole_without_doubles(api: TestClient, limit: int) -> None:
+    """Following `Link` gives each record once, in order, for any length of page."""
+    assert [number for page in pages(api, {ACTIVITY: PARKING}, limit) for number in page] == [
+        number for number in range(25) if number % 5 != 4
+    ]
+
+
+def pages(api: TestClient, question: dict[str, Any], limit: int) -> Iterator[list[int]]:
+    """Follow the header as any HTTP client does."""
+    address = f"{PATH}?limit={limit}"
+    while address:
+        answer = api.post(address, json=question)
+        yield numbers(answer.json()["processingActivities"])
+        assert len(answer.json()["processingActivities"]) <= limit
+        following = answer.links.get("next", {}).get("url")
+        address = str(answer.request.url.join(following)) if following else ""
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {},
+        {"startTime": "2026-01-01T00:00:00Z"},
+        {TYPE: "BSN"},
+        {"traceId": HEX, "spanId": "00"},
+        {"traceId": HEX, "startTime": "2026-01-01"},
+        {"traceId": HEX, "startTime": "2026-01-01T00:00:00"},
+        {"traceId": HEX, "startTime": 5},
+        {"traceId": HEX, "startTime": "2026-02-30T00:00:00Z"},
+        {"traceId": HEX[1:]},
+        {"traceId": f"{HEX[:30]}-{HEX[30:]}"},
+        {"traceId": None},
+        {ACTIVITY: ""},
+        {ACTIVITY: ["https://register.example/"]},
+        {SUBJECT: int(BSN)},
+        [],
+        "x",
+    ],
+    ids=str,
+)
+def test_a_bad_question_is_told_what_is_wrong_with_it(api: TestClient, question: Any) -> None:
+    """400, problem+json with the contract's fields, and the version header (LDV-R2)."""
+    answer = api.post(PATH, json=question)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["api-version"] == "1.1.0"
+    assert {"status", "title", "detail", "errors"} == answer.json().keys()
+
+
+@pytest.mark.parametrize(
+    "query", ["cursor=x", "cursor=", "limit=0", "limit=-1", "limit=x", "limit=1&limit=2", "bsn=123456782", "traceId=x"]
+)
+def test_a_bad_parameter_is_refused(api: TestClient, query: str) -> None:
+    """Unknown ones too: most likely the client meant something by it."""
+    answer = api.post(f"{PATH}?{query}", json={"traceId": HEX})
+    assert answer.status_code == 400
+    assert BSN not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"traceId":', b"[" * 50_000, b'{"traceId":"a","traceId":"b"}']
+)
+def test_what_is_no_json_is_refused(api: TestClient, body: bytes) -> None:
+    """400, whatever the bytes."""
+    assert api.post(PATH, content=body, headers={"Content-Type": "application/json"}).status_code == 400
+
+
+def test_other_content_is_refused(api: TestClient) -> None:
+    """Also what a form on another site could send."""
+    assert api.post(PATH, content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_a_large_body_is_refused_before_it_is_read(api: TestClient) -> None:
+    """With its length announced, and without."""
+    large = b" " * (64 * 1024 + 1)
+    assert api.post(PATH, content=large, headers={"Content-Type": "application/json"}).status_code == 413
+
+    def chunks() -> Iterator[bytes]:
+        yield from [large[:40_000]] * 2
+
+    assert api.post(PATH, content=chunks(), headers={"Content-Type": "application/json"}).status_code == 413
+
+
+def test_no_identifier_in_log_or_error(api: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever a client puts it, right or wrong (LDV-R7)."""
+    caplog.set_level(logging.DEBUG, logger="ldv_otel")
+    answers = [
+        api.post(PATH, json={SUBJECT: BSN, TYPE: "BSN"}),
+        api.post(PATH, json={SUBJECT: OTHER_BSN}, headers={"X-Client": "partner"}),
+        api.post(PATH, json={"traceId": BSN, BSN: BSN}),
+        api.post(f"{PATH}?{BSN}={BSN}&cursor={BSN}&limit={BSN}x", json={SUBJECT: BSN}),
+        api.get(f"/lezenapi/v1/{BSN}?bsn={BSN}"),
+        api.get(f"/lezenapi/v1/foreign-operations?traceId={BSN}"),
+        api.post(PATH, content=f'{{"{BSN}', headers={"Content-Type": "application/json"}),
+    ]
+    assert len([record for record in caplog.records if record.name == "ldv_otel.api.access"]) == len(answers)
+    said = caplog.text + "".join(answer.text + str(answer.headers) for answer in answers)
+    assert not re.search(f"{BSN}|{OTHER_BSN}", said)
+
+
+def test_every_answer_has_the_headers_of_the_design_rules(api: TestClient) -> None:
+    """/core/transport/security-headers and /core/version-header."""
+    for answer in (api.post(PATH, json={"traceId": HEX}), api.get("/lezenapi/v1/nergens"), api.delete(PATH)):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["api-version"] == "1.1.0"
+    assert api.get("/lezenapi/v1/openapi.json").headers["access-control-allow-origin"] == "*"
+
+
+def test_times_outside_the_table_are_no_error(api: TestClient) -> None:
+    """Any RFC 3339 time is a question that can be answered."""
+    assert START
+    for start, end, count in [
+        ("0000-01-01T00:00:00Z", "9999-12-31T23:59:60-23:59", 5),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", 0),
+        ("0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00+23:59", 0),
+    ]:
+        assert len(ask(api, {"traceId": HEX, "startTime": start, "endTime": end})) == count
