@@ -436,7 +436,7 @@ class CutOff(InMemoryLogboek):
 def sent_and_killed(base: Path, sink: InMemoryLogboek, count: int) -> Path:
     """A spool of which everything was sent when its process died, and no answer came."""
     delivery = DurableDelivery(sink, base)
-    delivery.submit_many([record(number) for number in range(count)])
+    delivery.submit_encoded([encode_logregel(record(number)) for number in range(count)])
     wait_until(lambda: len(sink.logregels) == count)
     delivery.shutdown(0.1)
     (directory,) = (path for path in base.iterdir() if path.name != QUARANTINE_NAME)
