@@ -112,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str = ""
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
+    rules: Path | None = None
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -418,6 +419,12 @@ VARIABLES: Final = (
         "10",
         "The most time for one answer, in seconds.",
         _between(0.1, 600, float),
+    ),
+        "LDV_RULES",
+        "rules",
+        "",
+        "YAML file of mapping rules: which spans of existing instrumentation are Acties, and whom they are about.",
+        _path,
     ),
 )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from opentelemetry import trace
@@ -23,7 +24,9 @@ from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Logregel, decode_logregel
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel.rulefile import read_rule_file
 from ldv_otel.sdk import _private
+from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.settings import DeliveryLevel
 
@@ -129,7 +132,9 @@ class _AtOnce:
 
 
 @contextmanager
-def logboek(*, pseudonymous_types: Iterable[str] = (), exception_messages: bool = False) -> Iterator[InMemoryLogboek]:
+def logboek(
+    *, pseudonymous_types: Iterable[str] = (), exception_messages: bool = False, rules: Path | None = None
+) -> Iterator[InMemoryLogboek]:
     """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
 
     The application's tracer provider is used if it set one. Do not call `install()` in the same process.
@@ -137,15 +142,18 @@ def logboek(*, pseudonymous_types: Iterable[str] = (), exception_messages: bool 
     Args:
         pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
         exception_messages: As `LDV_EXCEPTION_MESSAGES`.
+        rules: As `LDV_RULES`.
 
     Raises:
-        ConfigurationError: The tracer provider is not one of the OpenTelemetry SDK.
+        ConfigurationError: The file of rules cannot be used, or the tracer provider is not one of the OpenTelemetry
+            SDK.
     """
     pseudonymiser = Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id), pseudonymous_types)
     memory = InMemoryLogboek(pseudonymiser)
     memory.open()
     maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
-    processor = LdvSpanProcessor(maker, _AtOnce(memory))
+    mapper = SpanMapper(read_rule_file(rules) if rules is not None else None, maker.pseudonymise)
+    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper)
     if _private.current_provider() is None:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()

@@ -49,7 +49,13 @@ def parse_yaml(text: str, source: str, type_: type[T]) -> T:
     Raises:
         ConfigurationError: As `read_yaml`.
     """
-    import yaml  # noqa: PLC0415  (only who has such a file pays for it)
+    try:
+        import yaml  # noqa: PLC0415  (only who has such a file pays for it)
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            f"{source}: this is YAML, and reading it needs an extra. Logging did not start. "
+            "Run pip install 'ldv-otel[rules]'."
+        ) from None
 
     try:
         node = yaml.compose(text, yaml.SafeLoader)

@@ -17,6 +17,7 @@ from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.sdk.mapping import SpanMapper, mapper_for
 from ldv_otel.sdk.processor import maker_for, span_facts
 from ldv_otel.settings import Settings
 
@@ -34,11 +35,13 @@ class ClickHouseSpanExporter(SpanExporter):
     Args:
         sink: Where to; the exporter opens and closes it.
         maker: Makes records of spans.
+        mapper: Applies mapping rules to spans of existing instrumentation.
     """
 
-    def __init__(self, sink: Sink, maker: LogregelMaker) -> None:
+    def __init__(self, sink: Sink, maker: LogregelMaker, *, mapper: SpanMapper | None = None) -> None:
         self._sink = sink
         self._maker = maker
+        self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self._writer_id = new_writer_id()
         self._next_seq = 0
         self._sending = threading.Lock()
@@ -50,7 +53,8 @@ class ClickHouseSpanExporter(SpanExporter):
         Raises:
             ConfigurationError: It cannot work like this.
         """
-        return cls(make_sink(settings), maker_for(settings))
+        maker = maker_for(settings)
+        return cls(make_sink(settings), maker, mapper=mapper_for(settings, maker.pseudonymise))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Store the Acties among these spans; SUCCESS means that the Logboek confirmed each of them."""
@@ -80,8 +84,11 @@ class ClickHouseSpanExporter(SpanExporter):
         records = []
         for span in spans:
             attributes = live.attributes_of(span)
-            if is_actie(attributes):
+            rule = self._mapper.rule_for(span, attributes)
+            if rule is not None or is_actie(attributes):
                 facts = span_facts(span, attributes, live.find(span))
+                if rule is not None:
+                    self._mapper.apply(rule, attributes, facts)
                 if facts.enclosing is None and facts.foreign is None:
                     facts.enclosing = _enclosing(span, parents)
                 records.extend(self._maker.make(facts))

@@ -21,6 +21,7 @@ from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_a
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import DataSubject
+from ldv_otel.rules import Rule
 from ldv_otel.settings import DeliveryLevel
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
@@ -81,6 +82,9 @@ class Owner(Protocol):
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
+
+    def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
+        """Return the mapping rule that takes the span as it is now."""
 
 
 class LiveSpan(weakref.ref[Span]):
@@ -151,7 +155,10 @@ class LiveSpan(weakref.ref[Span]):
         if self.activity is not None or self.subjects:
             return True
         span = self()
-        return span is not None and is_actie(attributes_of(span))
+        if span is None:
+            return False
+        attributes = attributes_of(span)
+        return is_actie(attributes) or self.owner.rule_for(span, attributes) is not None
 
     def nearest_actie(self) -> LiveSpan | None:
         """Return this span or the nearest enclosing one that is an Actie and has not ended."""
@@ -201,9 +208,13 @@ class LiveSpan(weakref.ref[Span]):
         if self.activity:
             return self.activity
         span = self()
-        named = activity_of(attributes_of(span)) if span is not None else ""
-        if named:
-            return str(named)
+        if span is not None:
+            attributes = attributes_of(span)
+            if named := activity_of(attributes):
+                return str(named)
+            rule = self.owner.rule_for(span, attributes)
+            if rule is not None and rule.activity:
+                return rule.activity
         above = self.parent.as_enclosing() if self.parent is not None else None
         return above.processing_activity_id if above is not None else ""
 

@@ -26,6 +26,7 @@ from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
 from ldv_otel.sdk.live import Delivery
+from ldv_otel.sdk.mapping import SpanMapper, mapper_for
 from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -69,10 +70,20 @@ class LdvSpanProcessor(SpanProcessor):
         maker: Makes records of spans.
         delivery: Takes them over; shut down with this processor.
         flush_seconds: How long `shutdown` waits for what is pending.
+        mapper: Applies mapping rules to spans of existing instrumentation.
     """
 
-    def __init__(self, maker: LogregelMaker, delivery: Delivery, *, flush_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        maker: LogregelMaker,
+        delivery: Delivery,
+        *,
+        flush_seconds: float = 10.0,
+        mapper: SpanMapper | None = None,
+    ) -> None:
         self._maker = maker
+        self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
+        self.rule_for = self._mapper.rule_for
         self.delivery = delivery
         self._flush_seconds = flush_seconds
         self._counting = threading.Lock()
@@ -90,12 +101,13 @@ class LdvSpanProcessor(SpanProcessor):
         """
         sink = make_sink(settings)
         maker = maker_for(settings)
+        mapper = mapper_for(settings, maker.pseudonymise)
         with uninstrumented():
             try:
                 sink.open()
             except LogboekUnavailable as error:
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
-        return cls(maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds)
+        return cls(maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds, mapper=mapper)
 
     @property
     def blocks(self) -> bool:
@@ -131,10 +143,15 @@ class LdvSpanProcessor(SpanProcessor):
         if known is None or known.owner is not self or known.ended:
             return
         attributes = live.attributes_of(span)
-        if known.activity is None and not known.subjects and not is_actie(attributes):
+        # What was started with `processing` says itself what it is.
+        rule = self.rule_for(span, attributes) if known.activity is None else None
+        if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
             known.end(actie=False)
             return
-        records = self._maker.make(span_facts(span, attributes, known))
+        facts = span_facts(span, attributes, known)
+        if rule is not None:
+            self._mapper.apply(rule, attributes, facts)
+        records = self._maker.make(facts)
         known.end(actie=True, activity=records[0].processing_activity_id)
         for record in records:
             if record.flags:

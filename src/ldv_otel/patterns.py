@@ -1,0 +1,125 @@
+"""Patterns of a configuration file, matched against values that strangers choose: every one is linear in their length.
+
+A text is a glob: `*` stands for any run of characters, `?` for one, everything else for itself. `{regex: ...}` is a
+regular expression in RE2's syntax, which has no backtracking and so no pattern that a value can make explode; Python's
+own would. Both are matched against the whole value, and with regard to case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel.errors import ConfigurationError
+
+PATTERN_MAX_CHARACTERS: Final = 1_000
+_WILDCARDS: Final = re.compile(r"[*?]")
+
+
+class Regex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A regular expression: `{regex: "GET /burgers/[0-9]+"}`."""
+
+    regex: str
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compiled, when the file is read."""
+        _compiled(self.regex)
+
+
+#: As they stand in a file. Of a list, one pattern has to match.
+TextPattern = str | Regex | list[str | Regex]
+#: For an attribute, which may be a number or a boolean.
+Pattern = str | bool | int | float | Regex | list[str | bool | int | float | Regex]
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """A compiled pattern.
+
+    Attributes:
+        exact: The texts that match, when there is no wildcard in any of them; such rules are found by look-up.
+        matches: Says whether a text matches.
+    """
+
+    exact: frozenset[str] | None
+    matches: Callable[[str], bool]
+
+
+def compiled(pattern: Pattern | TextPattern) -> Matcher:
+    """Compile a pattern.
+
+    Raises:
+        ValueError: A regular expression is not one of RE2.
+        ConfigurationError: There is a regular expression, and RE2 is not installed.
+    """
+    alternatives = pattern if isinstance(pattern, list) else [pattern]
+    exact: set[str] = set()
+    tests: list[Callable[[str], bool]] = []
+    for alternative in alternatives:
+        if isinstance(alternative, Regex):
+            tests.append(_compiled(alternative.regex))
+        elif isinstance(alternative, str) and _WILDCARDS.search(alternative):
+            tests.append(_glob(alternative))
+        else:
+            exact.add(text_of(alternative))
+    found = frozenset(exact)
+    if not tests:
+        return Matcher(found, found.__contains__)
+    return Matcher(None, lambda text: text in found or any(test(text) for test in tests))
+
+
+def text_of(value: object) -> str:
+    """Return the text that a pattern is matched against: `true`, `200`, `GET`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def texts_of(value: object) -> Sequence[str]:
+    """Return the texts of an attribute: of a list, each element's."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [text_of(item) for item in value]
+    return (text_of(value),)
+
+
+def _glob(pattern: str) -> Callable[[str], bool]:
+    if len(pattern) > PATTERN_MAX_CHARACTERS:
+        raise ValueError(f"it is longer than {PATTERN_MAX_CHARACTERS} characters")
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", pattern))
+    if not others:
+        return _test(re.compile(first, re.DOTALL))
+    # Atomic: what a `*` has swallowed up to the next text is never looked at again.
+    between = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return _test(re.compile(f"{first}{between}.*{others[-1]}", re.DOTALL))
+
+
+def _test(expression: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: expression.fullmatch(text) is not None
+
+
+def _compiled(regex: str) -> Callable[[str], bool]:
+    try:
+        import re2  # noqa: PLC0415  (an extra, needed by who writes regular expressions)
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "A regular expression needs RE2: pip install 'ldv-otel[rules]'. Or use a glob."
+        ) from None
+    if len(regex) > PATTERN_MAX_CHARACTERS:
+        raise ValueError(f"it is longer than {PATTERN_MAX_CHARACTERS} characters")
+    options: Any = re2.Options()
+    options.log_errors = False
+    try:
+        expression: Any = re2.compile(regex, options)
+    except re2.error as error:
+        reason = error.args[0]
+        raise ValueError(
+            f"it is no regular expression of RE2 ({reason.decode() if isinstance(reason, bytes) else reason})"
+        ) from None
+    # Bytes: a lone surrogate in a text would stop RE2.
+    return lambda text: expression.fullmatch(text.encode("utf-8", "replace")) is not None

@@ -1,0 +1,218 @@
+"""Where an identifier stands in what instrumentations record of a request: its path, its query, its headers.
+
+Both generations of the semantic conventions are read: `url.path`, `url.query`, `url.full`, and `http.target`,
+`http.url`. Values come from callers; each function takes time linear in their length.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import unquote, unquote_plus
+
+_WHOLE_URLS: Final = ("url.full", "http.url", "http.target")
+_HEADER_PREFIXES: Final = (
+    "http.request.header.",
+    "rpc.request.metadata.",
+    "rpc.grpc.request.metadata.",
+    "messaging.header.",
+)
+_ROUTE: Final = "http.route"
+
+#: `{bsn}`, `{bsn:int}`, `{bsn:path}` (Starlette, FastAPI); `<bsn>`, `<int:bsn>` (Flask, Django); `:bsn` (Express).
+_PARAMETER: Final = re.compile(
+    r"\{(?P<braces>\w+)(?::(?P<kind>[^{}]*))?\}|<(?:(?P<converter>[^<>:]*):)?(?P<angles>\w+)>|(?<![^/]):(?P<colon>\w+)"
+)
+#: Django's `re_path`: `^inwoners/(?P<bsn>[0-9]{9})/$`.
+_NAMED_GROUP: Final = re.compile(r"\(\?P(<\w+>)")
+_REST: Final = frozenset({"path", "*"})
+_WILDCARDS_IN_A_SEGMENT: Final = 2
+#: With two wildcards a match takes the square of the length; no identifier is that long.
+_SEGMENT_MAX_CHARACTERS: Final = 1_024
+
+
+class Template:
+    """A route of a framework, taken apart into segments.
+
+    Args:
+        text: The route.
+        anchored: It stands for the whole path; else an application may be mounted below another's prefix.
+    """
+
+    def __init__(self, text: str, *, anchored: bool) -> None:
+        self._anchored = anchored
+        segments = _segments(_without_groups(text))
+        self._rest: int | None = None
+        self._expressions: list[re.Pattern[str]] = []
+        self.names: list[str] = []
+        for place, segment in enumerate(segments):
+            expression, takes_rest = self._segment(segment)
+            if takes_rest and self._rest is not None:
+                raise ValueError("a path takes the rest of the segments only once")
+            self._rest = place if takes_rest else self._rest
+            self._expressions.append(expression)
+
+    def parameter(self, name: str, path: str) -> str | None:
+        """Return what stands in a path for a parameter, decoded; None when the path is not of this form."""
+        if name not in self.names:
+            return None
+        segments = self._aligned(_segments(path))
+        if segments is None:
+            return None
+        found = None
+        for expression, segment in zip(self._expressions, segments, strict=True):
+            match = expression.fullmatch(segment) if len(segment) <= _SEGMENT_MAX_CHARACTERS else None
+            if match is None:
+                return None
+            found = match.groupdict().get(name, found)
+        return unquote(found) if found is not None else None
+
+    def _aligned(self, segments: list[str]) -> list[str] | None:
+        """Return as many segments as the template has, what takes the rest as one."""
+        count = len(self._expressions)
+        surplus = len(segments) - count
+        if surplus < 0 or (surplus and self._rest is None and self._anchored):
+            return None
+        if self._rest is None:
+            return segments[surplus:]
+        end = self._rest + surplus + 1
+        return [*segments[: self._rest], "/".join(segments[self._rest : end]), *segments[end:]]
+
+    def _segment(self, segment: str) -> tuple[re.Pattern[str], bool]:
+        if segment == "**":
+            return re.compile(".*", re.DOTALL), True
+        parts, position, rest = [], 0, False
+        parameters = list(_PARAMETER.finditer(segment))
+        if len(parameters) + segment.count("*") > _WILDCARDS_IN_A_SEGMENT:
+            raise ValueError(f"a segment of a path holds {_WILDCARDS_IN_A_SEGMENT} parameters at most")
+        for parameter in parameters:
+            name = parameter["braces"] or parameter["angles"] or parameter["colon"]
+            rest = rest or parameter["kind"] in _REST or parameter["converter"] in _REST
+            if name in self.names:
+                raise ValueError(f"a path holds the parameter {name!r} twice")
+            self.names.append(name)
+            parts += [_literal(segment[position : parameter.start()]), f"(?P<{name}>.+)"]
+            position = parameter.end()
+        parts.append(_literal(segment[position:]))
+        return re.compile("".join(parts), re.DOTALL), rest
+
+
+def read_template(text: str) -> Template:
+    """Return a template of a rule: one parameter, `*` for anything in a segment, `**` for one or more segments.
+
+    Raises:
+        ValueError: It has no parameter, or more than one.
+    """
+    template = _template(text, anchored=True)
+    if template is None:
+        raise ValueError("`path` is a template that cannot be read; it should be like /inwoners/{bsn}/*")
+    if len(template.names) != 1:
+        raise ValueError("`path` is a template, and needs exactly one parameter: /inwoners/{bsn}/*")
+    return template
+
+
+def path_parameters(parameter: str, attributes: Mapping[str, object]) -> Sequence[str]:
+    """Return what stands in a span's path for a parameter.
+
+    Args:
+        parameter: Its name in `http.route`; or a template for the path, with one parameter.
+    """
+    path = _path(attributes)
+    if not path:
+        return ()
+    if parameter.startswith("/"):
+        template = read_template(parameter)
+        found = template.parameter(template.names[0], path)
+    else:
+        route = attributes.get(_ROUTE)
+        read = _template(route, anchored=False) if isinstance(route, str) else None
+        found = read.parameter(parameter, path) if read is not None else None
+    return (found,) if found else ()
+
+
+def query_parameters(name: str, attributes: Mapping[str, object]) -> Sequence[str]:
+    """Return the values of a query parameter, decoded, in their order."""
+    found = []
+    for pair in _query(attributes).split("&"):
+        key, _, value = pair.partition("=")
+        if key == name or unquote_plus(key) == name:
+            found.append(unquote_plus(value))
+    return found
+
+
+def captured_headers(name: str, attributes: Mapping[str, object]) -> Sequence[str]:
+    """Return the values of a request header or metadata entry that the instrumentation captured."""
+    lower = name.lower()
+    for spelling in (lower, lower.replace("-", "_")):
+        for prefix in _HEADER_PREFIXES:
+            value = attributes.get(prefix + spelling)
+            if value is not None:
+                values = value if isinstance(value, list | tuple) else (value,)
+                return [text.strip() for text in values if isinstance(text, str)]
+    return ()
+
+
+def _path(attributes: Mapping[str, object]) -> str:
+    path = attributes.get("url.path")
+    if isinstance(path, str) and path:
+        return path
+    for name in _WHOLE_URLS:
+        url = attributes.get(name)
+        if isinstance(url, str) and url:
+            return _without_origin(url).partition("#")[0].partition("?")[0]
+    return ""
+
+
+def _query(attributes: Mapping[str, object]) -> str:
+    query = attributes.get("url.query")
+    if isinstance(query, str) and query:
+        return query.removeprefix("?")
+    for name in _WHOLE_URLS:
+        url = attributes.get(name)
+        if isinstance(url, str) and "?" in url:
+            return url.partition("#")[0].partition("?")[2]
+    return ""
+
+
+def _without_origin(url: str) -> str:
+    """Return a URL from its path on; `urlsplit` refuses some of what callers send."""
+    _, mark, rest = url.partition("://")
+    if not mark or url.startswith("/"):
+        return url
+    # The origin ends where the first of these begins.
+    return re.sub(r"^[^/?#]*", "", rest, count=1)
+
+
+def _segments(path: str) -> list[str]:
+    return path.strip("/").split("/")
+
+
+def _literal(text: str) -> str:
+    return "[^/]*?".join(re.escape(part) for part in re.split(r"\*+", text))
+
+
+def _without_groups(route: str) -> str:
+    """Return a route of Django's `re_path` with its named groups as `<name>`; other routes as they are."""
+    if "(?P<" not in route:
+        return route
+    parts, position = [], 0
+    route = route.removeprefix("^").removesuffix("$")
+    while (group := _NAMED_GROUP.search(route, position)) is not None:
+        depth, end = 1, group.end()
+        while end < len(route) and depth:
+            depth += {"(": 1, ")": -1}.get(route[end], 0) if route[end - 1] != "\\" else 0
+            end += 1
+        parts += [route[position : group.start()], group[1]]
+        position = end
+    return "".join([*parts, route[position:]]).replace("\\", "")
+
+
+@functools.lru_cache(maxsize=1_024)
+def _template(text: str, *, anchored: bool) -> Template | None:
+    """Return a route taken apart, or None for one that cannot be; a service has few of them and asks at each span."""
+    try:
+        return Template(text, anchored=anchored)
+    except (ValueError, re.error):
+        return None
