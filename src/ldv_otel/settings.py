@@ -420,6 +420,7 @@ VARIABLES: Final = (
         "The most time for one answer, in seconds.",
         _between(0.1, 600, float),
     ),
+    Variable(
         "LDV_RULES",
         "rules",
         "",
