@@ -10,4 +10,4 @@ from tests.torture.rig import SEED
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Shown by pytest when the test fails, and with `-s`."""
-    print(f"\nrepeat with LDV_TORTURE_SEED={SEED}")  # noqa: T201  (this is where it is wanted)
+    print(f"\nrepeat with LDV_TORTURE_SEED={SEED}")

@@ -203,7 +203,7 @@ def test_no_ambiguous_answer_loses_or_doubles(process: LogboekProcess, database:
     with ThreadPoolExecutor(_WRITERS) as writers:
         false_ok = sum(writers.map(write, range(_WRITERS)))
     raw, shown = oracle.verdict(span_ids(database, "logregel")), oracle.verdict(span_ids(database, "logregels"))
-    print(f"{kind}: {len(oracle.acknowledged)} rows; raw: {raw}; shown: {shown}")  # noqa: T201  (figures of the run)
+    print(f"{kind}: {len(oracle.acknowledged)} rows; raw: {raw}; shown: {shown}")
     assert false_ok == 0
     assert shown.clean, f"raw: {raw}; shown: {shown}"
     assert not raw.lost

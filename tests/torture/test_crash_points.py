@@ -93,9 +93,9 @@ def test_every_crash_point_recovers(forge: Forge, tmp_path: Path) -> None:
             left = orphaned_segments(base)
             if wrong or left:
                 failed += 1
-                print(f"{name} {when}: {wrong}, left {left}")  # noqa: T201  (which point it was)
+                print(f"{name} {when}: {wrong}, left {left}")
             shutil.rmtree(where)
-    print(f"{points} points {counts}, {survived} not reached")  # noqa: T201  (the figures of the run)
+    print(f"{points} points {counts}, {survived} not reached")
     assert not failed
     assert not survived
 

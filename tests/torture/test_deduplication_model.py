@@ -206,4 +206,4 @@ def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: 
         )
         twice = client.rows("SELECT count() - uniqExact(writer_id, seq), count() FROM logregel")[0]
         sink.close()
-    print(f"window {window}: {twice[0]} of {twice[1]} rows are stored twice and hidden")  # noqa: T201  (figures)
+    print(f"window {window}: {twice[0]} of {twice[1]} rows are stored twice and hidden")

@@ -50,7 +50,7 @@ def test_a_service_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, monk
         drain(ClickHouseSink(settings), spool_base(tmp_path / "spool", settings.logboek))
         verdict = forge.oracle.verdict(span_ids(settings, "logregel"))
     assert len(forge.oracle.acknowledged) > size(100, 2_000)
-    print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")  # noqa: T201  (the figures of the run)
+    print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")
     assert verdict.clean, verdict
 
 
@@ -69,5 +69,5 @@ def test_delivery_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, monke
     drain(sink, base)
     assert not orphaned_segments(base)
     verdict = forge.oracle.verdict(sink.names())
-    print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")  # noqa: T201  (the figures of the run)
+    print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")
     assert verdict.clean, verdict

@@ -62,5 +62,5 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
             logger.join()
             assert delivery.shutdown(60)
         raw, shown = oracle.verdict(span_ids(direct, "logregel")), oracle.verdict(span_ids(direct, "logregels"))
-    print(f"{len(oracle.acknowledged)} acknowledged; raw: {raw}; shown: {shown}")  # noqa: T201  (figures of the run)
+    print(f"{len(oracle.acknowledged)} acknowledged; raw: {raw}; shown: {shown}")
     assert shown.clean, f"raw: {raw}; shown: {shown}"

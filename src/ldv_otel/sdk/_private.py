@@ -1,15 +1,16 @@
 """The one module that touches private names of the OpenTelemetry packages, because no public way exists.
 
-Three things need it: tracers that were made before `install()` keep the sampler they were made with; a provider that
-the application sets after `install()` must be reached at that moment; and our own calls to the Logboek must not be
-instrumented (LDV-A11). `tests/sdk/test_private.py` watches the
-shape of every name used here.
+Four things need it: tracers that were made before `install()` keep the sampler they were made with; a provider that
+the application sets after `install()` must be reached at that moment, also one inside another vendor's; what hides
+Acties (limits, switched-off tracers) must show; and our own calls to the Logboek must not be instrumented (LDV-A11).
+`tests/sdk/test_private.py` watches the shape of every name used here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -33,6 +34,27 @@ def instrument(provider: TracerProvider, processor: SpanProcessor) -> None:
 def max_span_attributes(provider: TracerProvider) -> int | None:
     """Return how many attributes a span of this provider keeps; None for all."""
     return provider._span_limits.max_span_attributes  # noqa: SLF001
+
+
+def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:
+    """Return the names of tracers that the provider's tracer configurator has switched off.
+
+    Args:
+        scope: A tracer to ask for first, if the application has not done so.
+    """
+    if scope:
+        provider.get_tracer(scope)
+    with provider._tracers_lock:  # noqa: SLF001
+        tracers = list(provider._tracers.items())  # noqa: SLF001
+    return sorted({scope.name for scope, tracer in tracers if not tracer._is_enabled()})  # noqa: SLF001
+
+
+def sdk_provider(provider: trace.TracerProvider | None) -> TracerProvider | None:
+    """Return a provider if it is one of the SDK, else the one of the SDK that it holds, as logfire's does, or None."""
+    if isinstance(provider, TracerProvider):
+        return provider
+    held = vars(provider).values() if hasattr(provider, "__dict__") else ()
+    return next((inner for inner in held if isinstance(inner, TracerProvider)), None)
 
 
 class StandInProvider(TracerProvider):
@@ -70,6 +92,7 @@ def watch(on_set: Callable[[TracerProvider], None]) -> None:
     """Call back whenever the application sets a provider of the SDK; a stand-in gives way to it."""
     _on_set[:] = [on_set]
     trace._set_tracer_provider = _set_tracer_provider  # noqa: SLF001
+    _follow(trace._TRACER_PROVIDER)  # noqa: SLF001
 
 
 def unwatch() -> None:
@@ -80,14 +103,37 @@ def unwatch() -> None:
 
 def _set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:  # noqa: FBT001  (the API's signature)
     before = trace._TRACER_PROVIDER  # noqa: SLF001
-    if isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider):
+    gives_way = isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider)
+    if gives_way:
         trace._TRACER_PROVIDER = tracer_provider  # noqa: SLF001
-        if isinstance(tracer_provider, TracerProvider):
-            for on_set in _on_set:
-                on_set(tracer_provider)
-            before.give_way(tracer_provider)
+    else:
+        _original_setter(tracer_provider, log)
+    if trace._TRACER_PROVIDER is not tracer_provider:  # noqa: SLF001
         return
-    _original_setter(tracer_provider, log)
-    if trace._TRACER_PROVIDER is tracer_provider and isinstance(tracer_provider, TracerProvider):  # noqa: SLF001
-        for on_set in _on_set:
-            on_set(tracer_provider)
+    _follow(tracer_provider)
+    provider = sdk_provider(tracer_provider)
+    if provider is not None:
+        _tell(provider)
+        if isinstance(before, StandInProvider) and gives_way:
+            before.give_way(provider)
+
+
+def _tell(provider: TracerProvider) -> None:
+    for on_set in _on_set:
+        on_set(provider)
+
+
+def _follow(outer: trace.TracerProvider | None) -> None:
+    """Hear of it when another vendor's provider gets a new one of the SDK inside, as `logfire.configure()` does."""
+    set_provider = getattr(outer, "set_provider", None)
+    if isinstance(outer, TracerProvider) or not callable(set_provider):
+        return
+
+    def set_and_tell(provider: trace.TracerProvider, *args: Any, **kwargs: Any) -> Any:
+        result = set_provider(provider, *args, **kwargs)
+        inner = sdk_provider(provider)
+        if inner is not None:
+            _tell(inner)
+        return result
+
+    outer.set_provider = set_and_tell  # type: ignore[union-attr]

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.sdk import _private
+from ldv_otel.sdk.processing import SCOPE
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.settings import Settings, read_settings, unknown_variables
 
@@ -35,6 +37,9 @@ class Health(msgspec.Struct, frozen=True):
         quarantined: Logregels that the Logboek refused as data; they are kept apart (`ldv spool quarantine list`).
         lost: Logregels that will never be stored; anything but 0 is a breach of duty.
         bent: How often each flag was put on a record; `failed` are spans that could not be logged at all.
+        provider_replaced: Whether another tracer provider was put in place behind our back: spans made with it are not
+            logged.
+        silenced_tracers: Tracers that a tracer configurator of the SDK has switched off: they make no spans to log.
     """
 
     installed: bool
@@ -44,24 +49,42 @@ class Health(msgspec.Struct, frozen=True):
     quarantined: int = 0
     lost: int = 0
     bent: dict[str, int] = msgspec.field(default_factory=dict)
+    provider_replaced: bool = False
+    silenced_tracers: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether everything that happened is, or will be, on record."""
-        return self.installed and not self.lost and not self.quarantined and "failed" not in self.bent
+        return self.installed and not (self.lost or self.quarantined or "failed" in self.bent or self.provider_replaced)
+
+
+class _InstalledProcessor(LdvSpanProcessor):
+    """Goes on when one of the service's providers is shut down: another one may take its place, or has."""
+
+    def shutdown(self) -> None:
+        """Deliver what is pending."""
+        self.force_flush(round(self.flush_seconds * 1_000))
+
+    def close(self) -> None:
+        """Deliver what is pending and stop, at the end of the process."""
+        super().shutdown()
 
 
 class _Installation:
     """What `install()` set up in this process."""
 
-    def __init__(self, settings: Settings, processor: LdvSpanProcessor) -> None:
+    def __init__(self, settings: Settings, processor: _InstalledProcessor) -> None:
         self.settings = settings
         self.processor = processor
         self._providers: list[TracerProvider] = []
 
     def listen_to(self, provider: TracerProvider) -> None:
-        """Log the Acties of a provider, from now on and once."""
-        if any(known is provider for known in self._providers):
+        """Log the Acties of a provider, from now on and once.
+
+        Raises:
+            ConfigurationError: Its limits or its configurator would hide them.
+        """
+        if self.listens_to(provider):
             return
         limit = _private.max_span_attributes(provider)
         if limit is not None and limit < _LEAST_SPAN_ATTRIBUTES:
@@ -70,8 +93,18 @@ class _Installation:
                 f"start. Raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (and OTEL_ATTRIBUTE_COUNT_LIMIT) to "
                 f"{_LEAST_SPAN_ATTRIBUTES} or more."
             )
+        if SCOPE in _private.silenced_tracers(provider, SCOPE):
+            raise ConfigurationError(
+                f"The tracer configurator of this service switches the tracer `{SCOPE}` off, and with it the Logboek. "
+                "Logging did not start. Let it leave that tracer on (OTEL_PYTHON_TRACER_CONFIGURATOR, or "
+                "`tracer_configurator/development` in OpenTelemetry's configuration file)."
+            )
         self._providers.append(provider)
         _private.instrument(provider, self.processor)
+
+    def listens_to(self, provider: trace.TracerProvider | None) -> bool:
+        """Whether the Acties of this very provider are logged."""
+        return any(known is provider for known in self._providers)
 
 
 _installation: _Installation | None = None
@@ -91,6 +124,23 @@ def install(settings: Settings | None = None) -> None:
         ConfigurationError: It could not work: the message names the variable and the way out. A server that is not
             there at the moment is no such reason.
     """
+    set_up(settings)
+
+
+def set_up(
+    settings: Settings | None = None,
+    *,
+    on_refusal: Callable[[Callable[[TracerProvider], None]], Callable[[TracerProvider], None]] = lambda listen: listen,
+) -> None:
+    """Do what `install` says.
+
+    Args:
+        settings: As for `install`.
+        on_refusal: Wraps what is called with each provider that the service sets later, and may raise.
+
+    Raises:
+        ConfigurationError: As `install`.
+    """
     global _installation  # noqa: PLW0603  (one Logboek a process)
     with _installing:
         if _installation is not None:
@@ -104,11 +154,10 @@ def install(settings: Settings | None = None) -> None:
             _logger.warning(sentence)
         settings = settings or read_settings(os.environ)
         provider = _sdk_provider()
-        installation = _Installation(settings, LdvSpanProcessor.from_settings(settings))
+        installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
         installation.listen_to(provider)
-        _private.watch(installation.listen_to)
-        # A provider may have been told not to shut down at exit, and a stand-in has no reason to.
-        atexit.register(installation.processor.shutdown)
+        _private.watch(on_refusal(installation.listen_to))
+        atexit.register(installation.processor.close)
         _exit_on_sigterm()
         _installation = installation
 
@@ -130,6 +179,7 @@ def health() -> Health:
         return Health(installed=False)
     processor = _installation.processor
     delivery = processor.delivery
+    provider = _private.sdk_provider(_private.current_provider())
     return Health(
         installed=True,
         logboek=str(_installation.settings.logboek),
@@ -138,6 +188,8 @@ def health() -> Health:
         quarantined=delivery.quarantined,
         lost=delivery.lost,
         bent=dict(processor.bent),
+        provider_replaced=not _installation.listens_to(provider),
+        silenced_tracers=tuple(_private.silenced_tracers(provider)) if provider is not None else (),
     )
 
 
@@ -159,10 +211,11 @@ def _sdk_provider() -> TracerProvider:
             trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
         else:
             trace.get_tracer_provider()
-    provider = _private.current_provider()
-    if not isinstance(provider, TracerProvider):
+    current = _private.current_provider()
+    provider = _private.sdk_provider(current)
+    if provider is None:
         raise ConfigurationError(
-            f"The tracer provider of this service is a {type(provider).__name__}, not one of the OpenTelemetry SDK, so "
+            f"The tracer provider of this service is a {type(current).__name__}, not one of the OpenTelemetry SDK, so "
             "its spans cannot be logged. Logging did not start. Set opentelemetry.sdk.trace.TracerProvider, or none."
         )
     return provider

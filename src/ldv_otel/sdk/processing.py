@@ -28,7 +28,8 @@ from ldv_otel.settings import DeliveryLevel
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SCOPE: Final = "ldv_otel"
+#: Name of the tracer that makes the spans of `processing`.
+SCOPE: Final = "ldv_otel"
 _SUBJECT_SPAN_NAME: Final = "Betrokkene"
 _NOT_LISTENING: Final = (
     "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
@@ -255,7 +256,7 @@ def _tracer() -> trace.Tracer:
     provider = trace.get_tracer_provider()
     known, tracer = _last_tracer
     if known is not provider or tracer is None:
-        tracer = provider.get_tracer(_SCOPE, __version__)
+        tracer = provider.get_tracer(SCOPE, __version__)
         _last_tracer = (provider, tracer)
     return tracer
 

@@ -85,7 +85,7 @@ class LdvSpanProcessor(SpanProcessor):
         self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self.rule_for = self._mapper.rule_for
         self.delivery = delivery
-        self._flush_seconds = flush_seconds
+        self.flush_seconds = flush_seconds
         self._counting = threading.Lock()
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         self.bent: Counter[str] = Counter()
@@ -136,7 +136,7 @@ class LdvSpanProcessor(SpanProcessor):
     def shutdown(self) -> None:
         """Flush and stop; what cannot be delivered is reported by the delivery."""
         self._shut = True
-        self.delivery.shutdown(self._flush_seconds)
+        self.delivery.shutdown(self.flush_seconds)
 
     def _end(self, span: ReadableSpan) -> None:
         known = live.find(span)
