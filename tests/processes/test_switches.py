@@ -53,6 +53,13 @@ def sql(statement):
 """
 
 
+_SWITCHED_OFF: Final = """
+from opentelemetry.sdk.trace import _disable_tracer_configurator
+trace.set_tracer_provider(TracerProvider(_tracer_configurator=_disable_tracer_configurator))
+install()
+"""
+
+
 @dataclass(frozen=True)
 class Switch:
     """One way to switch logging off.
@@ -95,6 +102,29 @@ SWITCHES: Final = {
         "call", "install(); trace._TRACER_PROVIDER = trace.NoOpTracerProvider(); log()"
     ),
     "no-op provider first": Switch("start", "trace.set_tracer_provider(trace.NoOpTracerProvider()); install(); log()"),
+    "no-op provider set later": Switch(
+        "call", "install(); trace.set_tracer_provider(trace.NoOpTracerProvider()); log()"
+    ),
+    "provider replaced by another vendor's": Switch(
+        "stored",
+        """
+        import logfire
+        logfire.configure(send_to_logfire=False, console=False, metrics=False)
+        install()
+        logfire.configure(send_to_logfire=False, console=False, metrics=False)
+        log()
+        """,
+    ),
+    "tracer switched off": Switch("start", _SWITCHED_OFF),
+    "tracer switched off later": Switch(
+        "call",
+        """
+        from opentelemetry.sdk.trace import _disable_tracer_configurator
+        install()
+        trace.get_tracer_provider()._set_tracer_configurator(tracer_configurator=_disable_tracer_configurator)
+        log()
+        """,
+    ),
     "sampler always_off": Switch("stored", environ={"OTEL_TRACES_SAMPLER": "always_off"}),
     "attribute limit 0": Switch("start", environ={"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "0"}),
     "attribute limit 1": Switch("start", environ={"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1"}),
@@ -161,7 +191,7 @@ SWITCHES: Final = {
     ),
     "forked child": Switch("stored", "install()\nif os.fork() == 0:\n    log()\n    os._exit(0)\nos.wait()"),
     "forked child after shutdown": Switch(
-        "call",
+        "stored",
         "install(); trace.get_tracer_provider().shutdown()\nif os.fork() == 0:\n    log()\n    os._exit(0)\nos.wait()",
     ),
     "full queue in memory": Switch(
@@ -187,7 +217,7 @@ SWITCHES: Final = {
     "clock at 0": Switch("stored", "import time\ninstall(); time.time_ns = lambda: 0\nlog()"),
     "clock after 2262": Switch("stored", "import time\ninstall(); time.time_ns = lambda: 10**20\nlog()"),
     "python -O": Switch("stored", options=("-OO",)),
-    "after shutdown": Switch("call", "install(); trace.get_tracer_provider().shutdown(); log()"),
+    "after shutdown": Switch("stored", "install(); trace.get_tracer_provider().shutdown(); log()"),
     "an exit handler that runs before ours": Switch("stored", "install(); atexit.register(log)"),
     "an exit handler that runs after ours": Switch("call", "atexit.register(log); install()"),
     "a thread that outlives the main one": Switch(
