@@ -16,61 +16,87 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(directory: Path) -> tuple[Path, Path]:
-    """Make an authority and a certificate of it for 127.0.0.1; return the authority's and the server's PEM file."""
-    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    now = dt.datetime.now(dt.UTC)
+class Authority:
+    """A certificate authority of a test's own; what it signs is good for an hour.
 
-    def builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    Attributes:
+        file: PEM file of its certificate.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("test authority")
+        certificate = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=True,
+                    key_cert_sign=True,
+                    crl_sign=True,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    encipher_only=False,
+                    decipher_only=False,
+                ),
+                critical=True,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+        self.file = directory / "authority.pem"
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def server(self) -> Path:
+        """Return a PEM file with key and certificate for 127.0.0.1."""
+        return self._signed("server", _name("127.0.0.1"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+
+    def client(self, name: str, *, oin: str = "") -> Path:
+        """Return a PEM file with key and certificate for a client: its DNS name, and the OIN in its subject."""
+        return self._signed(name, _name(name, oin), x509.DNSName(name))
+
+    def _signed(self, stem: str, subject: x509.Name, alternative: x509.GeneralName) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            self._builder(subject, key)
+            .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        file = self._directory / f"{stem}.pem"
+        file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        return file
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(authority_name)
+            .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + dt.timedelta(hours=1))
         )
 
-    authority = (
-        builder(authority_name, authority_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                key_cert_sign=True,
-                crl_sign=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    server = (
-        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), server_key)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-            critical=False,
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    authority_file, server_file = directory / "authority.pem", directory / "server.pem"
-    authority_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    server_file.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + server.public_bytes(serialization.Encoding.PEM)
-    )
-    return authority_file, server_file
+
+def _name(common_name: str, oin: str = "") -> x509.Name:
+    serial = [x509.NameAttribute(NameOID.SERIAL_NUMBER, oin)] if oin else []
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name), *serial])
+
+
+def make_certificates(directory: Path) -> tuple[Path, Path]:
+    """Make an authority and a certificate of it for 127.0.0.1; return the authority's and the server's PEM file."""
+    authority = Authority(directory)
+    return authority.file, authority.server()
 
 
 class TlsRelay:
