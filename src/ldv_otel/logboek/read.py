@@ -1,5 +1,8 @@
 """The named questions: every reader asks these, so that they all use the paths that do not grow with the table.
 
+No question shows a Logregel past its term by the Register, whether it was removed or not, and none shows what is
+confidential when asked with `confidential=False`.
+
 A lookup by trace or by data subject goes through a projection that maps a prefix of the id to the hours in which it
 occurs; the expressions have to stand here as they stand in the schema.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -33,9 +36,32 @@ def _hours(column: str, more: str = "") -> str:
     return f"{_HOUR} IN (SELECT {_HOUR} FROM logregel {where})"  # noqa: S608  (our own column names)
 
 
+#: From when on each activity's Logregels are kept; see the view logregel_shown, which has the same. For who may not see
+#: it, what is confidential is kept from the end of time on.
+_TERMS: Final = """
+(
+    SELECT
+        argMax((activities, months, days, confidential), applied) AS last,
+        (
+            arrayPushFront(last.1, ''),
+            arrayPushFront(
+                arrayMap(
+                    (m, d, hidden) -> multiIf(hidden AND NOT {confidential:Bool}, toDateTime64('2299-12-31', 3, 'UTC'),
+                        m + d = 0, toDateTime64(0, 3, 'UTC'),
+                        subtractDays(subtractMonths(toStartOfMinute(now64(3, 'UTC')) + 60, m), d)),
+                    last.2, last.3, last.4),
+                toDateTime64(0, 3, 'UTC'))
+        )
+    FROM ldv_term
+).2
+"""
+_KEPT: Final = "start_time >= transform(processing_activity_id, terms.1, terms.2, toDateTime64(0, 3, 'UTC'))"
+
+
 def _query(where: str, limit: str = "") -> str:
     # Our own text; values are parameters.
-    return f"SELECT {SELECTED} FROM logregel WHERE {where} {ROW_ONCE} {limit} SETTINGS {READ_SETTINGS}"  # noqa: S608
+    select = f"WITH {_TERMS} AS terms SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
+    return f"{select} {ROW_ONCE} {limit} SETTINGS {READ_SETTINGS}"
 
 
 _TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + _hours("trace_id")
@@ -103,9 +129,9 @@ FROM logregel
 """
 
 _WRITERS: Final = """
-SELECT writer_id, any(resource), count(), uniqExact(seq), min(seq), max(seq),
-       toUnixTimestamp64Milli(min(start_time)), toUnixTimestamp64Milli(max(start_time))
-FROM logregel GROUP BY writer_id ORDER BY max(start_time) DESC LIMIT {limit:UInt32}
+SELECT writer_id, resource, stored, removed, missing, doubled,
+       toUnixTimestamp64Milli(first_start_time), toUnixTimestamp64Milli(last_start_time)
+FROM schrijvers ORDER BY last_start_time DESC LIMIT {limit:UInt32}
 """
 
 
@@ -195,32 +221,37 @@ class Writer(msgspec.Struct, frozen=True):
 
     Attributes:
         stored: Rows.
-        missing: Places in its sequence, up to the highest seen, that no row has: Logregels that were lost.
+        removed: Places in its sequence that are empty since `ldv retention apply` removed what was past its term.
+        missing: Other places in its sequence, up to the highest seen, that no row has: Logregels that were lost.
         doubled: Rows beyond the first of a place in its sequence.
     """
 
     writer_id: str
     resource: str
     stored: int
+    removed: int
     missing: int
     doubled: int
     first_ms: int
     last_ms: int
 
 
-def by_trace(client: LogboekClient, trace_id: str) -> list[StoredLogregel]:
+def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
     """Return all records of a trace, oldest first.
 
     Args:
         trace_id: 32 hex digits, or a UUID with dashes.
+        confidential: Whether to show records of activities that the Register calls confidential.
 
     Raises:
         QueryError: That is no trace id.
     """
-    return _records(client, BY_TRACE, _trace(trace_id))
+    return _records(client, BY_TRACE, _trace(trace_id), confidential=confidential)
 
 
-def by_outbound(client: LogboekClient, trace_id: str, span_id: str) -> list[StoredLogregel]:
+def by_outbound(
+    client: LogboekClient, trace_id: str, span_id: str, *, confidential: bool = True
+) -> list[StoredLogregel]:
     """Return the Actie behind a span id that another party saw: it, or the one from which that span went out.
 
     This is how `dpl.core.foreign_operation.span_id` of a called party finds its Logregel at the caller.
@@ -228,17 +259,20 @@ def by_outbound(client: LogboekClient, trace_id: str, span_id: str) -> list[Stor
     Raises:
         QueryError: That is no trace id or span id.
     """
-    return _records(client, BY_OUTBOUND, _trace(trace_id) | {"span_id": parse_span_id(span_id).hex()})
+    parameters = _trace(trace_id) | {"span_id": parse_span_id(span_id).hex()}
+    return _records(client, BY_OUTBOUND, parameters, confidential=confidential)
 
 
-def by_foreign(client: LogboekClient, trace_id: str, span_id: str = "") -> list[StoredLogregel]:
+def by_foreign(
+    client: LogboekClient, trace_id: str, span_id: str = "", *, confidential: bool = True
+) -> list[StoredLogregel]:
     """Return what was done here on behalf of another party's trace, or of one span of it.
 
     Raises:
         QueryError: That is no trace id or span id.
     """
     span = parse_span_id(span_id).hex() if span_id else ""
-    return _records(client, BY_FOREIGN, _trace(trace_id) | {"span_id": span})
+    return _records(client, BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
 
 
 def by_subject(  # noqa: PLR0913  (a question with its limits)
@@ -249,6 +283,7 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
     until: datetime | None = None,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
+    confidential: bool = True,
 ) -> Page:
     """Return a page of the records about one person.
 
@@ -258,6 +293,7 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         until: Records that started before then.
         after: Cursor of the page before.
         limit: At most so many records.
+        confidential: Whether to show records of activities that the Register calls confidential.
     """
     if not pseudonyms:
         return Page([], None)
@@ -266,7 +302,7 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": _prefixes(pseudonyms),
         "first": max(after.start_time_ms if after else 0, _ms(since) or 0, 0),
     }
-    return _page(client, BY_SUBJECT, parameters, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit)
+    return _page(client, BY_SUBJECT, parameters, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential)
 
 
 def by_activity(  # noqa: PLR0913  (a question with its limits)
@@ -277,33 +313,40 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
     until: datetime | None = None,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
+    confidential: bool = True,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    return _page(
-        client, BY_ACTIVITY, {"activity": activity}, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit
-    )
+    limits = _Limits(_ms(since), _ms(until), after, limit)
+    return _page(client, BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
-def in_period(
+def in_period(  # noqa: PLR0913  (a question with its limits)
     client: LogboekClient,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
+    confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    return _page(client, IN_PERIOD, {}, since_ms=_ms(since), until_ms=_ms(until), after=after, limit=limit)
+    return _page(client, IN_PERIOD, {}, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential)
 
 
 def search(
-    client: LogboekClient, question: Question, *, after: Cursor | None = None, limit: int = PAGE_RECORDS
+    client: LogboekClient,
+    question: Question,
+    *,
+    after: Cursor | None = None,
+    limit: int = PAGE_RECORDS,
+    confidential: bool = True,
 ) -> Page:
     """Return a page of the records that meet every condition of a question.
 
     Args:
         after: Cursor of the page before.
         limit: At most so many records.
+        confidential: Whether to show records of activities that the Register applied to this Logboek calls confidential.
     """
     given = {name: value for name in _CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)}
     conditions = [_CONDITIONS[name] for name in given]
@@ -316,7 +359,8 @@ def search(
     sql = _query(" AND ".join([*conditions, _PERIOD]), _LIMIT)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
-    return _page(client, sql, parameters, since_ms=question.since_ms, until_ms=until_ms, after=after, limit=limit)
+    limits = _Limits(question.since_ms, until_ms, after, limit)
+    return _page(client, sql, parameters, limits, confidential=confidential)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
@@ -335,10 +379,7 @@ def totals(client: LogboekClient) -> Totals:
 
 def writers(client: LogboekClient, *, limit: int = 50) -> list[Writer]:
     """Return what each writer stored and what is missing of it, the most recent writers first."""
-    found = []
-    for writer_id, resource, count, places, _, highest, first, last in client.rows(_WRITERS, {"limit": limit}):
-        found.append(Writer(writer_id, resource, count, highest + 1 - places, count - places, first, last))
-    return found
+    return [Writer(*row) for row in client.rows(_WRITERS, {"limit": limit})]
 
 
 def parse_trace_id(text: str) -> bytes:
@@ -376,20 +417,22 @@ def _trace(trace_id: str) -> dict[str, Any]:
     return {"trace_id": raw.hex(), "prefixes": _prefixes([raw])}
 
 
-def _records(client: LogboekClient, sql: str, parameters: dict[str, Any]) -> list[StoredLogregel]:
+def _records(
+    client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool
+) -> list[StoredLogregel]:
+    parameters |= {"confidential": confidential}
     return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
 
 
-def _page(  # noqa: PLR0913  (as its callers)
-    client: LogboekClient,
-    sql: str,
-    parameters: dict[str, Any],
-    *,
-    since_ms: int | None,
-    until_ms: int | None,
-    after: Cursor | None,
-    limit: int,
-) -> Page:
+class _Limits(NamedTuple):
+    since_ms: int | None
+    until_ms: int | None
+    after: Cursor | None
+    limit: int
+
+
+def _page(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: _Limits, *, confidential: bool) -> Page:
+    since_ms, until_ms, after, limit = limits
     after = after or Cursor()
     parameters |= {
         "since": _within_time(0 if since_ms is None else since_ms),
@@ -400,7 +443,7 @@ def _page(  # noqa: PLR0913  (as its callers)
         "after_seq": after.seq,
         "limit": limit + 1,
     }
-    records = _records(client, sql, parameters)
+    records = _records(client, sql, parameters, confidential=confidential)
     if len(records) <= limit:
         return Page(records, None)
     return Page(records[:limit], Cursor.after(records[limit - 1]))
