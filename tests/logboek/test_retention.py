@@ -16,7 +16,7 @@ from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek import read, retention
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.retention import apply_retention, plan_retention
-from ldv_otel.logboek.rules import apply_register, changes, compare, rules
+from ldv_otel.logboek.registered import apply_register, changes, compare, registered
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
 from ldv_otel.register import ProcessingActivity, Register
@@ -154,7 +154,7 @@ def test_an_entry_that_left_the_register_keeps_its_rule(filled: LogboekClient) -
     apply_register(filled, REGISTER)
     apply_register(filled, Register([ProcessingActivity(id="urn:nieuw", name="nieuw")]))
     assert questions(filled)[0] == list(range(PAST, len(ROWS)))
-    assert set(rules(filled)) == {SHORT, LONG, SECRET, ENDLESS, "urn:nieuw"}
+    assert set(registered(filled)) == {SHORT, LONG, SECRET, ENDLESS, "urn:nieuw"}
 
 
 def test_a_changed_activity_is_a_new_version(client: LogboekClient) -> None:
@@ -165,9 +165,9 @@ def test_a_changed_activity_is_a_new_version(client: LogboekClient) -> None:
     with pytest.raises(ConfigurationError, match=r"another purpose, retention.*replaces"):
         apply_register(client, changed)
     assert [change.differs for change in changes(client, changed)] == [("purpose", "retention")]
-    assert rules(client)[SHORT].activity.retention == "P1Y"
+    assert registered(client)[SHORT].activity.retention == "P1Y"
     apply_register(client, changed, amend=True)
-    assert rules(client)[SHORT].activity.retention == "P2Y"
+    assert registered(client)[SHORT].activity.retention == "P2Y"
     assert client.rows("SELECT count() FROM ldv_register WHERE name = 'kort'") == [(2,)]
 
 

@@ -51,25 +51,25 @@ class Change(msgspec.Struct, frozen=True):
     differs: tuple[str, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Registered(msgspec.Struct, frozen=True):
     """An entry in force, and when it was applied."""
 
     activity: ProcessingActivity
     applied: datetime
 
 
-def rules(client: LogboekClient) -> dict[str, Rule]:
+def registered(client: LogboekClient) -> dict[str, Registered]:
     """Return the entries in force in the Logboek, by their URI, those that have left the Register included."""
     found = {}
     for *values, _, _, applied in client.rows(_CURRENT):
         fields = dict(zip(("id", *_COLUMNS[1:]), values, strict=True))
-        found[fields["id"]] = Rule(ProcessingActivity(**fields), applied)
+        found[fields["id"]] = Registered(ProcessingActivity(**fields), applied)
     return found
 
 
 def changes(client: LogboekClient, register: Register) -> list[Change]:
     """Return what `apply_register` would bring in."""
-    known = rules(client)
+    known = registered(client)
     found = []
     for activity in register:
         rule = known.get(activity.id)
