@@ -15,8 +15,8 @@ from ldv_otel.duration import Duration
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek import read, retention
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.retention import apply_retention, plan_retention
 from ldv_otel.logboek.registered import apply_register, changes, compare, registered
+from ldv_otel.logboek.retention import apply_retention, plan_retention
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
 from ldv_otel.register import ProcessingActivity, Register

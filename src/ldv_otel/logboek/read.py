@@ -302,7 +302,9 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": _prefixes(pseudonyms),
         "first": max(after.start_time_ms if after else 0, _ms(since) or 0, 0),
     }
-    return _page(client, BY_SUBJECT, parameters, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential)
+    return _page(
+        client, BY_SUBJECT, parameters, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential
+    )
 
 
 def by_activity(  # noqa: PLR0913  (a question with its limits)
