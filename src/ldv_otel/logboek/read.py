@@ -348,7 +348,7 @@ def search(
     Args:
         after: Cursor of the page before.
         limit: At most so many records.
-        confidential: Whether to show records of activities that the Register applied to this Logboek calls confidential.
+        confidential: Whether to show records of activities that the Register calls confidential.
     """
     given = {name: value for name in _CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)}
     conditions = [_CONDITIONS[name] for name in given]
