@@ -87,7 +87,7 @@ class RegisterSource:
 
         Raises:
             RegisterError: It cannot be used, and there is no earlier one that could.
-            ConfigurationError: It cannot be read or fetched, and never was; or an extra is missing.
+            ConfigurationError: It cannot be read or fetched, and never was.
         """
         try:
             version, text = self._fetch() if self._url else self._read()
@@ -241,7 +241,6 @@ def parse_register(text: str, *, source: str) -> Register:
 
     Raises:
         RegisterError: It cannot be used; one line for each problem, as `source:line: entry: what`.
-        ConfigurationError: The extra with the YAML library is missing.
     """
     document = _Document(text, source)
     activities, lines = document.activities()
@@ -255,12 +254,8 @@ class _Document:
     """A text as YAML nodes, which know their lines. JSON is read as the YAML it nearly is."""
 
     def __init__(self, text: str, source: str) -> None:
-        try:
-            import yaml  # noqa: PLC0415  (an extra)
-        except ImportError as error:
-            raise ConfigurationError(
-                "LDV_REGISTER needs an extra to be read. Run `pip install 'ldv-otel[register]'`."
-            ) from error
+        import yaml  # noqa: PLC0415  (10 ms that only a reader with a Register pays)
+
         self._yaml = yaml
         self._source = source
         loader_type: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
