@@ -223,6 +223,13 @@ def _parent(facts: SpanFacts) -> bytes:
     return b""
 
 
+def interrupted(record: Logregel) -> Logregel:
+    """Return a record, made when its Actie began, as it stands if the Actie never ends."""
+    flags = ",".join(sorted({*record.flags, Flag.END_MISSING}))
+    attributes = {**record.attributes, names.INTERRUPTED: "true", names.FLAGS: flags}
+    return msgspec.structs.replace(record, status=Status.ERROR, attributes=attributes)
+
+
 def child_of(parent: Logregel, subject: DataSubject, span_id: bytes) -> Logregel:
     """Return the record of one further data subject: a child Actie of the record's own (LDV-A4)."""
     draft = Draft()

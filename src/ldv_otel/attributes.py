@@ -38,6 +38,8 @@ NAMESPACE: Final = "dpl."
 
 #: Comma separated, sorted flags: what was bent to make the record storable (LDV-A8).
 FLAGS: Final = "ldv.flags"
+#: `true` where an Actie began and never ended: its process was killed, or its end refused (level `write-ahead`).
+INTERRUPTED: Final = "ldv.interrupted"
 #: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
 ORIGINAL_PREFIX: Final = "ldv.original."
 

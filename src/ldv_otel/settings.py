@@ -17,7 +17,7 @@ import msgspec
 
 from ldv_otel.errors import ConfigurationError
 
-DeliveryLevel = Literal["memory", "durable", "confirmed"]
+DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
 #: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
 TraceChoice = Literal["continue", "restart"]
 
@@ -199,7 +199,7 @@ def _file_or_web_address(value: str) -> str:
 
 def _level(value: str) -> str:
     if value not in get_args(DeliveryLevel):
-        raise ValueError("it is none of `memory`, `durable` and `confirmed`")
+        raise ValueError("it is none of `memory`, `durable`, `write-ahead` and `confirmed`")
     return value
 
 
@@ -291,14 +291,14 @@ VARIABLES: Final = (
         "delivery",
         "durable",
         "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed; "
-        "`confirmed` waits for the Logboek itself.",
+        "`write-ahead` also commits the start before the work begins; `confirmed` waits for the Logboek itself.",
         _level,
     ),
     Variable(
         "LDV_SPOOL",
         "spool",
         "(the platform's state directory)",
-        "Directory of the spool of level `durable`: on a local disk, for this user only.",
+        "Directory of the spool of all levels but `memory`: on a local disk, for this user only.",
         _path,
     ),
     Variable(

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Logregel, decode_logregel
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
@@ -109,6 +110,7 @@ class _AtOnce:
         self.confirmed = 0
         self.quarantined = 0
         self.lost = 0
+        self.running = 0
 
     blocks = False
 
@@ -117,9 +119,19 @@ class _AtOnce:
         self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
         self.confirmed += 1
 
-    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+    def submit_encoded(
+        self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
+    ) -> None:
+        del ended
         for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
+
+    def writes_ahead(self, level: DeliveryLevel | None) -> bool:
+        del level
+        return False
+
+    def begin(self, start: Start, *, more: bool = False) -> None:
+        """Keep nothing: a test is not killed."""
 
     def flush(self, timeout_seconds: float) -> bool:
         del timeout_seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import logging
@@ -16,9 +15,7 @@ import clickhouse_connect.driver.httpclient  # noqa: F401  (imported once here, 
 
 import ldv_otel as ldv
 from ldv_otel.delivery import drainer as draining
-from ldv_otel.delivery import durable
 from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.spool.spool import Spool
 from tests.torture.rig import FileLogboek, record
 
 _THREADS = 8
@@ -46,9 +43,8 @@ def application() -> None:
 def driver(base: str, store: str, first: str) -> None:
     """Delivery without the SDK side, into a file: many records, sends and adoptions in a short life."""
     draining.__dict__["_GATHER_SECONDS"] = 0.002
-    durable.__dict__["Spool"] = functools.partial(Spool, segment_bytes=65_536)
     numbers = itertools.count(int(first))
-    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base))
+    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base), segment_bytes=65_536)
     delivery.start_draining()
     _tell("ready")
 
@@ -67,8 +63,7 @@ def driver(base: str, store: str, first: str) -> None:
 
 def cycle(base: str, store: str, first: str) -> None:
     """One full life in one thread, so that every system call has its number: adopt, commit, freeze, send, confirm."""
-    durable.__dict__["Spool"] = functools.partial(Spool, segment_bytes=1_024)
-    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base))
+    delivery = DurableDelivery(FileLogboek(Path(store)), Path(base), segment_bytes=1_024)
     delivery.__dict__["start_draining"] = lambda: None
     for number in range(int(first), int(first) + 12):
         logregel = record(number)

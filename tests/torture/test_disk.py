@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import ldv_otel as ldv
 from ldv_otel.actie import LogregelMaker
-from ldv_otel.delivery import durable
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
@@ -89,12 +88,11 @@ def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
 def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full at any moment: what was acknowledged is delivered, what was not raised, and the spool gets itself empty."""
     hurry(monkeypatch)
-    monkeypatch.setattr(durable, "Spool", functools.partial(Spool, segment_bytes=SEGMENT_BYTES))
     del tmp_path
     chance = dice("disk full")
     for _ in range(size(20, 100)):
         sink = Away()
-        delivery = DurableDelivery(sink, disk / "spools")
+        delivery = DurableDelivery(sink, disk / "spools", segment_bytes=SEGMENT_BYTES)
         processor = log_through(delivery)
         fill(disk / "filler", leave=chance.randrange(DISK_BYTES // 2))
         acknowledged: set[str] = set()
@@ -118,11 +116,10 @@ def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.timeout(60)
-def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path) -> None:
     """The refusal goes along with it as a note."""
-    monkeypatch.setattr(durable, "Spool", functools.partial(Spool, segment_bytes=SEGMENT_BYTES))
     sink = Away()
-    delivery = DurableDelivery(sink, disk / "spools")
+    delivery = DurableDelivery(sink, disk / "spools", segment_bytes=SEGMENT_BYTES)
     processor = log_through(delivery)
     fill(disk / "filler")
     with pytest.raises(LogboekUnavailable):

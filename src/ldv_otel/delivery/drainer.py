@@ -22,11 +22,12 @@ from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.clock import Clock
 from ldv_otel.delivery.sending import Stopped, deliver, pause_after
 from ldv_otel.delivery.sink import Sink
-from ldv_otel.delivery.spool.progress import Frozen, Progress
+from ldv_otel.delivery.spool.progress import Confirmed, Frozen, Progress
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.reading import LiveReader, Orphan
-from ldv_otel.delivery.spool.segment import StoredRecord
+from ldv_otel.delivery.spool.segment import SUFFIX, StoredRecord
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
+from ldv_otel.delivery.spool.starts import end_interrupted
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import decode_logregel
 
@@ -186,7 +187,7 @@ class Drainer:
             if not frozen:
                 _noted(progress.freeze, Frozen(batch.seqs[0], batch.seqs[-1], batch.token))
             self._settle(batch, in_doubt=in_doubt)
-        _noted(progress.confirm, records[-1].seq)
+        _noted(progress.confirm, Confirmed(records[-1].seq, self._clock.time_ms()))
 
     def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
         """Return records as a batch; what cannot be decoded is set apart."""
@@ -266,24 +267,46 @@ class Drainer:
         orphan = Orphan(directory)
         progress = Progress(directory)
         try:
-            for records, frozen in orphan.batches(progress, BATCH_RECORDS):
-                # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
-                self._send_batch(directory.name, records, progress, frozen=frozen, in_doubt=True)
-                yield
+            yield from self._send_batches(orphan, progress)
+            if not orphan.newer:
+                if not _ended(orphan, progress):
+                    return
+                yield from self._send_batches(orphan, progress)
         finally:
             progress.close()
         if orphan.newer:
             _logger.error("The spool %s was written by a newer ldv_otel; it is left alone. Upgrade.", directory)
             return
-        for path, damaged in orphan.damaged.items():
+        for path in sorted(directory.glob(f"*{SUFFIX}")):  # in order: the end of an Actie never goes before its start
+            if path not in orphan.damaged:
+                path.unlink()
+                continue
             kept = self._quarantine.keep_segment(directory.name, path)
             _logger.error(
                 "The spool segment %s has unreadable parts (%d bytes before good records); kept as %s.",
                 path,
-                damaged,
+                orphan.damaged[path],
                 kept,
             )
         remove_spool(directory)
+
+    def _send_batches(self, orphan: Orphan, progress: Progress) -> Iterator[None]:
+        for records, frozen in orphan.batches(progress, BATCH_RECORDS):
+            # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
+            self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=True)
+            yield
+
+
+def _ended(orphan: Orphan, progress: Progress) -> bool:
+    """Write down the Acties that their owner never ended; False when the disk refused, to be tried again later."""
+    try:
+        count = end_interrupted(orphan, progress)
+    except OSError as error:
+        _logger.warning("The Acties that %s never ended cannot be noted now: %s.", orphan.directory, error.strerror)
+        return False
+    if count:
+        _logger.warning("%d Logregels of writer %s are of Acties that it never ended.", count, orphan.directory.name)
+    return True
 
 
 def _noted(write: Callable[[T], None], entry: T) -> None:

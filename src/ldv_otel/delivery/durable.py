@@ -3,6 +3,7 @@
 | level | when `end()` returns | survives |
 | --- | --- | --- |
 | `durable` | the record is committed to the spool | a killed process, power loss, an outage as long as the disk holds |
+| `write-ahead` | as `durable`; and its start was committed before it began | also a kill while it runs |
 | `confirmed` | the Logboek has confirmed it as well | the loss of the local disk |
 """
 
@@ -22,7 +23,9 @@ from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.drainer import Drainer
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel.delivery.spool.segment import SEGMENT_BYTES
 from ldv_otel.delivery.spool.spool import Spool, remove_spool
+from ldv_otel.delivery.spool.starts import Start, actie_id, encode_start
 from ldv_otel.delivery.state import state_directory
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, encode_logregel
@@ -107,8 +110,10 @@ class DurableDelivery:
         confirm_seconds: float = 10.0,
         clock: Clock | None = None,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._sink = sink
+        self._segment_bytes = segment_bytes
         self._base = base
         self._level = level
         self._confirm_seconds = confirm_seconds
@@ -128,7 +133,7 @@ class DurableDelivery:
     def _begin(self) -> None:
         """Take a fresh spool for this process."""
         self.writer_id = new_writer_id()
-        self._spool = Spool(self._base, self.writer_id)
+        self._spool = Spool(self._base, self.writer_id, segment_bytes=self._segment_bytes)
         self._drainer = Drainer(self._sink, self._spool, clock=self._clock, quiet=self._quiet)
         self._draining = False
         self._pid = os.getpid()
@@ -179,6 +184,11 @@ class DurableDelivery:
         return self._here[1].quarantined if self._here else 0
 
     @property
+    def running(self) -> int:
+        """How many Acties of this process have a start on disk and no end yet."""
+        return self._here[0].running if self._here else 0
+
+    @property
     def pending(self) -> int:
         """How many records of this process are neither confirmed nor set apart yet."""
         return self._here[0].committed_records - self._here[1].settled if self._here else 0
@@ -190,20 +200,40 @@ class DurableDelivery:
             LogboekUnavailable: The disk refused it; or it is on disk, and the Logboek did not confirm it in time, or
                 will never take it. The message says which.
         """
-        self.submit_encoded((encode_logregel(logregel),), level)
+        self.submit_encoded((encode_logregel(logregel),), level, ended=actie_id(logregel))
 
-    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
-        """Commit the bytes of records, at least one, with one flush; otherwise as `submit`."""
+    def submit_encoded(
+        self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
+    ) -> None:
+        """Commit the bytes of records, at least one, with one flush; otherwise as `submit`.
+
+        Args:
+            ended: The Actie, if any, that they are the end of.
+        """
         try:
             spool = self._own_spool()
-            seq = spool.append(*payloads)
+            seq = spool.append(*payloads, ended=ended)
         except LogboekUnavailable:
             self.lost += len(payloads)
             raise
         if not self._draining:
             self.start_draining()
         if (level or self._level) == "confirmed":
-            self._wait_for(seq)
+            self._wait_for(range(seq - len(payloads) + 1, seq + 1))
+
+    def writes_ahead(self, level: DeliveryLevel | None) -> bool:
+        """Say whether an Actie of a level needs its start committed before it begins."""
+        return (level or self._level) == "write-ahead"
+
+    def begin(self, start: Start, *, more: bool = False) -> None:
+        """Commit what becomes of an Actie if it is never ended; `more` adds to one that runs here.
+
+        Raises:
+            LogboekUnavailable: The disk refused.
+        """
+        self._own_spool().append_start(start.actie, encode_start(start), more=more)
+        if not self._draining:
+            self.start_draining()
 
     def start_draining(self) -> None:
         """Start the drainer unless it runs; it also adopts what processes that are gone have left."""
@@ -234,19 +264,21 @@ class DurableDelivery:
         left = self.pending
         if left:
             _logger.warning("%d Logregels stay in the spool %s until another process sends them.", left, self._base)
-        else:
+        if spool.running:
+            _logger.warning("%d Acties never ended; another process logs them as interrupted.", spool.running)
+        if not left and not spool.running:
             remove_spool(spool.directory)
         spool.close()
         return delivered and not left
 
-    def _wait_for(self, seq: int) -> None:
+    def _wait_for(self, seqs: range) -> None:
         drainer = self._here[1] if self._here else None
-        if drainer is None or not drainer.wait_for(seq, self._confirm_seconds):
+        if drainer is None or not drainer.wait_for(seqs[-1], self._confirm_seconds):
             raise LogboekUnavailable(
                 f"The Logboek did not confirm a record within {self._confirm_seconds:g} s. It is in the spool and will "
                 "be sent; the application has to decide whether its processing may stand meanwhile."
             )
-        if seq in drainer.refused:
+        if not drainer.refused.isdisjoint(seqs):
             raise LogboekUnavailable(
                 "The Logboek refuses a record as data; it was set apart (`ldv spool quarantine list`).", in_doubt=False
             ) from BatchRefused("see the quarantine")

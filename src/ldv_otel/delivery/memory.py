@@ -18,6 +18,7 @@ from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
+from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, decode_logregel
 from ldv_otel.settings import DeliveryLevel
@@ -63,7 +64,7 @@ class MemoryDelivery:
             os.register_at_fork(after_in_child=lambda: (hook := after_fork()) and hook())
 
     blocks = False
-    quarantined = 0
+    quarantined = running = 0
 
     def _start(self) -> None:
         self.writer_id = new_writer_id()
@@ -94,11 +95,7 @@ class MemoryDelivery:
             LogboekUnavailable: The level asked for is more than this one can promise.
         """
         if level not in (None, "memory"):
-            raise LogboekUnavailable(
-                f"delivery={level!r} was asked for, and LDV_DELIVERY=memory cannot give it; the record was not stored. "
-                "Set LDV_DELIVERY=durable.",
-                in_doubt=False,
-            )
+            raise _too_much(level)
         with self._changed:
             if self._stopping or len(self._queue) >= self._limit:
                 reason = "the delivery was shut down" if self._stopping else f"the queue of {self._limit} was full"
@@ -113,10 +110,26 @@ class MemoryDelivery:
             elif len(self._queue) in (1, BATCH_RECORDS):
                 self._changed.notify_all()
 
-    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
+    def submit_encoded(
+        self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
+    ) -> None:
         """Queue records from their bytes; otherwise as `submit`."""
+        del ended
         for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
+
+    def writes_ahead(self, level: DeliveryLevel | None) -> bool:
+        """Say whether that was asked for."""
+        return level == "write-ahead"
+
+    def begin(self, start: Start, *, more: bool = False) -> None:
+        """Refuse: nothing is kept here over the end of the process.
+
+        Raises:
+            LogboekUnavailable: Always.
+        """
+        del start, more
+        raise _too_much("write-ahead")
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending; True only if that came true in time and nothing was ever lost."""
@@ -214,3 +227,11 @@ class MemoryDelivery:
             _logger.error("%d Logregels lost so far by writer %s: %s", self.lost, self.writer_id, reason)
             if self._on_loss is not None:
                 self._on_loss(self.writer_id, self.lost, reason)
+
+
+def _too_much(level: DeliveryLevel) -> LogboekUnavailable:
+    return LogboekUnavailable(
+        f"delivery={level!r} was asked for, and LDV_DELIVERY=memory cannot give it; the record was not stored. "
+        "Set LDV_DELIVERY=durable.",
+        in_doubt=False,
+    )

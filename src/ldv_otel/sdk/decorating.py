@@ -5,14 +5,22 @@ A generator's Actie is current only while the generator's own code runs, not whi
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
+import logging
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+_logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,10 +30,12 @@ class Running(NamedTuple):
     """Something that was started and has to be finished, with the error that ended it, if any.
 
     Attributes:
+        begin: What has to be done first, and may wait for a disk; what it raises ends the matter.
         blocks: Whether finishing may wait for a disk or a server.
     """
 
     context: Context
+    begin: Callable[[], None] | None
     finish: Callable[[BaseException | None], None]
     blocks: bool
 
@@ -52,6 +62,12 @@ def _current(context: Context) -> Iterator[None]:
         otel_context.detach(token)
 
 
+def begin(running: Running) -> None:
+    """Do what has to be done first, here and now."""
+    if running.begin is not None:
+        running.begin()
+
+
 @contextmanager
 def _finished(running: Running) -> Iterator[None]:
     error: BaseException | None = None
@@ -76,19 +92,72 @@ async def _finished_off_loop(running: Running) -> AsyncIterator[None]:
         await finish_off_loop(running, error)
 
 
-async def finish_off_loop(running: Running, error: BaseException | None) -> None:
-    """Finish without holding up the event loop: where that may wait, a thread waits."""
-    if not running.blocks:
-        running.finish(error)
+async def begin_off_loop(running: Running) -> None:
+    """Do what has to be done first without holding up the event loop.
+
+    A task that is cancelled meanwhile never runs its body: what was begun is then finished, as if it had been cancelled
+    in its first line.
+    """
+    if running.begin is None:
         return
     import asyncio  # noqa: PLC0415  (who gets here has it; who does not should not pay for it)
+    from concurrent import futures  # noqa: PLC0415  (as above)
 
-    await asyncio.to_thread(running.finish, error)
+    first, begun = running.begin, futures.Future[None]()
+
+    def work() -> None:
+        try:
+            first()
+        except BaseException as error:
+            begun.set_exception(error)
+            raise
+        begun.set_result(None)
+
+    try:
+        await _in_thread(work)
+    except asyncio.CancelledError as cancelled:
+        error = cancelled
+        begun.add_done_callback(lambda outcome: outcome.exception() or running.finish(error))
+        raise
+
+
+async def finish_off_loop(running: Running, error: BaseException | None) -> None:
+    """Finish without holding up the event loop: where that may wait, a thread waits."""
+    if running.blocks:
+        await _in_thread(functools.partial(running.finish, error))
+    else:
+        running.finish(error)
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Wait for a thread to do this, which it does also if the task is cancelled meanwhile."""
+    import asyncio  # noqa: PLC0415  (as above)
+
+    context = contextvars.copy_context()
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, context.run, work))
+
+
+def do_off_loop(work: Callable[[], None]) -> None:
+    """Do this now; under an event loop, have a thread do it, and do not wait."""
+    asyncio = sys.modules.get("asyncio")
+    loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001  (as asyncio offers it to C)
+    if loop is None:
+        work()
+    else:
+        loop.run_in_executor(None, contextvars.copy_context().run, work).add_done_callback(_tell)
+
+
+def _tell(done: Future[None]) -> None:
+    """Log what nobody waits for."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        _logger.error("What was said in a coroutine could not be put on disk. %s", error)
 
 
 def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
+        begin(running)
         with _finished(running), _current(running.context):
             return function(*args, **kwargs)
 
@@ -98,6 +167,7 @@ def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Cal
 def _coroutine(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
+        await begin_off_loop(running)
         async with _finished_off_loop(running):
             with _current(running.context):
                 return await function(*args, **kwargs)
@@ -108,6 +178,7 @@ def _coroutine(function: Callable[..., Any], start: Callable[[], Running]) -> Ca
 def _generator(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         running = start()
+        begin(running)
         body: Generator[Any, Any, Any] = function(*args, **kwargs)
         resume: Callable[[], Any] = functools.partial(next, body)
         with _finished(running):
@@ -128,6 +199,7 @@ def _generator(function: Callable[..., Any], start: Callable[[], Running]) -> Ca
 def _async_generator(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         running = start()
+        await begin_off_loop(running)
         body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         resume: Callable[[], Awaitable[Any]] = body.__anext__
         async with _finished_off_loop(running):

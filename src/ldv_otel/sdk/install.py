@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.sdk import _private
-from ldv_otel.sdk.processing import SCOPE
+from ldv_otel.sdk.live import SCOPE
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.settings import Settings, read_settings, unknown_variables
 

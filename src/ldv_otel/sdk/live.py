@@ -18,11 +18,15 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
+from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.rules import Rule
 from ldv_otel.settings import DeliveryLevel
+
+#: Instrumentation scope of the spans that `processing` starts.
+SCOPE: Final = "ldv_otel"
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 _OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
@@ -35,6 +39,7 @@ class Delivery(Protocol):
         confirmed: Records the Logboek confirmed.
         quarantined: Records the Logboek refused as data, kept apart.
         lost: Records that will never be stored.
+        running: Acties with a start on disk and no end yet.
         blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
     """
 
@@ -46,6 +51,9 @@ class Delivery(Protocol):
 
     @property
     def lost(self) -> int: ...  # noqa: D102
+
+    @property
+    def running(self) -> int: ...  # noqa: D102
 
     @property
     def blocks(self) -> bool: ...  # noqa: D102
@@ -61,8 +69,24 @@ class Delivery(Protocol):
             LogboekUnavailable: The promise cannot be kept.
         """
 
-    def submit_encoded(self, payloads: Sequence[bytes], level: DeliveryLevel | None = None) -> None:
-        """Take records over at once, at least one, as `encode_logregel` gives them; otherwise as `submit`."""
+    def submit_encoded(
+        self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
+    ) -> None:
+        """Take records over at once, at least one, as `encode_logregel` gives them; otherwise as `submit`.
+
+        Args:
+            ended: The Actie, if any, that they are the end of; `submit` takes its record's own.
+        """
+
+    def writes_ahead(self, level: DeliveryLevel | None) -> bool:
+        """Say whether an Actie of a level, or of the one that is set, needs `begin` before it does anything."""
+
+    def begin(self, start: Start, *, more: bool = False) -> None:
+        """Keep what becomes of an Actie if it is never ended; `more` adds to one that runs.
+
+        Raises:
+            LogboekUnavailable: The promise cannot be kept.
+        """
 
     def flush(self, timeout_seconds: float) -> bool:
         """Deliver what is pending; True only if nothing is pending and nothing was lost."""
@@ -86,6 +110,16 @@ class Owner(Protocol):
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the mapping rule that takes the span as it is now."""
 
+    def begin(self, known: LiveSpan) -> None:
+        """Put the start of an Actie on disk.
+
+        Raises:
+            LogboekUnavailable: The disk refused.
+        """
+
+    def add_to_start(self, known: LiveSpan, subject: DataSubject) -> None:
+        """Put a data subject on disk that was named while the Actie ran; otherwise as `begin`."""
+
 
 class LiveSpan(weakref.ref[Span]):
     """One span between start and end (and, for its late children, after that).
@@ -100,6 +134,7 @@ class LiveSpan(weakref.ref[Span]):
         attributes: Attributes of the record that the span itself does not carry.
         exception: The exception that ended the Actie, with all that only the record may keep.
         level: What `processing` asked of delivery; None for what is set.
+        start: What becomes of the Actie if it is never ended, while that is on disk.
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
     """
@@ -117,6 +152,7 @@ class LiveSpan(weakref.ref[Span]):
         "parent",
         "refused",
         "span_id",
+        "start",
         "subjects",
     )
 
@@ -134,6 +170,7 @@ class LiveSpan(weakref.ref[Span]):
         self.attributes: MutableMapping[str, object] = {}
         self.exception: ExceptionFacts | None = None
         self.level: DeliveryLevel | None = None
+        self.start: Logregel | None = None
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
@@ -236,12 +273,13 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
     return given.copy() if isinstance(given, MappingProxyType) else given or _NO_ATTRIBUTES
 
 
-def begin(span: Span, owner: Owner) -> None:
+def begin(span: Span, owner: Owner) -> LiveSpan:
     """Note a span that starts; the first processor to see it is the one that logs it."""
     span_id = span.get_span_context().span_id
     live = _live.get(span_id)
     if live is None or live() is not span:
-        _live[span_id] = LiveSpan(span, owner)
+        live = _live[span_id] = LiveSpan(span, owner)
+    return live
 
 
 def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:

@@ -19,17 +19,15 @@ from opentelemetry.trace import Status, StatusCode
 from ldv_otel._version import __version__
 from ldv_otel.actie import ExceptionFacts, stacktrace_without_values
 from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live
-from ldv_otel.sdk.decorating import Running, finish_off_loop, wrap
+from ldv_otel.sdk.decorating import Running, begin, begin_off_loop, do_off_loop, finish_off_loop, wrap
 from ldv_otel.settings import DeliveryLevel
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Name of the tracer that makes the spans of `processing`.
-SCOPE: Final = "ldv_otel"
 _SUBJECT_SPAN_NAME: Final = "Betrokkene"
 _NOT_LISTENING: Final = (
     "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
@@ -105,6 +103,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     Raises:
         ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
+        LogboekUnavailable: On entering, with level `write-ahead`, when the disk refused the start; nothing was begun.
         LogboekUnavailable: On leaving, with level `durable`, when the disk refused the record, so that the application
             can roll back. It never replaces an exception of the application's own: there it is a note.
 
@@ -128,11 +127,10 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     def __enter__(self) -> Actie:
         """Start the Actie and make it current."""
-        if self._actie is not None:
-            raise RuntimeError("This processing is running already. Write processing(...) anew for each `with`.")
-        self._actie = self._start()
-        self._token = otel_context.attach(trace.set_span_in_context(self._actie.span))
-        return self._actie
+        self._check_idle()
+        actie = self._start()
+        begin(_running(actie))
+        return self._make_current(actie)
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
@@ -143,8 +141,11 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         _end(actie, error)
 
     async def __aenter__(self) -> Actie:
-        """Start the Actie and make it current."""
-        return self.__enter__()
+        """Start the Actie and make it current; where its start is committed first, that does not hold up the loop."""
+        self._check_idle()
+        actie = self._start()
+        await begin_off_loop(_running(actie))
+        return self._make_current(actie)
 
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
@@ -164,6 +165,15 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
             return _running(actie)
 
         return wrap(function, start)
+
+    def _check_idle(self) -> None:
+        if self._actie is not None:
+            raise RuntimeError("This processing is running already. Write processing(...) anew for each `with`.")
+
+    def _make_current(self, actie: Actie) -> Actie:
+        self._actie = actie
+        self._token = otel_context.attach(trace.set_span_in_context(actie.span))
+        return actie
 
     def _start(self) -> Actie:
         attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
@@ -190,6 +200,8 @@ def data_subject(identifier: object, *, type: str | None = None) -> None:  # noq
 
     Raises:
         ConfigurationError: Nothing listens; see `processing`.
+        LogboekUnavailable: With level `write-ahead`, where the pseudonym is committed before this returns (in a
+            coroutine: handed to a thread for that), the disk refused it.
 
     Source: LDV-A4.
     """
@@ -218,7 +230,11 @@ def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -
         # The record is out already: the person gets a child Actie of it.
         _subject_span(target(), identifier, type_)
     else:
-        target.subjects.append(target.owner.pseudonymise(identifier, type_))
+        subject = target.owner.pseudonymise(identifier, type_)
+        known = subject in target.subjects
+        target.subjects.append(subject)
+        if target.start is not None and not known:
+            do_off_loop(functools.partial(target.owner.add_to_start, target, subject))
 
 
 def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
@@ -234,7 +250,21 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
 
 def _running(actie: Actie) -> Running:
     context = trace.set_span_in_context(actie.span)
-    return Running(context, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
+    delivery = actie._live.owner.delivery  # noqa: SLF001  (as `_end`)
+    first = functools.partial(_begin, actie) if delivery.writes_ahead(actie._live.level) else None  # noqa: SLF001
+    return Running(context, first, functools.partial(_end, actie), delivery.blocks)
+
+
+def _begin(actie: Actie) -> None:
+    """Put the start of an Actie on disk; if that is refused, there is no Actie."""
+    known = actie._live  # noqa: SLF001  (the other half of this module)
+    try:
+        known.owner.begin(known)
+    except LogboekUnavailable as error:
+        known.end(actie=False)
+        actie.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        actie.span.end()
+        raise
 
 
 def _end(actie: Actie, error: BaseException | None) -> None:
@@ -256,7 +286,7 @@ def _tracer() -> trace.Tracer:
     provider = trace.get_tracer_provider()
     known, tracer = _last_tracer
     if known is not provider or tracer is None:
-        tracer = provider.get_tracer(SCOPE, __version__)
+        tracer = provider.get_tracer(live.SCOPE, __version__)
         _last_tracer = (provider, tracer)
     return tracer
 

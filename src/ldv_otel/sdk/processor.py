@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from opentelemetry.context import Context
@@ -13,16 +14,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
 
-from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, is_actie
+from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
 from ldv_otel.attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID, Flag
 from ldv_otel.delivery.durable import DurableDelivery, spool_base, spool_root
 from ldv_otel.delivery.losses import LossWriter
 from ldv_otel.delivery.memory import MemoryDelivery
 from ldv_otel.delivery.sink import Sink, make_sink
+from ldv_otel.delivery.spool.starts import Start, actie_id
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.keyfile import keys_for
-from ldv_otel.logregel import Logregel, Status, resource_text
-from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
+from ldv_otel.pseudonym import DataSubject, Pseudonymiser
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
 from ldv_otel.sdk.live import Delivery
@@ -90,6 +92,7 @@ class LdvSpanProcessor(SpanProcessor):
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         self.bent: Counter[str] = Counter()
         self.pseudonymise = maker.pseudonymise
+        self._writes_ahead = delivery.writes_ahead(None)
         self._shut = False
 
     @classmethod
@@ -115,9 +118,57 @@ class LdvSpanProcessor(SpanProcessor):
         return self.delivery.blocks
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  (the SDK's signature)
-        """Note where the span hangs."""
-        if not self._shut:
-            live.begin(span, self)
+        """Note where the span hangs; with level `write-ahead`, put the start of an Actie on disk.
+
+        `processing` does the latter itself, because it can refuse to go on, and wait outside an event loop.
+        """
+        if self._shut:
+            return
+        known = live.begin(span, self)
+        if self._writes_ahead and known.owner is self and not _is_ours(span):
+            try:
+                self.begin(known)
+            except LogboekUnavailable as error:
+                _logger.error("The start of an Actie was refused; only its end will be logged. %s", error)
+
+    def begin(self, known: live.LiveSpan) -> None:
+        """Put the start of a span on disk if it is an Actie: all that is known by now, with pseudonyms only.
+
+        Raises:
+            LogboekUnavailable: The disk refused.
+        """
+        records = self._begun(known)
+        if not records:
+            return
+        start = Start(actie_id(records[0]), tuple(records))
+        self.delivery.begin(start, more=known.start is not None)
+        known.start = records[0]
+
+    def _begun(self, known: live.LiveSpan) -> list[Logregel]:
+        """Return what becomes of a span if it is never ended; nothing when it is no Actie."""
+        span = known()
+        try:
+            facts = self._facts(span, known) if span is not None else None
+            return [interrupted(record) for record in self._maker.make(facts)] if facts is not None else []
+        except Exception:
+            # LDV-A8, as in `on_end`.
+            _logger.exception("The start of an Actie could not be made; only its end is logged. Please report this.")
+            return []
+
+    def add_to_start(self, known: live.LiveSpan, subject: DataSubject) -> None:
+        """Put a data subject on disk that was named while the Actie ran.
+
+        Raises:
+            LogboekUnavailable: The disk refused.
+        """
+        start = known.start
+        if start is None:
+            return
+        if not start.data_subject_id:
+            self.begin(known)
+            return
+        child = interrupted(child_of(start, subject, os.urandom(8)))
+        self.delivery.begin(Start(actie_id(start), (child,)), more=True)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Log the span if it is an Actie."""
@@ -142,30 +193,47 @@ class LdvSpanProcessor(SpanProcessor):
         known = live.find(span)
         if known is None or known.owner is not self or known.ended:
             return
-        attributes = live.attributes_of(span)
-        # What was started with `processing` says itself what it is.
-        rule = self.rule_for(span, attributes) if known.activity is None else None
-        if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
+        facts = self._facts(span, known)
+        if facts is None:
             known.end(actie=False)
             return
-        facts = span_facts(span, attributes, known)
-        if rule is not None:
-            self._mapper.apply(rule, attributes, facts)
         records = self._maker.make(facts)
         known.end(actie=True, activity=records[0].processing_activity_id)
         for record in records:
             if record.flags:
                 with self._counting:
                     self.bent.update(record.flags)
-            self._submit(record, known)
+        self._submit(records, known)
 
-    def _submit(self, record: Logregel, known: live.LiveSpan) -> None:
+    def _facts(self, span: ReadableSpan, known: live.LiveSpan) -> SpanFacts | None:
+        """Return what is known of a span as it is now; None when it is no Actie."""
+        attributes = live.attributes_of(span)
+        # What was started with `processing` says itself what it is.
+        rule = self.rule_for(span, attributes) if known.activity is None else None
+        if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
+            return None
+        facts = span_facts(span, attributes, known)
+        if rule is not None:
+            self._mapper.apply(rule, attributes, facts)
+        return facts
+
+    def _submit(self, records: Sequence[Logregel], known: live.LiveSpan) -> None:
         try:
-            self.delivery.submit(record, known.level)
+            if len(records) == 1:
+                self.delivery.submit(records[0], known.level)
+            else:
+                # With one flush.
+                payloads = list(map(encode_logregel, records))
+                self.delivery.submit_encoded(payloads, known.level, ended=actie_id(records[0]))
         except LogboekUnavailable as error:
             # `processing` raises it; a span made by hand has nobody to tell but the log.
             known.refused = error
             _logger.error("A Logregel was refused. %s", error)
+
+
+def _is_ours(span: Span) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == live.SCOPE
 
 
 def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live.LiveSpan | None) -> SpanFacts:

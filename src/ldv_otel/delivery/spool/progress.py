@@ -26,9 +26,10 @@ class Frozen(msgspec.Struct, frozen=True, tag="frozen"):
 
 
 class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
-    """Every record up to `last` is in the Logboek, or set apart."""
+    """Every record up to `last` is in the Logboek, or set apart, since `at_ms` (ms since 1970-01-01 UTC)."""
 
     last: int
+    at_ms: int = 0
 
 
 _Entry = Frozen | Confirmed
@@ -41,6 +42,7 @@ class Progress:
 
     Attributes:
         confirmed: Highest sequence number that is done; -1 for none.
+        confirmed_ms: When that was noted, in ms since 1970-01-01 UTC; 0 for never.
         frozen: Batches that were frozen and not confirmed, in order.
     """
 
@@ -59,6 +61,7 @@ class Progress:
 
     def _load(self, directory: Path) -> None:
         self.confirmed = -1
+        self.confirmed_ms = 0
         self.frozen: list[Frozen] = []
         path = directory / PROGRESS_NAME
         for line in path.read_bytes().split(b"\n") if path.exists() else ():
@@ -66,7 +69,12 @@ class Progress:
             if isinstance(entry, Frozen):
                 self.frozen.append(entry)
             elif isinstance(entry, Confirmed):
-                self._confirm(entry.last)
+                self._confirm(entry)
+
+    @property
+    def highest(self) -> int:
+        """Highest sequence number that was ever sent, as far as is known; -1 for none."""
+        return max((self.confirmed, *(batch.last for batch in self.frozen)))
 
     def freeze(self, batch: Frozen) -> None:
         """Put a batch's boundaries on disk before its first send.
@@ -78,14 +86,14 @@ class Progress:
         self._write(batch)
         os.fdatasync(self._descriptor)
 
-    def confirm(self, last: int) -> None:
-        """Note that everything up to `last` is done. Not flushed: what is lost of it is only read back again.
+    def confirm(self, entry: Confirmed) -> None:
+        """Note how far everything is done. Not flushed: what is lost of it is only read back again.
 
         Raises:
             OSError: The disk refused; what was confirmed is read back after a restart.
         """
-        self._confirm(last)
-        self._write(Confirmed(last))
+        self._confirm(entry)
+        self._write(entry)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -93,8 +101,9 @@ class Progress:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _confirm(self, last: int) -> None:
-        self.confirmed = max(self.confirmed, last)
+    def _confirm(self, entry: Confirmed) -> None:
+        self.confirmed = max(self.confirmed, entry.last)
+        self.confirmed_ms = max(self.confirmed_ms, entry.at_ms)
         self.frozen = [batch for batch in self.frozen if batch.last > self.confirmed]
 
     def _write(self, entry: _Entry) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from ldv_otel.delivery.spool.progress import Progress
 from ldv_otel.delivery.spool.segment import (
+    FIRST_START,
     HEADER_BYTES,
     SUFFIX,
     NewerFormat,
@@ -35,7 +36,7 @@ class LiveReader:
         self._last_seq = -1
 
     def read(self, committed: tuple[int, int], end_of: Callable[[int], int]) -> list[StoredRecord]:
-        """Return the next records; empty when there are none.
+        """Return the next Logregels; empty when there are none.
 
         Args:
             committed: Segment and offset up to which the spool has acknowledged.
@@ -44,8 +45,9 @@ class LiveReader:
         while (self._segment, self._offset) < committed:
             limit = committed[1] if self._segment == committed[0] else end_of(self._segment)
             if self._offset < limit:
-                records = self._records(limit)
+                records = [record for record in self._records(limit) if record.seq < FIRST_START]
                 if records:
+                    self._last_seq = records[-1].seq
                     return records
             elif self._segment < committed[0]:
                 self._last_seqs.append((self._segment, self._last_seq))
@@ -61,7 +63,6 @@ class LiveReader:
                 records = scan_records(os.pread(file.fileno(), end - self._offset, self._offset)).records
                 if records:
                     self._offset += records[-1].end
-                    self._last_seq = records[-1].seq
                     return records
                 if end == limit:
                     _logger.error("%d bytes of %s cannot be read back.", limit - self._offset, file.name)
@@ -80,12 +81,16 @@ class Orphan:
     """The spool of a process that is gone; whoever reads it holds its lock.
 
     Attributes:
+        last_seq: Highest sequence number of a Logregel read so far; -1 for none.
+        last_segment: Highest number of a segment read so far.
         damaged: Segments in which something cannot be read, with the number of bytes between good records.
         newer: Whether a segment is of a newer format, so that this spool has to be left alone.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.last_seq = -1
+        self.last_segment = 0
         self.damaged: dict[Path, int] = {}
         self.newer = False
 
@@ -105,7 +110,14 @@ class Orphan:
             yield some, bool(frozen)
 
     def records(self) -> Iterator[StoredRecord]:
-        """Give every good record, segment after segment."""
+        """Give every good Logregel, segment after segment."""
+        for record in self.everything():
+            if record.seq < FIRST_START:
+                self.last_seq = max(self.last_seq, record.seq)
+                yield record
+
+    def everything(self) -> Iterator[StoredRecord]:
+        """Give every good record, starts of Acties too."""
         for path in sorted(self.directory.glob(f"*{SUFFIX}")):
             try:
                 scan = scan_segment(path.read_bytes())
@@ -115,4 +127,6 @@ class Orphan:
             if scan.damaged_bytes or scan.torn:
                 # What follows the last good record may be a write that was cut off, or a record that was acknowledged.
                 self.damaged[path] = scan.damaged_bytes
+            if path.stem.isdigit():
+                self.last_segment = int(path.stem)
             yield from scan.records

@@ -6,6 +6,9 @@ A segment is made at full size with zeros, so that a commit writes data and noth
     record   I length of the payload, I CRC-32 of what follows, Q sequence number, payload, zeros up to 8 bytes
     ...      zeros to the end
 
+A record is a Logregel, or the start of an Actie (level `write-ahead`), which is never sent: those count for themselves,
+from 2^63 on, so that they leave no gaps among the Logregels. Version 1 had Logregels only.
+
 All integers are little-endian. A length of 0 ends the records. A record whose CRC does not match is damage when a good
 record follows; otherwise it is the torn end of a write that was never acknowledged.
 """
@@ -15,17 +18,20 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 MAGIC: Final = b"LDVSPOOL"
-VERSION: Final = 1
+VERSION: Final = 2
 SUFFIX: Final = ".segment"
 #: 8 MiB hold some 20,000 records; zero-filling one takes a few ms, and it is done ahead.
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
+
+#: Sequence numbers from here on are those of starts.
+FIRST_START: Final = 1 << 63
 
 _HEADER: Final = struct.Struct("<8sHH16sQI")
 _RECORD: Final = struct.Struct("<IIQ")
@@ -94,6 +100,23 @@ def make_segment(directory: Path, number: int, writer_id: str, *, size: int = SE
     return path
 
 
+def add_segment(directory: Path, number: int, writer_id: str, records: Sequence[tuple[int, bytes]]) -> None:
+    """Add a segment of just these records to a spool that is held; flushed when it returns.
+
+    Raises:
+        OSError: The disk refused; some of the records may be there.
+    """
+    data = encode_records(records)
+    path = make_segment(directory, number, writer_id, size=HEADER_BYTES + len(data))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.lseek(descriptor, HEADER_BYTES, os.SEEK_SET)
+        _write_all(descriptor, data)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(directory: Path) -> None:
     """Flush a directory, so that names made or taken away in it survive power loss."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -112,11 +135,6 @@ def encode_records(records: Iterable[tuple[int, bytes]]) -> bytes:
         checksum = crc32(payload, crc32(seq.to_bytes(_SEQ_BYTES, "little")))
         parts += (pack(length, checksum, seq), payload, _PADDING[-length % _ALIGNMENT])
     return b"".join(parts)
-
-
-def encoded_length(payload: bytes) -> int:
-    """Return how many bytes a record takes in a segment."""
-    return _RECORD.size + len(payload) + (-len(payload) % _ALIGNMENT)
 
 
 def scan_segment(data: bytes) -> Scan:

@@ -22,11 +22,11 @@ from typing import Final
 
 from ldv_otel.delivery.spool.progress import PROGRESS_NAME
 from ldv_otel.delivery.spool.segment import (
+    FIRST_START,
     HEADER_BYTES,
     SEGMENT_BYTES,
     SUFFIX,
     encode_records,
-    encoded_length,
     make_segment,
     segment_name,
 )
@@ -40,10 +40,13 @@ LOCK_NAME: Final = "owner.lock"
 class _Group:
     """Records that are committed together."""
 
-    __slots__ = ("done", "error", "records")
+    __slots__ = ("begun", "done", "ended", "error", "records")
 
     def __init__(self) -> None:
         self.records: list[tuple[int, bytes]] = []
+        #: Acties that begin, or of which more is said (True); and those that end.
+        self.begun: list[tuple[bytes, tuple[int, bytes], bool]] = []
+        self.ended: list[bytes] = []
         self.done = False
         self.error: OSError | None = None
 
@@ -72,6 +75,9 @@ class Spool:
         self._forming = _Group()
         self._leading = False
         self._next_seq = 0
+        self._next_start = FIRST_START
+        #: Starts of the Acties that run, by Actie; changed by the leader only.
+        self._running: dict[bytes, list[tuple[int, bytes]]] = {}
         self._segment = 0
         self._descriptor = self._lock = -1
         self._offset = 0
@@ -87,6 +93,7 @@ class Spool:
             draft = base / f".{writer_id}"
             draft.mkdir(mode=0o700)
             self._lock = hold(draft)
+            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
             draft.rename(self.directory)
             self._open_segment(1, self._segment_bytes)
         except OSError as error:
@@ -95,8 +102,11 @@ class Spool:
                 "Let LDV_SPOOL name a directory on a local disk that this user may write."
             ) from error
 
-    def append(self, *payloads: bytes) -> int:
+    def append(self, *payloads: bytes, ended: bytes = b"") -> int:
         """Commit records, at least one, so that they survive power loss.
+
+        Args:
+            ended: An Actie that no longer runs when these are committed.
 
         Returns:
             The sequence number of the last, growing by one for each within this spool.
@@ -107,23 +117,39 @@ class Spool:
         Source: LDV-L2.
         """
         with self._changed:
-            if self._descriptor < 0:
-                raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
-            group = self._forming
+            group = self._open_group()
             group.records += enumerate(payloads, self._next_seq)
+            if ended:
+                group.ended.append(ended)
             self._next_seq += len(payloads)
             last = self._next_seq - 1
-            while not group.done:
-                if self._leading:
-                    self._changed.wait()
-                else:
-                    self._lead(group)
-        if group.error is not None:
-            raise LogboekUnavailable(
-                f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
-                "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
-            ) from group.error
+            self._commit_group(group)
         return last
+
+    def append_start(self, actie: bytes, payload: bytes, *, more: bool = False) -> None:
+        """Commit what becomes of an Actie if it is never ended; until then it counts as running.
+
+        Args:
+            actie: What `append` ends it by.
+            more: Add to an Actie that runs; nothing is added to one that does not, or no longer.
+
+        Raises:
+            LogboekUnavailable: As for `append`.
+        """
+        with self._changed:
+            if more and actie not in self._running:
+                return
+            group = self._open_group()
+            record = (self._next_start, payload)
+            group.records.append(record)
+            group.begun.append((actie, record, more))
+            self._next_start += 1
+            self._commit_group(group)
+
+    @property
+    def running(self) -> int:
+        """How many Acties have a start and no end yet."""
+        return len(self._running)
 
     def end_of(self, segment: int) -> int:
         """Return where the acknowledged part of an earlier segment ends."""
@@ -164,6 +190,24 @@ class Spool:
                 os.close(self._lock)
                 self._lock = -1
 
+    def _open_group(self) -> _Group:
+        if self._descriptor < 0:
+            raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
+        return self._forming
+
+    def _commit_group(self, group: _Group) -> None:
+        """Wait until a group is on disk, or see to it that it gets there; the lock is held."""
+        while not group.done:
+            if self._leading:
+                self._changed.wait()
+            else:
+                self._lead(group)
+        if group.error is not None:
+            raise LogboekUnavailable(
+                f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
+                "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
+            ) from group.error
+
     def _lead(self, group: _Group) -> None:
         """Commit a group while the lock is given up, so that the next one can form."""
         self._leading = True
@@ -180,7 +224,12 @@ class Spool:
             self._leading = False
             if error is None:
                 self.committed = (self._segment, self._offset)
-                self.committed_records += len(group.records)
+                self.committed_records += len(group.records) - len(group.begun)
+                for actie, record, more in group.begun:
+                    if actie in self._running or not more:
+                        self._running.setdefault(actie, []).append(record)
+                for actie in group.ended:
+                    self._running.pop(actie, None)
             self._changed.notify_all()
             if self.committed_records >= self._wanted:
                 self._enough.notify_all()
@@ -189,8 +238,11 @@ class Spool:
         """Write and flush; only the leader is here."""
         data = encode_records(records)
         if self._offset + len(data) > self._room:
-            longest = HEADER_BYTES + sum(encoded_length(payload) for _, payload in records)
-            self._open_segment(self._segment + 1, max(self._segment_bytes, longest))
+            # What runs goes along, so that older segments can go.
+            carried = encode_records(record for starts in self._running.values() for record in starts)
+            longest = HEADER_BYTES + len(carried) + len(data)
+            self._open_segment(self._segment + 1, max(self._segment_bytes + len(carried), longest))
+            data = carried + data
         try:
             written = os.pwrite(self._descriptor, data, self._offset)
             while written < len(data):
@@ -218,7 +270,7 @@ class Spool:
 def remove_spool(directory: Path) -> None:
     """Take a spool away of which everything is confirmed; only its owner, or who holds it, may."""
     for path in (
-        *directory.glob(f"*{SUFFIX}"),
+        *sorted(directory.glob(f"*{SUFFIX}")),  # the end of an Actie never goes before its start
         *directory.glob("*.new"),
         directory / PROGRESS_NAME,
         directory / LOCK_NAME,
@@ -248,3 +300,11 @@ def hold(directory: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def owner_of(directory: Path) -> int:
+    """Return the process id of who made a spool, as that process knew it; 0 when that cannot be read."""
+    try:
+        return int((directory / LOCK_NAME).read_bytes())
+    except (OSError, ValueError):
+        return 0
