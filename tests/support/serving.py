@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey, KeySet, RSAKey
 
 _START_SECONDS: Final = 30
 _STOP_SECONDS: Final = 30
@@ -112,7 +112,12 @@ class Issuer:
         }
 
     def token(
-        self, scope: str = "ldv:read", *, key: ECKey | None = None, header: dict[str, Any] | None = None, **claims: Any
+        self,
+        scope: str = "ldv:read",
+        *,
+        key: ECKey | RSAKey | None = None,
+        header: dict[str, Any] | None = None,
+        **claims: Any,
     ) -> str:
         """Return a token; `claims` of None are left out."""
         now = int(time.time())
@@ -124,10 +129,12 @@ class Issuer:
             "client_id": "auditor",
             "scope": scope,
         } | claims
+        head = {"alg": "ES256", "kid": "one", "typ": "at+jwt"} | (header or {})
         return jwt.encode(
-            {"alg": "ES256", "kid": "one", "typ": "at+jwt"} | (header or {}),
+            head,
             {name: value for name, value in given.items() if value is not None},
             key or self.key,
+            algorithms=[head["alg"]],
         )
 
 

@@ -143,9 +143,9 @@ def page_of(request: Request, services: Services, *others: str) -> tuple[read.Cu
         for name in known
         if len(given.getlist(name)) > 1
     ]
-    limit = given.get("limit", "")
+    limit = given.get("limit")
     highest = services.settings.serve.records
-    if limit and not (re.fullmatch(r"[0-9]{1,9}", limit) and int(limit) >= 1):
+    if limit is not None and not (re.fullmatch(r"[0-9]{1,9}", limit) and int(limit) >= 1):
         errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
     after = None
     if "cursor" in given:
@@ -178,8 +178,10 @@ def _query_trace_id(request: Request) -> bytes:
 
 
 def _query_span_id(request: Request) -> bytes:
-    text = request.query_params.get("spanId", "")
-    if text and not _SPAN_ID.fullmatch(text):
+    text = request.query_params.get("spanId")
+    if text is None:
+        return b""
+    if not _SPAN_ID.fullmatch(text):
         raise _wrong("spanId", "Dit is geen span-id van 16 hexadecimale cijfers.")
     return bytes.fromhex(text)
 
