@@ -14,8 +14,9 @@ from ldv_otel.logregel import Logregel, Status
 from ldv_otel.sdk.bulk import data_subjects
 from ldv_otel.sdk.exporter import ClickHouseSpanExporter
 from ldv_otel.sdk.install import Health, force_flush, health, install
-from ldv_otel.sdk.processing import Actie, data_subject, foreign_read_api, processing
+from ldv_otel.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
 from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.propagator import LdvPropagator, extract
 from ldv_otel.sdk.sampler import LdvSampler
 from ldv_otel.settings import Settings, read_settings
 
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigurationError",
     "Health",
     "LdvError",
+    "LdvPropagator",
     "LdvSampler",
     "LdvSpanProcessor",
     "LogboekUnavailable",
@@ -36,8 +38,10 @@ __all__ = [
     "Status",
     "UnreadableInput",
     "__version__",
+    "called_by",
     "data_subject",
     "data_subjects",
+    "extract",
     "force_flush",
     "foreign_read_api",
     "health",

@@ -42,10 +42,17 @@ class Enclosing(msgspec.Struct, frozen=True):
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """What an inbound trace context said about the caller (LDV-A6)."""
+    """What is known of the caller (LDV-A6).
+
+    Attributes:
+        trace_id: As the inbound trace context said; empty when there was none.
+        span_id: Of the calling Actie, or of the technical span that went out from it; empty as `trace_id`.
+        processor: URL of the calling application, if it was proven (LDV-X4).
+    """
 
     trace_id: bytes
     span_id: bytes
+    processor: str = ""
 
 
 class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
@@ -55,7 +62,8 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
         attributes: As set on the span; only those of the standard enter the record (LDV-A9).
         subjects: Data subjects that were named without touching the span.
         enclosing: None when no Actie of this application encloses the span.
-        foreign: None unless the trace came in from another application.
+        foreign: None unless another application called.
+        read_apis: Where the Logregels of the parties that were called can be read.
         resource: JSON object, see `Logregel.resource`.
         flags: What was bent before the facts got here.
         originals: What had to be replaced before the facts got here, by field.
@@ -72,6 +80,7 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
     enclosing: Enclosing | None = None
     foreign: Foreign | None = None
     outbound_span_ids: tuple[bytes, ...] = ()
+    read_apis: Sequence[object] = ()
     exception: ExceptionFacts | None = None
     resource: str = "{}"
     flags: tuple[Flag, ...] = ()
@@ -107,11 +116,10 @@ class LogregelMaker:
         self._exception_messages = exception_messages
 
     def make(self, facts: SpanFacts) -> list[Logregel]:
-        """Return the Actie's record, and one child record for every further data subject (LDV-A4).
+        """Return the Actie's record, and a child record for every further data subject (LDV-A4) and party called.
 
         Never raises on odd values; what was bent is named in the record's `ldv.flags`.
         """
-        given = facts.attributes
         draft = Draft()
         draft.flag(*facts.flags)
         for field, original in facts.originals.items():
@@ -119,7 +127,8 @@ class LogregelMaker:
         subjects = self._subjects(facts)
         activity, parent_activity = _activities(draft, facts)
         start_time_ms, end_time_ms = draft.times(facts.start_time_ns // _NS_PER_MS, facts.end_time_ns // _NS_PER_MS)
-        foreign_trace_id, foreign_span_id = _foreign(draft, facts)
+        foreign_trace_id, foreign_span_id, processor = _foreign(draft, facts)
+        read_apis = _read_apis(draft, facts)
         subject = subjects[0] if subjects else _NOBODY
         draft.flag(*subject.flags)
         record = Logregel(
@@ -138,17 +147,23 @@ class LogregelMaker:
             data_subject_sealed=draft.text(subject.sealed),
             foreign_operation_trace_id=foreign_trace_id,
             foreign_operation_span_id=foreign_span_id,
-            foreign_operation_processor=draft.text(given.get(names.FOREIGN_OPERATION_PROCESSOR, "")),
-            external_read_api_id=draft.text(given.get(names.EXTERNAL_READ_API_ID, "")),
+            foreign_operation_processor=processor,
+            external_read_api_id=read_apis[0] if read_apis else "",
             outbound_span_ids=facts.outbound_span_ids,
             attributes=self._attributes(draft, facts),
             resource=facts.resource,
         )
-        if len(subjects) <= 1:
+        if len(subjects) <= 1 and len(read_apis) <= 1:
             return [record]
+        further = [(other, record.external_read_api_id) for other in subjects[1:]]
+        # Whoever asks about one of these people has to find every party that was called.
+        further += [(other, read_api) for read_api in read_apis[1:] for other in subjects or [_NOBODY]]
         return [
             record,
-            *(child_of(record, other, _child_id(record, number)) for number, other in enumerate(subjects[1:], 1)),
+            *(
+                child_of(record, other, _child_id(record, number), read_api)
+                for number, (other, read_api) in enumerate(further, 1)
+            ),
         ]
 
     def _subjects(self, facts: SpanFacts) -> Sequence[DataSubject]:
@@ -163,8 +178,11 @@ class LogregelMaker:
             found.extend(self.pseudonymise(identifier, type_) for identifier in several)
         if len(found) < 2:  # noqa: PLR2004
             return found
-        unique = {(subject.pseudonym, subject.type): subject for subject in reversed(found) if subject.pseudonym}
-        return list(reversed(unique.values())) or found[:1]
+        unique: dict[tuple[bytes, str], DataSubject] = {}
+        for subject in found:
+            if subject.pseudonym:
+                unique.setdefault((subject.pseudonym, subject.type), subject)
+        return list(unique.values()) or found[:1]
 
     def _attributes(self, draft: Draft, facts: SpanFacts) -> dict[str, str]:
         kept = {
@@ -203,15 +221,28 @@ def _activities(draft: Draft, facts: SpanFacts) -> tuple[str, str]:
     return activity, enclosing if enclosing != activity else ""
 
 
-def _foreign(draft: Draft, facts: SpanFacts) -> tuple[bytes, bytes]:
-    """Return the caller's trace and span: as the application says, else as the inbound trace context said."""
-    given, inbound = facts.attributes, facts.foreign
-    trace_id, span_id = (inbound.trace_id, inbound.span_id) if inbound is not None else (b"", b"")
+def _foreign(draft: Draft, facts: SpanFacts) -> tuple[bytes, bytes, str]:
+    """Return the caller's trace, span and URL: as the application says, else as the inbound call said."""
+    given, inbound = facts.attributes, facts.foreign or _NO_CALLER
+    trace_id, span_id = inbound.trace_id, inbound.span_id
     if said := given.get(names.FOREIGN_OPERATION_TRACE_ID):
         trace_id = draft.hex_id(said, "foreign_operation_trace_id", 16) or trace_id
     if said := given.get(names.FOREIGN_OPERATION_SPAN_ID):
         span_id = draft.hex_id(said, "foreign_operation_span_id", 8) or span_id
-    return trace_id, span_id
+    return trace_id, span_id, draft.text(given.get(names.FOREIGN_OPERATION_PROCESSOR) or inbound.processor)
+
+
+_NO_CALLER: Final = Foreign(b"", b"")
+
+
+def _read_apis(draft: Draft, facts: SpanFacts) -> list[str]:
+    """Return where the parties that were called can be asked, each once; what the application said goes first."""
+    said = facts.attributes.get(names.EXTERNAL_READ_API_ID, ())
+    several = said if isinstance(said, list | tuple) else (said,)
+    if not several and not facts.read_apis:
+        return []
+    found = (draft.text(url).strip() for url in (*several, *facts.read_apis))
+    return list(dict.fromkeys(url for url in found if url))
 
 
 def _parent(facts: SpanFacts) -> bytes:
@@ -230,8 +261,8 @@ def interrupted(record: Logregel) -> Logregel:
     return msgspec.structs.replace(record, status=Status.ERROR, attributes=attributes)
 
 
-def child_of(parent: Logregel, subject: DataSubject, span_id: bytes) -> Logregel:
-    """Return the record of one further data subject: a child Actie of the record's own (LDV-A4)."""
+def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: str = "") -> Logregel:
+    """Return the record of one further data subject or called party: a child Actie of the record's own (LDV-A4)."""
     draft = Draft()
     draft.flag(*subject.flags)
     return Logregel(
@@ -247,6 +278,7 @@ def child_of(parent: Logregel, subject: DataSubject, span_id: bytes) -> Logregel
         data_subject_id_type=draft.text(subject.type),
         key_id=subject.key_id,
         data_subject_sealed=draft.text(subject.sealed),
+        external_read_api_id=read_api,
         attributes=draft.finish({}),
         resource=parent.resource,
     )

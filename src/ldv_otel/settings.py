@@ -440,17 +440,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
             shows a password.
     """
-    found: dict[str, Any] = {}
-    for variable in VARIABLES:
-        raw = environ.get(variable.name)
-        if raw is None or (not raw and variable.field != "password"):
-            continue
-        try:
-            found[variable.name] = variable.parse(raw)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
-            ) from None
+    found = _parsed(environ, VARIABLES)
     if "LDV_LOGBOEK" not in found:
         raise ConfigurationError(
             "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
@@ -465,6 +455,36 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
     serve = {name.removeprefix("serve."): values.pop(name) for name in [*values] if name.startswith("serve.")}
     return Settings(**values, serve=ServeSettings(**serve))
+
+
+def read_some_settings(environ: Mapping[str, str], *fields: str) -> dict[str, Any]:
+    """Read and check only some settings, for a part that does not know the Logboek; what is not set is left out.
+
+    Args:
+        fields: Names in `Settings`.
+
+    Raises:
+        ConfigurationError: As `read_settings`.
+    """
+    wanted = [variable for variable in VARIABLES if variable.field in fields]
+    names = {variable.name: variable.field for variable in wanted}
+    return {names[name]: value for name, value in _parsed(environ, wanted).items()}
+
+
+def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[str, Any]:
+    """Return the values of those variables that are set, by name."""
+    found: dict[str, Any] = {}
+    for variable in variables:
+        raw = environ.get(variable.name)
+        if raw is None or (not raw and variable.field != "password"):
+            continue
+        try:
+            found[variable.name] = variable.parse(raw)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
+            ) from None
+    return found
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

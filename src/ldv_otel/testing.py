@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel.actie import LogregelMaker
@@ -24,12 +24,14 @@ from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Logregel, decode_logregel
+from ldv_otel.parties import read_parties
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
 from ldv_otel.rulefile import read_rule_file
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.sdk.propagator import use_propagator
+from ldv_otel.settings import DeliveryLevel, TraceChoice
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
 
@@ -145,7 +147,12 @@ class _AtOnce:
 
 @contextmanager
 def logboek(
-    *, pseudonymous_types: Iterable[str] = (), exception_messages: bool = False, rules: Path | None = None
+    *,
+    pseudonymous_types: Iterable[str] = (),
+    exception_messages: bool = False,
+    rules: Path | None = None,
+    parties: Path | None = None,
+    unknown_callers: TraceChoice | None = None,
 ) -> Iterator[InMemoryLogboek]:
     """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
 
@@ -155,24 +162,29 @@ def logboek(
         pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
         exception_messages: As `LDV_EXCEPTION_MESSAGES`.
         rules: As `LDV_RULES`.
+        parties: As `LDV_PARTIES`.
+        unknown_callers: As `LDV_UNKNOWN_CALLERS`.
 
     Raises:
-        ConfigurationError: The file of rules cannot be used, or the tracer provider is not one of the OpenTelemetry
-            SDK.
+        ConfigurationError: A file cannot be used, or the tracer provider is not one of the OpenTelemetry SDK.
     """
     pseudonymiser = Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id), pseudonymous_types)
     memory = InMemoryLogboek(pseudonymiser)
     memory.open()
     maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
     mapper = SpanMapper(read_rule_file(rules) if rules is not None else None, maker.pseudonymise)
-    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper)
+    around = read_parties(parties, unknown_callers)
+    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, parties=around)
     if _private.current_provider() is None:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()
     if not isinstance(provider, TracerProvider):
         raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
     _private.instrument(provider, processor)
+    propagator = propagate.get_global_textmap()
+    use_propagator(around)
     try:
         yield memory
     finally:
+        propagate.set_global_textmap(propagator)
         processor.shutdown()

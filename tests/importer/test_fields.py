@@ -45,6 +45,7 @@ def test_names_of_what_is_no_object() -> None:
         ("3d7b938c0a7ca354", 8, "3d7b938c0a7ca354"),
         (SPAN, 8, "3d7b938c0a7ca354"),
         ("-_-_-_-_-_8=", 8, "fbffbffbffbffbff"),
+        ("0XAAAAAAAAA=", 8, "d170000000000000"),
     ],
 )
 def test_ids_are_told_apart_by_length(value: object, length: int, expected: str) -> None:

@@ -6,7 +6,9 @@ import inspect
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 
 def test_a_provider_keeps_its_tracers_and_their_samplers() -> None:
@@ -35,3 +37,9 @@ def test_setting_a_provider_goes_through_one_function() -> None:
 def test_instrumentation_can_be_told_to_be_silent() -> None:
     """The key that the instrumentations look at."""
     assert otel_context._SUPPRESS_INSTRUMENTATION_KEY.startswith("suppress_instrumentation")
+
+
+def test_a_composite_knows_its_parts() -> None:
+    """So that an `ldv` among `OTEL_PROPAGATORS` can give way."""
+    part = TraceContextTextMapPropagator()
+    assert list(CompositePropagator([part])._propagators) == [part]

@@ -102,7 +102,7 @@ def read_id(value: object, length: int) -> Id:
             text = text.rjust(2 * TRACE_ID_BYTES, "0")
         if len(text) == 2 * length:
             return Id(bytes.fromhex(text))
-    decoded = _from_base64(text, length)
+    decoded = _from_base64(given, length)
     if decoded is not None:
         return Id(decoded if any(decoded) else b"")
     return Id(hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()[:length], given)

@@ -1,19 +1,22 @@
 """The one module that touches private names of the OpenTelemetry packages, because no public way exists.
 
-Four things need it: tracers that were made before `install()` keep the sampler they were made with; a provider that
+Five things need it: tracers that were made before `install()` keep the sampler they were made with; a provider that
 the application sets after `install()` must be reached at that moment, also one inside another vendor's; what hides
-Acties (limits, switched-off tracers) must show; and our own calls to the Logboek must not be instrumented (LDV-A11).
+Acties (limits, switched-off tracers) must show; our own calls to the Logboek must not be instrumented (LDV-A11); and an
+`ldv` among `OTEL_PROPAGATORS` gives way to the one around all of them.
 `tests/sdk/test_private.py` watches the shape of every name used here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 
 from ldv_otel.sdk.sampler import LdvSampler
@@ -81,6 +84,11 @@ def uninstrumented() -> Iterator[None]:
         yield
     finally:
         otel_context.detach(token)
+
+
+def parts_of(propagator: CompositePropagator) -> Sequence[TextMapPropagator]:
+    """Return the propagators that a composite runs."""
+    return propagator._propagators  # noqa: SLF001
 
 
 def current_provider() -> trace.TracerProvider | None:

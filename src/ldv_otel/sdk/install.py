@@ -19,6 +19,7 @@ from ldv_otel.errors import ConfigurationError
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.live import SCOPE
 from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.propagator import use_propagator
 from ldv_otel.settings import Settings, read_settings, unknown_variables
 
 _logger = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ def set_up(
         provider = _sdk_provider()
         installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
         installation.listen_to(provider)
+        use_propagator(installation.processor.parties)
         _private.watch(on_refusal(installation.listen_to))
         atexit.register(installation.processor.close)
         _exit_on_sigterm()

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
@@ -21,15 +22,18 @@ from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_a
 from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
+from ldv_otel.parties import Parties
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.rules import Rule
+from ldv_otel.sdk.inbound import foreign_of
 from ldv_otel.settings import DeliveryLevel
 
 #: Instrumentation scope of the spans that `processing` starts.
 SCOPE: Final = "ldv_otel"
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
-_OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
+#: The kinds of spans whose ids travel to another party.
+OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 
 
 class Delivery(Protocol):
@@ -103,6 +107,7 @@ class Owner(Protocol):
         """Whether the end of an Actie may wait for a disk or a server."""
 
     delivery: Delivery
+    parties: Parties
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
@@ -131,6 +136,7 @@ class LiveSpan(weakref.ref[Span]):
         activity: Set while this is an Actie that was started with `processing`; else None.
         subjects: Data subjects named without touching the span.
         outbound: Ids of the technical client spans below.
+        read_apis: Where the parties that were called can be asked.
         attributes: Attributes of the record that the span itself does not carry.
         exception: The exception that ended the Actie, with all that only the record may keep.
         level: What `processing` asked of delivery; None for what is set.
@@ -150,13 +156,14 @@ class LiveSpan(weakref.ref[Span]):
         "outbound",
         "owner",
         "parent",
+        "read_apis",
         "refused",
         "span_id",
         "start",
         "subjects",
     )
 
-    def __init__(self, span: Span, owner: Owner) -> None:
+    def __init__(self, span: Span, owner: Owner, started_in: Context | None = None) -> None:
         super().__init__(span, _forget)  # type: ignore[call-arg]  # typeshed knows only __new__
         context = span.get_span_context()
         above = span.parent
@@ -167,6 +174,7 @@ class LiveSpan(weakref.ref[Span]):
         self.activity: str | None = None
         self.subjects: list[DataSubject] = []
         self.outbound: list[bytes] = []
+        self.read_apis: list[object] = []
         self.attributes: MutableMapping[str, object] = {}
         self.exception: ExceptionFacts | None = None
         self.level: DeliveryLevel | None = None
@@ -174,16 +182,21 @@ class LiveSpan(weakref.ref[Span]):
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
-        if above is not None:
-            self.parent = _live.get(above.span_id)
-            if self.parent is None and above.is_remote:
-                self.foreign = Foreign(above.trace_id.to_bytes(16, "big"), above.span_id.to_bytes(8, "big"))
-            elif self.parent is not None and span.kind in _OUTBOUND:
-                self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
+        if above is None:
+            self.foreign = foreign_of(started_in, None)
+            return
+        self.parent = _live.get(above.span_id)
+        if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
+            # Span ids travel: a stranger can send one of ours along with a trace of its own.
+            self.parent = None
+        if self.parent is None:
+            self.foreign = foreign_of(started_in, above) if above.is_remote else None
+        elif span.kind in OUTBOUND:
+            self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
 
-    def __new__(cls, span: Span, owner: Owner) -> Self:
+    def __new__(cls, span: Span, owner: Owner, started_in: Context | None = None) -> Self:
         """Make the weak reference with the callback that forgets the entry."""
-        del owner
+        del owner, started_in
         return super().__new__(cls, span, _forget)
 
     @property
@@ -215,8 +228,13 @@ class LiveSpan(weakref.ref[Span]):
             live = live.parent
         return None
 
+    def is_in_trace(self, trace_id: int) -> bool:
+        """Say whether the span is there and belongs to that trace."""
+        span = self()
+        return span is not None and span.get_span_context().trace_id == trace_id
+
     def caller(self) -> Foreign | None:
-        """Return the remote caller at the top of this span's chain."""
+        """Return the caller at the top of this span's chain."""
         live: LiveSpan | None = self
         while live is not None:
             if live.foreign is not None:
@@ -228,6 +246,20 @@ class LiveSpan(weakref.ref[Span]):
         """Remember a technical client span on the nearest Actie, or here until one turns up at an end."""
         (self.nearest_actie() or self).outbound.append(span_id)
 
+    def set_processor(self, url: str) -> None:
+        """Say which application made the call that this span's chain serves."""
+        top = self
+        while top.parent is not None:
+            top = top.parent
+        known = top.foreign or Foreign(b"", b"")
+        top.foreign = Foreign(known.trace_id, known.span_id, url)
+
+    def add_read_api(self, url: object) -> None:
+        """Remember where a called party can be asked, where `add_outbound` remembers the call."""
+        target = self.nearest_actie() or self
+        if url not in target.read_apis:
+            target.read_apis.append(url)
+
     def end(self, *, actie: bool, activity: str = "") -> None:
         """Cut the chain: from now on children learn the nearest Actie from here."""
         above = self.parent
@@ -238,6 +270,8 @@ class LiveSpan(weakref.ref[Span]):
             self.foreign = self.foreign or above.caller()
             if self.outbound:
                 above.outbound.extend(self.outbound)
+            for url in self.read_apis:
+                above.add_read_api(url)
         self.ended = True
         self.parent = None
 
@@ -273,12 +307,12 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
     return given.copy() if isinstance(given, MappingProxyType) else given or _NO_ATTRIBUTES
 
 
-def begin(span: Span, owner: Owner) -> LiveSpan:
+def begin(span: Span, owner: Owner, started_in: Context | None = None) -> LiveSpan:
     """Note a span that starts; the first processor to see it is the one that logs it."""
     span_id = span.get_span_context().span_id
     live = _live.get(span_id)
     if live is None or live() is not span:
-        live = _live[span_id] = LiveSpan(span, owner)
+        live = _live[span_id] = LiveSpan(span, owner, started_in)
     return live
 
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from ldv_otel._version import __version__
 from ldv_otel.actie import ExceptionFacts, stacktrace_without_values
-from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
+from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live
@@ -62,7 +62,7 @@ class Actie:
 
     def foreign_read_api(self, url: str) -> None:
         """Say where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
-        self._live.attributes[EXTERNAL_READ_API_ID] = url
+        self._live.add_read_api(url)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Set an attribute on the span; those under `dpl.` enter the Logregel."""
@@ -215,6 +215,8 @@ def data_subject(identifier: object, *, type: str | None = None) -> None:  # noq
 def foreign_read_api(url: str) -> None:
     """Say where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
 
+    A second, different party gives a child Logregel of its own. Not needed for parties in the file of `LDV_PARTIES`.
+
     Raises:
         ConfigurationError: There is no current Actie to say it of.
     """
@@ -222,7 +224,28 @@ def foreign_read_api(url: str) -> None:
     actie = here.nearest_actie() if here is not None else None
     if actie is None:
         raise ConfigurationError("foreign_read_api was called outside a processing. Call it inside the `with` block.")
-    actie.attributes[EXTERNAL_READ_API_ID] = url
+    actie.add_read_api(url)
+
+
+def called_by(party: str) -> None:
+    """Say which application made the call that is being served, once the application has found that out itself.
+
+    For proofs that no web server shows, such as a signed token. Logregels of this call that end from here on have it
+    as `dpl.core.foreign_operation.processor`; the trace goes on or restarted before.
+
+    Args:
+        party: Name of a caller in the file of `LDV_PARTIES`, or the URL of its application.
+
+    Raises:
+        ConfigurationError: There is no current span to say it of.
+
+    Source: LDV-X4.
+    """
+    here = live.current()
+    if here is None:
+        raise ConfigurationError("called_by was called outside a request. Call it inside the span that serves one.")
+    known = here.owner.parties.named(party)
+    here.set_processor(known.processor if known is not None else party)
 
 
 def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -> None:

@@ -24,9 +24,12 @@ from ldv_otel.delivery.spool.starts import Start, actie_id
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
+from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.sdk.called import called_address
+from ldv_otel.sdk.inbound import restarted_from
 from ldv_otel.sdk.live import Delivery
 from ldv_otel.sdk.mapping import SpanMapper, mapper_for
 from ldv_otel.settings import Settings
@@ -73,6 +76,7 @@ class LdvSpanProcessor(SpanProcessor):
         delivery: Takes them over; shut down with this processor.
         flush_seconds: How long `shutdown` waits for what is pending.
         mapper: Applies mapping rules to spans of existing instrumentation.
+        parties: Whom this application calls; who calls it is up to `LdvPropagator`.
     """
 
     def __init__(
@@ -82,12 +86,14 @@ class LdvSpanProcessor(SpanProcessor):
         *,
         flush_seconds: float = 10.0,
         mapper: SpanMapper | None = None,
+        parties: Parties | None = None,
     ) -> None:
         self._maker = maker
         self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self.rule_for = self._mapper.rule_for
         self.delivery = delivery
         self.flush_seconds = flush_seconds
+        self.parties = parties or Parties()
         self._counting = threading.Lock()
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         self.bent: Counter[str] = Counter()
@@ -105,27 +111,36 @@ class LdvSpanProcessor(SpanProcessor):
         sink = make_sink(settings)
         maker = maker_for(settings)
         mapper = mapper_for(settings, maker.pseudonymise)
+        parties = parties_for(settings)
         with uninstrumented():
             try:
                 sink.open()
             except LogboekUnavailable as error:
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
-        return cls(maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds, mapper=mapper)
+        return cls(
+            maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds, mapper=mapper, parties=parties
+        )
 
     @property
     def blocks(self) -> bool:
         """Whether the end of an Actie may wait for a disk or a server."""
         return self.delivery.blocks
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  (the SDK's signature)
-        """Note where the span hangs; with level `write-ahead`, put the start of an Actie on disk.
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note where the span hangs, who called and whom it calls; `write-ahead` puts the start of an Actie on disk.
 
         `processing` does the latter itself, because it can refuse to go on, and wait outside an event loop.
         """
         if self._shut:
             return
-        known = live.begin(span, self)
-        if self._writes_ahead and known.owner is self and not _is_ours(span):
+        known = live.begin(span, self, parent_context)
+        if known.owner is not self:
+            return
+        if span.parent is None and (caller := restarted_from(parent_context)) is not None:
+            # As OpenTelemetry does at a public endpoint: the tracing backend can still go from one trace to the other.
+            span.add_link(caller)
+        self._note_called_party(span, known)
+        if self._writes_ahead and not _is_ours(span):
             try:
                 self.begin(known)
             except LogboekUnavailable as error:
@@ -193,6 +208,7 @@ class LdvSpanProcessor(SpanProcessor):
         known = live.find(span)
         if known is None or known.owner is not self or known.ended:
             return
+        self._note_called_party(span, known)
         facts = self._facts(span, known)
         if facts is None:
             known.end(actie=False)
@@ -216,6 +232,13 @@ class LdvSpanProcessor(SpanProcessor):
         if rule is not None:
             self._mapper.apply(rule, attributes, facts)
         return facts
+
+    def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
+        """Remember where the party that a span calls can be asked; some instrumentations name it only at the end."""
+        if span.kind in live.OUTBOUND and self.parties.calls_known_parties:
+            host, port = called_address(live.attributes_of(span))
+            if host and (read_api := self.parties.read_api(host, port)):
+                known.add_read_api(read_api)
 
     def _submit(self, records: Sequence[Logregel], known: live.LiveSpan) -> None:
         try:
@@ -277,6 +300,7 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
     facts.subjects = known.subjects
     facts.exception = known.exception or facts.exception
     facts.outbound_span_ids = tuple(known.outbound)
+    facts.read_apis = known.read_apis
     facts.enclosing = known.parent.as_enclosing() if known.parent is not None else None
     if facts.enclosing is None:
         facts.foreign = known.caller()

@@ -1,0 +1,179 @@
+"""`LdvPropagator`: tells called parties which Actie calls them, and decides whether a caller's trace goes on here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ldv_otel.actie import Foreign
+from ldv_otel.parties import Caller, Parties, read_parties
+from ldv_otel.sdk import _private, live
+from ldv_otel.sdk.callers import Call, CallGetter, evidence_of
+from ldv_otel.sdk.inbound import Inbound, calling_actie, foreign_in, remote_span, with_inbound
+from ldv_otel.settings import read_some_settings
+from ldv_otel.tracestate import CallingActie, with_member
+
+_logger = logging.getLogger(__name__)
+
+_TRACEPARENT: Final = "traceparent"
+_CALL_GETTER: Final = CallGetter()
+
+
+class LdvPropagator(TextMapPropagator):
+    """Wraps the propagators that are there, so that each header is still written once.
+
+    Outbound it puts the id of the Actie from which a call is made in `tracestate`, under `ldv`, in front of all other
+    members, which pass untouched and in order; never anything of the data subject or of what is done (LDV-X3). Inbound
+    it finds out who calls, and restarts the trace of callers whose trace does not go on here (LDV-X2).
+
+    Args:
+        inner: What reads and writes the headers; W3C Trace Context by default.
+        parties: Who calls and how it is proven.
+    """
+
+    def __init__(self, inner: TextMapPropagator | None = None, parties: Parties | None = None) -> None:
+        self.inner = inner or TraceContextTextMapPropagator()
+        self._parties = parties or Parties()
+
+    @property
+    def fields(self) -> set[str]:
+        """The headers that may be written."""
+        return self.inner.fields
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write the trace context of the current span, with the Actie around it."""
+        try:
+            context = self._with_actie(context)
+        except Exception:
+            # LDV-A8. What the application was about to send goes as it would have gone without us.
+            _logger.exception("The Actie could not be put in tracestate. Please report this.")
+        self.inner.inject(carrier, context, setter)
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Read the caller's trace context; in what is returned it is the current span, unless the trace restarts."""
+        before = Context() if context is None else context
+        found = self.inner.extract(carrier, before, getter)
+        if not self._parties.tell_callers_apart:
+            return found
+        # An element of a composite comes after others, which may have put the caller there already.
+        remote = remote_span(found)
+        actie = calling_actie(remote) if remote is not None else None
+        caller = self._caller(carrier, getter, actie.claim if actie is not None else "")
+        processor = caller.processor if caller is not None else ""
+        if remote is None:
+            return with_inbound(found, Inbound(None, False, Foreign(b"", b"", processor))) if processor else found
+        restart = (caller.trace if caller is not None else self._parties.unknown) == "restart"
+        if restart:
+            found = trace.set_span_in_context(_local_span(before), found)
+        return with_inbound(found, Inbound(remote, restart, foreign_in(remote, processor)))
+
+    def _caller(self, carrier: CarrierT, getter: Getter[CarrierT], claim: str) -> Caller | None:
+        try:
+            return self._parties.caller(evidence_of(carrier, getter, claim))
+        except Exception as error:  # noqa: BLE001  (a stranger's certificate or server may hold anything)
+            _logger.warning(
+                "Who calls could not be found out (%s); the caller counts as unknown.", type(error).__name__
+            )
+            return None
+
+    def _with_actie(self, context: Context | None) -> Context | None:
+        span = trace.get_current_span(context)
+        known = live.find(span)
+        actie = known.as_enclosing() if known is not None else None
+        if actie is None:
+            return context
+        own = span.get_span_context()
+        members = with_member(CallingActie(actie.span_id, self._parties.claim), own.trace_state.items())
+        carried = SpanContext(own.trace_id, own.span_id, own.is_remote, own.trace_flags, TraceState(members))
+        return trace.set_span_in_context(_Carried(carried, span), context)
+
+
+class _Carried(NonRecordingSpan):
+    """A span as propagators look at it, with another `tracestate`."""
+
+    def __init__(self, context: SpanContext, span: trace.Span) -> None:
+        super().__init__(context)
+        # B3 and Jaeger write the parent's id too.
+        self.parent = getattr(span, "parent", None)
+
+
+def extract(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    *,
+    peer_address: str = "",
+    certificate: str | bytes | None = None,
+    context: Context | None = None,
+) -> Context:
+    """Return the context of an inbound call, as `opentelemetry.propagate.extract` does, with proof of who calls.
+
+    For servers without an instrumentation of OpenTelemetry's for WSGI or ASGI, whose requests show nothing but headers.
+
+    Args:
+        headers: As a mapping, or as pairs when a header can come twice.
+        peer_address: Address of the other end of the connection, not of a header; `unix` for a Unix socket.
+        certificate: Client certificate that the server has verified, PEM or DER.
+        context: What to add to; an empty one by default.
+
+    Source: LDV-X2, LDV-X4.
+    """
+    call = Call(headers, peer_address=peer_address, certificate=certificate)
+    return propagate.get_global_textmap().extract(call, context, getter=_CALL_GETTER)
+
+
+def use_propagator(parties: Parties) -> None:
+    """Wrap the global propagator, once; an `LdvPropagator` that is there already gives way."""
+    inner = _without_ours(propagate.get_global_textmap())
+    if _TRACEPARENT not in inner.fields:
+        _logger.warning(
+            "OTEL_PROPAGATORS leaves out tracecontext, so calls to other applications carry no W3C Trace Context, "
+            "which the standard requires; add it."
+        )
+    propagate.set_global_textmap(LdvPropagator(inner, parties))
+
+
+def from_environment() -> LdvPropagator:
+    """Return the propagator `ldv` of `OTEL_PROPAGATORS`, where it comes last; `install()` needs it not.
+
+    Raises:
+        ConfigurationError: `LDV_PARTIES` or `LDV_UNKNOWN_CALLERS` cannot be used.
+    """
+    found = read_some_settings(os.environ, "parties", "unknown_callers")
+    return LdvPropagator(parties=read_parties(found.get("parties"), found.get("unknown_callers")))
+
+
+def _without_ours(propagator: TextMapPropagator) -> TextMapPropagator:
+    if isinstance(propagator, LdvPropagator):
+        return propagator.inner
+    parts = _private.parts_of(propagator) if isinstance(propagator, CompositePropagator) else ()
+    if not any(isinstance(part, LdvPropagator) for part in parts):
+        return propagator
+    others = [part for part in parts if not isinstance(part, LdvPropagator)]
+    if not any(_TRACEPARENT in part.fields for part in others):
+        others.insert(0, TraceContextTextMapPropagator())
+    return CompositePropagator(others)
+
+
+def _local_span(context: Context) -> trace.Span:
+    """Return the span that was current before the caller's came in."""
+    span: Any = trace.get_current_span(context)
+    return trace.INVALID_SPAN if span.get_span_context().is_remote else span
