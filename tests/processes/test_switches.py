@@ -7,15 +7,19 @@ the call, or nowhere; nowhere means that the record has to be in the Logboek in 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 import pytest
 
 from ldv_otel.logboek.client import LogboekClient
 from tests.processes.rig import Rig
+from tests.support import faults
+from tests.support.tls import TlsRelay, make_certificates
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +74,8 @@ class Switch:
         environ: Variables, in which `{directory}`, `{port}` and `{logboek}` stand for those of the rig.
         says: Has to be in the log.
         repair: SQL that an administrator runs afterwards.
+        answers: What a server between the service and its Logboek says, until an administrator has put things right.
+        tls: The service speaks TLS with a server whose authority it does not know until then.
     """
 
     outcome: Outcome
@@ -78,6 +84,8 @@ class Switch:
     options: tuple[str, ...] = ()
     says: str = ""
     repair: str = ""
+    answers: tuple[faults.Action, faults.Predicate] | None = None
+    tls: bool = False
 
 
 SWITCHES: Final = {
@@ -161,6 +169,30 @@ SWITCHES: Final = {
         repair="RENAME TABLE elsewhere TO logregel",
     ),
     "wrong database": Switch("start", environ={"LDV_LOGBOEK": "clickhouse+http://127.0.0.1:{port}/elsewhere"}),
+    "user who may not insert": Switch(
+        "stored",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        answers=(faults.server_error(497, 403, "ACCESS_DENIED"), faults.is_insert),
+        says="ACCESS_DENIED (497). Check user, password and rights",
+    ),
+    "user who may only read": Switch(
+        "stored",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        answers=(faults.server_error(164, 500, "READONLY"), faults.is_insert),
+        says="READONLY (164). Check user, password and rights",
+    ),
+    "password that expires": Switch(
+        "stored",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        answers=(faults.server_error(516, 403, "AUTHENTICATION_FAILED"), faults.is_insert),
+        says="AUTHENTICATION_FAILED (516). Check user, password and rights",
+    ),
+    "password that has expired": Switch(
+        "start", answers=(faults.server_error(516, 403, "AUTHENTICATION_FAILED"), faults.anything)
+    ),
+    "certificate of an unknown authority": Switch(
+        "stored", environ={"LDV_FLUSH_SECONDS": "0.5"}, tls=True, says="LDV_LOGBOEK_CA_FILE"
+    ),
     "deduplication window 0": Switch(
         "start", "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()"
     ),
@@ -240,19 +272,18 @@ SWITCHES: Final = {
 def test_it_is_never_silent(rig: Rig, name: str) -> None:
     """An exception at the start or at the call, a stored record, or a loss that is logged and written down."""
     switch = SWITCHES[name]
-    environ = {
-        key: value.format(directory=rig.directory, port=rig.logboek.port) for key, value in switch.environ.items()
-    }
-    script = _SCRIPT + textwrap.dedent(switch.body)
-    with rig.start(*switch.options, "-c", script, **environ) as service:
-        service.end(30)
-        said = service.output
-    if switch.repair:
-        with LogboekClient(rig.settings) as client:
-            client.command(switch.repair)
-    if "LDV_SPOOL" in environ:
-        rig.spool, rig.environ["LDV_SPOOL"] = Path(environ["LDV_SPOOL"]), environ["LDV_SPOOL"]
-    rig.adopt()
+    with put_between(rig, switch) as put_right:
+        environ = {
+            key: value.format(directory=rig.directory, port=rig.logboek.port) for key, value in switch.environ.items()
+        }
+        script = _SCRIPT + textwrap.dedent(switch.body)
+        with rig.start(*switch.options, "-c", script, **environ) as service:
+            service.end(30)
+            said = service.output
+        put_right()
+        if "LDV_SPOOL" in environ:
+            rig.spool, rig.environ["LDV_SPOOL"] = Path(environ["LDV_SPOOL"]), environ["LDV_SPOOL"]
+        rig.adopt()
     stored = rig.stored()
     words = {line.split()[0] for line in said.splitlines() if line.startswith(("start ", "call ", "returned"))}
     assert switch.says in said
@@ -262,3 +293,33 @@ def test_it_is_never_silent(rig: Rig, name: str) -> None:
     else:
         assert words == ({"returned"} if switch.outcome == "stored" else {switch.outcome}), said
         assert dict(stored) == ({"the-id": 1} if switch.outcome == "stored" else {}), said
+
+
+@contextmanager
+def put_between(rig: Rig, switch: Switch) -> Iterator[Callable[[], None]]:
+    """Put what the switch asks for between the service and its Logboek; give what puts all of it right."""
+    with ExitStack() as between:
+        front = between.enter_context(faults.FaultFront(rig.logboek.port)) if switch.answers else None
+        relay: TlsRelay | None = None
+        authority = Path()
+        if switch.tls:
+            authority, certificate = make_certificates(rig.directory)
+            relay = between.enter_context(TlsRelay(certificate, rig.logboek.port))
+        if front is not None and switch.answers is not None:
+            action, when = switch.answers
+            front.add(action, when=when)
+        if (other := front or relay) is not None:
+            scheme = "clickhouse+https" if relay else "clickhouse+http"
+            address = msgspec.structs.replace(rig.settings.logboek, scheme=scheme, port=other.port)
+            rig.environ["LDV_LOGBOEK"] = str(address)
+
+        def put_right() -> None:
+            if front is not None:
+                front.clear()
+            if relay is not None:
+                rig.environ["LDV_LOGBOEK_CA_FILE"] = str(authority)
+            if switch.repair:
+                with LogboekClient(rig.settings) as client:
+                    client.command(switch.repair)
+
+        yield put_right

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ldv_otel.logboek.embedded.body import Body, decompressed
 
@@ -150,6 +151,27 @@ def late_exception(code: int = 241, before: bytes = b"") -> Action:
     end = f"{len(text)} {_TAG}\r\n".encode()
     frame = b"\r\n__exception__\r\n" + _TAG.encode() + b"\r\n" + text + end + b"__exception__\r\n"
     return _reply(200, {"X-ClickHouse-Exception-Tag": _TAG}, before + frame)
+
+
+def server_error(code: int, status: int, name: str) -> Action:
+    """Answer as a server does that refuses: status, code in a header, and the text of its exception."""
+    text = f"Code: {code}. DB::Exception: made by the front. ({name}) (version 26.9.2.1)\n".encode()
+    return _reply(status, {"X-ClickHouse-Exception-Code": str(code)}, text)
+
+
+def answer_of_another() -> Action:
+    """Pass on the backend's true answer to another insert; of ours it hears nothing."""
+
+    async def act(exchange: Exchange) -> None:
+        query = urlencode({"query_id": uuid.uuid4().hex, "query": "INSERT INTO FUNCTION null('x UInt8') VALUES (1)"})
+        target = f"/?{query}"
+        other = Request(f"POST {target} HTTP/1.1\r\nHost: localhost".encode() + _HEAD_END, b"", {}, target)
+        answer = await replace(exchange, request=other).forward()
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"the other insert was to succeed: {answer[:500]!r}")
+        await exchange.reply(answer)
+
+    return act
 
 
 def kill_before() -> Action:
