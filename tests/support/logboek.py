@@ -42,6 +42,11 @@ class LogboekProcess:
         """The process id, 0 when it does not run."""
         return self._process.pid if self._process else 0
 
+    @property
+    def killed(self) -> bool:
+        """Whether it ended without having been told to by us."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> None:
         """Start and wait until it answers."""
         command = [sys.executable, "-m", "ldv_otel.logboek.embedded"]

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -244,6 +245,25 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drainer, "_LONGEST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(sending, "_FIRST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(sending, "_LONGEST_PAUSE_SECONDS", 0.05)
+
+
+def strace(pid: int, *options: str) -> subprocess.Popen[str]:
+    """Attach to a process; return when its calls are watched.
+
+    Skips the test, with the reason, where that cannot be done.
+    """
+    if shutil.which("strace") is None:
+        pytest.skip("strace is missing; install the package strace (Debian: apt-get install -y strace)")
+    tracer = subprocess.Popen(
+        ["strace", "-p", str(pid), *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert tracer.stderr
+    line = tracer.stderr.readline()
+    if "attached" not in line:
+        tracer.kill()
+        tracer.communicate()
+        pytest.skip(f"strace may not trace here: {line.strip()}")
+    return tracer
 
 
 def orphaned_segments(base: Path, *living: str) -> list[Path]:

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ldv_otel.delivery.durable import drain
-from tests.torture.rig import FileLogboek, Forge, orphaned_segments
+from tests.torture.rig import FileLogboek, Forge, orphaned_segments, strace
 
 SYSCALLS = ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "rmdir", "mkdir", "openat", "flock")
 _KILLED = -9
 
 
-def strace(pid: int, *options: str) -> subprocess.Popen[str]:
-    """Attach to a process that waits at the gate; return when its calls are watched."""
-    tracer = subprocess.Popen(
-        ["strace", "-p", str(pid), *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert tracer.stderr
-    line = tracer.stderr.readline()
-    if "attached" not in line:
-        tracer.kill()
-        tracer.communicate()
-        pytest.skip(f"strace may not trace here: {line.strip()}")
-    return tracer
-
-
 @pytest.fixture
 def forge() -> Iterator[Forge]:
     """What forks the processes to be killed."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is missing; install the package strace (Debian: apt-get install -y strace)")
     with Forge() as found:
         yield found
 

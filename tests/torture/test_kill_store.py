@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.delivery.sending import deliver
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.settings import LogboekAddress, Settings
 from tests.support import faults
 from tests.support.logboek import LogboekProcess
-from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids
+from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids, strace
 
 
 @pytest.mark.slow
@@ -64,3 +68,49 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
         raw, shown = oracle.verdict(span_ids(direct, "logregel")), oracle.verdict(span_ids(direct, "logregels"))
     print(f"{len(oracle.acknowledged)} acknowledged; raw: {raw}; shown: {shown}")
     assert shown.clean, f"raw: {raw}; shown: {shown}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed at the rename of the part: the engine has noted the token, says so to the retry, and has no rows."""
+    oracle = Oracle()
+    with LogboekProcess(tmp_path / "logboek") as process:
+        store = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
+        apply_schema(store)
+        sink, reader, writer_id = ClickHouseSink(store), ClickHouseSink(store), new_writer_id()
+
+        def send(place: int, wait: Callable[[float], bool]) -> int:
+            """Send a batch until it is confirmed; return how many of its rows cannot be read then."""
+            batch = number_batch(writer_id, place, [record(number) for number in range(place, place + 5)])
+            oracle.acknowledged.update(logregel.name for logregel in batch.logregels)
+            deliver(batch, sink, wait=wait)
+            return len(set(batch.seqs) - reader.read_back(batch))
+
+        false_ok = send(0, pause)
+        for number in range(1, size(5, 50) + 1):
+            renames = "rename,renameat,renameat2"
+            tracer = strace(process.pid, "-f", "-e", f"trace={renames}", "-e", f"inject={renames}:signal=KILL:when=1")
+
+            def restart(_: float) -> bool:
+                tracer.communicate()  # noqa: B023  (used within this turn only)
+                if process.killed:
+                    process.kill()
+                    process.start()
+                return False
+
+            false_ok += send(number * 10, restart)
+        oracle.issued |= oracle.acknowledged
+        shown = oracle.verdict(span_ids(store, "logregels"))
+    repaired = sum("records are missing" in said.getMessage() for said in caplog.records)
+    print(f"{number} kills, {repaired} repaired; shown: {shown}")
+    assert false_ok == 0
+    assert shown.clean, shown
+
+
+def pause(seconds: float) -> bool:
+    """Wait as delivery does."""
+    time.sleep(seconds)
+    return False
