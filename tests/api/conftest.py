@@ -107,6 +107,7 @@ class Named:
 
 AUDITOR = Client(id="auditor", scopes=frozenset(Scope), requests_per_minute=1_000_000)
 PARTNER = Client(id="partner", scopes=frozenset({Scope.READ}), activities=(PARKING,), requests_per_minute=1_000_000)
+ORDINARY = Client(id="ordinary", scopes=frozenset({Scope.READ, Scope.IDENTIFY}), requests_per_minute=1_000_000)
 STRANGER = Client(id="stranger", scopes=frozenset(), requests_per_minute=1_000_000)
 
 Opened = Callable[..., AbstractContextManager[TestClient]]
@@ -118,7 +119,9 @@ def opened() -> Opened:
 
     @contextmanager
     def open_(settings: Settings, **clients: Client) -> Iterator[TestClient]:
-        named = Named(**(clients or {"auditor": AUDITOR, "partner": PARTNER, "stranger": STRANGER}))
+        named = Named(
+            **(clients or {"auditor": AUDITOR, "ordinary": ORDINARY, "partner": PARTNER, "stranger": STRANGER})
+        )
         with TestClient(create_app(settings, named)) as client:
             yield client
 

@@ -5,12 +5,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.registered import apply_register
 from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.register import ProcessingActivity, Register
+from ldv_otel.settings import Settings
 from tests.api.conftest import BSN, DEBTS, FOREIGN, OTHER_BSN, PARKING, PARTY, START, TRACES
 
 PATH = "/lezenapi/v1/processing-activities"
@@ -105,6 +110,21 @@ def test_a_client_sees_its_activities_only(api: TestClient) -> None:
     """Whatever it asks for."""
     assert numbers(ask(api, {"traceId": HEX}, as_client="partner")) == [0, 1, 2, 3]
     assert ask(api, {ACTIVITY: DEBTS}, as_client="partner") == []
+
+
+def test_a_confidential_activity_is_for_whom_may_see_it(api: TestClient, served_settings: Settings) -> None:
+    """And its records leave no gap in a page that shows them to others."""
+    with LogboekClient(served_settings) as client:
+        hide = ProcessingActivity(id=DEBTS, name="Schulden", confidential=True)
+        apply_register(client, Register([hide]), amend=True)
+        try:
+            assert numbers(ask(api, {"traceId": HEX})) == [0, 1, 2, 3, 4]
+            assert numbers(ask(api, {"traceId": HEX}, as_client="ordinary", limit=4)) == [0, 1, 2, 3]
+            assert ask(api, {ACTIVITY: DEBTS}, as_client="ordinary") == []
+        finally:
+            show = msgspec.structs.replace(hide, confidential=False)
+            apply_register(client, Register([show]), amend=True)
+    assert numbers(ask(api, {"traceId": HEX}, as_client="ordinary")) == [0, 1, 2, 3, 4]
 
 
 def test_without_scope_nothing(api: TestClient) -> None:

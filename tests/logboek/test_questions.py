@@ -141,6 +141,10 @@ def test_every_question_answers_as_the_model_does(
     for activity in ACTIVITIES:
         wanted = store.where(lambda row, a=activity: row.processing_activity_id == a)  # type: ignore[misc]
         assert everything(lambda after, a=activity: read.by_activity(client, a, after=after, limit=3)) == wanted  # type: ignore[misc]
+    for question in questions(store):
+        assert everything(lambda after, q=question: read.search(client, q, after=after, limit=3)) == store.where(  # type: ignore[misc]
+            lambda row, q=question: meets(row, q)  # type: ignore[misc]
+        )
     assert everything(lambda after: read.in_period(client, since=since, after=after, limit=4)) == store.where(
         lambda row: row.start_time_ms >= NEW_YEAR_2026
     )
@@ -148,6 +152,40 @@ def test_every_question_answers_as_the_model_does(
         (row.logregel.trace_id, row.logregel.span_id) for row in store.rows if row.logregel.trace_id in TRACES[:2]
     }
     check_views(client, store)
+
+
+def questions(store: Filled) -> Iterable[read.Question]:
+    """Each condition alone, and what a record that is there says of itself, less and less of it."""
+    whole = store.rows[len(store.rows) // 2].logregel
+    yield read.Question()
+    yield read.Question(visible=tuple(ACTIVITIES[:1]))
+    yield read.Question(ended_by_ms=whole.end_time_ms)
+    yield read.Question(foreign_trace_id=TRACES[0], foreign_span_id=SPANS[0])
+    given = {
+        "trace_id": whole.trace_id,
+        "subjects": tuple({whole.data_subject_id, SUBJECTS[0]}) if whole.data_subject_id else tuple(SUBJECTS[:1]),
+        "activity": whole.processing_activity_id,
+        "visible": (ACTIVITIES[0][:-1],),
+        "since_ms": whole.start_time_ms,
+        "ended_by_ms": whole.end_time_ms,
+    }
+    while given:
+        yield read.Question(**given)  # type: ignore[arg-type]
+        del given[next(iter(given))]
+
+
+def meets(row: Logregel, question: read.Question) -> bool:
+    """The model of `search`."""
+    return (
+        question.trace_id in (b"", row.trace_id)
+        and question.foreign_trace_id in (b"", row.foreign_operation_trace_id)
+        and question.foreign_span_id in (b"", row.foreign_operation_span_id)
+        and (not question.subjects or row.data_subject_id in question.subjects)
+        and question.activity in ("", row.processing_activity_id)
+        and (not question.visible or row.processing_activity_id.startswith(question.visible))
+        and (question.since_ms is None or row.start_time_ms >= question.since_ms)
+        and (question.ended_by_ms is None or row.end_time_ms <= question.ended_by_ms)
+    )
 
 
 def check_views(client: LogboekClient, store: Filled) -> None:

@@ -21,7 +21,6 @@ from ldv_otel.api.lezen_input import LezenRequest, json_object, lezen_request, p
 from ldv_otel.api.lezen_openapi import BASE_PATH, openapi_document
 from ldv_otel.api.lezen_output import within_bytes
 from ldv_otel.api.problem import InputError, Problem
-from ldv_otel.api.reader import Reader
 from ldv_otel.api.services import Services, services_of
 from ldv_otel.logboek import read
 from ldv_otel.pseudonym import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
@@ -62,7 +61,7 @@ async def processing_activities(request: Request, client: Reading) -> Response:
         since_ms=asked.since_ms,
         ended_by_ms=asked.ended_by_ms,
     )
-    return await answer(request, services.reader, question, after, limit)
+    return await answer(request, client, question, after, limit)
 
 
 @router.get("/foreign-operations")
@@ -75,7 +74,7 @@ async def foreign_operations(request: Request, client: Reading) -> Response:
         foreign_span_id=_query_span_id(request),
         visible=client.activities,
     )
-    return await answer(request, services.reader, question, after, limit)
+    return await answer(request, client, question, after, limit)
 
 
 def subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
@@ -103,10 +102,12 @@ def subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) 
 
 
 async def answer(
-    request: Request, reader: Reader, question: read.Question, after: read.Cursor | None, limit: int
+    request: Request, client: Client, question: read.Question, after: read.Cursor | None, limit: int
 ) -> Response:
     """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
-    page = await reader.ask(read.search, question, after=after, limit=limit)
+    confidential = Scope.CONFIDENTIAL in client.scopes
+    reader = services_of(request).reader
+    page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
     encoded = within_bytes(page.records, _MAX_ANSWER)
     following = (
         page.following if len(encoded) == len(page.records) else read.Cursor.after(page.records[len(encoded) - 1])

@@ -105,7 +105,6 @@ _CONDITIONS: Final = {
     "processor": "foreign_operation_processor = {processor:String}",
     "read_api": "external_read_api_id = {read_api:String}",
     "visible": "arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})",
-    "hidden": "NOT has({hidden:Array(String)}, processing_activity_id)",
     "ended_by_ms": "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})",
 }
 #: Which of them find the hours to look in, the sharpest first, and the column whose projection has those.
@@ -179,7 +178,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         processor: `dpl.core.foreign_operation.processor`.
         read_api: `dpl.read.externalReadAPI_id`.
         visible: Beginnings of the only processing activities to show; none for all.
-        hidden: Processing activities not to show.
         since_ms: Started then or later; ms since 1970-01-01 UTC.
         ended_by_ms: Ended then or earlier; ms since 1970-01-01 UTC.
     """
@@ -193,7 +191,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     processor: str = ""
     read_api: str = ""
     visible: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
     since_ms: int | None = None
     ended_by_ms: int | None = None
 
