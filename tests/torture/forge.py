@@ -40,6 +40,39 @@ def application() -> None:
     threads[0].join()
 
 
+def ahead() -> None:
+    """A service whose Acties, one in another, are told of when they have begun and when they have ended."""
+    ldv.install()
+
+    def actie_ahead() -> ldv.processing:
+        return ldv.processing("https://register.example/activiteiten/marteling", delivery="write-ahead")
+
+    def within() -> None:
+        with actie_ahead() as actie:
+            _tell(f"i {actie.span_id}")
+            ldv.data_subject("123456782", type="BSN")
+        _tell(f"a {actie.span_id}")
+
+    def work() -> None:
+        while True:
+            with actie_ahead() as actie:
+                _tell(f"i {actie.span_id}")
+                within()
+                within()
+            _tell(f"a {actie.span_id}")
+
+    def linger() -> None:
+        with actie_ahead() as actie:
+            _tell(f"i {actie.span_id}")
+            threading.Event().wait()
+
+    threads = [threading.Thread(target=each) for each in (*[work] * (_THREADS // 2), linger)]
+    for thread in threads:
+        thread.start()
+    _tell("ready")
+    threads[0].join()
+
+
 def driver(base: str, store: str, first: str) -> None:
     """Delivery without the SDK side, into a file: many records, sends and adoptions in a short life."""
     draining.__dict__["_GATHER_SECONDS"] = 0.002
@@ -82,7 +115,12 @@ def cycle(base: str, store: str, first: str) -> None:
 
 def _child(gate: int, workload: str, arguments: list[str]) -> None:
     os.read(gate, 1)
-    workloads: dict[str, Callable[..., None]] = {"application": application, "driver": driver, "cycle": cycle}
+    workloads: dict[str, Callable[..., None]] = {
+        "application": application,
+        "ahead": ahead,
+        "driver": driver,
+        "cycle": cycle,
+    }
     workloads[workload](*arguments)
 
 
