@@ -173,6 +173,46 @@ with tracer.start_as_current_span("SERVER", context=inbound), ldv.processing({AC
     assert "called" in ldv(mine, "foreign", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331").stdout
 
 
+def test_a_trace_shows_foreign_parents_as_the_logregels_they_are(environ: dict[str, str], tmp_path: Path) -> None:
+    """Two applications on one Logboek: one goes on with the trace, one begins its own; a third sends no tracestate."""
+    script = f"""
+import ldv_otel as ldv
+from opentelemetry import trace, propagate
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from ldv_otel.parties import Parties
+ldv.install()
+tracer = trace.get_tracer("http")
+headers, plain = {{}}, {{}}
+with ldv.processing({ACTIVITY!r}, name="caller") as actie:
+    print(actie.trace_id, actie.span_id)
+    with tracer.start_as_current_span("GET", kind=trace.SpanKind.CLIENT):
+        propagate.inject(headers)
+        TraceContextTextMapPropagator().inject(plain)
+# The same process plays all parties.
+calls = ("goes on", "continue", headers), ("restarted", "restart", headers), ("plain", "continue", plain)
+for name, unknown, found in calls:
+    inbound = ldv.LdvPropagator(parties=Parties(unknown=unknown)).extract(found)
+    with tracer.start_as_current_span("SERVER", context=inbound), ldv.processing({ACTIVITY!r}, name=name) as called:
+        with ldv.processing({ACTIVITY!r}, name=name + ", inside"):
+            pass
+    print(called.trace_id, called.span_id)
+"""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "COLUMNS": "200"}
+    done = subprocess.run([sys.executable, "-c", script], env=mine, check=True, capture_output=True, text=True)
+    (trace_id, caller), (same, _), (restarted, _), _ = (line.split() for line in done.stdout.splitlines())
+    assert same == trace_id != restarted
+    for asked in (trace_id, restarted):
+        shown = ldv(mine, "trace", asked).stdout
+        assert shown.count(f"aangeroepen vanuit: caller, span {caller}") == 3
+        depth = {
+            name: next(line for line in shown.splitlines() if f"{name}  " in line).index(name)
+            for name in ("caller", "goes on", "restarted", "plain", "restarted, inside", "plain, inside")
+        }
+        assert depth["goes on"] == depth["restarted"] == depth["plain"] == depth["caller"] + 4
+        assert depth["restarted, inside"] == depth["plain, inside"] == depth["caller"] + 8
+        assert len(as_json(mine, "trace", asked)) == 7
+
+
 def test_status_says_how_it_is(environ: dict[str, str]) -> None:
     """Counts, tables, writers."""
     found = as_json(environ, "status")

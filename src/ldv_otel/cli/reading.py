@@ -21,6 +21,7 @@ from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.errors import QueryError
 from ldv_otel.keyfile import keys_for
 from ldv_otel.logboek import read
+from ldv_otel.logboek.across import across_traces
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import SchemaStatus, check_schema, schema_status
 from ldv_otel.logboek.rows import StoredLogregel
@@ -71,9 +72,9 @@ def inzage(  # noqa: PLR0913  (options of a command)
 def trace(
     trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")], *, as_json: AsJson = False
 ) -> None:
-    """Show one trace as a tree: what was done, in order, and what called what."""
+    """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
     with _opened(read_settings(os.environ)) as client:
-        records = read.by_trace(client, trace_id)
+        records = across_traces(client, trace_id)
     if as_json:
         _print_json(rendering.as_json(records))
     elif not records:

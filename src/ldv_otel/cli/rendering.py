@@ -43,39 +43,51 @@ def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
 
 
 def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
-    """Return the records of a trace as a tree.
+    """Return the records of a trace, and of traces that called parties began from it, as a tree.
 
     A record hangs below the Actie its parent id names, or below the Actie from which a technical span with that id
-    went out (that is how another organisation's call looks); otherwise it is a root.
+    went out (that is how another organisation's call looks); without a parent, below what its foreign operation refers
+    to, found in the same two ways; otherwise it is a root.
     """
-    parents: dict[bytes, Logregel] = {}
+    actien: dict[_Id, Logregel] = {}
     for record in records:
-        parents.update(dict.fromkeys(record.outbound_span_ids, record))
-    parents.update({record.span_id: record for record in records})
-    children: dict[bytes, list[Logregel]] = defaultdict(list)
-    roots = []
+        actien.update({(record.trace_id, span_id): record for span_id in record.outbound_span_ids})
+    actien.update({_id(record): record for record in records})
+    children: dict[_Id, list[_Found]] = defaultdict(list)
+    found = []
     for record in sorted(records, key=lambda record: (record.start_time_ms, record.span_id)):
-        above = parents.get(record.parent_span_id or record.foreign_operation_span_id)
+        caller = actien.get((record.foreign_operation_trace_id, record.foreign_operation_span_id))
+        above = actien.get((record.trace_id, record.parent_span_id)) or caller
+        here = (record, caller)
         if above is None or above is record:
-            roots.append(record)
+            found.append(here)
         else:
-            children[above.span_id].append(record)
+            children[_id(above)].append(here)
     tree = Tree(Text(title, style="bold"))
-    for root in roots:
-        _grow(tree, root, children, set())
+    seen: set[_Id] = set()
+    # Ids of strangers may form a circle, which has no root; what hangs in one is shown all the same.
+    waiting = [(tree, here) for below in children.values() for here in below] + [(tree, here) for here in found[::-1]]
+    while waiting:
+        branch, (record, caller) = waiting.pop()
+        if _id(record) in seen:
+            continue
+        seen.add(_id(record))
+        node = branch.add(_label(record, caller))
+        waiting += [(node, below) for below in children[_id(record)][::-1]]
     return tree
 
 
-def _grow(branch: Tree, record: Logregel, children: dict[bytes, list[Logregel]], seen: set[bytes]) -> None:
-    if record.span_id in seen:  # ids of strangers may form a circle
-        return
-    seen.add(record.span_id)
-    node = branch.add(_label(record))
-    for child in children[record.span_id]:
-        _grow(node, child, children, seen)
+#: Trace and span.
+_Id = tuple[bytes, bytes]
+#: A record and the one that called it from another application, where that is known.
+_Found = tuple[Logregel, Logregel | None]
 
 
-def _label(record: Logregel) -> Text:
+def _id(record: Logregel) -> _Id:
+    return record.trace_id, record.span_id
+
+
+def _label(record: Logregel, caller: Logregel | None) -> Text:
     label = Text()
     label.append(plain(record.name), style="bold")
     label.append(f"  {record.status.label}", style=_STATUS_STYLE[record.status])
@@ -87,6 +99,8 @@ def _label(record: Logregel) -> Text:
         "span": record.span_id.hex(),
         "parent": record.parent_span_id.hex(),
         "foreign operation": _foreign(record),
+        "aangeroepen vanuit": f"{caller.name}, span {caller.span_id.hex()}" if caller is not None else "",
+        "lezen-API van de aangeroepene": record.external_read_api_id,
         "fout": record.attributes.get("exception.type", ""),
         "afwijkingen": ", ".join(record.flags),
     }
