@@ -209,7 +209,11 @@ class _Condition(msgspec.Struct, frozen=True):
     matcher: Matcher
 
     def holds(self, attributes: Mapping[str, object]) -> bool:
-        return any(self.matcher.matches(text) for text in _texts(self.names, attributes))
+        # Loops: this is asked for each span that may be an Actie, and a generator costs more than what it does here.
+        for text in _texts(self.names, attributes):  # noqa: SIM110
+            if self.matcher.matches(text):
+                return True
+        return False
 
 
 class _CompiledRule:
@@ -235,7 +239,10 @@ class _CompiledRule:
 
     def takes(self, attributes: Mapping[str, object]) -> bool:
         """Say whether the attributes are as they have to be."""
-        return all(condition.holds(attributes) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110  (as above)
+            if not condition.holds(attributes):
+                return False
+        return True
 
 
 class _Table:

@@ -8,7 +8,7 @@ from opentelemetry import trace
 import ldv_otel as ldv
 from ldv_otel.sdk import live
 from ldv_otel.testing import InMemoryLogboek
-from tests.sdk.conftest import ACTIVITY
+from tests.sdk.conftest import ACTIVITY, OTHER
 
 
 def test_ended_spans_leave_nothing_behind(logboek: InMemoryLogboek, tracer: trace.Tracer) -> None:
@@ -50,3 +50,18 @@ def test_a_chain_of_follow_ups_does_not_grow(logboek: InMemoryLogboek, tracer: t
         pass
     otel_context.detach(token)
     assert logboek.logregels[-1].parent_span_id.hex() == first.span_id
+
+
+def test_a_late_child_of_a_technical_span(logboek: InMemoryLogboek, tracer: trace.Tracer) -> None:
+    """It hangs below the Actie around it, also when that became one after the technical span had ended."""
+    with tracer.start_as_current_span("becomes an Actie") as span:
+        with tracer.start_as_current_span("technical"):
+            context = otel_context.get_current()
+        span.set_attribute("dpl.core.processing_activity_id", ACTIVITY)
+        token = otel_context.attach(context)
+        with ldv.processing(OTHER, name="late"):
+            pass
+        otel_context.detach(token)
+    late, outer = logboek.logregels
+    assert late.parent_span_id == outer.span_id
+    assert late.parent_processing_activity_id == ACTIVITY

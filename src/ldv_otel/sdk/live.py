@@ -3,7 +3,8 @@
 Every recorded span gets a `LiveSpan`, found by span id, whichever processor or provider it came from. It is a weak
 reference to the span, so a span that is never ended takes its entry along when it is collected. It knows its parent's
 `LiveSpan`, so the nearest enclosing Actie is found through any number of technical spans, threads and tasks; when a
-span ends the chain is cut short to that Actie, so a long chain of follow-up tasks does not grow without end.
+span ends the chain is cut short to that Actie, or to the nearest span that has not ended and may still become one, so a
+long chain of follow-up tasks does not grow without end.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class LiveSpan(weakref.ref[Span]):
     """One span between start and end (and, for its late children, after that).
 
     Attributes:
-        parent: The parent's live span; None for a root, for a remote parent, and once ended.
+        parent: The parent's live span; None for a root, for a remote parent, and once an Actie ended. Of a technical
+            span that ended: the nearest one above that had not.
         foreign: The caller's ids when the parent is remote.
         owner: The processor that logs this span; a span makes one record, however many processors see it.
         activity: Set while this is an Actie that was started with `processing`; else None.
@@ -213,7 +215,7 @@ class LiveSpan(weakref.ref[Span]):
     def nearest_actie(self) -> LiveSpan | None:
         """Return this span or the nearest enclosing one that is an Actie and has not ended."""
         live: LiveSpan | None = self
-        while live is not None and not (live.is_actie and not live.ended):
+        while live is not None and (live.ended or not live.is_actie):
             live = live.parent
         return live
 
@@ -222,8 +224,9 @@ class LiveSpan(weakref.ref[Span]):
         live: LiveSpan | None = self
         while live is not None:
             if live.ended:
-                return live._enclosing  # noqa: SLF001  (its own class)
-            if live.is_actie:
+                if live.parent is None:
+                    return live._enclosing  # noqa: SLF001  (its own class)
+            elif live.is_actie:
                 return Enclosing(live.span_id.to_bytes(8, "big"), live._own_activity())  # noqa: SLF001  (as above)
             live = live.parent
         return None
@@ -262,18 +265,25 @@ class LiveSpan(weakref.ref[Span]):
 
     def end(self, *, actie: bool, activity: str = "") -> None:
         """Cut the chain: from now on children learn the nearest Actie from here."""
-        above = self.parent
+        self.ended = True
+        above, self.parent = self.parent, None
         if actie:
             self._enclosing = Enclosing(self.span_id.to_bytes(8, "big"), activity)
-        elif above is not None:
+            return
+        while above is not None and above.ended and above.parent is not None:
+            above = above.parent
+        if above is None:
+            return
+        if above.ended:
             self._enclosing = above.as_enclosing()
             self.foreign = self.foreign or above.caller()
-            if self.outbound:
-                above.outbound.extend(self.outbound)
-            for url in self.read_apis:
-                above.add_read_api(url)
-        self.ended = True
-        self.parent = None
+        else:
+            # What it is can be asked later, and need not be by every span below it.
+            self.parent = above
+        if self.outbound:
+            above.outbound.extend(self.outbound)
+        for url in self.read_apis:
+            above.add_read_api(url)
 
     def _own_activity(self) -> str:
         if self.activity:
