@@ -18,6 +18,7 @@ from ldv_otel.sdk.processing import Actie, called_by, data_subject, foreign_read
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import LdvPropagator, extract
 from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.sdk.shield import SubjectShieldingSpanProcessor
 from ldv_otel.settings import Settings, read_settings
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SchemaError",
     "Settings",
     "Status",
+    "SubjectShieldingSpanProcessor",
     "UnreadableInput",
     "__version__",
     "called_by",

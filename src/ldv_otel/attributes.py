@@ -70,6 +70,7 @@ class Flag(StrEnum):
     SUBJECT_FORM = "subject_form"
     SUBJECT_TYPE_MISSING = "subject_type_missing"
     SUBJECT_TYPE_UNKNOWN = "subject_type_unknown"
+    SUBJECT_REDACTED = "subject_redacted"
     FOREIGN_ID_MALFORMED = "foreign_id_malformed"
     ID_REPLACED = "id_replaced"
     END_BEFORE_START = "end_before_start"

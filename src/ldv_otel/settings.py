@@ -18,6 +18,7 @@ import msgspec
 from ldv_otel.errors import ConfigurationError
 
 DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
+ExposedSubject = Literal["nothing", "pseudonym"]
 #: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
 TraceChoice = Literal["continue", "restart"]
 
@@ -113,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     rules: Path | None = None
+    expose_subject: ExposedSubject = "nothing"
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -206,6 +208,12 @@ def _level(value: str) -> str:
 def _trace_choice(value: str) -> str:
     if value not in get_args(TraceChoice):
         raise ValueError("it is neither `continue` nor `restart`")
+    return value
+
+
+def _exposed_subject(value: str) -> str:
+    if value not in get_args(ExposedSubject):
+        raise ValueError("it is neither `nothing` nor `pseudonym`")
     return value
 
 
@@ -426,6 +434,13 @@ VARIABLES: Final = (
         "",
         "YAML file of mapping rules: which spans of existing instrumentation are Acties, and whom they are about.",
         _path,
+    ),
+    Variable(
+        "LDV_EXPOSE_SUBJECT",
+        "expose_subject",
+        "nothing",
+        "What other exporters may see of whom a span is about: `nothing`, or its `pseudonym`.",
+        _exposed_subject,
     ),
 )
 

@@ -31,6 +31,7 @@ from ldv_otel.sdk import _private
 from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import use_propagator
+from ldv_otel.sdk.shield import Front
 from ldv_otel.settings import DeliveryLevel, TraceChoice
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
@@ -180,7 +181,7 @@ def logboek(
     provider = _private.current_provider()
     if not isinstance(provider, TracerProvider):
         raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
-    _private.instrument(provider, processor)
+    _private.instrument(provider, processor, Front)
     propagator = propagate.get_global_textmap()
     use_propagator(around)
     try:
@@ -188,3 +189,4 @@ def logboek(
     finally:
         propagate.set_global_textmap(propagator)
         processor.shutdown()
+        _private.release(provider, processor)

@@ -13,6 +13,7 @@ from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.sdk.shield import Front
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 
 ACTIVITY = {"dpl.core.processing_activity_id": "https://register.example/a"}
@@ -31,7 +32,7 @@ class Service:
         self.early_tracer = provider.get_tracer("made before install")
         keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
         maker = LogregelMaker(Pseudonymiser(keys).subject)
-        _private.instrument(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)))
+        _private.instrument(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)), Front)
         self.tracer = provider.get_tracer("made after install")
 
 

@@ -25,6 +25,7 @@ from ldv_otel.logregel import Logregel, Status
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.shield import Front
 from ldv_otel.settings import DeliveryLevel
 from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY, OTHER
@@ -44,7 +45,7 @@ class Rig:
         self.processor = LdvSpanProcessor(LogregelMaker(self.pseudonymiser.subject), self.delivery)
         provider = _private.current_provider()
         assert isinstance(provider, TracerProvider)
-        _private.instrument(provider, self.processor)
+        _private.instrument(provider, self.processor, Front)
 
     def begun(self) -> list[Logregel]:
         """What would be logged if the process were killed here."""

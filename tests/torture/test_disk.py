@@ -28,6 +28,7 @@ from ldv_otel.logregel import decode_logregel, encode_logregel
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.shield import Front
 from ldv_otel.testing import InMemoryLogboek
 from tests.torture.rig import dice, hurry, orphaned_segments, record, size, wait_until
 
@@ -79,7 +80,7 @@ def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()
     assert isinstance(provider, TracerProvider)
-    _private.instrument(provider, processor)
+    _private.instrument(provider, processor, Front)
     return processor
 
 

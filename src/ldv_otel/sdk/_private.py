@@ -1,23 +1,35 @@
 """The one module that touches private names of the OpenTelemetry packages, because no public way exists.
 
-Five things need it: tracers that were made before `install()` keep the sampler they were made with; a provider that
-the application sets after `install()` must be reached at that moment, also one inside another vendor's; what hides
-Acties (limits, switched-off tracers) must show; our own calls to the Logboek must not be instrumented (LDV-A11); and an
-`ldv` among `OTEL_PROPAGATORS` gives way to the one around all of them.
-`tests/sdk/test_private.py` watches the shape of every name used here.
+Six things need it: tracers that were made before `install()` keep what they were made with; a provider that the
+application sets after `install()` must be reached at that moment, also one inside another vendor's; what hides Acties
+(limits, switched-off tracers) must show; other processors are to get copies of some spans (the privacy shield); our own
+calls to the Logboek must not be instrumented (LDV-A11); and an `ldv` among `OTEL_PROPAGATORS` gives way to the one
+around all of them. `tests/sdk/test_private.py` watches the shape of every name used here.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace import (
+    Event,
+    ReadableSpan,
+    Span,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    Tracer,
+    TracerProvider,
+)
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.util.types import Attributes
 
 from ldv_otel.sdk.sampler import LdvSampler
 
@@ -25,13 +37,152 @@ _on_set: list[Callable[[TracerProvider], None]] = []
 _original_setter = trace._set_tracer_provider  # noqa: SLF001
 
 
-def instrument(provider: TracerProvider, processor: SpanProcessor) -> None:
-    """Add the processor to a provider and let its sampler, also in tracers that exist already, drop nothing."""
+class FrontSpanProcessor(SynchronousMultiSpanProcessor):
+    """Takes the place of a provider's active span processor: ours go first, the others get what it lets through.
+
+    To everybody else it is what it replaced: processors are added to that one, and found (or put away) there.
+
+    Attributes:
+        ours: See spans as they are, before all others.
+        others: What the provider had, and has added since.
+    """
+
+    def __init__(self, others: SpanProcessor) -> None:  # the list of the base class is that of `others`
+        self.ours: tuple[SpanProcessor, ...] = ()
+        self.others = others
+        self._looked_at: object = None
+        self._look = False
+
+    @property
+    def _span_processors(self) -> tuple[SpanProcessor, ...]:
+        return getattr(self.others, "_span_processors", (self.others,))
+
+    @_span_processors.setter
+    def _span_processors(self, processors: tuple[SpanProcessor, ...]) -> None:
+        self.others._span_processors = processors  # type: ignore[attr-defined]  # noqa: SLF001
+
+    @property
+    def any_others(self) -> bool:
+        """Whether there is anybody to pass spans on to."""
+        return bool(self._span_processors)
+
+    @property
+    def others_look(self) -> bool:
+        """Whether another processor may read a span before its end."""
+        processors = self._span_processors
+        if processors is not self._looked_at:
+            self._look = any(looks_at_running_spans(processor) for processor in processors)
+            self._looked_at = processors
+        return self._look
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """Add one of the others."""
+        self.others.add_span_processor(span_processor)  # type: ignore[attr-defined]
+
+    def shutdown(self) -> None:
+        """Shut all of them down, ours last: the others may end spans of their own."""
+        self.others.shutdown()
+        for processor in self.ours:
+            processor.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush all of them, ours first; True if all did."""
+        deadline = time.monotonic() + timeout_millis / 1_000
+        flushed = [processor.force_flush(timeout_millis) for processor in self.ours]
+        left_millis = int((deadline - time.monotonic()) * 1_000)
+        return self.others.force_flush(max(left_millis, 0)) is not False and all(flushed)
+
+
+def instrument(provider: TracerProvider, processor: SpanProcessor, front_type: type[FrontSpanProcessor]) -> None:
+    """Let a processor see every span of a provider before all others do, and let the sampler drop none.
+
+    Tracers that exist already are reached too; spans that run at this moment are not.
+    """
+    active = provider._active_span_processor  # noqa: SLF001
+    front = active if isinstance(active, FrontSpanProcessor) else front_type(active)
+    front.ours += (processor,)
+    provider._active_span_processor = front  # noqa: SLF001
     provider.sampler = LdvSampler(provider.sampler)
     with provider._tracers_lock:  # noqa: SLF001
         for tracer in provider._tracers.values():  # noqa: SLF001
             tracer.sampler = LdvSampler(tracer.sampler)
-    provider.add_span_processor(processor)
+            tracer.span_processor = front
+
+
+def release(provider: TracerProvider, processor: SpanProcessor) -> None:
+    """Let a processor see no more spans of a provider."""
+    front = provider._active_span_processor  # noqa: SLF001
+    if isinstance(front, FrontSpanProcessor):
+        front.ours = tuple(one for one in front.ours if one is not processor)
+
+
+def looks_at_running_spans(processor: SpanProcessor) -> bool:
+    """Say whether a processor may read a span before its end; the SDK's own that export do not."""
+    kind = type(processor)
+    return kind.on_start not in _START_NOTHING or kind._on_ending not in _ENDING_NOTHING  # noqa: SLF001
+
+
+_START_NOTHING: Final = (SpanProcessor.on_start, SimpleSpanProcessor.on_start, BatchSpanProcessor.on_start)
+_ENDING_NOTHING: Final = (SpanProcessor._on_ending, SimpleSpanProcessor._on_ending, BatchSpanProcessor._on_ending)  # noqa: SLF001
+
+
+def on_ending(processor: SpanProcessor, span: Span) -> None:
+    """Call the SDK's experimental hook."""
+    processor._on_ending(span)  # noqa: SLF001
+
+
+def attribute_count(span: ReadableSpan) -> int:
+    """Return how many attributes a span has; five times as fast as through the SDK's wrappers."""
+    attributes = span._attributes  # noqa: SLF001
+    return len(attributes._dict) if isinstance(attributes, BoundedAttributes) else len(attributes or ())  # noqa: SLF001
+
+
+class _View(Span):
+    """A running span as others may see it: all that it holds is the span's own, what is read of it passes a filter."""
+
+    __slots__ = ("_shown", "_viewed")
+    _viewed: Span
+    _shown: Callable[[ReadableSpan], ReadableSpan]
+
+    def _readable_span(self) -> ReadableSpan:
+        return self._shown(self._viewed._readable_span())  # noqa: SLF001
+
+    @property
+    def name(self) -> str:
+        return self._readable_span().name
+
+    @property
+    def attributes(self) -> Attributes:
+        return self._readable_span().attributes
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self._readable_span().events
+
+    @property
+    def links(self) -> Sequence[trace.Link]:
+        return self._readable_span().links
+
+    @property
+    def status(self) -> trace.Status:
+        return self._readable_span().status
+
+    def to_json(self, indent: int | None = 4) -> str:
+        return str(self._readable_span().to_json(indent))
+
+    def end(self, end_time: int | None = None) -> None:
+        self._viewed.end(end_time)
+
+
+def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
+    """Return a view of a running span that shows what `shown` makes of it."""
+    if isinstance(span, _View):
+        return span
+    found: _View = object.__new__(_View)
+    found.__dict__ = span.__dict__
+    found._viewed = span  # noqa: SLF001
+    found._shown = shown  # noqa: SLF001
+    return found
 
 
 def max_span_attributes(provider: TracerProvider) -> int | None:

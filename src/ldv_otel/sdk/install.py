@@ -20,6 +20,7 @@ from ldv_otel.sdk import _private
 from ldv_otel.sdk.live import SCOPE
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import use_propagator
+from ldv_otel.sdk.shield import Front
 from ldv_otel.settings import Settings, read_settings, unknown_variables
 
 _logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class _Installation:
                 "`tracer_configurator/development` in OpenTelemetry's configuration file)."
             )
         self._providers.append(provider)
-        _private.instrument(provider, self.processor)
+        _private.instrument(provider, self.processor, Front)
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""

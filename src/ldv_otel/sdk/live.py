@@ -10,6 +10,7 @@ long chain of follow-up tasks does not grow without end.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol, Self
@@ -18,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
 from ldv_otel.delivery.spool.starts import Start
@@ -31,8 +33,12 @@ from ldv_otel.settings import DeliveryLevel
 
 #: Instrumentation scope of the spans that `processing` starts.
 SCOPE: Final = "ldv_otel"
+#: How many identifiers of data subjects a trace remembers for the privacy shield (`sdk.told`).
+TOLD_IN_TRACE: Final = 64
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
+_NONE_HIDDEN: Final[frozenset[str]] = frozenset()
+_NONE_EXPOSED: Final[Mapping[str, AttributeValue]] = {}
 #: The kinds of spans whose ids travel to another party.
 OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 
@@ -145,15 +151,23 @@ class LiveSpan(weakref.ref[Span]):
         start: What becomes of the Actie if it is never ended, while that is on disk.
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
+        told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
+        told_in_trace: The last of all spans of this trace here, which share it.
+        attributes_seen: What the shield has learnt from last.
+        hidden: Names of attributes that a mapping rule takes a data subject from.
+        exposed: Attributes that other exporters may see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.
     """
 
     __slots__ = (
         "_enclosing",
         "activity",
         "attributes",
+        "attributes_seen",
         "ended",
         "exception",
+        "exposed",
         "foreign",
+        "hidden",
         "level",
         "outbound",
         "owner",
@@ -163,6 +177,8 @@ class LiveSpan(weakref.ref[Span]):
         "span_id",
         "start",
         "subjects",
+        "told",
+        "told_in_trace",
     )
 
     def __init__(self, span: Span, owner: Owner, started_in: Context | None = None) -> None:
@@ -184,8 +200,14 @@ class LiveSpan(weakref.ref[Span]):
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
+        self.told: list[tuple[str, object]] | None = None
+        self.attributes_seen: tuple[int, str] | None = None
+        self.hidden: frozenset[str] = _NONE_HIDDEN
+        self.exposed: Mapping[str, AttributeValue] = _NONE_EXPOSED
+        self.told_in_trace: deque[tuple[str, object]]
         if above is None:
             self.foreign = foreign_of(started_in, None)
+            self.told_in_trace = deque(maxlen=TOLD_IN_TRACE)
             return
         self.parent = _live.get(above.span_id)
         if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
@@ -193,7 +215,10 @@ class LiveSpan(weakref.ref[Span]):
             self.parent = None
         if self.parent is None:
             self.foreign = foreign_of(started_in, above) if above.is_remote else None
-        elif span.kind in OUTBOUND:
+            self.told_in_trace = deque(maxlen=TOLD_IN_TRACE)
+            return
+        self.told_in_trace = self.parent.told_in_trace
+        if span.kind in OUTBOUND:
             self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
 
     def __new__(cls, span: Span, owner: Owner, started_in: Context | None = None) -> Self:
@@ -330,6 +355,11 @@ def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:
     """Return the live span behind a span, a wrapper around one, or the copy that processors get at its end."""
     context = span.get_span_context()
     return _live.get(context.span_id) if context is not None else None
+
+
+def parent_of(span: ReadableSpan) -> LiveSpan | None:
+    """Return the live span of a span's parent."""
+    return _live.get(span.parent.span_id) if span.parent is not None else None
 
 
 def current() -> LiveSpan | None:

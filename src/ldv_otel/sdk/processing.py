@@ -21,7 +21,7 @@ from ldv_otel.actie import ExceptionFacts, stacktrace_without_values
 from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
-from ldv_otel.sdk import live
+from ldv_otel.sdk import live, told
 from ldv_otel.sdk.decorating import Running, begin, begin_off_loop, do_off_loop, finish_off_loop, wrap
 from ldv_otel.settings import DeliveryLevel
 
@@ -258,6 +258,7 @@ def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -
         target.subjects.append(subject)
         if target.start is not None and not known:
             do_off_loop(functools.partial(target.owner.add_to_start, target, subject))
+        told.tell(target, identifier, type_)
 
 
 def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
@@ -266,6 +267,7 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
     found = live.find(span)
     if found is not None and not found.ended:
         found.subjects.append(found.owner.pseudonymise(identifier, type_))
+        told.tell(found, identifier, type_)
     span.end()
     if found is None:
         raise ConfigurationError(_NOT_LISTENING)

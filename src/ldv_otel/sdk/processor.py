@@ -13,9 +13,19 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
+from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
-from ldv_otel.attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID, Flag
+from ldv_otel.attributes import (
+    DATA_SUBJECT_ID,
+    DATA_SUBJECT_ID_TYPE,
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+    NAMESPACE,
+    PROCESSING_ACTIVITY_ID,
+    Flag,
+)
 from ldv_otel.delivery.durable import DurableDelivery, spool_base, spool_root
 from ldv_otel.delivery.losses import LossWriter
 from ldv_otel.delivery.memory import MemoryDelivery
@@ -26,7 +36,8 @@ from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
 from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
-from ldv_otel.sdk import live
+from ldv_otel.redaction import SHORT
+from ldv_otel.sdk import live, told
 from ldv_otel.sdk._private import uninstrumented
 from ldv_otel.sdk.called import called_address
 from ldv_otel.sdk.inbound import restarted_from
@@ -36,6 +47,7 @@ from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
+_SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 _STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
 
 
@@ -77,9 +89,10 @@ class LdvSpanProcessor(SpanProcessor):
         flush_seconds: How long `shutdown` waits for what is pending.
         mapper: Applies mapping rules to spans of existing instrumentation.
         parties: Whom this application calls; who calls it is up to `LdvPropagator`.
+        expose_subject: Let other exporters see the pseudonym of whom a span is about.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a part that can be had without the others)
         self,
         maker: LogregelMaker,
         delivery: Delivery,
@@ -87,10 +100,12 @@ class LdvSpanProcessor(SpanProcessor):
         flush_seconds: float = 10.0,
         mapper: SpanMapper | None = None,
         parties: Parties | None = None,
+        expose_subject: bool = False,
     ) -> None:
         self._maker = maker
         self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self.rule_for = self._mapper.rule_for
+        self._expose_subject = expose_subject
         self.delivery = delivery
         self.flush_seconds = flush_seconds
         self.parties = parties or Parties()
@@ -118,7 +133,12 @@ class LdvSpanProcessor(SpanProcessor):
             except LogboekUnavailable as error:
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
         return cls(
-            maker, _delivery(settings, sink), flush_seconds=settings.flush_seconds, mapper=mapper, parties=parties
+            maker,
+            _delivery(settings, sink),
+            flush_seconds=settings.flush_seconds,
+            mapper=mapper,
+            parties=parties,
+            expose_subject=settings.expose_subject == "pseudonym",
         )
 
     @property
@@ -215,6 +235,8 @@ class LdvSpanProcessor(SpanProcessor):
             return
         records = self._maker.make(facts)
         known.end(actie=True, activity=records[0].processing_activity_id)
+        if self._expose_subject:
+            known.exposed = _exposed(records)
         for record in records:
             if record.flags:
                 with self._counting:
@@ -228,9 +250,12 @@ class LdvSpanProcessor(SpanProcessor):
         rule = self.rule_for(span, attributes) if known.activity is None else None
         if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
             return None
+        told.note(known, attributes, rule)
         facts = span_facts(span, attributes, known)
         if rule is not None:
             self._mapper.apply(rule, attributes, facts)
+        if known.told_in_trace:
+            take_out(facts, known)
         return facts
 
     def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
@@ -289,6 +314,43 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
     if known is not None:
         _add_known(facts, known)
     return facts
+
+
+def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
+    """Take whom a span is about out of the texts of its record: a name, an exception, attributes of the standard."""
+    if known.activity is not None and facts.exception is None:
+        # As good as always: `processing` with a name of its own, in which a short number is no person's.
+        name = str(facts.name)
+        if not any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace):
+            return
+    redactor = told.redactor_of(known)
+    if redactor is None:
+        return
+    before = (facts.name, facts.attributes, facts.exception)
+    facts.name = redactor.value(facts.name)
+    facts.attributes = {
+        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in _SUBJECT else value
+        for name, value in facts.attributes.items()
+    }
+    exception = facts.exception
+    if exception is not None:
+        facts.exception = ExceptionFacts(
+            redactor.text(exception.type), redactor.text(exception.stacktrace), redactor.text(exception.message)
+        )
+    if before != (facts.name, facts.attributes, facts.exception):
+        facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
+
+
+def _exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
+    """Return whom records are about as other exporters may see it."""
+    known = [record for record in records if record.data_subject_id]
+    if not known:
+        return {}
+    pseudonyms = [record.data_subject_id.hex() for record in known]
+    return {
+        DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
+        DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,
+    }
 
 
 def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:

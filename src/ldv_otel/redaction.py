@@ -1,0 +1,169 @@
+"""Takes known identifiers of data subjects out of texts and values that are for others: names, attributes, events.
+
+An identifier is found as it was given and as it is normalised, in any case of letters; with other separators or leading
+zeros when it is a number; and percent-encoded, wholly or in part, once or again. What an application made of it itself
+(a hash, base64) is not recognised. An identifier of fewer than five characters is found only where it stands by itself:
+elsewhere it says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+
+from ldv_otel.pseudonym import normalise_identifier, normalise_type
+
+#: The word of OpenTelemetry's semantic conventions.
+REDACTED: Final = "REDACTED"
+
+#: Identifiers of fewer characters are found only where they stand by themselves.
+SHORT: Final = 5
+_DECODINGS: Final = 4
+_MAX_DEPTH: Final = 16
+_NUMBER: Final = re.compile(r"\d(?:[ .\u00a0\u2011-]?\d)*", re.ASCII)
+_SEPARATOR: Final = re.compile(r"(?<=\d)[ .\u00a0\u2011-](?=\d)", re.ASCII)
+_TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
+
+
+class Identifier(msgspec.Struct, frozen=True):
+    """An identifier in the forms it is looked for.
+
+    Attributes:
+        texts: In small letters, as given and as normalised.
+        digits: Of a number, without separators and leading zeros; else empty.
+    """
+
+    texts: tuple[str, ...]
+    digits: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to look for."""
+        return not self.texts
+
+    def __repr__(self) -> str:
+        """Show nothing: this is what may not be shown."""
+        return "Identifier()"
+
+
+def identifier(value: object, type_: object) -> Identifier:
+    """Return an identifier ready to be looked for."""
+    given, _ = normalise_identifier("", value)
+    type_name, _ = normalise_type(type_)
+    texts: dict[str, None] = {}
+    digits = ""
+    # A caller may have encoded it more often than the service decodes.
+    for _ in range(_DECODINGS):
+        normal, _ = normalise_identifier(type_name, given)
+        texts.update((text.lower(), None) for text in (given, normal) if text)
+        bare = _SEPARATOR.sub("", normal).lstrip("0")
+        digits = bare if bare.isascii() and bare.isdigit() and len(bare) >= SHORT else digits
+        if "%" not in given:
+            break
+        given = unquote(given).strip()
+    return Identifier(tuple(texts), digits)
+
+
+class Redactor:
+    """Looks for some identifiers and puts `REDACTED` in their place."""
+
+    def __init__(self, identifiers: Iterable[Identifier]) -> None:
+        found = tuple(identifiers)
+        self._long = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) >= SHORT))
+        self._short = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) < SHORT))
+        self._digits = tuple(dict.fromkeys(one.digits for one in found if one.digits))
+
+    def finds(self, text: str) -> bool:
+        """Say whether an identifier stands in a text."""
+        seen = text.lower()
+        for _ in range(_DECODINGS):
+            if self._in(seen):
+                return True
+            if "%" not in seen and "+" not in seen:
+                return False
+            decoded = unquote_plus(seen).lower()
+            if decoded == seen:
+                return False
+            seen = decoded
+        return self._in(seen)
+
+    def text(self, text: str) -> str:
+        """Return a text without the identifiers: each is replaced, or what it stands in when it is encoded."""
+        if not self.finds(text):
+            return text
+        for one in self._long:
+            text = _replaced(text, one)
+        if self._digits:
+            text = _NUMBER.sub(self._number, text)
+        if self.finds(text):
+            text = _TOKEN.sub(lambda token: REDACTED if self.finds(token[0]) else token[0], text)
+        return REDACTED if self.finds(text) else text
+
+    def value(self, value: Any, depth: int = _MAX_DEPTH) -> Any:
+        """Return an attribute value without the identifiers; what holds none comes back as it is."""
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float | bytes | bytearray):
+            return REDACTED if self._finds_in_scalar(value) else value
+        if depth == 0:
+            return REDACTED
+        return self._inside(value, depth - 1)
+
+    def _inside(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                self.text(name) if isinstance(name, str) else name: self.value(item, depth)
+                for name, item in value.items()
+            }
+        return [self.value(item, depth) for item in value] if isinstance(value, Sequence) else value
+
+    def _finds_in_scalar(self, value: float | bytes | bytearray) -> bool:
+        if isinstance(value, bytes | bytearray):
+            return self.finds(bytes(value).decode("utf-8", "replace"))
+        # A short number is a status, a port or a count as well.
+        return bool(self._long) and any(one in f"{value:.17g}" for one in (*self._long, *self._digits))
+
+    def _in(self, text: str) -> bool:
+        """Say whether an identifier stands in a text of small letters, as it is."""
+        for one in self._long:
+            if one in text:
+                return True
+        if self._digits:
+            bare = _SEPARATOR.sub("", text)
+            for digits in self._digits:
+                if digits in bare:
+                    return True
+        return any(_stands_alone(one, text) for one in self._short)
+
+    def _number(self, number: re.Match[str]) -> str:
+        bare = _SEPARATOR.sub("", number[0])
+        return REDACTED if any(digits in bare for digits in self._digits) else number[0]
+
+
+def _replaced(text: str, one: str) -> str:
+    lower = text.lower()
+    if len(lower) != len(text):
+        # A few letters become two when small, and places no longer agree; the caller looks once more.
+        return text
+    parts, position = [], 0
+    while (found := lower.find(one, position)) >= 0:
+        parts += [text[position:found], REDACTED]
+        position = found + len(one)
+    return "".join([*parts, text[position:]])
+
+
+def _stands_alone(one: str, text: str) -> bool:
+    position = text.find(one)
+    while position >= 0:
+        end = position + len(one)
+        before = text[position - 1 : position]
+        if not before.isalnum() and not text[end : end + 1].isalnum():
+            return True
+        position = text.find(one, position + 1)
+    return False

@@ -1,0 +1,198 @@
+"""The privacy shield: what other span processors and exporters see of a span that is about somebody.
+
+They get a copy without the data subject's identifier: the attribute it was set with is gone, and wherever else it
+stands (name, attributes, events, links, status, trace state) it reads `REDACTED`. What is known of a trace in this
+process is looked for in all its spans that end from then on, up and down: the call that a handler makes has the number
+in its URL too, and an exception takes it along to the spans around it.
+
+A span that is about nobody costs a look at its live span, and goes through as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import Link, SpanContext, Status, TraceState
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
+from ldv_otel.redaction import REDACTED, Redactor, identifier
+from ldv_otel.sdk import _private, live, told
+
+_SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
+_NOTHING: Final[Mapping[str, AttributeValue]] = {}
+
+
+class SubjectShieldingSpanProcessor(SpanProcessor):
+    """Keeps identifiers of data subjects from another span processor, for who wires the SDK by hand.
+
+    `install()` shields every other processor of the service by itself. By hand, wrap each one, in any order. (Only one
+    that reads spans at their start has to come after the `LdvSpanProcessor`, which knows the mapping rules.)
+
+        provider.add_span_processor(SubjectShieldingSpanProcessor(BatchSpanProcessor(OTLPSpanExporter())))
+        provider.add_span_processor(LdvSpanProcessor.from_settings(settings))
+
+    Without an `LdvSpanProcessor` it knows a subject only from the span's own `dpl.core.data_subject_id`.
+
+    Args:
+        wrapped: Gets copies of spans that are about somebody, and all others as they are.
+    """
+
+    def __init__(self, wrapped: SpanProcessor) -> None:
+        self.wrapped = wrapped
+        self._looks = _private.looks_at_running_spans(wrapped)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Pass a span on; what is read from it is shielded at that moment."""
+        self.wrapped.on_start(view_of(span) if self._looks else span, parent_context=parent_context)
+
+    def _on_ending(self, span: Span) -> None:
+        _private.on_ending(self.wrapped, view_of(span) if self._looks else span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Pass a span on, or a copy without its data subject."""
+        self.wrapped.on_end(shielded(span))
+
+    def shutdown(self) -> None:
+        """Shut the wrapped processor down."""
+        self.wrapped.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the wrapped processor."""
+        return self.wrapped.force_flush(timeout_millis)
+
+
+class Front(_private.FrontSpanProcessor):
+    """Stands before the processors of a provider, old and new: ours see a span first, all others what may be seen."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Begin a span."""
+        for processor in self.ours:
+            processor.on_start(span, parent_context)
+        self.others.on_start(view_of(span) if self.others_look else span, parent_context=parent_context)
+
+    def _on_ending(self, span: Span) -> None:
+        _private.on_ending(self.others, view_of(span) if self.others_look else span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """End a span: log it, then pass it on."""
+        if not self.any_others:
+            for processor in self.ours:
+                processor.on_end(span)
+            return
+        known = live.find(span)
+        if known is not None and known.parent is not None:
+            told.learn_upwards(known.parent)
+        for processor in self.ours:
+            processor.on_end(span)
+        self.others.on_end(shielded(span))
+
+
+def shielded(span: ReadableSpan) -> ReadableSpan:
+    """Return the span, or, when it or its trace is about somebody, a copy that does not say whom."""
+    known = live.find(span)
+    if known is None:
+        return _shielded_stranger(span)
+    if not known.ended:
+        told.learn(known, span)
+        if known.parent is not None:
+            told.learn_upwards(known.parent)
+    redactor = told.redactor_of(known)
+    if redactor is None and not known.exposed:
+        return span
+    return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
+
+
+def _shielded_stranger(span: ReadableSpan) -> ReadableSpan:
+    """As `shielded`, of a span that started before logging did, or that its `LdvSpanProcessor` has not seen yet."""
+    subjects = list(told.in_attributes(live.attributes_of(span)))
+    around = live.parent_of(span)
+    if around is not None:
+        told.learn_upwards(around)
+        subjects += told.of_trace(around)
+    return copy_of(span, Redactor(identifier(*one) for one in subjects)) if subjects else span
+
+
+def view_of(span: Span) -> Span:
+    """Return a running span whose readers see what may be seen at that moment, and whose writers write to the span."""
+    return _private.view(span, shielded)
+
+
+def copy_of(
+    span: ReadableSpan,
+    redactor: Redactor,
+    *,
+    hidden: frozenset[str] = frozenset(),
+    exposed: Mapping[str, AttributeValue] = _NOTHING,
+) -> ReadableSpan:
+    """Return a copy of a span as others may see it.
+
+    Args:
+        hidden: Attributes that hold nothing but an identifier.
+        exposed: Attributes that say whom it is about by pseudonym, with `LDV_EXPOSE_SUBJECT=pseudonym`.
+    """
+    attributes = {
+        redactor.text(name): REDACTED if name in hidden else redactor.value(value)
+        for name, value in live.attributes_of(span).items()
+        if name not in _SUBJECT
+    }
+    attributes.update(exposed)
+    events = BoundedList.from_seq(None, [_event(event, redactor) for event in span.events])
+    events.dropped = span.dropped_events
+    links = BoundedList.from_seq(None, [_link(link, redactor) for link in span.links])
+    links.dropped = span.dropped_links
+    description = span.status.description
+    return ReadableSpan(
+        name=redactor.text(span.name),
+        context=_context(span.context, redactor),
+        parent=_context(span.parent, redactor),
+        resource=span.resource,
+        attributes=_bounded(attributes, span.dropped_attributes),
+        events=events,
+        links=links,
+        kind=span.kind,
+        status=Status(span.status.status_code, redactor.text(description)) if description else span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _bounded(attributes: Mapping[str, AttributeValue], dropped: int) -> BoundedAttributes:
+    bounded = BoundedAttributes(None, attributes)
+    bounded.dropped = dropped
+    return bounded
+
+
+def _redacted(attributes: Attributes, redactor: Redactor, dropped: int) -> BoundedAttributes:
+    return _bounded(
+        {
+            redactor.text(name): redactor.value(value)
+            for name, value in (attributes or {}).items()
+            if name not in _SUBJECT
+        },
+        dropped,
+    )
+
+
+def _event(event: Event, redactor: Redactor) -> Event:
+    attributes = _redacted(event.attributes, redactor, event.dropped_attributes)
+    return Event(redactor.text(event.name), attributes, event.timestamp)
+
+
+def _link(link: Link, redactor: Redactor) -> Link:
+    context = _context(link.context, redactor) or link.context
+    return Link(context, _redacted(link.attributes, redactor, link.dropped_attributes))
+
+
+def _context(context: SpanContext | None, redactor: Redactor) -> SpanContext | None:
+    """Return a span context without trace state that holds an identifier, such as a caller sent."""
+    if context is None or not context.trace_state or not redactor.finds(context.trace_state.to_header()):
+        return context
+    kept = [(key, value) for key, value in context.trace_state.items() if not redactor.finds(f"{key}={value}")]
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(kept))
