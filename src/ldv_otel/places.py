@@ -119,7 +119,7 @@ def path_parameters(parameter: str, attributes: Mapping[str, object]) -> Sequenc
     Args:
         parameter: Its name in `http.route`; or a template for the path, with one parameter.
     """
-    path = _path(attributes)
+    path = path_of(attributes)
     if not path:
         return ()
     if parameter.startswith("/"):
@@ -135,7 +135,7 @@ def path_parameters(parameter: str, attributes: Mapping[str, object]) -> Sequenc
 def query_parameters(name: str, attributes: Mapping[str, object]) -> Sequence[str]:
     """Return the values of a query parameter, decoded, in their order."""
     found = []
-    for pair in _query(attributes).split("&"):
+    for pair in query_of(attributes).split("&"):
         key, _, value = pair.partition("=")
         if key == name or unquote_plus(key) == name:
             found.append(unquote_plus(value))
@@ -154,7 +154,8 @@ def captured_headers(name: str, attributes: Mapping[str, object]) -> Sequence[st
     return ()
 
 
-def _path(attributes: Mapping[str, object]) -> str:
+def path_of(attributes: Mapping[str, object]) -> str:
+    """Return the path of the URL that a span was made for, as it came; empty when there is none."""
     path = attributes.get("url.path")
     if isinstance(path, str) and path:
         return path
@@ -165,7 +166,8 @@ def _path(attributes: Mapping[str, object]) -> str:
     return ""
 
 
-def _query(attributes: Mapping[str, object]) -> str:
+def query_of(attributes: Mapping[str, object]) -> str:
+    """Return the query of the URL that a span was made for, as it came; empty when there is none."""
     query = attributes.get("url.query")
     if isinstance(query, str) and query:
         return query.removeprefix("?")

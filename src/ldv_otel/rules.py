@@ -19,7 +19,7 @@ tell apart, however many rules there are. What is remembered for that is bounded
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -27,7 +27,7 @@ import msgspec
 from ldv_otel.attributes import NAMESPACE
 from ldv_otel.logregel import NAME_MAX_CHARACTERS, is_uri
 from ldv_otel.patterns import Matcher, Pattern, TextPattern, compiled, texts_of
-from ldv_otel.places import captured_headers, path_parameters, query_parameters, read_template
+from ldv_otel.places import captured_headers, path_of, path_parameters, query_of, query_parameters, read_template
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 
@@ -44,6 +44,8 @@ _FORMER_NAMES: Final = {
     "db.system.name": "db.system",
     "db.query.text": "db.statement",
 }
+#: Instrumentations that do not write these write a whole URL.
+_DERIVED: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {"url.path": path_of, "url.query": query_of}
 #: These have few different values, none of a person: what matches them can be remembered. The best comes first.
 _FEW_VALUES: Final = (
     "http.route",
@@ -174,14 +176,14 @@ class Rules:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
         self._compiled = tuple(_CompiledRule(index, rule) for index, rule in enumerate(self.rules))
-        self._choices: dict[tuple[str, str, str], _Choice] = {}
+        self._choices: dict[tuple[str, str, str | None], _Choice] = {}
 
-    def find(self, name: str, kind: str, scope: str, attributes: Mapping[str, object]) -> Rule | None:
+    def find(self, name: str, kind: str, scope: str | None, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule that takes a span like this.
 
         Args:
             kind: In small letters: `server`.
-            scope: Name of the instrumentation scope.
+            scope: Name of the instrumentation scope; None when that is not known, and any will do.
         """
         choice = self._choices.get((name, kind, scope))
         if choice is None:
@@ -192,7 +194,7 @@ class Rules:
         """Say whether a span that starts like this could be taken once its attributes are there."""
         return any(rule.allows(name, kind, None) for rule in self._compiled)
 
-    def _choice(self, name: str, kind: str, scope: str) -> _Choice:
+    def _choice(self, name: str, kind: str, scope: str | None) -> _Choice:
         choice = _Choice([rule for rule in self._compiled if rule.allows(name, kind, scope)])
         if len(name) <= _REMEMBERED_CHARACTERS:
             if len(self._choices) >= _REMEMBERED:
@@ -317,4 +319,5 @@ def _texts(names: tuple[str, ...], attributes: Mapping[str, object]) -> Sequence
         value = attributes.get(name)
         if value is not None:
             return (value,) if isinstance(value, str) else texts_of(value)
-    return ()
+    derive = _DERIVED.get(names[0])
+    return (found,) if derive is not None and (found := derive(attributes)) else ()

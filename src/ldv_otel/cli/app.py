@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import managing, reading, serving, spooling
+from ldv_otel.cli import managing, mapping, reading, serving, spooling
 from ldv_otel.errors import LdvError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ reading.register(app)
 managing.register(app)
 spooling.register(app)
 serving.register(app)
+mapping.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)

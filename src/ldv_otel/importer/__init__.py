@@ -2,5 +2,6 @@
 
 from ldv_otel.importer.importing import Existing, ImportReport, import_files, patience
 from ldv_otel.importer.otlp_json import Problem
+from ldv_otel.importer.plain_spans import PlainSpan, read_plain_spans
 
-__all__ = ["Existing", "ImportReport", "Problem", "import_files", "patience"]
+__all__ = ["Existing", "ImportReport", "PlainSpan", "Problem", "import_files", "patience", "read_plain_spans"]
