@@ -18,7 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 
 from ldv_otel import Logregel, read_settings
 from ldv_otel.cli.rendering import records_table, trace_tree
@@ -85,30 +87,80 @@ def play(home: Path) -> None:
     with ExitStack() as logboeken:
         logboeken.enter_context(gemeente.logboek())
         logboeken.enter_context(rdw.logboek())
-        with rdw.service(), gemeente.service(RDW=rdw.url):
-            answer = requests.post(
-                f"{gemeente.url}/vergunningen/P-1/kenteken",
-                json={"bsn": "123456782", "kenteken": "KL-901-M"},
-                timeout=20,
-            )
-            answer.raise_for_status()
-        # The services have ended, so what they logged is confirmed.
+        for mode in ("continue", "restart"):
+            once(gemeente, rdw, mode)
         gemeente.ldv("import", str(RECORDED))
         show(gemeente.logregels(), rdw.logregels())
         console.rule("ldv inzage, asked by the municipality about the person at the desk")
         gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
 
 
+def once(gemeente: Organisation, rdw: Organisation, mode: str) -> None:
+    """Play the story once.
+
+    Args:
+        mode: What the RDW does with the municipality's trace: `continue` or `restart`.
+    """
+    parties = rdw.directory.with_name(f"rdw.{mode}.parties.yaml")
+    parties.write_text(
+        (HERE / "rdw.parties.yaml").read_text(encoding="utf-8").replace("trace: continue", f"trace: {mode}"),
+        encoding="utf-8",
+    )
+    around = str(HERE / "gemeente.parties.yaml")
+    with rdw.service(LDV_PARTIES=str(parties)), gemeente.service(RDW=rdw.url, LDV_PARTIES=around):
+        answer = requests.post(
+            f"{gemeente.url}/vergunningen/P-1/kenteken",
+            json={"bsn": "123456782", "kenteken": "KL-901-M"},
+            timeout=20,
+        )
+        answer.raise_for_status()
+    # The services have ended, so what they logged is confirmed.
+
+
 def show(gemeente: list[Logregel], rdw: list[Logregel]) -> None:
-    """Show both Logboeken, and the trace that runs through them."""
+    """Show both Logboeken, and how their records fit together in both modes."""
     console.rule("Logboek of the municipality (with an imported trace of a tree felling permit)")
     console.print(records_table(gemeente))
     console.rule("Logboek of the RDW")
     console.print(records_table(rdw))
-    trace_id = rdw[0].trace_id
-    together = [record for record in (*gemeente, *rdw) if record.trace_id == trace_id]
-    console.rule("The same trace, in both")
-    console.print(trace_tree(together, title=f"trace {trace_id.hex()}"))
+    for called in rdw:
+        mode = "restart" if called.trace_id != called.foreign_operation_trace_id else "continue"
+        trace_id = called.foreign_operation_trace_id
+        together = [*(record for record in gemeente if record.trace_id == trace_id), called]
+        console.rule(f"Both together, where the RDW has `trace: {mode}`")
+        console.print(overall_picture(together))
+        console.print(trace_tree(together, title=f"trace {trace_id.hex()}"))
+
+
+def overall_picture(records: list[Logregel]) -> Table:
+    """Return all relations between records, as the overall picture of the standard's introduction shows them."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for caption in (
+        "Actie",
+        "trace",
+        "span",
+        "parent",
+        "foreign trace",
+        "foreign span",
+        "activiteit",
+        "hoofdactiviteit",
+    ):
+        table.add_column(caption, overflow="fold")
+    for record in records:
+        ids = (
+            record.trace_id,
+            record.span_id,
+            record.parent_span_id,
+            record.foreign_operation_trace_id,
+            record.foreign_operation_span_id,
+        )
+        activities = (record.processing_activity_id, record.parent_processing_activity_id)
+        table.add_row(
+            record.name,
+            *(found.hex()[:6] or "-" for found in ids),
+            *(activity.rpartition("/")[2].replace("-", " ") or "-" for activity in activities),
+        )
+    return table
 
 
 @contextmanager

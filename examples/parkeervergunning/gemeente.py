@@ -47,7 +47,6 @@ def wijzig_kenteken(nummer: str, bsn: str, kenteken: str) -> str:
 @ldv.processing(TENAAMSTELLING)
 def controleer_tenaamstelling(kenteken: str, bsn: str) -> bool:
     ldv.data_subject(bsn, type="BSN")
-    ldv.foreign_read_api("https://ldv.rdw.example/v1")
     answer = requests.get(f"{os.environ['RDW']}/kentekens/{kenteken}/houder", timeout=10)
     answer.raise_for_status()
     return bool(answer.json()["houder"] == bsn)
