@@ -14,10 +14,14 @@ test: .venv/test.stamp
 	$(BIN)/lint-imports
 	$(BIN)/pytest --ignore tests/processes --ignore tests/torture
 	$(BIN)/python -m benchmarks.schema --rows 100000 --check
+	$(TORTURE)
 
-# Real servers, kills, crash points and faults; LDV_TORTURE=full runs the large sizes, LDV_TORTURE_SEED repeats a run.
+# Real servers, kills, crash points and faults. Most of it is waiting, so there are more workers than cores.
+TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
+
+# The same in large sizes, some hours, with its figures; LDV_TORTURE_SEED=... repeats a run.
 torture: .venv/test.stamp
-	$(BIN)/pytest tests/processes tests/torture
+	LDV_TORTURE=full $(TORTURE) -rP
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .

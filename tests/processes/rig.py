@@ -28,9 +28,9 @@ from tests.support.logboek import LogboekProcess
 
 ROOT: Final = Path(__file__).parents[2]
 #: What a service may take to stop before it counts as hanging.
-HANG_SECONDS: Final = 30.0
-_START_SECONDS: Final = 30.0
-_ADOPT_SECONDS: Final = 30.0
+HANG_SECONDS: Final = 60.0
+_START_SECONDS: Final = 60.0
+_ADOPT_SECONDS: Final = 60.0
 _CLIENTS: Final = 8
 _CLEAN: Final = ("LDV_", "OTEL_", "PYTHONWARNINGS")
 
@@ -220,7 +220,7 @@ def request_all(port: int, ids: Sequence[str]) -> list[str]:
     """Send a request for each id from several clients at a time; return those that were answered with success."""
 
     def request(oracle_id: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", f"/{oracle_id}")
             answer = connection.getresponse()

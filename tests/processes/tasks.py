@@ -20,7 +20,7 @@ app.conf.broker_transport_options = {
     "data_folder_in": str(_FILES / "messages"),
     "data_folder_out": str(_FILES / "messages"),
     "control_folder": str(_FILES / "control"),
-    "polling_interval": 0.05,
+    "polling_interval": 0.01,
 }
 app.conf.task_ignore_result = True
 app.conf.worker_prefetch_multiplier = 1

@@ -267,7 +267,7 @@ SWITCHES: Final = {
 }
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SWITCHES)
 def test_it_is_never_silent(rig: Rig, name: str) -> None:
     """An exception at the start or at the call, a stored record, or a loss that is logged and written down."""
@@ -278,7 +278,7 @@ def test_it_is_never_silent(rig: Rig, name: str) -> None:
         }
         script = _SCRIPT + textwrap.dedent(switch.body)
         with rig.start(*switch.options, "-c", script, **environ) as service:
-            service.end(30)
+            service.end(60)
             said = service.output
         put_right()
         if "LDV_SPOOL" in environ:

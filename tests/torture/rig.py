@@ -149,7 +149,7 @@ class Forge:
 
     def wait_ready(self) -> None:
         """Wait until it says that it is ready."""
-        assert self._ready.wait(30)
+        assert self._ready.wait(60)
 
     def reap(self) -> int:
         """Wait for its end; return its exit status, negative for a signal."""
@@ -159,7 +159,7 @@ class Forge:
         """Wait until the oracle has heard everything that processes which have ended told it."""
         self._settled.clear()
         os.write(self._oracle, b"settled\n")
-        assert self._settled.wait(30)
+        assert self._settled.wait(60)
 
     def __enter__(self) -> Self:
         """Return the forge."""
@@ -170,7 +170,7 @@ class Forge:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(60)
         self._process.stdout.close()
         os.close(self._gate)
         os.close(self._oracle)
