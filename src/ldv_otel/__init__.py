@@ -13,7 +13,8 @@ from ldv_otel.errors import (
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.sdk.bulk import data_subjects
 from ldv_otel.sdk.exporter import ClickHouseSpanExporter
-from ldv_otel.sdk.install import Health, force_flush, health, install
+from ldv_otel.sdk.health import Health
+from ldv_otel.sdk.install import force_flush, health, install
 from ldv_otel.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import LdvPropagator, extract

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Logregel, decode_logregel
@@ -109,13 +110,12 @@ class _AtOnce:
     def __init__(self, logboek: InMemoryLogboek) -> None:
         self._logboek = logboek
         self._writer_id = new_writer_id()
-        self.pending = 0
         self.confirmed = 0
-        self.quarantined = 0
-        self.lost = 0
-        self.running = 0
 
     blocks = False
+
+    def figures(self) -> Figures:
+        return Figures(confirmed=self.confirmed)
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         del level

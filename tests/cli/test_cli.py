@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -260,17 +261,25 @@ def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str],
     script = (
         "import os, signal\nimport ldv_otel as ldv\nldv.install()\n"
         f"with ldv.processing({ACTIVITY!r}, name='last words'): pass\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with ldv.processing({ACTIVITY!r}, name='cut off', delivery='write-ahead'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", script], env=mine, check=False, capture_output=True)
+    killed = subprocess.Popen([sys.executable, "-c", script], env=mine, stderr=subprocess.DEVNULL)
+    killed.wait()
     found = as_json(mine, "spool", "status")
-    assert [(spool["alive"], spool["pending"]) for spool in found["spools"]] == [(False, 1)]
-    assert "gone" in ldv(mine, "spool", "status").stdout
-    assert "1 Logregels of 1 writers wait" in ldv(mine, "status").stdout
-    assert ldv(mine, "spool", "drain").stdout == "confirmed 1, set apart 0\n"
+    (spool,) = found["spools"]
+    assert (spool["pid"], spool["alive"], spool["pending"], spool["running"]) == (killed.pid, False, 1, 1)
+    assert (spool["confirmed_ms"], spool["quarantined"]) == (None, 0)
+    assert abs(spool["oldest_ms"] / 1_000 - time.time()) < 60
+    for shown in (ldv(mine, "spool", "status").stdout, ldv(mine, "status").stdout):
+        assert f"process {killed.pid} is gone" in shown
+        assert "1 interrupted" in shown
+        assert "last confirmed never" in shown
+    assert "1 Logregels of 1 processes wait" in ldv(mine, "status").stdout
+    assert as_json(mine, "status")["spools"] == found["spools"]
+    assert ldv(mine, "spool", "drain").stdout == "confirmed 2, set apart 0\n"
     assert as_json(mine, "spool", "status")["spools"] == []
-    (record,) = as_json(mine, "activity", ACTIVITY)
-    assert record["name"] == "last words"
+    assert sorted(record["name"] for record in as_json(mine, "activity", ACTIVITY)) == ["cut off", "last words"]
 
 
 def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str], tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery, drain
+from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.spool.progress import Frozen, Progress
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SUFFIX
@@ -472,3 +474,40 @@ def test_a_batch_of_which_a_record_was_damaged_is_stored_once(tmp_path: Path) ->
     again._batches = sink._batches
     assert drain(again, tmp_path) == (9, 0)
     assert names(again) == [str(number) for number in range(10)]
+
+
+@pytest.mark.parametrize("reachable", [False, True])
+def test_the_figures_tell_what_waits_and_for_how_long(tmp_path: Path, *, reachable: bool) -> None:
+    """Whether the Logboek cannot be opened, or takes no batch."""
+
+    class Away(InMemoryLogboek):
+        """Is there or not."""
+
+        away = True
+
+        def open(self) -> None:
+            """Refuse a connection."""
+            if self.away and not reachable:
+                raise LogboekUnavailable("away")
+            super().open()
+
+        def send(self, batch: Batch) -> None:
+            """Take nothing."""
+            if self.away:
+                raise LogboekUnavailable("busy")
+            super().send(batch)
+
+    sink = Away()
+    delivery = DurableDelivery(sink, tmp_path)
+    assert delivery.figures() == Figures()
+    for number in range(3):
+        delivery.submit(msgspec.structs.replace(record(number), end_time_ms=NOON + 100 - number))
+    wait_until(lambda: delivery.figures().in_doubt == (3 if reachable else 0) and delivery.figures().retried >= 1)
+    found = delivery.figures()
+    assert (found.pending, found.oldest_ms, found.confirmed, found.confirmed_ms) == (3, NOON + 100, 0, None)
+    sink.away = False
+    assert delivery.flush(20)
+    found = delivery.figures()
+    assert (found.pending, found.in_doubt, found.oldest_ms, found.confirmed) == (0, 0, None, 3)
+    assert found.confirmed_ms is not None
+    assert delivery.shutdown(5)

@@ -259,9 +259,16 @@ def _print_status(found: Status) -> None:
                 rendering.moment(writer.last_ms),
             )
         console.print(table)
-    pending = sum(spool.pending for spool in found.spools)
-    if pending:
-        console.print(f"on disk     {pending} Logregels of {len(found.spools)} writers wait (`ldv spool status`)")
+    _print_waiting(console, found)
+
+
+def _print_waiting(console: Console, found: Status) -> None:
+    """Print what is not in the Logboek (yet)."""
+    if found.spools:
+        pending = sum(spool.pending for spool in found.spools)
+        console.print(f"on disk     {pending} Logregels of {len(found.spools)} processes wait")
+        for line in rendering.spool_lines(found.spools):
+            console.print(f"            {line}", soft_wrap=True)
     if found.quarantined:
         console.print(f"set apart   {found.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     for loss in found.losses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from ldv_otel.delivery.spool.inspecting import SpoolStatus
 from ldv_otel.logboek.rows import StoredLogregel
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.standard import as_standard
@@ -144,3 +145,20 @@ def _foreign(record: Logregel) -> str:
     where = f" ({record.foreign_operation_processor})" if record.foreign_operation_processor else ""
     trace_id = record.foreign_operation_trace_id.hex()[:8]
     return f"trace {trace_id}\u2026 span {record.foreign_operation_span_id.hex()}{where}"
+
+
+def spool_lines(spools: Iterable[SpoolStatus]) -> Iterator[str]:
+    """Give what waits on this machine, two lines for each process that wrote it."""
+    for spool in spools:
+        yield f"process {spool.pid or '?'} {'runs' if spool.alive else 'is gone'}, writer {spool.writer_id}"
+        facts = [f"{spool.pending} pending"]
+        if spool.oldest_ms is not None:
+            facts.append(f"{spool.in_doubt} in doubt, oldest {moment(spool.oldest_ms)}")
+        if spool.running:
+            facts.append(f"{spool.running} {'running' if spool.alive else 'interrupted'}")
+        if spool.quarantined:
+            facts.append(f"{spool.quarantined} set apart")
+        if spool.damaged_bytes:
+            facts.append(f"{spool.damaged_bytes} bytes damaged")
+        facts.append(f"last confirmed {moment(spool.confirmed_ms) if spool.confirmed_ms is not None else 'never'}")
+        yield f"    {', '.join(facts)}"

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from ldv_otel.cli import rendering
 from ldv_otel.delivery.durable import drain, retry_quarantine, spool_base, spool_root
@@ -57,17 +55,8 @@ def status(*, as_json: AsJson = False) -> None:
         console = Console(highlight=False)
         console.print(f"spool       {base}", markup=False, soft_wrap=True)
         console.print(f"quarantine  {refused} records, {damaged} damaged segments")
-        table = Table(header_style="bold", box=SIMPLE_HEAD)
-        for caption in ("writer", "owner", "pending", "in doubt", "oldest (UTC)", "bytes"):
-            table.add_column(caption)
-        for spool in spools:
-            oldest = rendering.moment(spool.oldest_ms) if spool.oldest_ms is not None else "-"
-            owner = "runs" if spool.alive else "gone"
-            table.add_row(
-                spool.writer_id, owner, str(spool.pending), str(spool.in_doubt), oldest, str(spool.file_bytes)
-            )
-        if spools:
-            console.print(table)
+        for line in rendering.spool_lines(spools):
+            console.print(line, soft_wrap=True)
     if refused or damaged or any(spool.damaged_bytes for spool in spools):
         raise typer.Exit(1)
 

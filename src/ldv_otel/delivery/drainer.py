@@ -56,6 +56,9 @@ class Drainer:
 
     Attributes:
         confirmed: Records of this process that the Logboek confirmed.
+        confirmed_ms: When it last did, in ms since 1970-01-01 UTC; None for never.
+        in_doubt: How many of them are in the batch that is being sent.
+        retried: How often something was tried again.
         adopted: Records of processes that are gone that it confirmed.
         quarantined: Records that were set apart.
         settled: How many records of this process are confirmed or set apart.
@@ -70,7 +73,8 @@ class Drainer:
         clock: Clock,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.confirmed = self.adopted = self.quarantined = self.settled = 0
+        self.confirmed = self.adopted = self.quarantined = self.settled = self.in_doubt = self.retried = 0
+        self.confirmed_ms: int | None = None
         self.refused: set[int] = set()
         self._settled_seq = -1
         self._sink = sink
@@ -135,7 +139,7 @@ class Drainer:
                     _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", waiting, error)
                 except Exception:
                     _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
-                if self._stopping.wait(wait_seconds):
+                if self._wait(wait_seconds):
                     break
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._sink.close()
@@ -169,6 +173,20 @@ class Drainer:
                 else:
                     self._spool.wait_for_commit(self._read + 1, 1.0, unless=self._stopping.is_set)
 
+    def oldest_ms(self) -> int | None:
+        """Return when the oldest record that is not confirmed ended, in ms since 1970-01-01 UTC; None for none."""
+        record = next(iter(self._unsent), None) or self._reader.peek(self._spool.committed, self._spool.end_of)
+        try:
+            return decode_logregel(record.payload).end_time_ms if record is not None else None
+        except msgspec.DecodeError:
+            return None  # it is about to be set apart
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait before something is tried again; True when there is no more time for that."""
+        stopping = self._stopping.wait(seconds)
+        self.retried += not stopping
+        return stopping
+
     def _is_urgent(self) -> bool:
         return self._urgent or self._stopping.is_set()
 
@@ -186,7 +204,10 @@ class Drainer:
         if batch is not None:
             if not frozen:
                 _noted(progress.freeze, Frozen(batch.seqs[0], batch.seqs[-1], batch.token))
+            if writer_id == self._spool.writer_id:
+                self.in_doubt = len(batch.seqs)
             self._settle(batch, in_doubt=in_doubt)
+            self.in_doubt = 0
         _noted(progress.confirm, Confirmed(records[-1].seq, self._clock.time_ms()))
 
     def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
@@ -219,7 +240,7 @@ class Drainer:
         while waiting:
             some = waiting.pop()
             try:
-                deliver(some, self._sink, wait=self._stopping.wait, in_doubt=in_doubt)
+                deliver(some, self._sink, wait=self._wait, in_doubt=in_doubt)
             except BatchRefused as error:
                 if len(some.seqs) > 1:
                     waiting += reversed(some.halves())
@@ -229,6 +250,7 @@ class Drainer:
             with self._changed:
                 if batch.writer_id == self._spool.writer_id:
                     self.confirmed += len(some.seqs)
+                    self.confirmed_ms = self._clock.time_ms()
                     self._settled(some.seqs[-1], len(some.seqs))
                 else:
                     self.adopted += len(some.seqs)

@@ -21,6 +21,7 @@ from pathlib import Path
 from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.drainer import Drainer
+from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel.delivery.spool.segment import SEGMENT_BYTES
@@ -192,6 +193,26 @@ class DurableDelivery:
     def pending(self) -> int:
         """How many records of this process are neither confirmed nor set apart yet."""
         return self._here[0].committed_records - self._here[1].settled if self._here else 0
+
+    def figures(self) -> Figures:
+        """Return how it is doing; nothing yet in a process that was forked and has not logged."""
+        here = self._here
+        if here is None:
+            return Figures(lost=self.lost)
+        spool, drainer = here
+        pending = self.pending
+        return Figures(
+            pending=pending,
+            in_doubt=drainer.in_doubt,
+            oldest_ms=drainer.oldest_ms() if pending else None,
+            running=spool.running,
+            confirmed=drainer.confirmed,
+            confirmed_ms=drainer.confirmed_ms,
+            adopted=drainer.adopted,
+            retried=drainer.retried,
+            quarantined=drainer.quarantined,
+            lost=self.lost,
+        )
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         """Commit a record to disk, and with level `confirmed` wait for the Logboek as well.

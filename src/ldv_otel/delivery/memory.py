@@ -16,6 +16,7 @@ from typing import Final
 
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.clock import Clock, SystemClock
+from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.sending import Stopped, deliver
 from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.starts import Start
@@ -64,15 +65,16 @@ class MemoryDelivery:
             os.register_at_fork(after_in_child=lambda: (hook := after_fork()) and hook())
 
     blocks = False
-    quarantined = running = 0
 
     def _start(self) -> None:
         self.writer_id = new_writer_id()
         self.confirmed = 0
-        self.lost = 0
+        self.confirmed_ms: int | None = None
+        self.lost = self.retried = 0
         self._pid = os.getpid()
         self._next_seq = 0
         self._in_flight = 0
+        self._oldest_ms = 0
         self._queue: deque[Logregel] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -87,6 +89,19 @@ class MemoryDelivery:
     def pending(self) -> int:
         """How many records wait or are on their way."""
         return len(self._queue) + self._in_flight
+
+    def figures(self) -> Figures:
+        """Return how it is doing."""
+        with self._changed:
+            return Figures(
+                pending=self.pending,
+                in_doubt=self._in_flight,
+                oldest_ms=self._oldest_ms if self._in_flight else self._queue[0].end_time_ms if self._queue else None,
+                confirmed=self.confirmed,
+                confirmed_ms=self.confirmed_ms,
+                retried=self.retried,
+                lost=self.lost,
+            )
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         """Queue a record. It may still be lost: with the process, or when the queue is full (then it is counted).
@@ -197,6 +212,7 @@ class MemoryDelivery:
             batch = number_batch(self.writer_id, self._next_seq, records)
             self._next_seq += len(records)
             self._in_flight = len(records)
+            self._oldest_ms = records[0].end_time_ms
             return batch
 
     def _send(self, batch: Batch) -> None:
@@ -212,13 +228,16 @@ class MemoryDelivery:
         else:
             with self._changed:
                 self.confirmed += len(batch.seqs)
+                self.confirmed_ms = self._clock.time_ms()
                 self._in_flight = 0
                 self._changed.notify_all()
 
     def _wait(self, seconds: float) -> bool:
         """Wait, and say whether to stop."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopping, seconds)
+            stopping = self._changed.wait_for(lambda: self._stopping, seconds)
+            self.retried += not stopping
+            return stopping
 
     def _lose(self, count: int, reason: str) -> None:
         """Count records as lost, and say so: at the 1st, 2nd, 4th, 8th... so that a flood does not flood the log."""

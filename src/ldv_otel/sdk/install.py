@@ -11,13 +11,16 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 from opentelemetry import trace
+from opentelemetry.metrics import get_meter
 from opentelemetry.sdk.trace import TracerProvider
 
+from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.sdk import _private
+from ldv_otel.sdk.health import Health, health_of
 from ldv_otel.sdk.live import SCOPE
+from ldv_otel.sdk.metrics import observe
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import use_propagator
 from ldv_otel.sdk.shield import Front
@@ -27,37 +30,6 @@ _logger = logging.getLogger(__name__)
 
 #: A span of an instrumented web server carries some 15 attributes of its own before those of the standard.
 _LEAST_SPAN_ATTRIBUTES: Final = 32
-
-
-class Health(msgspec.Struct, frozen=True):
-    """How logging is doing in this process, for a readiness probe.
-
-    Attributes:
-        installed: Whether `install()` was called here.
-        pending: Logregels not yet confirmed by the Logboek.
-        confirmed: Logregels confirmed since the process started.
-        quarantined: Logregels that the Logboek refused as data; they are kept apart (`ldv spool quarantine list`).
-        lost: Logregels that will never be stored; anything but 0 is a breach of duty.
-        bent: How often each flag was put on a record; `failed` are spans that could not be logged at all.
-        provider_replaced: Whether another tracer provider was put in place behind our back: spans made with it are not
-            logged.
-        silenced_tracers: Tracers that a tracer configurator of the SDK has switched off: they make no spans to log.
-    """
-
-    installed: bool
-    logboek: str = ""
-    pending: int = 0
-    confirmed: int = 0
-    quarantined: int = 0
-    lost: int = 0
-    bent: dict[str, int] = msgspec.field(default_factory=dict)
-    provider_replaced: bool = False
-    silenced_tracers: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that happened is, or will be, on record."""
-        return self.installed and not (self.lost or self.quarantined or "failed" in self.bent or self.provider_replaced)
 
 
 class _InstalledProcessor(LdvSpanProcessor):
@@ -163,6 +135,7 @@ def set_up(
         atexit.register(installation.processor.close)
         _exit_on_sigterm()
         _installation = installation
+        observe(get_meter(SCOPE, __version__), health)
 
 
 def force_flush(timeout_seconds: float = 30.0) -> bool:
@@ -181,18 +154,13 @@ def health() -> Health:
     if _installation is None:
         return Health(installed=False)
     processor = _installation.processor
-    delivery = processor.delivery
     provider = _private.sdk_provider(_private.current_provider())
-    return Health(
-        installed=True,
+    return health_of(
+        processor.delivery.figures(),
         logboek=str(_installation.settings.logboek),
-        pending=delivery.pending,
-        confirmed=delivery.confirmed,
-        quarantined=delivery.quarantined,
-        lost=delivery.lost,
-        bent=dict(processor.bent),
+        bent=processor.bent,
         provider_replaced=not _installation.listens_to(provider),
-        silenced_tracers=tuple(_private.silenced_tracers(provider)) if provider is not None else (),
+        silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
     )
 
 

@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
+from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
@@ -47,31 +48,14 @@ class Delivery(Protocol):
     """What the processor needs of a delivery level.
 
     Attributes:
-        confirmed: Records the Logboek confirmed.
-        quarantined: Records the Logboek refused as data, kept apart.
-        lost: Records that will never be stored.
-        running: Acties with a start on disk and no end yet.
         blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
     """
 
     @property
-    def confirmed(self) -> int: ...  # noqa: D102  (see the class)
+    def blocks(self) -> bool: ...  # noqa: D102  (see the class)
 
-    @property
-    def quarantined(self) -> int: ...  # noqa: D102
-
-    @property
-    def lost(self) -> int: ...  # noqa: D102
-
-    @property
-    def running(self) -> int: ...  # noqa: D102
-
-    @property
-    def blocks(self) -> bool: ...  # noqa: D102
-
-    @property
-    def pending(self) -> int:
-        """Records neither confirmed nor lost yet."""
+    def figures(self) -> Figures:
+        """Return how it is doing."""
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         """Take a record over, with the promise of a level, or of the one that is set.

@@ -23,13 +23,15 @@ from ldv_otel.delivery.spool.segment import (
 _logger = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 4 * 1024 * 1024
+_PEEK_BYTES: Final = 64 * 1024
 
 
 class LiveReader:
     """Follows the spool of this process, a few MiB at a time, and takes its segments away when they are done."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, read_bytes: int = _READ_BYTES) -> None:
         self._directory = directory
+        self._read_bytes = read_bytes
         self._segment = 1
         self._offset = HEADER_BYTES
         self._last_seqs: list[tuple[int, int]] = []
@@ -56,7 +58,7 @@ class LiveReader:
 
     def _records(self, limit: int) -> list[StoredRecord]:
         """Return some of the records before `limit`; one that is larger than what is read at once is read whole."""
-        size = _READ_BYTES
+        size = self._read_bytes
         with (self._directory / segment_name(self._segment)).open("rb") as file:
             while True:
                 end = min(limit, self._offset + size)
@@ -69,6 +71,15 @@ class LiveReader:
                     self._offset = limit
                     return []
                 size *= 4
+
+    def peek(self, committed: tuple[int, int], end_of: Callable[[int], int]) -> StoredRecord | None:
+        """Return the next Logregel and leave it there; for other threads, so None also when it is gone by now."""
+        ahead = LiveReader(self._directory, read_bytes=_PEEK_BYTES)
+        ahead._segment, ahead._offset = self._segment, self._offset
+        try:
+            return next(iter(ahead.read(committed, end_of)), None)
+        except FileNotFoundError:
+            return None
 
     def drop(self, confirmed: int) -> None:
         """Unlink the segments of which everything is confirmed; that frees space also on a full disk."""
