@@ -48,7 +48,10 @@ def status(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode({**msgspec.to_builtins(found), "problem": found.problem()}).decode())
     else:
-        typer.echo(f"version {found.current} of {found.latest}, remembers {found.deduplication_window} batches")
+        typer.echo(
+            f"version {found.current} of {found.latest}, remembers {found.deduplication_window} batches"
+            + (", takes spans of a Collector" if found.collector else "")
+        )
         if found.problem():
             typer.echo(found.problem(), err=True)
     if found.problem():
@@ -59,19 +62,24 @@ def apply(
     *,
     cluster: Annotated[str, typer.Option("--cluster", help="Make the tables on this cluster, replicated.")] = "",
     shards_by: Annotated[str, typer.Option("--shards-by", help="`trace` spreads traces over the shards.")] = "",
+    collector: Annotated[
+        bool, typer.Option("--collector", help="Also make what an OpenTelemetry Collector writes to.")
+    ] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Print the statements instead of running them.")] = False,
 ) -> None:
     """Make the tables, or bring them to this version."""
     settings = read_settings(os.environ)
     where = Cluster(cluster, shards_by) if cluster or shards_by else None
     if only_print:
-        for statement in all_statements(settings.logboek.database, where):
+        for statement in all_statements(settings.logboek.database, where, collector=collector):
             typer.echo(f"{statement};\n")
         return
-    applied = apply_schema(settings, cluster=where)
+    applied = apply_schema(settings, cluster=where, collector=collector)
     for migration in applied:
         typer.echo(f"applied {migration.version:04d} {migration.name}")
-    if not applied:
+    if collector:
+        typer.echo("a Collector can write to collector_span")
+    if not applied and not collector:
         typer.echo("nothing to do")
 
 

@@ -129,12 +129,13 @@ class Status(msgspec.Struct, frozen=True):
     losses: list[LossReport]
     spools: list[SpoolStatus]
     quarantined: int
+    refused: int
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing or wrong."""
-        wrong = self.problem or self.losses or self.quarantined
-        return not wrong and not any(writer.missing or writer.doubled for writer in self.writers)
+        """Whether nothing is missing or wrong; a row that was stored twice is not, readers see it once."""
+        wrong = self.problem or self.losses or self.quarantined or self.refused
+        return not wrong and not any(writer.missing for writer in self.writers)
 
 
 def status(*, as_json: AsJson = False) -> None:
@@ -149,6 +150,7 @@ def status(*, as_json: AsJson = False) -> None:
             problem=schema.problem(),
             totals=read.totals(client) if schema.current else None,
             writers=read.writers(client) if schema.current else [],
+            refused=read.refused(client) if schema.collector else 0,
             spools=inspect_spools(base),
             quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
             losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
@@ -255,7 +257,7 @@ def _print_status(found: Status) -> None:
                 rendering.plain(rendering.service_of(writer.resource)),
                 str(writer.stored),
                 f"[bold red]{writer.missing}[/]" if writer.missing else "0",
-                f"[bold red]{writer.doubled}[/]" if writer.doubled else "0",
+                str(writer.doubled),
                 rendering.moment(writer.last_ms),
             )
         console.print(table)
@@ -271,6 +273,8 @@ def _print_waiting(console: Console, found: Status) -> None:
             console.print(f"            {line}", soft_wrap=True)
     if found.quarantined:
         console.print(f"set apart   {found.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
+    if found.refused:
+        console.print(f"refused     {found.refused} spans of a Collector (table collector_refused)", style="bold red")
     for loss in found.losses:
         console.print(
             f"LOST        {loss.lost} Logregels of writer {loss.writer_id} (pid {loss.pid}), "

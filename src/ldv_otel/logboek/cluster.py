@@ -30,6 +30,7 @@ _WINDOW_SECONDS: Final = 30 * 24 * 3600
 
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)(?=\s*\()", re.MULTILINE)
 _CREATE_VIEW: Final = re.compile(r"^CREATE OR REPLACE VIEW (\w+)", re.MULTILINE)
+_CREATE_MATERIALIZED_VIEW: Final = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+)", re.MULTILINE)
 _ALTER: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 _ENGINE: Final = re.compile(r"\bENGINE = MergeTree\b")
 _WINDOW: Final = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
@@ -74,6 +75,9 @@ def clustered(statement: str, cluster: Cluster) -> list[str]:
         return _create_table(statement, found[1], cluster)
     if found := _CREATE_VIEW.search(statement):
         return [_CREATE_VIEW.sub(rf"CREATE OR REPLACE VIEW \1 {cluster.everywhere}", statement, count=1)]
+    if found := _CREATE_MATERIALIZED_VIEW.search(statement):
+        view = rf"CREATE MATERIALIZED VIEW IF NOT EXISTS \1 {cluster.everywhere}"
+        return [_CREATE_MATERIALIZED_VIEW.sub(view, statement, count=1)]
     if found := _ALTER.search(statement):
         tables = [LOCAL_TABLE if found[1] == "logregel" else found[1]]
         if found[1] == "logregel" and " COLUMN " in statement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Final
 
@@ -20,6 +20,7 @@ _STATEMENT_END: Final = re.compile(r";[^\S\n]*(?:--[^\n]*)?(?:\n|$)")
 _DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)'")
 _WINDOW: Final = re.compile(r"replicated_deduplication_window = (\d+)")
 _MINIMUM_WINDOW: Final = 1_000
+_MATERIALIZED_VIEW: Final = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO \w+ AS\n", re.MULTILINE)
 
 _CREATE_VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS ldv_schema (version UInt32, name String, applied DateTime64(3, 'UTC') DEFAULT now64(3))
@@ -43,12 +44,14 @@ class SchemaStatus(msgspec.Struct, frozen=True):
         latest: Highest version this package knows.
         deduplication_window: How many batches the table remembers; below 1,000 retries may store a batch twice.
         cluster: Name of the cluster the tables are on; empty for a single server or an embedded Logboek.
+        collector: Whether a Collector can write to it.
     """
 
     current: int
     latest: int
     deduplication_window: int
     cluster: str = ""
+    collector: bool = False
 
     def problem(self) -> str:
         """Return what has to be done before writing, or empty text."""
@@ -77,19 +80,34 @@ def migrations() -> list[Migration]:
     for resource in files("ldv_otel.logboek").joinpath("schema").iterdir():
         match = _FILE.fullmatch(resource.name)
         if match:
-            text = resource.read_text(encoding="utf-8")
-            statements = tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
-            found.append(Migration(int(match[1]), match[2], statements))
+            found.append(Migration(int(match[1]), match[2], _parts(resource.read_text(encoding="utf-8"))))
     return sorted(found, key=lambda migration: migration.version)
 
 
-def apply_schema(settings: Settings, *, up_to: int | None = None, cluster: Cluster | None = None) -> list[Migration]:
+def collector_statements() -> tuple[str, ...]:
+    """Return what makes the tables and views that a Collector writes to, or changes them to what they are now.
+
+    A materialised view is changed in place: between dropping and making it, an insert would vanish without an error.
+    """
+    text = files("ldv_otel.logboek").joinpath("schema", "collector.sql").read_text(encoding="utf-8")
+    found = []
+    for statement in _parts(text):
+        found.append(statement)
+        if view := _MATERIALIZED_VIEW.search(statement):
+            found.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
+    return tuple(found)
+
+
+def apply_schema(
+    settings: Settings, *, up_to: int | None = None, cluster: Cluster | None = None, collector: bool = False
+) -> list[Migration]:
     """Bring the tables to the latest version, or to `up_to`; return what was applied.
 
     Every statement of a migration can be repeated, so one that was cut short is simply run again.
 
     Args:
         cluster: Where to make the tables; tables that are on a cluster already stay there without being told.
+        collector: Make what a Collector writes to as well; where that is already, it is kept up to date untold.
 
     Raises:
         SchemaError: The store is newer than this package.
@@ -104,37 +122,46 @@ def apply_schema(settings: Settings, *, up_to: int | None = None, cluster: Clust
         before = schema_status(client)
         if cluster is None and before.cluster:
             cluster = Cluster(before.cluster)
-        for statement in _statements(_CREATE_VERSIONS, cluster):
-            client.command(statement)
+        _run(client, [_CREATE_VERSIONS], cluster)
         current = _current(client)
         known = migrations()
         if current > known[-1].version:
             raise SchemaError(schema_status(client).problem())
         for migration in known:
             if current < migration.version <= (up_to or migration.version):
-                for written in migration.statements:
-                    for statement in _statements(written, cluster):
-                        client.command(statement)
+                _run(client, migration.statements, cluster)
                 client.command(
                     "INSERT INTO ldv_schema (version, name) SELECT {version:UInt32}, {name:String}",
                     {"version": migration.version, "name": migration.name},
                 )
                 applied.append(migration)
+        if collector or (applied and before.collector):
+            _run(client, collector_statements(), cluster)
     return applied
+
+
+def _run(client: LogboekClient, written: Iterable[str], cluster: Cluster | None) -> None:
+    for text in written:
+        for statement in _statements(text, cluster):
+            client.command(statement)
 
 
 def schema_status(client: LogboekClient) -> SchemaStatus:
     """Return how the store compares with this package."""
     known = client.rows(
         "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() "
-        "AND name IN ('ldv_schema', 'logregel', 'logregel_local')"
+        "AND name IN ('ldv_schema', 'logregel', 'logregel_local', 'collector_to_logregel')"
     )
     tables: dict[str, str] = dict(known)
     current = _current(client) if "ldv_schema" in tables else 0
     distributed = _DISTRIBUTED.match(tables.get("logregel", ""))
     window = _WINDOW.search(tables.get(LOCAL_TABLE if distributed else "logregel", ""))
     return SchemaStatus(
-        current, migrations()[-1].version, int(window[1]) if window else 0, distributed[1] if distributed else ""
+        current,
+        migrations()[-1].version,
+        int(window[1]) if window else 0,
+        distributed[1] if distributed else "",
+        "collector_to_logregel" in tables,
     )
 
 
@@ -149,11 +176,16 @@ def check_schema(client: LogboekClient) -> None:
         raise SchemaError(f"{client.address}: {problem}")
 
 
-def all_statements(database: str, cluster: Cluster | None = None) -> Iterator[str]:
+def all_statements(database: str, cluster: Cluster | None = None, *, collector: bool = False) -> Iterator[str]:
     """Give every statement that makes the tables from nothing, in order, for who runs or reads them by hand."""
     yield create_database(database, cluster)
-    for written in (_CREATE_VERSIONS.strip(), *(text for found in migrations() for text in found.statements)):
+    numbered = [text for found in migrations() for text in found.statements]
+    for written in (_CREATE_VERSIONS.strip(), *numbered, *(collector_statements() if collector else ())):
         yield from _statements(written, cluster)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
 
 
 def _statements(written: str, cluster: Cluster | None) -> list[str]:

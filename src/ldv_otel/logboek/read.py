@@ -10,7 +10,7 @@ occurs; the expressions have to stand here as they stand in the schema.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Self
 
@@ -120,6 +120,23 @@ WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}}
   AND {_hours("trace_id")}
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
+
+#: The first span above a technical one that is not technical itself; zeros where there is none.
+_ABOVE: Final = """
+WITH RECURSIVE way AS
+(
+    SELECT trace_id AS trace, span_id AS technical, parent_span_id AS above, 1 AS steps
+    FROM technical_span
+    WHERE (trace_id, span_id) IN (
+        SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
+        FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
+    UNION ALL
+    SELECT w.trace AS trace, w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
+    FROM way AS w INNER JOIN technical_span AS t ON t.trace_id = w.trace AND t.span_id = w.above
+    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) AND w.steps < 64
+)
+SELECT trace, technical, argMax(above, steps) FROM way GROUP BY trace, technical
+"""
 
 _TOTALS: Final = """
 SELECT count(), toUnixTimestamp64Milli(min(start_time)), toUnixTimestamp64Milli(max(start_time)),
@@ -256,8 +273,12 @@ def by_outbound(
     Raises:
         QueryError: That is no trace id or span id.
     """
-    parameters = _trace(trace_id) | {"span_id": parse_span_id(span_id).hex()}
-    return _records(client, BY_OUTBOUND, parameters, confidential=confidential)
+    trace, span = parse_trace_id(trace_id), parse_span_id(span_id)
+    parameters = _trace(trace_id) | {"span_id": span.hex()}
+    found = _records(client, BY_OUTBOUND, parameters, confidential=confidential)
+    if not found and (above := _above(client, {(trace, span)}).get((trace, span))):
+        found = _records(client, BY_OUTBOUND, parameters | {"span_id": above.hex()}, confidential=confidential)
+    return found
 
 
 def by_foreign(
@@ -381,6 +402,11 @@ def writers(client: LogboekClient, *, limit: int = 50) -> list[Writer]:
     return [Writer(*row) for row in client.rows(_WRITERS, {"limit": limit})]
 
 
+def refused(client: LogboekClient) -> int:
+    """Return how many spans of Collectors fit nowhere; `schema_status` says whether there is a table of them."""
+    return int(client.rows("SELECT count() FROM collector_refused")[0][0])
+
+
 def parse_trace_id(text: str) -> bytes:
     """Return the 16 bytes of a trace id given as 32 hex digits or as a dashed UUID.
 
@@ -419,8 +445,33 @@ def _trace(trace_id: str) -> dict[str, Any]:
 def _records(
     client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool
 ) -> list[StoredLogregel]:
+    """Return the records of a query, each with the nearest Actie as its parent (LDV-A2)."""
     parameters |= {"confidential": confidential}
-    return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
+    records = [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
+    known = {(found.logregel.trace_id, found.logregel.span_id) for found in records}
+    parents = {(found.logregel.trace_id, found.logregel.parent_span_id) for found in records}
+    above = _above(client, {(trace, parent) for trace, parent in parents - known if parent})
+    return [_below(found, above) for found in records] if above else records
+
+
+def _below(found: StoredLogregel, above: Mapping[tuple[bytes, bytes], bytes]) -> StoredLogregel:
+    record = found.logregel
+    parent = above.get((record.trace_id, record.parent_span_id))
+    if parent is None:
+        return found
+    return msgspec.structs.replace(found, logregel=msgspec.structs.replace(record, parent_span_id=parent))
+
+
+def _above(client: LogboekClient, spans: Collection[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], bytes]:
+    """Return for those of these spans that are technical the first span above that is not; nothing above a root.
+
+    Technical spans are known of services that log through a Collector.
+    """
+    if not spans:
+        return {}
+    parameters = {"traces": [trace.hex() for trace, _ in spans], "spans": [span.hex() for _, span in spans]}
+    rows = client.rows(_ABOVE, parameters)
+    return {(bytes(trace), bytes(span)): bytes(above) if any(above) else b"" for trace, span, above in rows}
 
 
 class _Limits(NamedTuple):
