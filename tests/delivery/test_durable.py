@@ -15,6 +15,7 @@ from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.spool.progress import Frozen, Progress
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel.delivery.spool.reading import Orphan
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
@@ -511,3 +512,45 @@ def test_the_figures_tell_what_waits_and_for_how_long(tmp_path: Path, *, reachab
     assert (found.pending, found.in_doubt, found.oldest_ms, found.confirmed) == (0, 0, None, 3)
     assert found.confirmed_ms is not None
     assert delivery.shutdown(5)
+
+
+def test_an_interrupted_commit_acknowledges_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between write and flush, in the thread that commits for others: they are refused, not told a lie."""
+    spool = Spool(tmp_path, "0011223344556677")
+    flush, reached = os.fdatasync, threading.Event()
+    answers: list[str] = []
+
+    def interrupted(_descriptor: int) -> None:
+        reached.set()
+        monkeypatch.setattr(os, "fdatasync", broken)
+        while len(spool._forming.records) < 4:
+            time.sleep(0.001)
+
+    def broken(_descriptor: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", flush)
+        raise KeyboardInterrupt
+
+    def follow() -> None:
+        try:
+            spool.append(b"follower")
+        except (LogboekUnavailable, KeyboardInterrupt) as error:
+            answers.append(type(error).__name__)
+
+    monkeypatch.setattr(os, "fdatasync", interrupted)
+    threads = [threading.Thread(target=follow) for _ in range(4)]
+    first = threading.Thread(target=spool.append, args=(b"first",))
+    first.start()
+    reached.wait()
+    for thread in threads:
+        thread.start()
+    for thread in (first, *threads):
+        thread.join()
+    assert sorted(answers) == ["KeyboardInterrupt", *["LogboekUnavailable"] * 3]
+    assert spool.committed_records == 1
+    spool.append(b"after")
+    assert spool.committed_records == 2
+    spool.close()
+    assert [record.payload for record in Orphan(spool.directory).records() if record.payload != b"follower"] == [
+        b"first",
+        b"after",
+    ]

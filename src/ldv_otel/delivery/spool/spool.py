@@ -40,7 +40,7 @@ LOCK_NAME: Final = "owner.lock"
 class _Group:
     """Records that are committed together."""
 
-    __slots__ = ("begun", "done", "ended", "error", "records")
+    __slots__ = ("begun", "done", "ended", "error", "followers", "records")
 
     def __init__(self) -> None:
         self.records: list[tuple[int, bytes]] = []
@@ -49,6 +49,8 @@ class _Group:
         self.ended: list[bytes] = []
         self.done = False
         self.error: OSError | None = None
+        #: Where threads wait for this group: one is woken to lead it, and all when it is on disk, but for no other.
+        self.followers: threading.Condition | None = None
 
 
 class Spool:
@@ -67,7 +69,7 @@ class Spool:
         self.directory = base / writer_id
         self.writer_id = writer_id
         self._segment_bytes = segment_bytes
-        lock = threading.Lock()
+        self._mutex = lock = threading.Lock()
         self._changed = threading.Condition(lock)
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
         self._enough = threading.Condition(lock)
@@ -199,7 +201,9 @@ class Spool:
         """Wait until a group is on disk, or see to it that it gets there; the lock is held."""
         while not group.done:
             if self._leading:
-                self._changed.wait()
+                if group.followers is None:
+                    group.followers = threading.Condition(self._mutex)
+                group.followers.wait()
             else:
                 self._lead(group)
         if group.error is not None:
@@ -213,9 +217,10 @@ class Spool:
         self._leading = True
         self._forming = _Group()
         self._changed.release()
-        error: OSError | None = None
+        error: OSError | None = OSError(errno.EINTR, "interrupted")
         try:
             self._commit(group.records)
+            error = None
         except OSError as refused:
             error = refused
         finally:
@@ -223,16 +228,24 @@ class Spool:
             group.done, group.error = True, error
             self._leading = False
             if error is None:
-                self.committed = (self._segment, self._offset)
-                self.committed_records += len(group.records) - len(group.begun)
-                for actie, record, more in group.begun:
-                    if actie in self._running or not more:
-                        self._running.setdefault(actie, []).append(record)
-                for actie in group.ended:
-                    self._running.pop(actie, None)
+                self._take_over(group)
             self._changed.notify_all()
+            if group.followers is not None:
+                group.followers.notify_all()
+            if self._forming.followers is not None:
+                self._forming.followers.notify()
             if self.committed_records >= self._wanted:
                 self._enough.notify_all()
+
+    def _take_over(self, group: _Group) -> None:
+        """Count what is on disk now."""
+        self.committed = (self._segment, self._offset)
+        self.committed_records += len(group.records) - len(group.begun)
+        for actie, record, more in group.begun:
+            if actie in self._running or not more:
+                self._running.setdefault(actie, []).append(record)
+        for actie in group.ended:
+            self._running.pop(actie, None)
 
     def _commit(self, records: list[tuple[int, bytes]]) -> None:
         """Write and flush; only the leader is here."""
@@ -247,14 +260,18 @@ class Spool:
             written = os.pwrite(self._descriptor, data, self._offset)
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:], self._offset + written)
-            os.fdatasync(self._descriptor)
-            if not os.fstat(self._descriptor).st_nlink:
-                raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
-        except OSError:
-            # After a failed flush the kernel may have dropped the pages: nothing more is acknowledged on this file.
+            self._flush()
+        except BaseException:
+            # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows what
+            # is there: nothing more is acknowledged on this file.
             self._room = 0
             raise
         self._offset += len(data)
+
+    def _flush(self) -> None:
+        os.fdatasync(self._descriptor)
+        if not os.fstat(self._descriptor).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
     def _open_segment(self, number: int, size: int) -> None:
         path = self.directory / segment_name(number)
