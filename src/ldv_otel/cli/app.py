@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import managing, mapping, reading, serving, spooling
+from ldv_otel.cli import exporting, governing, managing, mapping, reading, serving, spooling
 from ldv_otel.errors import LdvError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and those may hold an identifier
 )
 reading.register(app)
+exporting.register(app)
+governing.register(app)
 managing.register(app)
 spooling.register(app)
 serving.register(app)

@@ -19,6 +19,7 @@ from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.cluster import Cluster
 from ldv_otel.logboek.migrations import all_statements, apply_schema, schema_status
+from ldv_otel.logboek.roles import apply_roles, role_statements
 from ldv_otel.logboek.write import open_sink
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import LogboekAddress, Settings, read_settings
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     schema_app.command("status")(status)
     schema_app.command("apply")(apply)
+    schema_app.command("roles")(roles)
     key_app.command("new")(new_key)
     app.add_typer(schema_app, name="schema")
     app.add_typer(key_app, name="key")
@@ -81,6 +83,24 @@ def apply(
         typer.echo("a Collector can write to collector_span")
     if not applied and not collector:
         typer.echo("nothing to do")
+
+
+def roles(
+    *,
+    run: Annotated[bool, typer.Option("--apply", help="Make them on the server instead of printing.")] = False,
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Print them for this cluster; --apply sees by itself where the tables are.")
+    ] = "",
+) -> None:
+    """Print the roles for writing, auditing, inzage and management as SQL, or make them on a server."""
+    settings = read_settings(os.environ)
+    if not run:
+        for statement in role_statements(settings.logboek.database, cluster):
+            typer.echo(f"{statement};\n")
+        return
+    with LogboekClient(settings) as client:
+        for name in apply_roles(client):
+            typer.echo(f"role {name}")
 
 
 def new_key(

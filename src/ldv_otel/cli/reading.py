@@ -14,6 +14,19 @@ from rich.console import Console
 from rich.table import Table
 
 from ldv_otel.cli import rendering
+from ldv_otel.cli.output import (
+    AsCsv,
+    AsJson,
+    AsTable,
+    AsTree,
+    Form,
+    form_of,
+    page_out,
+    print_groups,
+    print_json,
+    print_records,
+)
+from ldv_otel.cli.periods import Since, Until, parse_period
 from ldv_otel.delivery.durable import spool_base, spool_root
 from ldv_otel.delivery.losses import LossReport, losses_directory, read_losses
 from ldv_otel.delivery.spool.inspecting import SpoolStatus, inspect_spools
@@ -24,16 +37,17 @@ from ldv_otel.logboek import read
 from ldv_otel.logboek.across import across_traces
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import SchemaStatus, check_schema, schema_status
-from ldv_otel.logboek.rows import StoredLogregel
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import Settings, read_settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the standard's field names.")]
-Since = Annotated[
-    str | None, typer.Option("--from", help="Started then or later: a date or ISO 8601 time (UTC unless it says so).")
-]
-Until = Annotated[str | None, typer.Option("--to", help="Started before then.")]
 After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
+Confidential = Annotated[
+    bool,
+    typer.Option(
+        "--confidential/--no-confidential",
+        help="Whether to show what the Register calls confidential, which is not for the data subject to see.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
 
 
@@ -56,31 +70,40 @@ def inzage(  # noqa: PLR0913  (options of a command)
     until: Until = None,
     after: After = None,
     limit: Limit = read.PAGE_RECORDS,
+    confidential: Confidential = True,
+    as_tree: AsTree = False,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
+    form = form_of(Form.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    limits = _limits(since, until, after, limit, confidential=confidential)
     settings = read_settings(os.environ)
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
     candidates = pseudonymiser.candidates(_identifier(identifier, type_), type_)
     if not candidates:
         raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
     with _opened(settings) as client:
-        page = read.by_subject(client, candidates, **_limits(since, until, after, limit))
-    _show(page, as_json=as_json, title="Verwerkingen van deze betrokkene")
+        page = read.by_subject(client, candidates, **limits)
+    _show(page, form, title="Verwerkingen van deze betrokkene")
 
 
 def trace(
-    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")], *, as_json: AsJson = False
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")],
+    *,
+    confidential: Confidential = True,
+    as_table: AsTable = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
+    form = form_of(Form.TREE, table=as_table, csv=as_csv, json=as_json)
     with _opened(read_settings(os.environ)) as client:
-        records = across_traces(client, trace_id)
-    if as_json:
-        _print_json(rendering.as_json(records))
-    elif not records:
-        Console(stderr=True).print("No Logregels with this trace.")
+        records = across_traces(client, trace_id, confidential=confidential)
+    if form is Form.TREE and records:
+        page_out(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
     else:
-        Console().print(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
+        print_records(records, form, title=f"trace {trace_id}")
 
 
 def activity(  # noqa: PLR0913  (options of a command)
@@ -90,32 +113,33 @@ def activity(  # noqa: PLR0913  (options of a command)
     until: Until = None,
     after: After = None,
     limit: Limit = read.PAGE_RECORDS,
+    as_tree: AsTree = False,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what was logged under one processing activity."""
+    form = form_of(Form.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    limits = _limits(since, until, after, limit)
     with _opened(read_settings(os.environ)) as client:
-        page = read.by_activity(client, uri, **_limits(since, until, after, limit))
-    _show(page, as_json=as_json, title=uri)
+        page = read.by_activity(client, uri, **limits)
+    _show(page, form, title=uri)
 
 
-def foreign(
+def foreign(  # noqa: PLR0913  (options of a command)
     trace_id: Annotated[str, typer.Argument(help="Trace of the other party: 32 hex digits or a UUID.")],
     span_id: Annotated[str, typer.Argument(help="One span of it, 16 hex digits.")] = "",
     *,
+    confidential: Confidential = True,
+    as_tree: AsTree = False,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
+    form = form_of(Form.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     with _opened(read_settings(os.environ)) as client:
-        called = read.by_foreign(client, trace_id, span_id)
-        caller = read.by_outbound(client, trace_id, span_id) if span_id else []
-    if as_json:
-        _print_json({"called": rendering.as_json(called), "caller": rendering.as_json(caller)})
-        return
-    if not called and not caller:
-        Console(stderr=True).print("No Logregels found.")
-    for title, records in (("Gedaan voor deze aanroep", called), ("Van hieruit aangeroepen", caller)):
-        if records:
-            Console().print(rendering.records_table([found.logregel for found in records], title=title))
+        called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
+        caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
+    print_groups({"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, form)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -156,34 +180,23 @@ def status(*, as_json: AsJson = False) -> None:
             losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
         )
     if as_json:
-        _print_json(msgspec.to_builtins(found))
+        print_json(msgspec.to_builtins(found))
     else:
         _print_status(found)
     if not found.ok:
         raise typer.Exit(1)
 
 
-def parse_moment(text: str | None) -> datetime | None:
-    """Return a date or ISO 8601 time, in UTC unless it says otherwise.
-
-    Raises:
-        QueryError: It is neither.
-    """
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise QueryError(f"{text!r} is no date like 2026-11-22 or time like 2026-11-22T13:00:00+01:00.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _limits(since: str | None, until: str | None, after: str | None, limit: int) -> dict[str, Any]:
+def _limits(
+    since: str | None, until: str | None, after: str | None, limit: int, *, confidential: bool = True
+) -> dict[str, Any]:
+    begin, end = parse_period(since, until, now=datetime.now(UTC))
     return {
-        "since": parse_moment(since),
-        "until": parse_moment(until),
+        "since": begin,
+        "until": end,
         "after": read.Cursor.parse(after) if after is not None else None,
         "limit": limit,
+        "confidential": confidential,
     }
 
 
@@ -217,21 +230,10 @@ def _valid_bsn(identifier: str) -> bool:
     return bool(bsn.is_valid(identifier))
 
 
-def _show(page: read.Page, *, as_json: bool, title: str) -> None:
+def _show(page: read.Page, form: Form, *, title: str) -> None:
+    print_records(page.records, form, title=title)
     if page.following is not None:
         Console(stderr=True, highlight=False).print(f"There are more: --after {page.following}", soft_wrap=True)
-    if as_json:
-        _print_json(rendering.as_json(page.records))
-        return
-    records: list[StoredLogregel] = page.records
-    if not records:
-        Console(stderr=True).print("No Logregels found.")
-        return
-    Console().print(rendering.records_table([found.logregel for found in records], title=rendering.plain(title)))
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
 def _print_status(found: Status) -> None:

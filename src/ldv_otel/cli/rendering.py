@@ -84,6 +84,17 @@ _Id = tuple[bytes, bytes]
 _Found = tuple[Logregel, Logregel | None]
 
 
+def forest(records: Sequence[Logregel], *, title: str) -> Tree:
+    """Return records of several traces, each trace as a tree, in the order in which the traces begin."""
+    traces: dict[bytes, list[Logregel]] = defaultdict(list)
+    for record in records:
+        traces[record.trace_id].append(record)
+    tree = Tree(Text(title, style="bold"))
+    for trace_id, found in traces.items():
+        tree.add(trace_tree(found, title=f"trace {trace_id.hex()}"))
+    return tree
+
+
 def _id(record: Logregel) -> _Id:
     return record.trace_id, record.span_id
 
@@ -115,6 +126,35 @@ def _label(record: Logregel, caller: Logregel | None) -> Text:
 def as_json(records: Iterable[StoredLogregel]) -> list[dict[str, Any]]:
     """Return records for `--json`: in the standard's words, with writer and place."""
     return [{**as_standard(found.logregel), "writer_id": found.writer_id, "seq": found.seq} for found in records]
+
+
+#: Columns of `--csv`; those of a spreadsheet's first lines first.
+CSV_COLUMNS = (
+    "start_time", "end_time", "name", "status", "processing_activity_id", "parent_processing_activity_id",
+    "data_subject_id", "data_subject_id_type", "service", "trace_id", "span_id", "parent_span_id",
+    "foreign_operation_trace_id", "foreign_operation_span_id", "foreign_operation_processor", "external_read_api_id",
+    "flags", "attributes", "writer_id", "seq",
+)  # fmt: skip
+#: What a spreadsheet takes for the begin of a formula; text of strangers may not become one.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_row(found: StoredLogregel) -> list[str]:
+    """Return a record as cells for `CSV_COLUMNS`; text that a spreadsheet would run gets an apostrophe in front."""
+    record = found.logregel
+    cells = [
+        _iso(record.start_time_ms), _iso(record.end_time_ms), record.name, record.status.label,
+        record.processing_activity_id, record.parent_processing_activity_id, record.data_subject_id.hex(),
+        record.data_subject_id_type, service_of(record.resource), record.trace_id.hex(), record.span_id.hex(),
+        record.parent_span_id.hex(), record.foreign_operation_trace_id.hex(), record.foreign_operation_span_id.hex(),
+        record.foreign_operation_processor, record.external_read_api_id, " ".join(record.flags),
+        msgspec.json.encode(record.attributes).decode(), found.writer_id, str(found.seq),
+    ]  # fmt: skip
+    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+
+
+def _iso(time_ms: int) -> str:
+    return moment(time_ms).replace(" ", "T") + "Z"
 
 
 def moment(time_ms: int) -> str:

@@ -80,6 +80,11 @@ class LogboekClient:
             )
             return [tuple(row) for row in result.result_rows]
 
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Run a query and return its rows as a `pyarrow.Table`; needs the extra `export` or `embedded`."""
+        with self._usable():
+            return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+
     def insert(
         self, table: str, columns: Mapping[str, EncodedColumn], settings: Mapping[str, Any], *, rows: int
     ) -> None:

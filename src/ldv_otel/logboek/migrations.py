@@ -80,7 +80,7 @@ def migrations() -> list[Migration]:
     for resource in files("ldv_otel.logboek").joinpath("schema").iterdir():
         match = _FILE.fullmatch(resource.name)
         if match:
-            found.append(Migration(int(match[1]), match[2], _parts(resource.read_text(encoding="utf-8"))))
+            found.append(Migration(int(match[1]), match[2], statements_of(resource.read_text(encoding="utf-8"))))
     return sorted(found, key=lambda migration: migration.version)
 
 
@@ -91,7 +91,7 @@ def collector_statements() -> tuple[str, ...]:
     """
     text = files("ldv_otel.logboek").joinpath("schema", "collector.sql").read_text(encoding="utf-8")
     found = []
-    for statement in _parts(text):
+    for statement in statements_of(text):
         found.append(statement)
         if view := _MATERIALIZED_VIEW.search(statement):
             found.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
@@ -184,7 +184,7 @@ def all_statements(database: str, cluster: Cluster | None = None, *, collector: 
         yield from _statements(written, cluster)
 
 
-def _parts(text: str) -> tuple[str, ...]:
+def statements_of(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
 
 
