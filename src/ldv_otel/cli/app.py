@@ -7,10 +7,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ldv_otel._version import __version__
 from ldv_otel.cli import exporting, governing, managing, mapping, reading, serving, spooling
+from ldv_otel.cli.output import console
 from ldv_otel.errors import LdvError
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ def run() -> None:
     try:
         app()
     except LdvError as error:
-        Console(stderr=True, highlight=False).print(f"ldv: {error}", markup=False, soft_wrap=True)
+        console(stderr=True).print(f"ldv: {error}", markup=False, soft_wrap=True)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does.

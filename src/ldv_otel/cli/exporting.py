@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ldv_otel.cli.output import console
 from ldv_otel.cli.periods import Since, Until, parse_period
 from ldv_otel.errors import ConfigurationError, LdvError
 from ldv_otel.logboek.client import LogboekClient
@@ -54,7 +54,7 @@ def export(  # noqa: PLR0913  (options of a command)
         with _progress(lambda: count_logregels(client, **asked)) as advance, _target(file) as target:
             pages = export_pages(client, as_text=chosen == "csv", **asked)
             rows = _write(pages, target, chosen, advance)
-    Console(stderr=True, highlight=False).print(f"{rows} Logregels", markup=False)
+    console(stderr=True).print(f"{rows} Logregels", markup=False)
 
 
 def _write(pages: Iterator[Any], target: Any, format_: str, advance: Callable[[int], None]) -> int:
@@ -99,11 +99,11 @@ def _target(file: Path) -> Iterator[Any]:
 @contextlib.contextmanager
 def _progress(total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
     """Show how far it is on standard error, at a terminal; elsewhere nobody looks, and counting takes its time."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    screen = console(stderr=True)
+    if not screen.is_terminal:
         yield lambda _: None
         return
     columns = (TextColumn("Logregels"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("export", total=total())
         yield lambda rows: progress.advance(task, rows)

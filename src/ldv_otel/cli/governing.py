@@ -9,10 +9,10 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ldv_otel.cli.output import AsJson, page_out, print_json
+from ldv_otel.cli.output import AsJson, console, page_out, print_json
 from ldv_otel.cli.rendering import moment, plain
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.client import LogboekClient
@@ -58,17 +58,17 @@ def check(*, as_json: AsJson = False) -> None:
             }
         )
     else:
-        console = Console(highlight=False)
-        console.print(f"Register    {plain(found.source)}, {len(found)} activities", markup=False, soft_wrap=True)
+        out = console()
+        out.print(f"Register    {plain(found.source)}, {len(found)} activities", markup=False, soft_wrap=True)
         for activity, count in comparison.unregistered.items():
             label = plain(activity) or "(no activity named)"
-            console.print(f"not in it   {label}: {count} Logregels", markup=False, soft_wrap=True)
+            out.print(f"not in it   {label}: {count} Logregels", markup=False, soft_wrap=True)
         for activity in comparison.unused:
-            console.print(f"not used    {plain(activity)}", markup=False, soft_wrap=True)
+            out.print(f"not used    {plain(activity)}", markup=False, soft_wrap=True)
         for change in pending:
             what = f"differs in {', '.join(change.differs)}" if change.differs else "is new"
             line = f"not applied {plain(change.activity.id)} {what}: `ldv register apply`"
-            console.print(line, markup=False, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=True)
     if not comparison.ok:
         raise typer.Exit(1)
 
@@ -153,7 +153,7 @@ def _print_plan(found: RetentionPlan) -> None:
         table.add_column(caption, overflow="fold")
     for expired in found.expired:
         table.add_row(
-            plain(expired.activity),
+            Text(plain(expired.activity)),
             str(expired.year),
             str(expired.logregels),
             moment(expired.first_ms)[:10],
@@ -162,11 +162,11 @@ def _print_plan(found: RetentionPlan) -> None:
         )
     if found.expired:
         page_out(table)
-    console = Console(highlight=False)
-    console.print(f"past their term  {found.logregels} Logregels")
+    out = console()
+    out.print(f"past their term  {found.logregels} Logregels")
     for kept in found.without_term:
         label = plain(kept.activity) or "(no activity named)"
         line = f"no term known    {kept.logregels} Logregels of {label}, from {moment(kept.first_ms)[:10]} on"
-        console.print(line, markup=False, soft_wrap=True)
+        out.print(line, markup=False, soft_wrap=True)
     if found.unfinished:
-        console.print(f"not finished     {found.unfinished} removals that were begun; they are finished first")
+        out.print(f"not finished     {found.unfinished} removals that were begun; they are finished first")

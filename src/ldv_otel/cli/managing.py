@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from ldv_otel.actie import LogregelMaker
+from ldv_otel.cli.output import console
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.importer import ImportReport, import_files
 from ldv_otel.keyfile import add_key, keys_for
@@ -178,17 +178,17 @@ def logboek(
 
 
 def _print_report(report: ImportReport) -> None:
-    console = Console(highlight=False)
-    console.print(f"stored {report.stored}, already there {report.already_there}")
+    out = console()
+    out.print(f"stored {report.stored}, already there {report.already_there}")
     if report.unconfirmed:
-        console.print(f"not confirmed {report.unconfirmed}: run the same import again", style="bold red")
+        out.print(f"not confirmed {report.unconfirmed}: run the same import again", style="bold red")
     for name in report.empty_files:
-        console.print(f"empty {name}", markup=False)
+        out.print(f"empty {name}", markup=False)
     for reason, count in report.left_out.items():
-        console.print(f"left out {count}: {reason}", markup=False)
+        out.print(f"left out {count}: {reason}", markup=False)
     for flag, count in report.flags.items():
-        console.print(f"flagged {count}: {flag}", markup=False)
-    errors: Any = Console(stderr=True, highlight=False)
+        out.print(f"flagged {count}: {flag}", markup=False)
+    errors: Any = console(stderr=True)
     for problem in report.problems:
         where = ": ".join(part for part in (problem.file, problem.place) if part)
         errors.print(f"{where}: {problem.reason}", markup=False, soft_wrap=True)

@@ -35,6 +35,11 @@ class Form(StrEnum):
     JSON = "--json"
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that prints text as it is: `urn:a:b` holds no emoji."""
+    return Console(stderr=stderr, highlight=False, emoji=False)
+
+
 def form_of(default: Form, **wanted: bool) -> Form:
     """Return the one form that was asked for, by the names of its options.
 
@@ -63,7 +68,7 @@ def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], form: 
     elif form is Form.CSV:
         _print_csv(groups)
     elif not any(records for _, records in groups.values()):
-        Console(stderr=True).print("No Logregels found.")
+        console(stderr=True).print("No Logregels found.")
     else:
         render = rendering.forest if form is Form.TREE else rendering.records_table
         parts: list[RenderableType] = [
@@ -76,14 +81,14 @@ def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], form: 
 
 def page_out(renderable: RenderableType) -> None:
     """Print to a pipe or file as it is; at a terminal that it does not fit, through a pager (`PAGER`, or less)."""
-    console = Console()
-    if not console.is_terminal or os.environ.get("PAGER") in ("", "cat"):
-        console.print(renderable)
+    screen = console()
+    if not screen.is_terminal or os.environ.get("PAGER") in ("", "cat"):
+        screen.print(renderable)
         return
-    with console.capture() as capture:
-        console.print(renderable)
+    with screen.capture() as capture:
+        screen.print(renderable)
     text = capture.get()
-    if text.count("\n") < console.height:
+    if text.count("\n") < screen.height:
         sys.stdout.write(text)
     else:
         os.environ.setdefault("LESS", _LESS)

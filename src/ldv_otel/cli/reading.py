@@ -12,6 +12,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ldv_otel.cli import rendering
 from ldv_otel.cli.output import (
@@ -20,6 +21,7 @@ from ldv_otel.cli.output import (
     AsTable,
     AsTree,
     Form,
+    console,
     form_of,
     page_out,
     print_groups,
@@ -211,7 +213,7 @@ def _opened(settings: Settings) -> LogboekClient:
 
 
 def _identifier(argument: str | None, type_: str) -> str:
-    warn = Console(stderr=True)
+    warn = console(stderr=True)
     if argument is not None:
         warn.print("An identifier on the command line stays in the shell's history; leave it out to be asked for it.")
         identifier = argument
@@ -233,20 +235,20 @@ def _valid_bsn(identifier: str) -> bool:
 def _show(page: read.Page, form: Form, *, title: str) -> None:
     print_records(page.records, form, title=title)
     if page.following is not None:
-        Console(stderr=True, highlight=False).print(f"There are more: --after {page.following}", soft_wrap=True)
+        console(stderr=True).print(f"There are more: --after {page.following}", soft_wrap=True)
 
 
 def _print_status(found: Status) -> None:
-    console = Console(highlight=False)
-    console.print(f"Logboek     {found.logboek}", markup=False)
-    console.print(f"tables      version {found.schema.current} of {found.schema.latest}")
+    out = console()
+    out.print(f"Logboek     {found.logboek}", markup=False)
+    out.print(f"tables      version {found.schema.current} of {found.schema.latest}")
     if found.totals is not None:
         totals = found.totals
         span = ""
         if totals.first_ms is not None and totals.last_ms is not None:
             span = f", {rendering.moment(totals.first_ms)} to {rendering.moment(totals.last_ms)}"
-        console.print(f"logregels   {totals.logregels}{span}")
-        console.print(
+        out.print(f"logregels   {totals.logregels}{span}")
+        out.print(
             f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
         )
     if found.writers:
@@ -256,33 +258,33 @@ def _print_status(found: Status) -> None:
         for writer in found.writers:
             table.add_row(
                 writer.writer_id,
-                rendering.plain(rendering.service_of(writer.resource)),
+                Text(rendering.plain(rendering.service_of(writer.resource))),
                 str(writer.stored),
                 f"[bold red]{writer.missing}[/]" if writer.missing else "0",
                 str(writer.doubled),
                 rendering.moment(writer.last_ms),
             )
-        console.print(table)
-    _print_waiting(console, found)
+        out.print(table)
+    _print_waiting(out, found)
 
 
-def _print_waiting(console: Console, found: Status) -> None:
+def _print_waiting(out: Console, found: Status) -> None:
     """Print what is not in the Logboek (yet)."""
     if found.spools:
         pending = sum(spool.pending for spool in found.spools)
-        console.print(f"on disk     {pending} Logregels of {len(found.spools)} processes wait")
+        out.print(f"on disk     {pending} Logregels of {len(found.spools)} processes wait")
         for line in rendering.spool_lines(found.spools):
-            console.print(f"            {line}", soft_wrap=True)
+            out.print(f"            {line}", soft_wrap=True)
     if found.quarantined:
-        console.print(f"set apart   {found.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
+        out.print(f"set apart   {found.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     if found.refused:
-        console.print(f"refused     {found.refused} spans of a Collector (table collector_refused)", style="bold red")
+        out.print(f"refused     {found.refused} spans of a Collector (table collector_refused)", style="bold red")
     for loss in found.losses:
-        console.print(
+        out.print(
             f"LOST        {loss.lost} Logregels of writer {loss.writer_id} (pid {loss.pid}), "
             f"{rendering.moment(loss.reported_ms)}: {loss.reason}",
             style="bold red",
             markup=False,
         )
     if found.problem:
-        console.print(found.problem, style="bold red", markup=False)
+        out.print(found.problem, style="bold red", markup=False)

@@ -24,7 +24,13 @@ _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACT
 
 def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
     """Return records as a table that fits a terminal of 80 columns, two lines each."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("start (UTC)", no_wrap=True)
     table.add_column("naam, verwerkingsactiviteit", overflow="fold", ratio=1)
     table.add_column("status", no_wrap=True)
@@ -37,7 +43,7 @@ def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
             moment(record.start_time_ms).replace(" ", "\n"),
             what,
             Text(record.status.label, style=_STATUS_STYLE[record.status]),
-            plain(subject_label(record)).replace(" ", "\n") or "-",
+            Text(plain(subject_label(record)).replace(" ", "\n") or "-"),
             f"{record.span_id.hex()}\n{record.parent_span_id.hex() or '-'}",
         )
     return table

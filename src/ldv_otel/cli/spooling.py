@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from ldv_otel.cli import rendering
+from ldv_otel.cli.output import console
 from ldv_otel.delivery.durable import drain, retry_quarantine, spool_base, spool_root
 from ldv_otel.delivery.sink import make_sink
 from ldv_otel.delivery.spool.inspecting import inspect_spools
@@ -52,11 +52,11 @@ def status(*, as_json: AsJson = False) -> None:
         }
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
-        console = Console(highlight=False)
-        console.print(f"spool       {base}", markup=False, soft_wrap=True)
-        console.print(f"quarantine  {refused} records, {damaged} damaged segments")
+        out = console()
+        out.print(f"spool       {base}", markup=False, soft_wrap=True)
+        out.print(f"quarantine  {refused} records, {damaged} damaged segments")
         for line in rendering.spool_lines(spools):
-            console.print(line, soft_wrap=True)
+            out.print(line, soft_wrap=True)
     if refused or damaged or any(spool.damaged_bytes for spool in spools):
         raise typer.Exit(1)
 

@@ -185,6 +185,7 @@ def all_statements(database: str, cluster: Cluster | None = None, *, collector: 
 
 
 def statements_of(text: str) -> tuple[str, ...]:
+    """Return the statements of an SQL file, each with the comment above it."""
     return tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
 
 
