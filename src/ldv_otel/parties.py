@@ -14,6 +14,10 @@ The file of `LDV_PARTIES`, in YAML or JSON:
       - at: https://api.rdw.example
         read_api: https://ldv.rdw.example/v1
     claim: parkeren-rdw
+    read_apis:
+      - url: https://ldv.rdw.example/v1
+        name: RDW
+        token_file: /run/secrets/rdw-token
 
 Source: LDV-X2, LDV-X4; extension *lezen*.
 """
@@ -29,7 +33,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ldv_otel.settings import Settings, TraceChoice
+from ldv_otel.settings import Settings, TraceChoice, is_loopback
 from ldv_otel.tracestate import CLAIM
 from ldv_otel.yamlfile import read_yaml
 
@@ -153,6 +157,51 @@ class Called(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return [_address(text) for text in ([self.at] if isinstance(self.at, str) else self.at)]
 
 
+class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A read API into which a chain may be followed; no other address is ever asked (LDV-R6).
+
+    Attributes:
+        url: Its base, as Logregels name it in `dpl.read.externalReadAPI_id`.
+        name: Of the party, for people.
+        offered: False when at `url` there is no API (yet), only a page with contact details.
+        processors: URLs of the party's applications, as `dpl.core.foreign_operation.processor` names a caller.
+        token_file: File with an access token.
+        token_url: Where an access token can be had, with the three below (OAuth 2.0 client credentials).
+        certificate: PEM file of a client certificate, with `private_key`.
+        ca_file: PEM file of the authority that signed the server's certificate.
+    """
+
+    url: str
+    name: str = ""
+    offered: bool = True
+    processors: list[str] = []
+    token_file: str = ""
+    token_url: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    scope: str = "ldv:read"
+    certificate: str = ""
+    private_key: str = ""
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be asked, or would send a secret in the clear."""
+        for field, url in (("url", self.url), ("token_url", self.token_url)):
+            if url:
+                _check_url("read_api", url)
+                parts = urlsplit(url)
+                if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                    raise ValueError(f"{field} uses plain http to another machine; use https (LDV-L1)")
+        if not self.url:
+            raise ValueError("A read API needs a url")
+        if self.token_file and self.token_url:
+            raise ValueError("token_file and token_url are two ways to the same; give one")
+        if bool(self.token_url) != bool(self.client_id and self.client_secret_file):
+            raise ValueError("token_url, client_id and client_secret_file go together")
+        if bool(self.certificate) != bool(self.private_key):
+            raise ValueError("certificate and private_key go together")
+
+
 class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file as it is written.
 
@@ -160,12 +209,14 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         gateways: Addresses and networks (or `unix`) whose headers are believed.
         callers: The first whose proof holds is the caller.
         claim: Under which name this application presents itself in `tracestate`; nothing when left out.
+        read_apis: The parties into which `ldv chain` and `ldv serve` may follow a chain, with our credentials there.
     """
 
     gateways: list[str] = []
     callers: list[Caller] = []
     called: list[Called] = []
     claim: str = ""
+    read_apis: list[ReadApi] = []
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -191,6 +242,7 @@ class Parties:
 
     def __init__(self, file: PartiesFile = PartiesFile(), unknown: TraceChoice = "continue") -> None:  # noqa: B008  (frozen)
         self.claim = file.claim
+        self.read_apis = tuple(file.read_apis)
         self.unknown: TraceChoice = unknown
         #: Whether it can make a difference who calls.
         self.tell_callers_apart = bool(file.callers) or unknown == "restart"

@@ -45,6 +45,8 @@ def document(server: ServeProcess) -> Any:
         ("/processing-activities", "POST", GenerationMode.NEGATIVE),
         ("/foreign-operations", "GET", GenerationMode.POSITIVE),
         ("/foreign-operations", "GET", GenerationMode.NEGATIVE),
+        ("/chains/{traceId}", "GET", GenerationMode.POSITIVE),
+        ("/chains/{traceId}", "GET", GenerationMode.NEGATIVE),
         ("/openapi.json", "GET", GenerationMode.POSITIVE),
     ],
     ids=str,

@@ -134,6 +134,19 @@ def test_without_scope_nothing(api: TestClient) -> None:
     assert 'scope="ldv:read"' in answer.headers["www-authenticate"]
 
 
+def test_a_chain_needs_a_scope_of_its_own(api: TestClient) -> None:
+    """Our credentials at other parties are not for everybody who may read here; nor are records that it may not see."""
+    path = f"/lezenapi/v1/chains/{UUID}"
+    answer = api.get(path, headers={"X-Client": "ordinary"})
+    assert answer.status_code == 403
+    assert 'scope="ldv:chain"' in answer.headers["www-authenticate"]
+    found = api.get(path).json()
+    assert numbers(found["processingActivities"]) == [0, 1, 2, 3, 4]
+    assert [record.get("parent") for record in found["processingActivities"]] == [None, 0, 1, 2, 3]
+    assert [party["state"] for party in found["parties"]] == ["here", "not_configured"]
+    assert api.get("/lezenapi/v1/chains/x").status_code == 400
+
+
 def test_what_was_done_for_a_foreign_trace(api: TestClient) -> None:
     """Found by the trace, and by one span of it."""
     path = "/lezenapi/v1/foreign-operations"

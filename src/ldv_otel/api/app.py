@@ -26,6 +26,7 @@ from ldv_otel.api.problem import add_problem_handlers, surprise
 from ldv_otel.api.reader import Reader
 from ldv_otel.api.services import Services
 from ldv_otel.keyfile import keys_for
+from ldv_otel.parties import parties_for
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import Settings
 
@@ -73,7 +74,7 @@ def create_app(
         body_bytes: The largest request body.
 
     Raises:
-        ConfigurationError: There are no keys for pseudonyms.
+        ConfigurationError: There are no keys for pseudonyms, or the file of parties cannot be used.
     """
     reader = Reader(settings, seconds=settings.serve.seconds)
     services = Services(
@@ -81,6 +82,7 @@ def create_app(
         reader=reader,
         pseudonymiser=Pseudonymiser(keys_for(settings), settings.pseudonymous_types),
         door=Door(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
+        parties=parties_for(settings),
     )
 
     @asynccontextmanager

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel.api import chains
 from ldv_otel.api.authentication import client_with
 from ldv_otel.api.clients import Client, Scope
 from ldv_otel.api.lezen_input import LezenRequest, json_object, lezen_request, parse_trace_id_field
@@ -26,6 +27,7 @@ from ldv_otel.logboek import read
 from ldv_otel.pseudonym import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
 
 router: Final = APIRouter(prefix=BASE_PATH)
+router.include_router(chains.router)
 
 #: JSON of one answer, in bytes; records beyond it are for the next page.
 _MAX_ANSWER: Final = 4 << 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,12 +15,9 @@ from ldv_otel import attributes as names
 from ldv_otel.api.problem import InputError, Problem
 from ldv_otel.errors import QueryError
 from ldv_otel.logboek.read import parse_trace_id
+from ldv_otel.rfc3339 import parse_date_time
 
 _MAX_TEXT: Final = 4_096
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE_TIME: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
-)
 _HARMLESS_NAME: Final = re.compile(r"[A-Za-z_.]{1,64}")
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -135,25 +131,12 @@ def parse_trace_id_field(value: object) -> bytes:
 
 
 def _milliseconds(value: object) -> int:
-    """Return a moment (RFC 3339) in whole ms since 1970; the fraction beyond is dropped."""
-    found = _DATE_TIME.fullmatch(_text(value))
-    if not found:
-        raise ValueError("Dit is geen tijdstip als 2026-01-01T00:00:00.000Z (RFC 3339).")
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    fraction = int((found[7] or "0")[:3].ljust(3, "0"))
-    offset = 0 if found[8] else (int(found[10]) * 60 + int(found[11])) * (-1 if found[9] == "-" else 1)
-    if second > _LEAP_SECOND or (found[11] and (int(found[11]) > 59 or int(found[10]) > 23)):  # noqa: PLR2004
-        raise ValueError("Dit tijdstip bestaat niet.")
+    text = _text(value)
     try:
-        # Year 0 exists in RFC 3339 but not in Python; all of it is before the first record.
-        whole = datetime(year or 4, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+        return parse_date_time(text)
     except ValueError:
-        raise ValueError("Dit tijdstip bestaat niet.") from None
-    seconds = (whole - _EPOCH) // timedelta(seconds=1) + (1 if second == _LEAP_SECOND else 0) - offset * 60
-    return seconds * 1_000 + fraction
+        raise ValueError("Dit is geen bestaand tijdstip als 2026-01-01T00:00:00.000Z (RFC 3339).") from None
 
-
-_LEAP_SECOND: Final = 60
 
 #: The contract's names (and those of extension lezen), with the field that each becomes.
 _FIELDS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {

@@ -19,6 +19,11 @@ _DOCUMENT: Final[dict[str, Any]] = msgspec.json.decode((files(__package__) / "le
 API_VERSION: Final[str] = _DOCUMENT["info"]["version"]
 
 
+def own_url(settings: ServeSettings) -> str:
+    """Return this API as other parties name it; empty when `LDV_SERVE_URL` does not say."""
+    return f"{settings.url}{BASE_PATH}" if settings.url else ""
+
+
 def openapi_document(settings: ServeSettings, request_base: str) -> dict[str, Any]:
     """Return the document for a server.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +11,11 @@ import msgspec
 from ldv_otel import attributes as names
 from ldv_otel.logboek.rows import StoredLogregel
 from ldv_otel.logregel import Logregel
+from ldv_otel.rfc3339 import format_date_time
 from ldv_otel.standard import standard_attributes
 
 #: With the outbound spans a called party's record finds the Actie it was called from (LDV-R6).
 _SHOWN: Final = frozenset({"ldv.outbound_span_ids", names.FLAGS, names.EXCEPTION_TYPE})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def processing_activity(logregel: Logregel) -> dict[str, Any]:
@@ -30,8 +29,8 @@ def processing_activity(logregel: Logregel) -> dict[str, Any]:
         "spanId": logregel.span_id.hex(),
         "status": logregel.status.label,
         "name": logregel.name,
-        "startTime": date_time(logregel.start_time_ms),
-        "endTime": date_time(logregel.end_time_ms),
+        "startTime": format_date_time(logregel.start_time_ms),
+        "endTime": format_date_time(logregel.end_time_ms),
         "resource": {"attributes": msgspec.json.decode(logregel.resource)},
         "attributes": {
             name: value
@@ -54,9 +53,3 @@ def within_bytes(records: Iterable[StoredLogregel], limit: int) -> list[bytes]:
             break
         found.append(encoded)
     return found
-
-
-def date_time(time_ms: int) -> str:
-    """Return a time (ms since 1970) in RFC 3339, UTC, to the millisecond."""
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}Z"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import exporting, governing, managing, mapping, reading, serving, spooling
+from ldv_otel.cli import chaining, exporting, governing, managing, mapping, reading, serving, spooling
 from ldv_otel.cli.output import console
 from ldv_otel.errors import LdvError
 
@@ -26,6 +26,7 @@ managing.register(app)
 spooling.register(app)
 serving.register(app)
 mapping.register(app)
+chaining.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)

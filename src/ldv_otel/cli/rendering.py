@@ -79,7 +79,7 @@ def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
         if _id(record) in seen:
             continue
         seen.add(_id(record))
-        node = branch.add(_label(record, caller))
+        node = branch.add(logregel_label(record, caller))
         waiting += [(node, below) for below in children[_id(record)][::-1]]
     return tree
 
@@ -105,7 +105,8 @@ def _id(record: Logregel) -> _Id:
     return record.trace_id, record.span_id
 
 
-def _label(record: Logregel, caller: Logregel | None) -> Text:
+def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
+    """Return a record as a tree shows it: its name and status, and a line for each thing that it has."""
     label = Text()
     label.append(plain(record.name), style="bold")
     label.append(f"  {record.status.label}", style=_STATUS_STYLE[record.status])
