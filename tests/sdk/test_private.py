@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+from logfire._internal.config import LogfireConfig
+from logfire._internal.tracer import ProxyTracerProvider
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, _disable_tracer_configurator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ldv_otel.sdk import _private
 
 
 def test_a_provider_keeps_its_tracers_and_their_samplers() -> None:
@@ -24,6 +28,33 @@ def test_a_provider_keeps_its_tracers_and_their_samplers() -> None:
 def test_a_provider_knows_its_limits() -> None:
     """Too few attributes a span would hide Acties."""
     assert TracerProvider()._span_limits.max_span_attributes == 128
+
+
+def test_attributes_know_the_limit_of_their_length() -> None:
+    """What is as long as the limit may have been cut."""
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attribute_length=5))
+    span = provider.get_tracer("x").start_span("x", attributes={"cut": "123456", "short": "1234", "number": 12345})
+    assert isinstance(span, ReadableSpan)
+    assert _private.cut_attributes(span, span.attributes or {}) == ["cut"]
+    free = TracerProvider().get_tracer("x").start_span("x", attributes={"long": "1" * 5_000})
+    assert isinstance(free, ReadableSpan)
+    assert not _private.cut_attributes(free, free.attributes or {})
+
+
+def test_tracers_can_be_switched_off() -> None:
+    """A tracer that is makes no spans, and nothing else tells."""
+    provider = TracerProvider(_tracer_configurator=_disable_tracer_configurator)
+    assert _private.silenced_tracers(provider) == []
+    assert _private.silenced_tracers(provider, "asked for") == ["asked for"]
+    TracerProvider().get_tracer("on")
+    assert _private.silenced_tracers(TracerProvider(), "on") == []
+
+
+def test_logfire_holds_a_provider_of_the_sdk() -> None:
+    """Its own provider is none of the SDK, and gets another one inside with each `configure()`."""
+    source = inspect.getsource(LogfireConfig._initialize)
+    assert "self._tracer_provider.set_provider(tracer_provider)" in source
+    assert "provider" in ProxyTracerProvider.__dataclass_fields__
 
 
 def test_setting_a_provider_goes_through_one_function() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler, TraceIdRatioBased
@@ -103,3 +103,19 @@ def test_a_span_makes_one_record_however_many_processors_see_it() -> None:
     with provider.get_tracer("x").start_as_current_span("actie", attributes=ACTIVITY):
         pass
     assert (len(service.logboek.logregels), len(second.logregels)) == (1, 0)
+
+
+def test_values_that_a_limit_may_have_cut_are_flagged() -> None:
+    """A part of a number is somebody else's; what `processing` is given is whole."""
+    logboek = InMemoryLogboek()
+    logboek.open()
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attribute_length=6))
+    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+    provider.add_span_processor(LdvSpanProcessor(LogregelMaker(Pseudonymiser(keys).subject), _AtOnce(logboek)))
+    tracer = provider.get_tracer("x")
+    for subject in ("123456782", "1234"):
+        attributes = {"dpl.core.processing_activity_id": "urn:a", "dpl.core.data_subject_id": subject}
+        tracer.start_span("x", attributes={**attributes, "db.statement": "SELECT 1"}).end()
+    cut, whole = logboek.logregels
+    assert "value_cut" in cut.attributes["ldv.flags"].split(",")
+    assert "value_cut" not in whole.attributes["ldv.flags"].split(",")

@@ -10,7 +10,7 @@ around all of them. `tests/sdk/test_private.py` watches the shape of every name 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -188,6 +188,15 @@ def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
 def max_span_attributes(provider: TracerProvider) -> int | None:
     """Return how many attributes a span of this provider keeps; None for all."""
     return provider._span_limits.max_span_attributes  # noqa: SLF001
+
+
+def cut_attributes(span: ReadableSpan, attributes: Mapping[str, object]) -> Sequence[str]:
+    """Return the names of the attributes that a limit on their length may have cut: those that are just as long."""
+    kept = span._attributes  # noqa: SLF001
+    limit = kept.max_value_len if isinstance(kept, BoundedAttributes) else None
+    if limit is None:
+        return ()
+    return [name for name, value in attributes.items() if isinstance(value, str) and len(value) == limit]
 
 
 def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:

@@ -38,7 +38,7 @@ from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
 from ldv_otel.redaction import SHORT
 from ldv_otel.sdk import live, told
-from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.sdk._private import cut_attributes, uninstrumented
 from ldv_otel.sdk.called import called_address
 from ldv_otel.sdk.inbound import restarted_from
 from ldv_otel.sdk.live import Delivery
@@ -311,6 +311,8 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
     )
     if span.dropped_attributes:
         facts.flags = (Flag.ATTRIBUTES_DROPPED,)
+    if _is_cut(cut_attributes(span, attributes), attributes, known):
+        facts.flags = (*facts.flags, Flag.VALUE_CUT)
     if known is not None:
         _add_known(facts, known)
     return facts
@@ -351,6 +353,17 @@ def _exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
         DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
         DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,
     }
+
+
+def _is_cut(cut: Sequence[str], attributes: Mapping[str, object], known: live.LiveSpan | None) -> bool:
+    """Whether the record may hold a part of a value: who is known by a part of a number is somebody else."""
+    if not cut:
+        return False
+    given_whole = known is not None and known.activity is not None
+    if not given_whole and not is_actie(attributes):
+        # An Actie by a mapping rule, which may look anywhere.
+        return True
+    return any(name.startswith(NAMESPACE) and not (given_whole and name == PROCESSING_ACTIVITY_ID) for name in cut)
 
 
 def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
