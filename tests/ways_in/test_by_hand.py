@@ -132,7 +132,7 @@ rules:
 
 @pytest.mark.timeout(90)
 def test_a_forking_server_without_code(rig: Rig) -> None:
-    """Gunicorn under `opentelemetry-instrument`: set up in the master before it forks, and a record for each request."""
+    """Gunicorn under `opentelemetry-instrument`: set up in the master, with a record for each request."""
     (rig.directory / "forking.py").write_text(_FLASK)
     (rig.directory / "rules.yaml").write_text(_RULES)
     gunicorn = ("--bind=127.0.0.1:0", "--workers=2", "--threads=2", f"--chdir={rig.directory}")
