@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.clock import Clock, SystemClock
+from ldv_otel.delivery.cooperating import waiting
 from ldv_otel.delivery.drainer import Drainer
 from ldv_otel.delivery.figures import Figures
 from ldv_otel.delivery.sink import Sink
@@ -231,6 +232,9 @@ class DurableDelivery:
         Args:
             ended: The Actie, if any, that they are the end of.
         """
+        waiting(self._submit, payloads, level, ended)
+
+    def _submit(self, payloads: Sequence[bytes], level: DeliveryLevel | None, ended: bytes) -> None:
         try:
             spool = self._own_spool()
             seq = spool.append(*payloads, ended=ended)
@@ -252,6 +256,9 @@ class DurableDelivery:
         Raises:
             LogboekUnavailable: The disk refused.
         """
+        waiting(self._begin_actie, start, more=more)
+
+    def _begin_actie(self, start: Start, *, more: bool) -> None:
         self._own_spool().append_start(start.actie, encode_start(start), more=more)
         if not self._draining:
             self.start_draining()

@@ -14,6 +14,8 @@ from typing import Final, Self
 
 import msgspec
 
+from ldv_otel.delivery.cooperating import flushing
+
 PROGRESS_NAME: Final = "progress"
 
 
@@ -84,7 +86,7 @@ class Progress:
         """
         self.frozen.append(batch)
         self._write(batch)
-        os.fdatasync(self._descriptor)
+        flushing(os.fdatasync, self._descriptor)
 
     def confirm(self, entry: Confirmed) -> None:
         """Note how far everything is done. Not flushed: what is lost of it is only read back again.

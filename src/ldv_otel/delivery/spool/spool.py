@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ldv_otel.delivery.cooperating import flushing, patched
 from ldv_otel.delivery.spool.progress import PROGRESS_NAME
 from ldv_otel.delivery.spool.segment import (
     FIRST_START,
@@ -69,6 +70,10 @@ class Spool:
         self.directory = base / writer_id
         self.writer_id = writer_id
         self._segment_bytes = segment_bytes
+        self._committing: Callable[[list[tuple[int, bytes]]], int] = self._commit
+        if patched():
+            # Only if these locks are gevent's: a leader that is away while others hold up its thread never comes back.
+            self._committing = lambda records: flushing(self._commit, records)
         self._mutex = lock = threading.Lock()
         self._changed = threading.Condition(lock)
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
@@ -203,7 +208,7 @@ class Spool:
             if self._leading:
                 if group.followers is None:
                     group.followers = threading.Condition(self._mutex)
-                group.followers.wait()
+                self._follow(group.followers, group)
             else:
                 self._lead(group)
         if group.error is not None:
@@ -212,14 +217,24 @@ class Spool:
                 "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
             ) from group.error
 
+    def _follow(self, followers: threading.Condition, group: _Group) -> None:
+        try:
+            followers.wait()
+        except BaseException:
+            # Whoever is interrupted may have been the one that was woken to lead: another has to.
+            if not self._leading and not group.done:
+                followers.notify()
+            raise
+
     def _lead(self, group: _Group) -> None:
         """Commit a group while the lock is given up, so that the next one can form."""
         self._leading = True
         self._forming = _Group()
         self._changed.release()
         error: OSError | None = OSError(errno.EINTR, "interrupted")
+        end = 0
         try:
-            self._commit(group.records)
+            end = self._committing(group.records)
             error = None
         except OSError as refused:
             error = refused
@@ -228,7 +243,11 @@ class Spool:
             group.done, group.error = True, error
             self._leading = False
             if error is None:
-                self._take_over(group)
+                self._take_over(group, end)
+            else:
+                # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows
+                # what is there: nothing more is acknowledged on this file.
+                self._room = 0
             self._changed.notify_all()
             if group.followers is not None:
                 group.followers.notify_all()
@@ -237,8 +256,9 @@ class Spool:
             if self.committed_records >= self._wanted:
                 self._enough.notify_all()
 
-    def _take_over(self, group: _Group) -> None:
+    def _take_over(self, group: _Group, end: int) -> None:
         """Count what is on disk now."""
+        self._offset = end
         self.committed = (self._segment, self._offset)
         self.committed_records += len(group.records) - len(group.begun)
         for actie, record, more in group.begun:
@@ -247,8 +267,8 @@ class Spool:
         for actie in group.ended:
             self._running.pop(actie, None)
 
-    def _commit(self, records: list[tuple[int, bytes]]) -> None:
-        """Write and flush; only the leader is here."""
+    def _commit(self, records: list[tuple[int, bytes]]) -> int:
+        """Write and flush, and return where the records end; only the leader is here."""
         data = encode_records(records)
         if self._offset + len(data) > self._room:
             # What runs goes along, so that older segments can go.
@@ -256,17 +276,11 @@ class Spool:
             longest = HEADER_BYTES + len(carried) + len(data)
             self._open_segment(self._segment + 1, max(self._segment_bytes + len(carried), longest))
             data = carried + data
-        try:
-            written = os.pwrite(self._descriptor, data, self._offset)
-            while written < len(data):
-                written += os.pwrite(self._descriptor, data[written:], self._offset + written)
-            self._flush()
-        except BaseException:
-            # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows what
-            # is there: nothing more is acknowledged on this file.
-            self._room = 0
-            raise
-        self._offset += len(data)
+        written = os.pwrite(self._descriptor, data, self._offset)
+        while written < len(data):
+            written += os.pwrite(self._descriptor, data[written:], self._offset + written)
+        self._flush()
+        return self._offset + len(data)
 
     def _flush(self) -> None:
         os.fdatasync(self._descriptor)
