@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -211,3 +212,32 @@ def test_called_from_a_program(rig: Rig) -> None:
     assert ended.status == 1
     assert "cleaned up" in ended.said
     assert "ldv_otel: LDV_LOGBOEK is not set" in ended.said
+
+
+_CALLER = """
+from opentelemetry import propagate, trace
+actie = {"dpl.core.processing_activity_id": "https://register.example/ways-in"}
+with trace.get_tracer("caller").start_as_current_span("the-id", attributes=actie) as span:
+    carrier = {}
+    propagate.inject(carrier)
+    assert carrier["traceparent"].split("-")[2] == trace.format_span_id(span.get_span_context().span_id)
+    print(trace.format_span_id(span.get_span_context().span_id), carrier["tracestate"])
+"""
+
+
+@pytest.mark.parametrize("propagators", ["", "tracecontext,baggage,ldv", "ldv"])
+def test_as_a_propagator(rig: Rig, propagators: str) -> None:
+    """By name in any company, and without being named: `tracestate` holds the id of the Actie that calls, once."""
+    ended = instrumented(rig, "-c", _CALLER, OTEL_PROPAGATORS=propagators)
+    assert ended.status == 0, ended.said
+    span_id, tracestate = ended.said.split()
+    assert re.fullmatch(rf"ldv=[^,]*{span_id}[^,]*", tracestate)
+    assert dict(rig.stored()) == {"the-id": 1}
+
+
+def test_a_propagator_that_cannot_work(rig: Rig) -> None:
+    """Nothing of OpenTelemetry can be imported then, which Python itself would put up with while it starts."""
+    code = "import opentelemetry.propagate; print('ran')"
+    ended = run(rig, "-c", code, OTEL_PROPAGATORS="ldv", LDV_PARTIES="/nowhere/parties.yaml")
+    assert ended.status == 1
+    assert ended.said.startswith("ldv_otel: LDV_PARTIES")

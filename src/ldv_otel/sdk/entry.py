@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 from ldv_otel.errors import ConfigurationError, LdvError
 from ldv_otel.sdk.install import set_up
+from ldv_otel.sdk.propagator import LdvPropagator, from_environment
 from ldv_otel.sdk.sampler import LdvSampler
 from ldv_otel.settings import VARIABLES, read_settings, unknown_variables
 
@@ -81,6 +82,15 @@ def sampler(argument: str | None = None) -> LdvSampler:
         SystemExit: There is no such sampler.
     """
     return LdvSampler(_or_exit(_inner_sampler)(argument or ""))
+
+
+def propagator() -> LdvPropagator:
+    """Return `ldv` in `OTEL_PROPAGATORS`, where it comes last; `install()` needs it not.
+
+    Raises:
+        SystemExit: `LDV_PARTIES` or `LDV_UNKNOWN_CALLERS` cannot be used.
+    """
+    return _or_exit(from_environment)()
 
 
 def _set_up_with(options: Mapping[str, Any]) -> None:
