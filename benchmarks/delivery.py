@@ -1,6 +1,6 @@
 """What durable delivery costs, beside one flush of the same disk and beside the plain SDK with OTLP, in one run.
 
-    python -m benchmarks.delivery [--seconds 3] [--backlog 1000000] [--output FILE]
+    python -m benchmarks.delivery [--seconds 3] [--backlog 1000000] [--only spool service ...] [--output FILE]
 
 Everything runs against a sink that takes every batch and forgets it, so that it is our own cost that shows; the last
 table adds the embedded engine. CPU is user and system time of the whole process, all threads.
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -101,34 +102,33 @@ def per_second(threads: int, seconds: float, work: Callable[[], object]) -> floa
     return sum(counts) / (time.monotonic() - started)
 
 
-def bare_flush(directory: Path, seconds: float, payload: bytes) -> tuple[float, float]:
-    """One write and flush after the other in a zero-filled file: flushes a second, and their CPU in us."""
+@contextmanager
+def flushing(directory: Path, payload: bytes) -> Iterator[Callable[[], None]]:
+    """Give one write and flush after the other in a zero-filled file."""
     path = directory / "bare"
-    size = 64 * 1024 * 1024
+    size = 8 * 1024 * 1024
     path.write_bytes(bytes(size))
     descriptor = os.open(path, os.O_WRONLY)
     os.fsync(descriptor)
     offset = 0
 
-    def work() -> None:
+    def flush() -> None:
         nonlocal offset
         os.pwrite(descriptor, payload, offset)
         os.fdatasync(descriptor)
         offset = (offset + len(payload)) % (size - len(payload))
 
-    before = cpu_seconds()
-    rate = per_second(1, seconds, work)
-    cpu = (cpu_seconds() - before) / (rate * seconds) * 1e6
+    yield flush
     os.close(descriptor)
     path.unlink()
-    return rate, cpu
 
 
 def spool_rates(directory: Path, seconds: float, payload: bytes) -> Iterator[str]:
     """Commits a second with 1, 8 and 32 threads, against the bare flush of the same minute."""
     yield "| | records/s | us each | against one flush |"
     yield "| --- | ---: | ---: | ---: |"
-    rate, _ = bare_flush(directory, seconds, payload)
+    with flushing(directory, payload) as flush:
+        rate = per_second(1, seconds, flush)
     yield f"| one flush, bare | {rate:,.0f} | {1e6 / rate:.0f} | 1.00x |"
     for threads in (1, 8, 32):
         spool = Spool(directory, new_writer_id())
@@ -164,10 +164,17 @@ def otlp_endpoint() -> Iterator[str]:
     os.waitpid(child, 0)
 
 
-def service_cost(directory: Path, spans: int, rate: float, endpoint: str, flush_cpu: float) -> Iterator[str]:
-    """CPU of a service at a steady rate: plain SDK with OTLP, and ours, until everything is delivered."""
-    yield f"| at {rate:,.0f}/s | CPU us a record | without the flushes | ratio |"
-    yield "| --- | ---: | ---: | ---: |"
+def service_cost(directory: Path, seconds: float, rate: float, endpoint: str) -> Iterator[str]:
+    """CPU of a service at a steady rate: plain SDK with OTLP, and ours, until everything is delivered.
+
+    What the pace itself costs is left out of all; what as many bare flushes at the same pace cost is shown apart.
+    """
+    count = int(rate * seconds)
+    payload = encode_logregel(a_record())
+    idle = {threads: paced(bool, count, rate, bool, threads) for threads in (1, 8)}
+    with flushing(directory, payload) as flush:
+        flush_cost = paced(flush, count, rate, bool) - idle[1]
+
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint), max_queue_size=100_000))
     tracer = provider.get_tracer("plain")
@@ -178,35 +185,49 @@ def service_cost(directory: Path, spans: int, rate: float, endpoint: str, flush_
             span.set_attribute("dpl.core.data_subject_id", "5d41402abc4b2a76b9719d911017c592")
             span.set_attribute("dpl.core.data_subject_id_type", "BSN")
 
-    plain_cost = paced(plain, spans, rate, lambda: provider.force_flush(60_000))
-    yield f"| plain SDK, BatchSpanProcessor, OTLP/HTTP | {plain_cost:.1f} | {plain_cost:.1f} | 1.00 |"
-
     key = new_key("benchmark")
     pseudonymiser = Pseudonymiser(KeyRing([key], active=key.id))
     ours = TracerProvider(sampler=LdvSampler())
     delivery = DurableDelivery(Forgetful(), directory / "service")
     ours.add_span_processor(LdvSpanProcessor(LogregelMaker(pseudonymiser.subject), delivery))
-    our_tracer = ours.get_tracer("ours")
+    trace.set_tracer_provider(ours)
 
     def logged() -> None:
-        with our_tracer.start_as_current_span("Wijzig kenteken") as span:
-            span.set_attribute("dpl.core.processing_activity_id", ACTIVITY)
-            span.set_attribute("dpl.core.data_subject_id", "123456782")
-            span.set_attribute("dpl.core.data_subject_id_type", "BSN")
+        with ldv.processing(ACTIVITY, name="Wijzig kenteken"):
+            ldv.data_subject("123456782", type="BSN")
 
-    cost = paced(logged, spans, rate, lambda: delivery.flush(60))
-    yield f"| ldv, durable | {cost:.1f} | {cost - flush_cpu:.1f} | {(cost - flush_cpu) / plain_cost:.2f} |"
+    yield f"| at {rate:,.0f}/s | CPU us a record | without the flushes | ratio |"
+    yield "| --- | ---: | ---: | ---: |"
+    for threads in (1, 8):
+        of_threads = f", {threads} threads" if threads > 1 else ""
+        of_plain = paced(plain, count, rate, lambda: provider.force_flush(60_000), threads) - idle[threads]
+        yield f"| plain SDK, BatchSpanProcessor, OTLP/HTTP{of_threads} | {of_plain:.1f} | {of_plain:.1f} | 1.00 |"
+        cost = paced(logged, count, rate, lambda: delivery.flush(60), threads) - idle[threads]
+        # Several threads share flushes, so there it is the whole that counts.
+        counted = cost - flush_cost if threads == 1 else cost
+        without = f"{counted:.1f}" if threads == 1 else "-"
+        yield f"| ldv, durable{of_threads} | {cost:.1f} | {without} | {counted / of_plain:.2f} |"
+    yield f"| a bare flush at that pace | {flush_cost:.1f} | | |"
+    provider.shutdown()
     delivery.shutdown(10)
 
 
-def paced(work: Callable[[], None], count: int, rate: float, finish: Callable[[], object]) -> float:
-    """CPU in us for each of `count` calls at a rate, up to where everything is delivered."""
+def paced(work: Callable[[], object], count: int, rate: float, finish: Callable[[], object], threads: int = 1) -> float:
+    """CPU in us for each of `count` calls at a rate, by so many threads, up to where everything is delivered."""
     before, started = cpu_seconds(), time.monotonic()
-    for number in range(count):
-        work()
-        ahead = started + (number + 1) / rate - time.monotonic()
-        if ahead > 0.002:  # noqa: PLR2004  (sleeping less than that costs more than it saves)
-            time.sleep(ahead)
+
+    def loop(first: int) -> None:
+        for number in range(first, count, threads):
+            work()
+            ahead = started + (number + 1) / rate - time.monotonic()
+            if ahead > 0.002:  # noqa: PLR2004  (sleeping less than that costs more than it saves)
+                time.sleep(ahead)
+
+    workers = [threading.Thread(target=loop, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     finish()
     return (cpu_seconds() - before) / count * 1e6
 
@@ -278,22 +299,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--only", choices=["spool", "service", "backlog", "bulk", "engine"], nargs="*")
     wanted = parser.parse_args()
     payload = encode_logregel(a_record())
     lines = [f"Records of {len(payload)} bytes; {os.cpu_count()} cores.", ""]
     with otlp_endpoint() as endpoint, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        lines += [*spool_rates(directory, wanted.seconds, payload), ""]
-        _, flush_cpu = bare_flush(directory, wanted.seconds, payload)
-        lines += [
-            *service_cost(directory, 20_000, 2_000, endpoint, flush_cpu),
-            "",
-            f"(a flush: {flush_cpu:.0f} us)",
-            "",
-        ]
-        lines += [*backlog(directory, wanted.backlog), ""]
-        lines += [*bulk_subjects(directory, min(wanted.backlog, 1_000_000)), ""]
-        lines += [*into_engine(directory, min(wanted.backlog, 500_000))]
+        sections: dict[str, Callable[[], Iterator[str]]] = {
+            "spool": lambda: spool_rates(directory, wanted.seconds, payload),
+            "service": lambda: service_cost(directory, wanted.seconds * 2, 2_000, endpoint),
+            "backlog": lambda: backlog(directory, wanted.backlog),
+            "bulk": lambda: bulk_subjects(directory, min(wanted.backlog, 1_000_000)),
+            "engine": lambda: into_engine(directory, min(wanted.backlog, 500_000)),
+        }
+        for section, measure in sections.items():
+            if not wanted.only or section in wanted.only:
+                lines += [*measure(), ""]
     text = "\n".join(lines) + "\n"
     if wanted.output:
         wanted.output.write_text(text, encoding="utf-8")

@@ -109,6 +109,28 @@ def test_segments_follow_one_another(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_the_next_segment_is_made_ahead(tmp_path: Path) -> None:
+    """When half of one is used, while others commit; no record of either gets lost in between."""
+    spool = Spool(tmp_path, "0011223344556677", segment_bytes=4_096)
+    spool.prepare()
+    assert len(list(spool.directory.glob(f"*{SUFFIX}"))) == 1, "nothing is used yet"
+    stop = threading.Event()
+
+    def prepare() -> None:
+        while not stop.is_set():
+            spool.prepare()
+
+    ahead = threading.Thread(target=prepare)
+    ahead.start()
+    wanted = [b"x" * (number % 1_000 + 1) for number in range(300)]
+    for payload in wanted:
+        spool.append(payload)
+    stop.set()
+    ahead.join()
+    spool.close()
+    assert [record.payload for record in Orphan(spool.directory).records()] == wanted
+
+
 def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """By any living process that logs to the same Logboek; the records keep their writer and their places."""
     directory = left_over(tmp_path, 50, segment_bytes=4_096)

@@ -163,6 +163,7 @@ class Drainer:
                     self._read += len(fresh)
                     self._send_unsent()
                     self._reader.drop(self._progress.confirmed)
+                    self._spool.prepare()
             elif self._stopping.is_set():
                 return
             elif next(adoption, _DONE) is _DONE:

@@ -89,6 +89,9 @@ class Spool:
         self._descriptor = self._lock = -1
         self._offset = 0
         self._room = 0
+        #: Number of the last segment made ahead, and whether one is being made.
+        self._prepared = 0
+        self._preparing = False
         #: Segment number and offset up to which records are on disk.
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
@@ -168,6 +171,24 @@ class Spool:
             self._wanted = count
             self._enough.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
 
+    def prepare(self) -> None:
+        """Make the next segment when half of this one is used, so that no commit has to wait for it."""
+        with self._changed:
+            number = self._segment + 1
+            if self._descriptor < 0 or self._offset < self._room // 2 or self._prepared >= number:
+                return
+            self._preparing = True
+        try:
+            make_segment(self.directory, number, self.writer_id, size=self._segment_bytes)
+            self._prepared = number
+        except OSError as error:
+            # The commit that needs it tries again, and tells its callers.
+            _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
+        finally:
+            with self._changed:
+                self._preparing = False
+                self._changed.notify_all()
+
     def wake(self) -> None:
         """Let whoever waits for a commit look again."""
         with self._changed:
@@ -183,7 +204,7 @@ class Spool:
     def stop(self) -> None:
         """Take no more records, once what is being committed is; only now is it known what there is."""
         with self._changed:
-            while self._leading:
+            while self._leading or self._preparing:
                 self._changed.wait()
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -288,6 +309,9 @@ class Spool:
             raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
     def _open_segment(self, number: int, size: int) -> None:
+        with self._changed:
+            while self._preparing:
+                self._changed.wait()
         path = self.directory / segment_name(number)
         if not path.exists():
             make_segment(self.directory, number, self.writer_id, size=size)
