@@ -6,6 +6,7 @@ CREATE ROLE IF NOT EXISTS ldv_writer ON_CLUSTER;
 GRANT ON_CLUSTER INSERT, SELECT(trace_id, span_id, start_time, writer_id, seq) ON DATABASE.logregel TO ldv_writer;
 GRANT ON_CLUSTER INSERT, SELECT(trace_id, span_id, start_time, writer_id, seq) ON DATABASE.logregel_local TO ldv_writer;
 GRANT ON_CLUSTER SELECT ON DATABASE.ldv_schema TO ldv_writer;
+GRANT ON_CLUSTER INSERT ON DATABASE.collector_span TO ldv_writer; -- a Collector, where there is one
 
 -- Auditors and privacy officers: read everything.
 CREATE ROLE IF NOT EXISTS ldv_auditor ON_CLUSTER;
@@ -22,6 +23,8 @@ GRANT ON_CLUSTER SELECT ON DATABASE.logregels_trace TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.logregels_activiteit TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.logregels_aanroeper TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.logregels_aangeroepen TO ldv_inzage;
+GRANT ON_CLUSTER SELECT ON DATABASE.technical_span TO ldv_inzage;
+GRANT ON_CLUSTER SELECT ON DATABASE.technical_above TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.ldv_register TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.verwerkingsactiviteiten TO ldv_inzage;
 GRANT ON_CLUSTER SELECT ON DATABASE.ldv_term TO ldv_inzage;
