@@ -440,6 +440,16 @@ def test_what_a_killed_start_left_is_taken_away(tmp_path: Path, sink: InMemoryLo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_spool_that_gets_its_name_while_others_adopt(
+    tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen a moment ago as a draft need not be there any more."""
+    left_over(tmp_path, 2)
+    seen = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([path / ".0011223344556677", *seen(path)]))
+    assert drain(sink, tmp_path) == (2, 0)
+
+
 def test_the_spool_is_for_its_owner_only(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """From the configured directory down."""
     delivery = DurableDelivery(sink, tmp_path / "configured" / "logboek")

@@ -275,12 +275,12 @@ class Drainer:
         for directory in sorted(self._base.iterdir()):
             if directory.name in (self._spool.writer_id, QUARANTINE_NAME):
                 continue
-            if directory.name.startswith(".") and time.time() - directory.stat().st_mtime < _ABANDONED_SECONDS:
-                continue  # it is being made
             try:
+                if directory.name.startswith(".") and time.time() - directory.stat().st_mtime < _ABANDONED_SECONDS:
+                    continue  # it is being made
                 lock = hold(directory)
             except OSError:
-                continue  # it lives
+                continue  # it lives, or it was made or taken away meanwhile
             try:
                 yield from self._send_orphan(directory)
             finally:
