@@ -2,8 +2,9 @@
 
     python -m benchmarks.delivery [--seconds 3] [--backlog 1000000] [--only spool service ...] [--output FILE]
 
-Everything runs against a sink that takes every batch and forgets it, so that it is our own cost that shows; the last
-table adds the embedded engine. CPU is user and system time of the whole process, all threads.
+Everything runs against a sink that takes every batch and forgets it, so that it is our own cost that shows; one line
+has the embedded engine, and the last tables are those of `benchmarks.waiting`. CPU is user and system time of the whole
+process, all threads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import http.server
 import os
 import resource
 import secrets
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.sinks import Forgetful
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
@@ -28,7 +32,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import ldv_otel as ldv
 from ldv_otel.actie import LogregelMaker
-from ldv_otel.delivery.batch import Batch, new_writer_id
+from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.spool import Spool
 from ldv_otel.logboek.write import ClickHouseSink
@@ -39,23 +43,6 @@ from ldv_otel.sdk.sampler import LdvSampler
 from ldv_otel.settings import LogboekAddress, Settings
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
-
-
-class Forgetful:
-    """Takes every batch."""
-
-    def open(self) -> None:
-        """Be ready."""
-
-    def send(self, batch: Batch) -> None:
-        """Take it."""
-
-    def read_back(self, batch: Batch) -> frozenset[int]:
-        """Have it all."""
-        return frozenset(batch.seqs)
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def a_record() -> Logregel:
@@ -293,13 +280,19 @@ def into_engine(directory: Path, records: int) -> Iterator[str]:
     delivery.shutdown(10)
 
 
+def waiting(seconds: float) -> Iterator[str]:
+    """How long event loops are held up; in a process of its own, because it sets a tracer provider."""
+    command = [sys.executable, "-m", "benchmarks.waiting", "--seconds", str(seconds)]
+    yield subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--only", choices=["spool", "service", "backlog", "bulk", "engine"], nargs="*")
+    parser.add_argument("--only", choices=["spool", "service", "backlog", "bulk", "engine", "waiting"], nargs="*")
     wanted = parser.parse_args()
     payload = encode_logregel(a_record())
     lines = [f"Records of {len(payload)} bytes; {os.cpu_count()} cores.", ""]
@@ -311,6 +304,7 @@ def main() -> None:
             "backlog": lambda: backlog(directory, wanted.backlog),
             "bulk": lambda: bulk_subjects(directory, min(wanted.backlog, 1_000_000)),
             "engine": lambda: into_engine(directory, min(wanted.backlog, 500_000)),
+            "waiting": lambda: waiting(wanted.seconds),
         }
         for section, measure in sections.items():
             if not wanted.only or section in wanted.only:

@@ -1,0 +1,214 @@
+"""How long an event loop is held up while its tasks wait for commits, beside a bare flush in a thread, in one run.
+
+    python -m benchmarks.waiting [--seconds 3]
+
+Eight tasks do nothing but log (or flush); a ninth sleeps for 2 ms again and again, and notes how much later than that
+it is woken. `with` in a coroutine is there to show what is avoided. Gevent runs in processes of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sinks import Forgetful
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+import ldv_otel as ldv
+from ldv_otel.actie import LogregelMaker
+from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.settings import DeliveryLevel
+
+ACTIVITY = "https://register.example/activiteiten/parkeren"
+TASKS = 8
+TURN_SECONDS = 0.002
+_ZEROS = bytes(8 * 1024 * 1024)
+
+
+class Bare:
+    """One write of the size of a record, and a flush."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "bare"
+        self._path.write_bytes(_ZEROS)
+        self._descriptor = os.open(self._path, os.O_WRONLY)
+        os.fsync(self._descriptor)
+
+    def flush(self) -> None:
+        """Write and flush."""
+        os.pwrite(self._descriptor, b"x" * 344, 0)
+        os.fdatasync(self._descriptor)
+
+
+def a_service(directory: Path) -> DurableDelivery:
+    """A provider whose Acties go to a spool; for the whole of this process."""
+    key = new_key("benchmark")
+    provider = TracerProvider(sampler=LdvSampler())
+    delivery = DurableDelivery(Forgetful(), directory / "waiting")
+    maker = LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject)
+    provider.add_span_processor(LdvSpanProcessor(maker, delivery))
+    trace.set_tracer_provider(provider)
+    return delivery
+
+
+def row(name: str, counts: list[int], lags: list[float], seconds: float) -> str:
+    """A line of the table."""
+    ordered = sorted(lags)
+    median, high = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+    return (
+        f"| {name} | {sum(counts) / seconds:,.0f} | {median * 1e3:.2f} | {high * 1e3:.2f} | {ordered[-1] * 1e3:.1f} |"
+    )
+
+
+def header(what: str) -> Iterator[str]:
+    """The first lines of a table."""
+    yield f"| {what} | a second | late by, median ms | 99 % | worst |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+
+
+async def _measured(name: str, work: Callable[[], Awaitable[None]], seconds: float) -> str:
+    stop, counts, lags = time.monotonic() + seconds, [0] * TASKS, []
+
+    async def loop(number: int) -> None:
+        while time.monotonic() < stop:
+            await work()
+            counts[number] += 1
+
+    async def turn() -> None:
+        while time.monotonic() < stop:
+            started = time.perf_counter()
+            await asyncio.sleep(TURN_SECONDS)
+            lags.append(time.perf_counter() - started - TURN_SECONDS)
+
+    await asyncio.gather(turn(), *(loop(number) for number in range(TASKS)))
+    return row(name, counts, lags, seconds)
+
+
+async def _asyncio_rows(directory: Path, seconds: float) -> list[str]:
+    bare = Bare(directory)
+
+    async def nothing() -> None:
+        await asyncio.sleep(TURN_SECONDS)
+
+    async def in_thread() -> None:
+        await asyncio.to_thread(bare.flush)
+
+    def logged(level: DeliveryLevel) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
+            async with ldv.processing(ACTIVITY, delivery=level):
+                pass
+
+        return work
+
+    @ldv.processing(ACTIVITY)
+    async def decorated() -> None:
+        """Do nothing."""
+
+    async def held_up() -> None:
+        with ldv.processing(ACTIVITY):
+            await asyncio.sleep(0)
+
+    works: dict[str, Callable[[], Awaitable[None]]] = {
+        "nothing": nothing,
+        "`asyncio.to_thread`: write and flush, bare": in_thread,
+        "`async with`, durable": logged("durable"),
+        "decorated coroutine, durable": decorated,
+        "`async with`, write-ahead (two commits)": logged("write-ahead"),
+        "`async with`, confirmed by a sink that forgets": logged("confirmed"),
+        "plain `with` in a coroutine, durable": held_up,
+    }
+    return [await _measured(name, work, seconds) for name, work in works.items()]
+
+
+def asyncio_table(directory: Path, seconds: float) -> Iterator[str]:
+    """Asyncio."""
+    delivery = a_service(directory)
+    yield from header(f"asyncio, {TASKS} tasks")
+    yield from asyncio.run(_asyncio_rows(directory, seconds))
+    delivery.shutdown(10)
+
+
+def gevent_table(directory: Path, seconds: float, kind: str) -> Iterator[str]:
+    """Gevent, in this process, which is patched or not."""
+    gevent = importlib.import_module("gevent")  # in a process of its own, patched before this module is there
+    bare = Bare(directory)
+    delivery = a_service(directory)
+
+    def logged(level: DeliveryLevel) -> Callable[[], None]:
+        def work() -> None:
+            with ldv.processing(ACTIVITY, delivery=level):
+                pass
+
+        return work
+
+    works: dict[str, Callable[[], Any]] = {
+        "nothing": lambda: gevent.sleep(TURN_SECONDS),
+        "its pool of threads: write and flush, bare": lambda: gevent.get_hub().threadpool.apply(bare.flush),
+        "`with`, durable": logged("durable"),
+        "`with`, write-ahead (two commits)": logged("write-ahead"),
+    }
+    yield from header(f"gevent, {kind}, {TASKS} greenlets")
+    for name, work in works.items():
+        yield _measured_by_greenlets(gevent, name, work, seconds)
+    delivery.shutdown(10)
+
+
+def _measured_by_greenlets(gevent: Any, name: str, work: Callable[[], Any], seconds: float) -> str:
+    stop, counts, lags = time.monotonic() + seconds, [0] * TASKS, []
+
+    def loop(number: int) -> None:
+        while time.monotonic() < stop:
+            work()
+            counts[number] += 1
+
+    def turn() -> None:
+        while time.monotonic() < stop:
+            started = time.perf_counter()
+            gevent.sleep(TURN_SECONDS)
+            lags.append(time.perf_counter() - started - TURN_SECONDS)
+
+    gevent.joinall([gevent.spawn(turn), *(gevent.spawn(loop, number) for number in range(TASKS))], raise_error=True)
+    return row(name, counts, lags, seconds)
+
+
+_PATCH = "import sys\nif sys.argv[3] == 'patched':\n    from gevent import monkey\n    monkey.patch_all()\n"
+_RUN = "import json, pathlib\nfrom benchmarks.waiting import gevent_table\n"
+_PRINT = "print(json.dumps(list(gevent_table(pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]))))\n"
+
+
+def tables(directory: Path, seconds: float) -> Iterator[str]:
+    """All tables."""
+    yield from asyncio_table(directory, seconds)
+    for kind in ("patched", "not patched"):
+        yield ""
+        command = [sys.executable, "-c", _PATCH + _RUN + _PRINT, str(directory / kind), str(seconds), kind]
+        (directory / kind).mkdir()
+        yield from json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        print("\n".join(tables(Path(name), wanted.seconds)))
+
+
+if __name__ == "__main__":
+    main()
