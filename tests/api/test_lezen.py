@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -176,6 +176,26 @@ def pages(api: TestClient, question: dict[str, Any], limit: int) -> Iterator[lis
         address = str(answer.request.url.join(following)) if following else ""
 
 
+@settings(max_examples=30)
+@given(cursor=st.from_regex(r"\A[0-9]{1,15}-[0-9a-f]{16}-[0-9]{1,19}-([0-9a-f]{2}){0,20}\Z"))
+def test_a_cursor_of_somebodys_own_making_is_a_place_like_any(api: TestClient, cursor: str) -> None:
+    """It comes back from outside: what lies after it is shown, whatever it says, and never more than was asked for."""
+    found = ask(api, {"traceId": HEX}, cursor=cursor)
+    start = min(int(cursor.partition("-")[0]), START * 2)
+    wanted = {number for number in range(5) if START + number * 60_000 > start}
+    assert wanted <= set(numbers(found)) <= set(range(5))
+
+
+@given(cursor=st.text(max_size=40))
+@settings(max_examples=30)
+def test_anything_else_is_no_cursor(api: TestClient, cursor: str) -> None:
+    """400, never 500."""
+    answer = api.post(PATH, json={"traceId": HEX}, params={"cursor": cursor})
+    assert answer.status_code == (
+        200 if re.fullmatch(r"[0-9]{1,15}-[0-9a-f]{16}-\d{1,19}-([0-9a-f]{2})*", cursor) else 400
+    )
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -269,7 +289,6 @@ def test_every_answer_has_the_headers_of_the_design_rules(api: TestClient) -> No
 
 def test_times_outside_the_table_are_no_error(api: TestClient) -> None:
     """Any RFC 3339 time is a question that can be answered."""
-    assert START
     for start, end, count in [
         ("0000-01-01T00:00:00Z", "9999-12-31T23:59:60-23:59", 5),
         ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", 0),

@@ -85,7 +85,10 @@ class BoundedRequests:
         except TimeoutError:
             if answering:
                 raise
-            await unavailable().response()(scope, receive, send)
+            late = unavailable()
+            # The body may not have come in whole.
+            late.headers["Connection"] = "close"
+            await late.response()(scope, receive, send)
 
     def _check_length(self, scope: Scope) -> None:
         for name, value in scope["headers"]:

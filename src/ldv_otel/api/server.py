@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -51,7 +56,8 @@ def serve(
     app.state.services.reader.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
     try:
-        server.run()
+        with _stopping_on_signals(server):
+            server.run()
     except SystemExit as error:  # uvicorn's way to say that it could not listen
         raise ConfigurationError(
             f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
@@ -123,7 +129,7 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
         app,
         host=host.strip("[]"),
         port=port,
-        http=_Protocol,
+        http=type("Protocol", (_Protocol,), {"head_seconds": settings.seconds}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -134,14 +140,18 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
         server_header=False,
         limit_concurrency=_CONNECTIONS,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=max(1, min(_KEEP_ALIVE_SECONDS, int(settings.seconds))),
         timeout_graceful_shutdown=_GRACE_SECONDS,
         **tls,
     )
 
 
 class _Protocol(H11Protocol):
-    """Tells the application which certificate the TLS handshake proved."""
+    """HTTP/1.1, with the certificate that the TLS handshake proved, and an end to connections that send no request."""
+
+    #: The most time for the head of a request, in seconds.
+    head_seconds = 10.0
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -149,6 +159,27 @@ class _Protocol(H11Protocol):
         der = connection.getpeercert(binary_form=True) if connection is not None else None
         if der is not None:
             self.app = _with_certificate(self.app, der)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._head_timer is None:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        # Counted from the first byte: one that drips would begin the server's own time anew with each.
+        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def _with_certificate(app: Any, der: bytes) -> ASGIApp:
@@ -157,6 +188,27 @@ def _with_certificate(app: Any, der: bytes) -> ASGIApp:
         await app(scope, receive, send)
 
     return with_certificate
+
+
+@contextmanager
+def _stopping_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the server and not the process, whose Logboek is closed after it.
+
+    uvicorn has handlers of its own while it serves, and raises the signal again when it is done: for these.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Server(uvicorn.Server):

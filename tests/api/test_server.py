@@ -1,0 +1,124 @@
+"""`ldv serve` as a process: under load, without its store, with clients that dawdle, and told to stop."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from ldv_otel.delivery.batch import new_writer_id, number_batch
+from ldv_otel.keyfile import add_key
+from ldv_otel.logboek.migrations import apply_schema
+from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel.logregel import Logregel
+from ldv_otel.settings import LogboekAddress, Settings
+from tests.support.logboek import LogboekProcess
+from tests.support.serving import ServeProcess, environ_of
+
+TRACE = b"\x01" * 16
+OPEN = "--without-authentication"
+
+
+def fill(settings: Settings) -> None:
+    """Store fifty records."""
+    apply_schema(settings)
+    sink = ClickHouseSink(settings)
+    sink.open()
+    records = [
+        Logregel(trace_id=TRACE, span_id=number.to_bytes(8, "big"), name=f"{number}", start_time_ms=1, end_time_ms=2)
+        for number in range(1, 51)
+    ]
+    sink.send(number_batch(new_writer_id(), 0, records))
+    sink.close()
+
+
+def ask(process: ServeProcess, *, limit: int = 50) -> httpx.Response:
+    """Ask for all of it."""
+    target = f"{process.base}/processing-activities?limit={limit}"
+    return httpx.post(target, json={"traceId": TRACE.hex()}, timeout=30)
+
+
+def test_an_embedded_logboek_answers_many_at_once(tmp_path: Path) -> None:
+    """One engine, several questions at a time; and it is let go of at the end."""
+    environ = {"LDV_LOGBOEK": f"chdb://{tmp_path / 'logboek'}", "LDV_SERVE_SECONDS": "60"}
+    filler = f"""
+import os
+from ldv_otel.settings import read_settings
+from tests.api.test_server import fill
+fill(read_settings({environ!r}))
+"""
+    subprocess.run([sys.executable, "-c", filler], check=True, timeout=60)
+    with ServeProcess(environ, OPEN, log=tmp_path / "log") as process:
+        with ThreadPoolExecutor(12) as executor:
+            answers = list(executor.map(lambda limit: (limit, ask(process, limit=limit)), range(1, 49)))
+        for limit, answer in answers:
+            assert [record["name"] for record in answer.json()["processingActivities"]] == [
+                str(number + 1) for number in range(limit)
+            ]
+        assert process.stop() == 0
+
+
+def test_while_the_store_is_away_questions_get_503_and_later_answers_again(tmp_path: Path) -> None:
+    """Without a word of where it is, or of the driver."""
+    with LogboekProcess(tmp_path / "logboek") as store:
+        address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=store.port, database="ldv")
+        settings = Settings(logboek=address, keys=tmp_path / "keys.json")
+        fill(settings)
+        add_key(tmp_path / "keys.json")
+        environ = environ_of(settings) | {"LDV_SERVE_SECONDS": "5"}
+        with ServeProcess(environ, OPEN, log=tmp_path / "log") as process:
+            assert len(ask(process).json()["processingActivities"]) == 50
+            store.kill()
+            for _ in range(3):
+                answer = ask(process)
+                assert answer.status_code == 503
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert int(answer.headers["retry-after"]) > 0
+                assert str(store.port) not in answer.text
+            store.start()
+            assert len(ask(process).json()["processingActivities"]) == 50
+            assert f"clickhouse+http://127.0.0.1:{store.port}/ldv" in process.log  # for its owner
+
+
+HEAD = b"POST /lezenapi/v1/processing-activities HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+WHOLE = b"GET /lezenapi/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def impatient(served_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A server that gives each request half a second."""
+    environ = environ_of(served_settings) | {"LDV_SERVE_SECONDS": "0.5"}
+    with ServeProcess(environ, OPEN, log=tmp_path_factory.mktemp("impatient") / "log") as process:
+        yield process
+
+
+@pytest.mark.parametrize("drip", [b"", b"a"], ids=["silent", "dripping"])
+@pytest.mark.parametrize(
+    "sent",
+    [b"", HEAD, HEAD + b"Content-Length: 5000\r\n\r\n{", WHOLE + b"GET /lez"],
+    ids=["nothing", "half a head", "half a body", "half a second head"],
+)
+def test_a_client_that_dawdles_is_hung_up_on(impatient: ServeProcess, sent: bytes, drip: bytes) -> None:
+    """It would otherwise hold a connection for as long as it likes, and there are only so many."""
+    with socket.create_connection(("127.0.0.1", urlsplit(impatient.address).port or 0)) as client:
+        client.settimeout(0.1)
+        client.sendall(sent)
+        hung_up = False
+        for _ in range(300):
+            try:
+                if not client.recv(65_536):
+                    hung_up = True
+                    break
+            except TimeoutError:
+                client.sendall(drip)
+            except ConnectionError:
+                hung_up = True
+                break
+        assert hung_up
