@@ -93,14 +93,16 @@ def _glob(pattern: str) -> Callable[[str], bool]:
         raise ValueError(f"it is longer than {PATTERN_MAX_CHARACTERS} characters")
     first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", pattern))
     if not others:
-        return _test(re.compile(first, re.DOTALL))
+        return _test(re.compile(first, re.DOTALL), "")
+    prefix = "" if "?" in pattern.partition("*")[0] else pattern.partition("*")[0]
     # Atomic: what a `*` has swallowed up to the next text is never looked at again.
     between = "".join(f"(?>.*?{part})" for part in others[:-1])
-    return _test(re.compile(f"{first}{between}.*{others[-1]}", re.DOTALL))
+    return _test(re.compile(f"{first}{between}.*{others[-1]}", re.DOTALL), prefix)
 
 
-def _test(expression: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda text: expression.fullmatch(text) is not None
+def _test(expression: re.Pattern[str], prefix: str) -> Callable[[str], bool]:
+    """Return the test of a glob; most texts fail at its beginning, which is cheaper to look at."""
+    return lambda text: text.startswith(prefix) and expression.fullmatch(text) is not None
 
 
 def _compiled(regex: str) -> Callable[[str], bool]:
@@ -121,5 +123,16 @@ def _compiled(regex: str) -> Callable[[str], bool]:
         raise ValueError(
             f"it is no regular expression of RE2 ({reason.decode() if isinstance(reason, bytes) else reason})"
         ) from None
+    prefix = _literal_prefix(regex)
     # Bytes: a lone surrogate in a text would stop RE2.
-    return lambda text: expression.fullmatch(text.encode("utf-8", "replace")) is not None
+    return lambda text: text.startswith(prefix) and expression.fullmatch(text.encode("utf-8", "replace")) is not None
+
+
+def _literal_prefix(regex: str) -> str:
+    """Return what every match begins with, as far as it can be read off."""
+    if "|" in regex:
+        return ""
+    plain = re.match(r"[\w /:-]*", regex, re.ASCII)
+    prefix = plain[0] if plain is not None else ""
+    # What follows may be a count, which makes the last character optional.
+    return prefix[:-1] if regex[len(prefix) : len(prefix) + 1] in {"*", "?", "+", "{"} else prefix

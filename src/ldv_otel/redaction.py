@@ -76,9 +76,13 @@ class Redactor:
         self._long = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) >= SHORT))
         self._short = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) < SHORT))
         self._digits = tuple(dict.fromkeys(one.digits for one in found if one.digits))
+        #: Nothing shorter can hold one: decoding makes a text shorter, and leading zeros are gone already.
+        self._least = min(map(len, (*self._long, *self._short, *self._digits)), default=1 << 60)
 
     def finds(self, text: str) -> bool:
         """Say whether an identifier stands in a text."""
+        if len(text) < self._least:
+            return False
         seen = text.lower()
         for _ in range(_DECODINGS):
             if self._in(seen):
@@ -103,6 +107,18 @@ class Redactor:
             text = _TOKEN.sub(lambda token: REDACTED if self.finds(token[0]) else token[0], text)
         return REDACTED if self.finds(text) else text
 
+    def attributes(self, attributes: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Return attributes without the identifiers, in values and names.
+
+        Args:
+            hidden: Names of attributes that hold nothing but an identifier.
+        """
+        names = {name: self.text(name) for name in attributes} if self.finds("\n".join(attributes)) else None
+        return {
+            (name if names is None else names[name]): REDACTED if name in hidden else self.value(value)
+            for name, value in attributes.items()
+        }
+
     def value(self, value: Any, depth: int = _MAX_DEPTH) -> Any:
         """Return an attribute value without the identifiers; what holds none comes back as it is."""
         if isinstance(value, str):
@@ -121,7 +137,7 @@ class Redactor:
                 self.text(name) if isinstance(name, str) else name: self.value(item, depth)
                 for name, item in value.items()
             }
-        return [self.value(item, depth) for item in value] if isinstance(value, Sequence) else value
+        return tuple(self.value(item, depth) for item in value) if isinstance(value, Sequence) else value
 
     def _finds_in_scalar(self, value: float | bytes | bytearray) -> bool:
         if isinstance(value, bytes | bytearray):
@@ -129,17 +145,19 @@ class Redactor:
         # A short number is a status, a port or a count as well.
         return bool(self._long) and any(one in f"{value:.17g}" for one in (*self._long, *self._digits))
 
-    def _in(self, text: str) -> bool:
+    def _in(self, seen: str) -> bool:
         """Say whether an identifier stands in a text of small letters, as it is."""
+        text = seen
         for one in self._long:
             if one in text:
                 return True
         if self._digits:
-            bare = _SEPARATOR.sub("", text)
+            if _SEPARATOR.search(text) is not None:
+                text = _SEPARATOR.sub("", text)
             for digits in self._digits:
-                if digits in bare:
+                if digits in text:
                     return True
-        return any(_stands_alone(one, text) for one in self._short)
+        return bool(self._short) and any(_stands_alone(one, seen) for one in self._short)
 
     def _number(self, number: re.Match[str]) -> str:
         bare = _SEPARATOR.sub("", number[0])

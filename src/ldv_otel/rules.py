@@ -163,6 +163,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return ()
         return self.subject if isinstance(self.subject, list) else (self.subject,)
 
+    def identifiers(self, attributes: Mapping[str, object]) -> Sequence[tuple[object, str]]:
+        """Return whom a span is about, as identifiers with their types."""
+        return [(one, source.type) for source in self.subjects for one in source.identifiers(attributes)]
+
 
 class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of a file."""
@@ -176,6 +180,8 @@ class Rules:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
         self._compiled = tuple(_CompiledRule(index, rule) for index, rule in enumerate(self.rules))
+        #: By kind and scope: the rules that this leaves whatever the name, and those that depend on the name.
+        self._frames: dict[tuple[str, str | None], _Frame] = {}
         self._choices: dict[tuple[str, str, str | None], _Choice] = {}
 
     def find(self, name: str, kind: str, scope: str | None, attributes: Mapping[str, object]) -> Rule | None:
@@ -192,10 +198,17 @@ class Rules:
 
     def may_match(self, name: str, kind: str) -> bool:
         """Say whether a span that starts like this could be taken once its attributes are there."""
-        return any(rule.allows(name, kind, None) for rule in self._compiled)
+        return any(
+            rule.allows_scope(kind, None) and (rule.name is None or rule.name.matches(name)) for rule in self._compiled
+        )
 
     def _choice(self, name: str, kind: str, scope: str | None) -> _Choice:
-        choice = _Choice([rule for rule in self._compiled if rule.allows(name, kind, scope)])
+        frame = self._frames.get((kind, scope))
+        if frame is None:
+            frame = _Frame([rule for rule in self._compiled if rule.allows_scope(kind, scope)])
+            if len(self._frames) < _REMEMBERED:
+                self._frames[kind, scope] = frame
+        choice = frame.choice(name)
         if len(name) <= _REMEMBERED_CHARACTERS:
             if len(self._choices) >= _REMEMBERED:
                 # Names that hold a path of each caller's choosing: forgetting them all costs less than an order of use.
@@ -225,19 +238,17 @@ class _CompiledRule:
         match = rule.match
         self.index = index
         self.rule = rule
-        self._name = compiled(match.name) if match.name is not None else None
+        self.name = compiled(match.name) if match.name is not None else None
         self._kinds = frozenset([match.kind] if isinstance(match.kind, str) else match.kind or ())
         self._scope = compiled(match.scope) if match.scope is not None else None
         conditions = [_Condition(_names(name), compiled(pattern)) for name, pattern in match.attributes.items()]
         self.conditions = tuple(sorted(conditions, key=_rank))
 
-    def allows(self, name: str, kind: str, scope: str | None) -> bool:
-        """Say whether a span may be taken, attributes aside; no scope means that it is not known."""
+    def allows_scope(self, kind: str, scope: str | None) -> bool:
+        """Say whether kind and scope are as they have to be; no scope means that it is not known."""
         if self._kinds and kind not in self._kinds:
             return False
-        if self._scope is not None and scope is not None and not self._scope.matches(scope):
-            return False
-        return self._name is None or self._name.matches(name)
+        return self._scope is None or scope is None or self._scope.matches(scope)
 
     def takes(self, attributes: Mapping[str, object]) -> bool:
         """Say whether the attributes are as they have to be."""
@@ -296,6 +307,25 @@ class _Choice:
                 left.extend(table.rules(text))
         left.sort(key=_index)
         return next((found.rule for found in left if found.takes(attributes)), None)
+
+
+class _Frame:
+    """The rules that are left for one kind and scope."""
+
+    def __init__(self, rules: Sequence[_CompiledRule]) -> None:
+        self._rules = rules
+        self._named = [(rule, rule.name.matches) for rule in rules if rule.name is not None]
+        self._choices: dict[tuple[int, ...], _Choice] = {}
+
+    def choice(self, name: str) -> _Choice:
+        """Return what is left for a name; names of which the same is left share it."""
+        out = tuple([rule.index for rule, matches in self._named if not matches(name)])
+        choice = self._choices.get(out)
+        if choice is None:
+            choice = _Choice([rule for rule in self._rules if rule.index not in out])
+            if len(self._choices) < _REMEMBERED:
+                self._choices[out] = choice
+        return choice
 
 
 def _index(rule: _CompiledRule) -> int:

@@ -61,14 +61,12 @@ class FrontSpanProcessor(SynchronousMultiSpanProcessor):
     def _span_processors(self, processors: tuple[SpanProcessor, ...]) -> None:
         self.others._span_processors = processors  # type: ignore[attr-defined]  # noqa: SLF001
 
-    @property
-    def any_others(self) -> bool:
-        """Whether there is anybody to pass spans on to."""
+    def has_others(self) -> bool:
+        """Say whether there is anybody to pass spans on to."""
         return bool(self._span_processors)
 
-    @property
     def others_look(self) -> bool:
-        """Whether another processor may read a span before its end."""
+        """Say whether another processor may read a span before its end."""
         processors = self._span_processors
         if processors is not self._looked_at:
             self._look = any(looks_at_running_spans(processor) for processor in processors)
@@ -135,6 +133,14 @@ def attribute_count(span: ReadableSpan) -> int:
     """Return how many attributes a span has; five times as fast as through the SDK's wrappers."""
     attributes = span._attributes  # noqa: SLF001
     return len(attributes._dict) if isinstance(attributes, BoundedAttributes) else len(attributes or ())  # noqa: SLF001
+
+
+def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:
+    """Return attributes, taken from a span's own, in the SDK's form; its constructor would check each value again."""
+    bounded = BoundedAttributes(None)
+    bounded._dict = attributes  # noqa: SLF001
+    bounded.dropped = dropped
+    return bounded
 
 
 class _View(Span):

@@ -88,7 +88,7 @@ class ClickHouseSpanExporter(SpanExporter):
             if rule is not None or is_actie(attributes):
                 facts = span_facts(span, attributes, live.find(span))
                 if rule is not None:
-                    self._mapper.apply(rule, attributes, facts)
+                    self._mapper.apply(rule, rule.identifiers(attributes), facts)
                 if facts.enclosing is None and facts.foreign is None:
                     facts.enclosing = _enclosing(span, parents)
                 records.extend(self._maker.make(facts))

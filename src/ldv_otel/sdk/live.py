@@ -28,6 +28,7 @@ from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.parties import Parties
 from ldv_otel.pseudonym import DataSubject
+from ldv_otel.redaction import Redactor
 from ldv_otel.rules import Rule
 from ldv_otel.sdk.inbound import foreign_of
 from ldv_otel.settings import DeliveryLevel
@@ -117,6 +118,20 @@ class Owner(Protocol):
         """Put a data subject on disk that was named while the Actie ran; otherwise as `begin`."""
 
 
+class TraceMemory(deque["tuple[str, str | None]"]):
+    """The last identifiers of data subjects, with their types, that spans of a trace told of (`sdk.told`).
+
+    Attributes:
+        version: Goes up with each.
+    """
+
+    __slots__ = ("version",)
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=TOLD_IN_TRACE)
+        self.version = 0
+
+
 class LiveSpan(weakref.ref[Span]):
     """One span between start and end (and, for its late children, after that).
 
@@ -137,6 +152,7 @@ class LiveSpan(weakref.ref[Span]):
         ended: Whether the record has been made.
         told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
         told_in_trace: The last of all spans of this trace here, which share it.
+        redactor: What looks for them, and how much of the trace it knows.
         attributes_seen: What the shield has learnt from last.
         hidden: Names of attributes that a mapping rule takes a data subject from.
         exposed: Attributes that other exporters may see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.
@@ -157,6 +173,7 @@ class LiveSpan(weakref.ref[Span]):
         "owner",
         "parent",
         "read_apis",
+        "redactor",
         "refused",
         "span_id",
         "start",
@@ -184,14 +201,15 @@ class LiveSpan(weakref.ref[Span]):
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
-        self.told: list[tuple[str, object]] | None = None
+        self.told: list[tuple[str, str | None]] | None = None
+        self.redactor: tuple[int, Redactor] | None = None
         self.attributes_seen: tuple[int, str] | None = None
         self.hidden: frozenset[str] = _NONE_HIDDEN
         self.exposed: Mapping[str, AttributeValue] = _NONE_EXPOSED
-        self.told_in_trace: deque[tuple[str, object]]
+        self.told_in_trace: TraceMemory
         if above is None:
             self.foreign = foreign_of(started_in, None)
-            self.told_in_trace = deque(maxlen=TOLD_IN_TRACE)
+            self.told_in_trace = TraceMemory()
             return
         self.parent = _live.get(above.span_id)
         if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
@@ -199,7 +217,7 @@ class LiveSpan(weakref.ref[Span]):
             self.parent = None
         if self.parent is None:
             self.foreign = foreign_of(started_in, above) if above.is_remote else None
-            self.told_in_trace = deque(maxlen=TOLD_IN_TRACE)
+            self.told_in_trace = TraceMemory()
             return
         self.told_in_trace = self.parent.told_in_trace
         if span.kind in OUTBOUND:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -41,11 +41,11 @@ class SpanMapper:
         scope = span.instrumentation_scope
         return self._rules.find(span.name, _KINDS[span.kind], scope.name if scope is not None else "", attributes)
 
-    def apply(self, rule: Rule, attributes: Mapping[str, object], facts: SpanFacts) -> None:
+    def apply(self, rule: Rule, identifiers: Sequence[tuple[object, str]], facts: SpanFacts) -> None:
         """Add what a rule says to the facts of a span; what the application said itself goes before it.
 
         Args:
-            attributes: The span's own, in which the rule looks for its subjects.
+            identifiers: Of its subjects, as the rule found them in the span.
         """
         said = facts.attributes
         added: dict[str, object] = {}
@@ -58,11 +58,7 @@ class SpanMapper:
         if rule.name:
             facts.name = rule.name
         if rule.subjects:
-            found = [
-                self._pseudonymise(identifier, source.type)
-                for source in rule.subjects
-                for identifier in source.identifiers(attributes)
-            ]
+            found = [self._pseudonymise(identifier, type_) for identifier, type_ in identifiers]
             if not found and not facts.subjects and DATA_SUBJECT_ID not in said:
                 # The rule says that this is about somebody: the record tells that nobody was found there.
                 found = [self._pseudonymise("", rule.subjects[0].type)]

@@ -250,10 +250,11 @@ class LdvSpanProcessor(SpanProcessor):
         rule = self.rule_for(span, attributes) if known.activity is None else None
         if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
             return None
-        told.note(known, attributes, rule)
+        identifiers = rule.identifiers(attributes) if rule is not None else ()
+        told.note(known, attributes, rule, identifiers)
         facts = span_facts(span, attributes, known)
         if rule is not None:
-            self._mapper.apply(rule, attributes, facts)
+            self._mapper.apply(rule, identifiers, facts)
         if known.told_in_trace:
             take_out(facts, known)
         return facts
@@ -348,7 +349,7 @@ def _exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
     known = [record for record in records if record.data_subject_id]
     if not known:
         return {}
-    pseudonyms = [record.data_subject_id.hex() for record in known]
+    pseudonyms = tuple(record.data_subject_id.hex() for record in known)
     return {
         DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
         DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,

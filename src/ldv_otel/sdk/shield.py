@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
-from ldv_otel.redaction import REDACTED, Redactor, identifier
+from ldv_otel.redaction import Redactor, identifier
 from ldv_otel.sdk import _private, live, told
 
 _SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
@@ -74,23 +74,21 @@ class Front(_private.FrontSpanProcessor):
         """Begin a span."""
         for processor in self.ours:
             processor.on_start(span, parent_context)
-        self.others.on_start(view_of(span) if self.others_look else span, parent_context=parent_context)
+        self.others.on_start(view_of(span) if self.others_look() else span, parent_context=parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        _private.on_ending(self.others, view_of(span) if self.others_look else span)
+        _private.on_ending(self.others, view_of(span) if self.others_look() else span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """End a span: log it, then pass it on."""
-        if not self.any_others:
-            for processor in self.ours:
-                processor.on_end(span)
-            return
         known = live.find(span)
         if known is not None and known.parent is not None:
             told.learn_upwards(known.parent)
         for processor in self.ours:
             processor.on_end(span)
-        self.others.on_end(shielded(span))
+        if known is None or known.told_in_trace or known.exposed:
+            span = shielded(span) if self.has_others() else span
+        self.others.on_end(span)
 
 
 def shielded(span: ReadableSpan) -> ReadableSpan:
@@ -136,11 +134,7 @@ def copy_of(
         hidden: Attributes that hold nothing but an identifier.
         exposed: Attributes that say whom it is about by pseudonym, with `LDV_EXPOSE_SUBJECT=pseudonym`.
     """
-    attributes = {
-        redactor.text(name): REDACTED if name in hidden else redactor.value(value)
-        for name, value in live.attributes_of(span).items()
-        if name not in _SUBJECT
-    }
+    attributes = redactor.attributes(_without_subject(live.attributes_of(span)), hidden=hidden)
     attributes.update(exposed)
     events = BoundedList.from_seq(None, [_event(event, redactor) for event in span.events])
     events.dropped = span.dropped_events
@@ -152,7 +146,7 @@ def copy_of(
         context=_context(span.context, redactor),
         parent=_context(span.parent, redactor),
         resource=span.resource,
-        attributes=_bounded(attributes, span.dropped_attributes),
+        attributes=_private.bounded_attributes(attributes, span.dropped_attributes),
         events=events,
         links=links,
         kind=span.kind,
@@ -163,21 +157,12 @@ def copy_of(
     )
 
 
-def _bounded(attributes: Mapping[str, AttributeValue], dropped: int) -> BoundedAttributes:
-    bounded = BoundedAttributes(None, attributes)
-    bounded.dropped = dropped
-    return bounded
+def _without_subject(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
+    return {name: value for name, value in (attributes or {}).items() if name not in _SUBJECT}
 
 
 def _redacted(attributes: Attributes, redactor: Redactor, dropped: int) -> BoundedAttributes:
-    return _bounded(
-        {
-            redactor.text(name): redactor.value(value)
-            for name, value in (attributes or {}).items()
-            if name not in _SUBJECT
-        },
-        dropped,
-    )
+    return _private.bounded_attributes(redactor.attributes(_without_subject(attributes)), dropped)
 
 
 def _event(event: Event, redactor: Redactor) -> Event:

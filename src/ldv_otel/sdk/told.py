@@ -6,7 +6,7 @@ trace remembers the last few, so that a job about a million people does not reme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -17,7 +17,7 @@ from ldv_otel.rules import Rule
 from ldv_otel.sdk import _private, live
 
 #: An identifier as it was told, as text, with its type.
-Told = tuple[str, object]
+Told = tuple[str, str | None]
 
 
 def tell(known: live.LiveSpan, value: object, type_: object) -> None:
@@ -27,9 +27,11 @@ def tell(known: live.LiveSpan, value: object, type_: object) -> None:
         return
     if known.told is None:
         known.told = []
+    one = (text, type_ if isinstance(type_, str) else None)
     if len(known.told) < live.TOLD_IN_TRACE:
-        known.told.append((text, type_))
-    known.told_in_trace.append((text, type_))
+        known.told.append(one)
+    known.told_in_trace.append(one)
+    known.told_in_trace.version += 1
 
 
 def learn(known: live.LiveSpan, span: ReadableSpan) -> None:
@@ -40,18 +42,22 @@ def learn(known: live.LiveSpan, span: ReadableSpan) -> None:
     known.attributes_seen = (count, span.name)
     attributes = live.attributes_of(span)
     rule = known.owner.rule_for(span, attributes) if known.activity is None else None
-    note(known, attributes, rule)
+    note(known, attributes, rule, rule.identifiers(attributes) if rule is not None else ())
 
 
-def note(known: live.LiveSpan, attributes: Mapping[str, object], rule: Rule | None) -> None:
-    """As `learn`, with the attributes and the rule at hand."""
+def note(
+    known: live.LiveSpan,
+    attributes: Mapping[str, object],
+    rule: Rule | None,
+    identifiers: Sequence[tuple[object, str]],
+) -> None:
+    """As `learn`, with the attributes, the rule and what it found at hand."""
     if DATA_SUBJECT_ID in attributes:
         for one in in_attributes(attributes):
             _tell_once(known, one)
     if rule is not None and rule.subjects:
-        for source in rule.subjects:
-            for value in source.identifiers(attributes):
-                _tell_once(known, (normalise_identifier("", value)[0], source.type))
+        for value, type_ in identifiers:
+            _tell_once(known, (normalise_identifier("", value)[0], type_))
         known.hidden = frozenset(source.attribute for source in rule.subjects if source.attribute)
 
 
@@ -72,14 +78,18 @@ def in_attributes(attributes: Mapping[str, object]) -> Iterable[Told]:
     for one in value if isinstance(value, list | tuple) else (value,):
         text, _ = normalise_identifier("", one)
         if text:
-            yield text, type_
+            yield text, type_ if isinstance(type_, str) else None
 
 
 def redactor_of(known: live.LiveSpan) -> Redactor | None:
     """Return what takes out whom a span and its trace are about; None when that is nobody."""
     if not known.told_in_trace:
         return None
-    return Redactor(identifier(*one) for one in (*(known.told or ()), *of_trace(known)))
+    version = known.told_in_trace.version
+    if known.redactor is None or known.redactor[0] != version:
+        identifiers = dict.fromkeys((*(known.told or ()), *of_trace(known)))
+        known.redactor = (version, Redactor(identifier(*one) for one in identifiers))
+    return known.redactor[1]
 
 
 def of_trace(known: live.LiveSpan) -> list[Told]:
