@@ -2,8 +2,8 @@
 
 Run: `python -m benchmarks.rules [--rules N] [--spans N] [--repeats R]`. It prints two tables in Markdown.
 
-- A look-up is timed by itself: `Rules.find` on a span's name, kind, scope and attributes; also with another name or path
-  each time, which a caller can bring about.
+- A look-up is timed by itself: `Rules.find` on a span's name, kind, scope and attributes; also with another name or
+  path each time, which a caller can bring about.
 - Spans are made and ended with a `BatchSpanProcessor` that throws them away, alone and with ours beside it: with and
   without rules, about nobody and about somebody. Each round runs every variant;
   ratios are taken within a round.
