@@ -114,7 +114,7 @@ def batch_processor() -> SpanProcessor:
     return BatchSpanProcessor(NullExporter(), max_queue_size=QUEUE_RECORDS)
 
 
-def ldv_to_nowhere() -> SpanProcessor:
+def ldv_to_nowhere() -> ldv.LdvSpanProcessor:
     """Return our processor at level `memory`, with a sink that forgets."""
     maker = LogregelMaker(Pseudonymiser(KeyRing([new_key("k1")], active="k1")).subject)
     return ldv.LdvSpanProcessor(maker, MemoryDelivery(NullSink(), queue_records=QUEUE_RECORDS))
@@ -197,6 +197,13 @@ def ldv_with_rules(directory: Path) -> SpanProcessor:
     )
 
 
+def unsampled_acties_only() -> Service:
+    """Return a service whose technical spans nobody wants."""
+    processor = ldv_to_nowhere()
+    sampler = ldv.LdvSampler(ALWAYS_OFF, may_be_actie=processor.may_be_actie)
+    return spans(provider_with(batch_processor(), processor, sampler=sampler), TECHNICAL)
+
+
 REFERENCE: Final = "span, BatchSpanProcessor"
 GOAL: Final = "Actie with data subject, ldv"
 REQUEST: Final = "request, BatchSpanProcessor"
@@ -221,6 +228,7 @@ VARIANTS: Final[dict[str, Callable[[Path], Service]]] = {
     "unsampled span, BatchSpanProcessor and ldv": lambda _: spans(
         provider_with(batch_processor(), ldv_to_nowhere(), sampler=ldv.LdvSampler(ALWAYS_OFF)), TECHNICAL
     ),
+    "unsampled span, BatchSpanProcessor and ldv, LDV_RECORD=acties": lambda _: unsampled_acties_only(),
     "unsampled Actie with data subject, BatchSpanProcessor and ldv": lambda _: acties(
         provider_with(batch_processor(), ldv_to_nowhere(), sampler=ldv.LdvSampler(ALWAYS_OFF))
     ),

@@ -100,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Path | None = None
     pseudonymous_types: tuple[str, ...] = ()
     delivery: DeliveryLevel = "durable"
+    record: Literal["all", "acties"] = "all"
     queue_records: int = 65_536
     flush_seconds: float = 10.0
     confirm_seconds: float = 10.0
@@ -197,6 +198,12 @@ def _web_address(value: str) -> str:
 
 def _file_or_web_address(value: str) -> str:
     return _web_address(value) if "://" in value else str(_path(value))
+
+
+def _record(value: str) -> str:
+    if value not in {"all", "acties"}:
+        raise ValueError("it is neither `all` nor `acties`")
+    return value
 
 
 def _level(value: str) -> str:
@@ -427,6 +434,14 @@ VARIABLES: Final = (
         "10",
         "The most time for one answer, in seconds.",
         _between(0.1, 600, float),
+    ),
+    Variable(
+        "LDV_RECORD",
+        "record",
+        "all",
+        "Which spans are looked at that OpenTelemetry's sampler drops: `all`; or `acties`, only those that are Acties, "
+        "or may become one by a mapping rule, as they start, and what is inside an Actie.",
+        _record,
     ),
     Variable(
         "LDV_RULES",

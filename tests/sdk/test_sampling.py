@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler, TraceIdRatioBased
@@ -10,13 +12,16 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
-from ldv_otel.sdk import _private
+from ldv_otel.rules import Match, Rule, Rules
+from ldv_otel.sdk import _private, live
+from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.sampler import LdvSampler
 from ldv_otel.sdk.shield import Front
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 
 ACTIVITY = {"dpl.core.processing_activity_id": "https://register.example/a"}
+_KEY = Key(id="k", secret="0123456789abcdef0123456789abcdef")  # noqa: S106
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
 
 
@@ -119,3 +124,89 @@ def test_values_that_a_limit_may_have_cut_are_flagged() -> None:
     cut, whole = logboek.logregels
     assert "value_cut" in cut.attributes["ldv.flags"].split(",")
     assert "value_cut" not in whole.attributes["ldv.flags"].split(",")
+
+
+class ActiesOnly:
+    """`LDV_RECORD=acties`, with a backend that samples nothing."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self.logboek = InMemoryLogboek()
+        self.logboek.open()
+        self.provider = TracerProvider(sampler=ALWAYS_OFF)
+        pseudonymise = Pseudonymiser(KeyRing([_KEY], active=_KEY.id)).subject
+        mapper = SpanMapper(Rules(rules), pseudonymise)
+        processor = LdvSpanProcessor(LogregelMaker(pseudonymise), _AtOnce(self.logboek), mapper=mapper)
+        _private.instrument(self.provider, processor, Front, processor.may_be_actie)
+        self.tracer = self.provider.get_tracer("instrumentation")
+
+
+def test_only_acties_are_recorded_and_what_is_inside_them() -> None:
+    """What the backend drops costs as little as before, unless the Logboek needs it."""
+    tracer = ActiesOnly().tracer
+    with tracer.start_as_current_span("dropped") as dropped, tracer.start_as_current_span("also") as also:
+        pass
+    with (
+        tracer.start_as_current_span("actie", attributes=ACTIVITY) as actie,
+        tracer.start_as_current_span("inside") as inside,
+    ):
+        pass
+    assert [span.is_recording() for span in (dropped, also)] == [False, False]
+    assert isinstance(actie, ReadableSpan)
+    assert isinstance(inside, ReadableSpan)
+
+
+def test_relations_are_found_over_spans_that_are_not_recorded() -> None:
+    """The caller, the enclosing Actie and the call to another party are what they are with `all`."""
+    service = ActiesOnly()
+    tracer = service.tracer
+    caller = TraceContextTextMapPropagator().extract(
+        {"traceparent": TRACEPARENT.format(flags="00"), "tracestate": "vendor=1,other=2"}
+    )
+    with (
+        tracer.start_as_current_span("GET /", caller, trace.SpanKind.SERVER) as entry,
+        tracer.start_as_current_span("technical"),
+        tracer.start_as_current_span("technical too") as last,
+        tracer.start_as_current_span("outer", attributes=ACTIVITY),
+        tracer.start_as_current_span("inside"),
+    ):
+        with tracer.start_as_current_span("POST /", kind=trace.SpanKind.CLIENT) as outbound:
+            pass
+        with tracer.start_as_current_span("inner", attributes=ACTIVITY):
+            pass
+    inner, outer = service.logboek.logregels
+    assert not entry.is_recording()
+    assert dict(last.get_span_context().trace_state) == {"vendor": "1", "other": "2"}
+    assert outer.parent_span_id.hex() == outer.foreign_operation_span_id.hex() == "b7ad6b7169203331"
+    assert outer.foreign_operation_trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert inner.parent_span_id == outer.span_id
+    assert inner.foreign_operation_span_id == b""
+    assert outer.outbound_span_ids == (outbound.get_span_context().span_id.to_bytes(8, "big"),)
+
+
+def test_a_span_that_a_rule_may_take_is_recorded() -> None:
+    """Its attributes come later; and a span inside it that was dropped before anybody knew does not break the chain."""
+    rule = Rule(match=Match(kind="server", attributes={"http.route": "/x"}), activity="https://register.example/a")
+    service = ActiesOnly([rule])
+    tracer = service.tracer
+    with (
+        tracer.start_as_current_span("GET", kind=trace.SpanKind.SERVER) as span,
+        tracer.start_as_current_span("dropped") as dropped,
+    ):
+        with tracer.start_as_current_span("POST", kind=trace.SpanKind.CLIENT) as outbound:
+            pass
+        span.set_attribute("http.route", "/x")
+        with tracer.start_as_current_span("inner", attributes=ACTIVITY):
+            pass
+    inner, outer = service.logboek.logregels
+    assert not isinstance(dropped, ReadableSpan)
+    assert outer.name == "GET"
+    assert outer.outbound_span_ids == (outbound.get_span_context().span_id.to_bytes(8, "big"),)
+    assert inner.parent_span_id == outer.span_id
+
+
+def test_a_person_named_outside_an_actie_is_logged() -> None:
+    """By a span of its own, which nothing announces."""
+    with_person = ActiesOnly()
+    with with_person.tracer.start_as_current_span("dropped"):
+        span = with_person.tracer.start_span(live.SUBJECT_SPAN_NAME)
+    assert isinstance(span, ReadableSpan)

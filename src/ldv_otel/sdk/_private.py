@@ -31,7 +31,7 @@ from opentelemetry.sdk.trace import (
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.util.types import Attributes
 
-from ldv_otel.sdk.sampler import LdvSampler
+from ldv_otel.sdk.sampler import LdvSampler, MayBeActie
 
 _on_set: list[Callable[[TracerProvider], None]] = []
 _original_setter = trace._set_tracer_provider  # noqa: SLF001
@@ -91,8 +91,13 @@ class FrontSpanProcessor(SynchronousMultiSpanProcessor):
         return self.others.force_flush(max(left_millis, 0)) is not False and all(flushed)
 
 
-def instrument(provider: TracerProvider, processor: SpanProcessor, front_type: type[FrontSpanProcessor]) -> None:
-    """Let a processor see every span of a provider before all others do, and let the sampler drop none.
+def instrument(
+    provider: TracerProvider,
+    processor: SpanProcessor,
+    front_type: type[FrontSpanProcessor],
+    may_be_actie: MayBeActie | None = None,
+) -> None:
+    """Let a processor see every span of a provider before all others do, and let the sampler drop none that matters.
 
     Tracers that exist already are reached too; spans that run at this moment are not.
     """
@@ -100,10 +105,10 @@ def instrument(provider: TracerProvider, processor: SpanProcessor, front_type: t
     front = active if isinstance(active, FrontSpanProcessor) else front_type(active)
     front.ours += (processor,)
     provider._active_span_processor = front  # noqa: SLF001
-    provider.sampler = LdvSampler(provider.sampler)
+    provider.sampler = LdvSampler(provider.sampler, may_be_actie=may_be_actie)
     with provider._tracers_lock:  # noqa: SLF001
         for tracer in provider._tracers.values():  # noqa: SLF001
-            tracer.sampler = LdvSampler(tracer.sampler)
+            tracer.sampler = LdvSampler(tracer.sampler, may_be_actie=may_be_actie)
             tracer.span_processor = front
 
 

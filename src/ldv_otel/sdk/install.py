@@ -74,7 +74,8 @@ class _Installation:
                 "`tracer_configurator/development` in OpenTelemetry's configuration file)."
             )
         self._providers.append(provider)
-        _private.instrument(provider, self.processor, Front)
+        may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
+        _private.instrument(provider, self.processor, Front, may_be_actie)
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""

@@ -18,7 +18,7 @@ from typing import Final, Protocol, Self
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
@@ -35,6 +35,8 @@ from ldv_otel.settings import DeliveryLevel
 
 #: Instrumentation scope of the spans that `processing` starts.
 SCOPE: Final = "ldv_otel"
+#: Name of the span of a person who is named outside any Actie, or after its end.
+SUBJECT_SPAN_NAME: Final = "Betrokkene"
 #: How many identifiers of data subjects a trace remembers for the privacy shield (`sdk.told`).
 TOLD_IN_TRACE: Final = 64
 
@@ -215,8 +217,11 @@ class LiveSpan(weakref.ref[Span]):
         if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
             # Span ids travel: a stranger can send one of ours along with a trace of its own.
             self.parent = None
-        if self.parent is None:
+        if self.parent is None and isinstance(above.trace_state, Bridge):
+            self.parent, self.foreign = above.trace_state.ends
+        elif self.parent is None:
             self.foreign = foreign_of(started_in, above) if above.is_remote else None
+        if self.parent is None:
             self.told_in_trace = TraceMemory()
             return
         self.told_in_trace = self.parent.told_in_trace
@@ -325,6 +330,33 @@ class LiveSpan(weakref.ref[Span]):
                 return rule.activity
         above = self.parent.as_enclosing() if self.parent is not None else None
         return above.processing_activity_id if above is not None else ""
+
+
+class Bridge(TraceState):
+    """The `tracestate` of a span that is not recorded, over which those below it find what is above (`LDV_RECORD`).
+
+    OpenTelemetry keeps nothing else of such a span. On the wire it is the `tracestate` that it was made of.
+
+    Attributes:
+        ends: The nearest recorded span above, and who called when there is none.
+    """
+
+    def __init__(self, trace_state: TraceState | None, ends: tuple[LiveSpan | None, Foreign | None]) -> None:
+        super().__init__(list(trace_state.items()) if trace_state else None)
+        self.ends = ends
+
+
+def above_of(context: Context | None) -> tuple[LiveSpan | None, Foreign | None]:
+    """Return the nearest recorded span that a span started in this context hangs below, or else who called."""
+    parent = trace.get_current_span(context).get_span_context()
+    if not parent.is_valid:
+        return None, foreign_of(context, None)
+    found = None if parent.is_remote else _live.get(parent.span_id)
+    if found is not None:
+        return found, None
+    if isinstance(parent.trace_state, Bridge):
+        return parent.trace_state.ends
+    return None, foreign_of(context, parent) if parent.is_remote else None
 
 
 _live: dict[int, LiveSpan] = {}

@@ -41,6 +41,10 @@ class SpanMapper:
         scope = span.instrumentation_scope
         return self._rules.find(span.name, _KINDS[span.kind], scope.name if scope is not None else "", attributes)
 
+    def may_match(self, name: str, kind: SpanKind) -> bool:
+        """Say whether a rule may take a span that starts like this, once its attributes are there."""
+        return self._rules is not None and self._rules.may_match(name, _KINDS[kind])
+
     def apply(self, rule: Rule, identifiers: Sequence[tuple[object, str]], facts: SpanFacts) -> None:
         """Add what a rule says to the facts of a span; what the application said itself goes before it.
 

@@ -28,7 +28,6 @@ from ldv_otel.settings import DeliveryLevel
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SUBJECT_SPAN_NAME: Final = "Betrokkene"
 _NOT_LISTENING: Final = (
     "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
     "Logging was shut down, or never set up: call ldv_otel.install() once at the start of the service (with "
@@ -263,7 +262,7 @@ def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -
 
 def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
     context = trace.set_span_in_context(parent) if parent is not None else None
-    span = _tracer().start_span(_SUBJECT_SPAN_NAME, context)
+    span = _tracer().start_span(live.SUBJECT_SPAN_NAME, context)
     found = live.find(span)
     if found is not None and not found.ended:
         found.subjects.append(found.owner.pseudonymise(identifier, type_))

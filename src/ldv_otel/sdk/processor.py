@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
@@ -140,6 +140,10 @@ class LdvSpanProcessor(SpanProcessor):
             parties=parties,
             expose_subject=settings.expose_subject == "pseudonym",
         )
+
+    def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
+        """Say whether a span that starts like this may be an Actie: by its attributes, or by a mapping rule."""
+        return is_actie(attributes) or name == live.SUBJECT_SPAN_NAME or self._mapper.may_match(name, kind)
 
     @property
     def blocks(self) -> bool:
