@@ -306,11 +306,17 @@ def test_client_certificates_over_tls(
 
     with ServeProcess(environ, log=tmp_path / "log") as process:
         assert process.address.startswith("https://")
-        assert ask(authority.client("a.example", oin=OIN)) == 200
+        known = authority.client("a.example", oin=OIN)
+        assert ask(known) == 200
         assert ask(authority.client("b.example")) == 403
         assert ask(authority.client("c.example")) == 401
         assert ask() == 401
         assert ask(token=issuer.token()) == 200
+        fingerprint = x509.load_pem_x509_certificate(known.read_bytes()).fingerprint(hashes.SHA256())
+        bound = issuer.token(cnf={"x5t#S256": _base64(fingerprint)})
+        assert ask(known, token=bound) == 200
+        assert ask(token=bound) == ask(authority.client("b.example"), token=bound) == 401
+        assert ask(known, token=issuer.token(cnf={"jkt": "x"})) == 401
         with pytest.raises(httpx.TransportError):
             ask(Authority(stranger_directory).client("a.example", oin=OIN))
     assert "INFO oin POST /lezenapi/v1/processing-activities 200" in process.log

@@ -17,6 +17,7 @@ import pytest
 
 from ldv_otel.chain.following import follow
 from ldv_otel.chain.model import Chain, PartyState, Relation
+from ldv_otel.chain.remote import Remotes
 from ldv_otel.chain.source import Records
 from ldv_otel.logregel import Logregel
 from ldv_otel.parties import PartiesFile, ReadApi
@@ -105,7 +106,12 @@ def says(content: Any, status: int = 200, **headers: str) -> Answer:
 
 def chain_of(*logregels: Logregel, apis: list[ReadApi], seconds: float = 20.0, own_url: str = "") -> Chain:
     """Follow from these records."""
-    return asyncio.run(follow(TRACE, Here(*logregels), apis, seconds=seconds, own_url=own_url))
+
+    async def followed() -> Chain:
+        async with Remotes(apis) as remotes:
+            return await follow(TRACE, Here(*logregels), remotes, seconds=seconds, own_url=own_url)
+
+    return asyncio.run(followed())
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/openapi.json", "/processing-activities"])

@@ -265,6 +265,15 @@ def test_without_the_scope_no_chain(world: World) -> None:
     assert answer.status_code == 401
 
 
+def test_a_token_is_asked_for_once(world: World) -> None:
+    """And used until it runs out."""
+    world.chain()
+    given = world.tokens.given
+    assert given > 0
+    world.chain()
+    assert world.tokens.given == given
+
+
 def test_a_party_that_went_away_is_told_as_such(world: World) -> None:
     """All else stays; this test is the last, because it stops that party."""
     world.cjib.stop()
@@ -272,4 +281,3 @@ def test_a_party_that_went_away_is_told_as_such(world: World) -> None:
     assert states(found)["CJIB"] == "unreachable"
     assert tree(found) == {name: above for name, above in COMPLETE.items() if name != "zoekt boetes"}
     assert not found["complete"]
-    assert world.tokens.given > 0

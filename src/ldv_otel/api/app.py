@@ -25,6 +25,7 @@ from ldv_otel.api.limits import BoundedRequests, RateLimiter
 from ldv_otel.api.problem import add_problem_handlers, surprise
 from ldv_otel.api.reader import Reader
 from ldv_otel.api.services import Services
+from ldv_otel.chain.remote import Remotes
 from ldv_otel.keyfile import keys_for
 from ldv_otel.parties import parties_for
 from ldv_otel.pseudonym import Pseudonymiser
@@ -82,14 +83,15 @@ def create_app(
         reader=reader,
         pseudonymiser=Pseudonymiser(keys_for(settings), settings.pseudonymous_types),
         door=Door(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
-        parties=parties_for(settings),
+        remotes=Remotes(parties_for(settings).read_apis),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         reader.open()
         try:
-            yield
+            async with services.remotes:
+                yield
         finally:
             reader.close()
 

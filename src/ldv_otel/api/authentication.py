@@ -52,11 +52,12 @@ class Credentials:
 
     async def client(self, request: Request) -> Client:
         """Return the client; a token goes before a certificate."""
+        certificate = certificate_of(request, proxies=self._settings.proxies, header=self._settings.certificate_header)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._tokens is not None:
-            client_id, scopes = await self._tokens.verify(token.strip())
+            fingerprint = bytes.fromhex(certificate.fingerprint) if certificate is not None else b""
+            client_id, scopes = await self._tokens.verify(token.strip(), fingerprint)
             return self._known.by_token(client_id, scopes)
-        certificate = certificate_of(request, proxies=self._settings.proxies, header=self._settings.certificate_header)
         found = self._known.by_certificate(certificate) if certificate is not None else None
         if found is None:
             challenge = "Bearer" if self._tokens is not None else "Mutual-TLS"

@@ -49,7 +49,7 @@ async def chain_for(services: Services, client: Client, trace_id: bytes) -> Chai
     settings = services.settings
     here = ThisLogboek(services.reader.ask, visible=client.activities, confidential=Scope.CONFIDENTIAL in client.scopes)
     seconds = settings.serve.seconds * _SHARE
-    return await follow(trace_id, here, services.parties.read_apis, own_url=own_url(settings.serve), seconds=seconds)
+    return await follow(trace_id, here, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
 
 
 def _shown(found: Chain) -> dict[str, Any]:

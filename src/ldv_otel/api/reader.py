@@ -41,12 +41,14 @@ class Reader:
         self._idle: queue.SimpleQueue[LogboekClient] = queue.SimpleQueue()
 
     def open(self) -> None:
-        """Open a first connection and check that the tables are of this version.
+        """Open a first connection, if there is none yet, and check that the tables are of this version.
 
         Raises:
             ConfigurationError: They are not, or the Logboek cannot be opened as it is configured.
             LogboekUnavailable: The server does not answer.
         """
+        if not self._idle.empty():
+            return
         client = self._connect()
         try:
             check_schema(client)

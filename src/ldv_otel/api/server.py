@@ -53,6 +53,7 @@ def serve(
     authentication = _authentication(settings.serve, host, without=without_authentication)
     _check_tls(settings, host)
     app = create_app(settings, authentication)
+    # Before the server's own start, whose errors would come out as a status and a traceback.
     app.state.services.reader.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
     try:
@@ -131,7 +132,7 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
         port=port,
         http=type("Protocol", (_Protocol,), {"head_seconds": settings.seconds}),
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         # Its access log has addresses with their queries; the application has one of its own.
         access_log=False,

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from ldv_otel.api.authentication import Door
 from ldv_otel.api.reader import Reader
-from ldv_otel.parties import Parties
+from ldv_otel.chain.remote import Remotes
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import Settings
 
@@ -21,7 +21,7 @@ class Services:
     reader: Reader
     pseudonymiser: Pseudonymiser
     door: Door
-    parties: Parties
+    remotes: Remotes
 
 
 def services_of(request: Request) -> Services:

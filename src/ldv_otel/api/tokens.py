@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import time
@@ -114,8 +115,12 @@ class TokenVerifier:
             exp={"essential": True},
         )
 
-    async def verify(self, token: str) -> tuple[str, frozenset[str]]:
+    async def verify(self, token: str, fingerprint: bytes = b"") -> tuple[str, frozenset[str]]:
         """Return client id and scopes of a token.
+
+        Args:
+            fingerprint: SHA-256 of the client's certificate; a token that is bound to one is good only with that one
+                (RFC 8705), and one that is bound in another way is not good here.
 
         Raises:
             Problem: 401, the token is not good; 503, there are no keys to check it with.
@@ -127,6 +132,9 @@ class TokenVerifier:
             raise unavailable() from error
         except (JoseError, ValueError, RecursionError) as error:
             raise refused("Het toegangstoken is niet geldig.") from error
+        bound = claims.get("cnf")
+        if bound is not None and (not fingerprint or bound != {"x5t#S256": _base64(fingerprint)}):
+            raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
         client_id = next((claims[name] for name in ("client_id", "azp", "sub") if claims.get(name)), None)
         scope = claims.get("scope", "")
         if not isinstance(client_id, str) or not isinstance(scope, str):
@@ -146,6 +154,10 @@ class TokenVerifier:
             raise ValueError("not an access token")
         self._claims.validate(decoded.claims)
         return decoded.claims
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def key_set(content: bytes) -> KeySet:

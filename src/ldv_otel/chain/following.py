@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from ldv_otel.chain.model import Chain, Party, PartyState, Place, linked
-from ldv_otel.chain.remote import RemoteLogboek, api_base
+from ldv_otel.chain.remote import Remotes, api_base
 from ldv_otel.chain.source import PartyFailed, Records, Source
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logregel import Logregel
-from ldv_otel.parties import ReadApi
 
 _logger = logging.getLogger(__name__)
 
@@ -31,12 +29,10 @@ _LATE: Final = PartyFailed(PartyState.UNREACHABLE, "no answer in time")
 _Ask = Callable[[bytes], Awaitable[Records]]
 
 
-async def follow(
-    trace_id: bytes, here: Source, read_apis: Iterable[ReadApi], *, own_url: str = "", seconds: float = 20.0
-) -> Chain:
+async def follow(trace_id: bytes, here: Source, remotes: Remotes, *, own_url: str = "", seconds: float = 20.0) -> Chain:
     """Return a trace over organisations.
 
-    Asked are this Logboek and the parties of `read_apis` that records name as called (`dpl.read.externalReadAPI_id`)
+    Asked are this Logboek and the parties of `remotes` that records name as called (`dpl.read.externalReadAPI_id`)
     or as caller (`dpl.core.foreign_operation.processor`). A party is asked once for a trace, so that parties that name
     one another come to an end. What cannot be asked is in the answer as such.
 
@@ -47,22 +43,20 @@ async def follow(
     Raises:
         LdvError: This Logboek cannot be read.
     """
-    async with AsyncExitStack() as stack:
-        following = _Following(here, read_apis, own_url, stack)
-        deadline = asyncio.get_running_loop().time() + seconds
-        wave = following.wanted(HERE, trace_id)
-        while wave:
-            wave = await following.asked(wave, deadline)
-        return following.chain(trace_id)
+    following = _Following(here, remotes, own_url)
+    deadline = asyncio.get_running_loop().time() + seconds
+    wave = following.wanted(HERE, trace_id)
+    while wave:
+        wave = await following.asked(wave, deadline)
+    return following.chain(trace_id)
 
 
 class _Following:
     """What is known so far."""
 
-    def __init__(self, here: Source, read_apis: Iterable[ReadApi], own_url: str, stack: AsyncExitStack) -> None:
-        self._stack = stack
-        self._apis = {api_base(api.url): api for api in read_apis}
-        self._by_processor = {processor: api.url for api in self._apis.values() for processor in api.processors}
+    def __init__(self, here: Source, remotes: Remotes, own_url: str) -> None:
+        self._remotes = remotes
+        self._by_processor = {processor: api.url for api in remotes.apis.values() for processor in api.processors}
         self._parties = [Party(url="", state=PartyState.HERE)]
         self._sources: dict[int, Source] = {HERE: here}
         self._numbers = {api_base(own_url): HERE} if own_url else {}
@@ -159,7 +153,7 @@ class _Following:
         return self._numbers[base]
 
     def _party(self, base: str, url: str) -> Party:
-        api = self._apis.get(base)
+        api = self._remotes.apis.get(base)
         if api is None:
             detail = "not in LDV_PARTIES, so not asked"
             return Party(url=url, state=PartyState.NOT_CONFIGURED, detail=detail, complete=False)
@@ -171,13 +165,11 @@ class _Following:
                 url=url, name=api.name, state=PartyState.UNREACHABLE, detail="too many parties", complete=False
             )
         try:
-            remote = RemoteLogboek(api)
+            self._sources[len(self._parties)] = self._remotes.open(base)
         except ConfigurationError as error:
             _logger.error("%s", error)
             detail = "our credentials for it cannot be used"
             return Party(url=url, name=api.name, state=PartyState.REFUSED, detail=detail, complete=False)
-        self._stack.push_async_exit(remote)
-        self._sources[len(self._parties)] = remote
         return Party(url=url, name=api.name, state=PartyState.REACHED)
 
     def _failed(self, party: int, failure: PartyFailed) -> None:

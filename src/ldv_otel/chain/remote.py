@@ -7,7 +7,7 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
@@ -58,8 +58,38 @@ class _Token(msgspec.Struct):
     expires_in: float = 300
 
 
+class Remotes:
+    """The read APIs that may be asked, each with its connections and token for as long as this is open.
+
+    Use it with `async with`, in one event loop.
+    """
+
+    def __init__(self, apis: Iterable[ReadApi]) -> None:
+        self.apis = {api_base(api.url): api for api in apis}
+        self._opened: dict[str, RemoteLogboek] = {}
+
+    def open(self, base: str) -> RemoteLogboek:
+        """Return the party with that base in `apis`.
+
+        Raises:
+            ConfigurationError: A file with credentials cannot be used.
+        """
+        if base not in self._opened:
+            self._opened[base] = RemoteLogboek(self.apis[base])
+        return self._opened[base]
+
+    async def __aenter__(self) -> Self:
+        """Return the parties themselves."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        while self._opened:
+            await self._opened.popitem()[1].close()
+
+
 class RemoteLogboek:
-    """One party's read API; opened with `async with`.
+    """One party's read API.
 
     Raises:
         ConfigurationError: A file with credentials cannot be used.
@@ -79,11 +109,7 @@ class RemoteLogboek:
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
 
-    async def __aenter__(self) -> Self:
-        """Return the party itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         """Close its connections."""
         await self._http.aclose()
 

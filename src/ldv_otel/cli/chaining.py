@@ -51,6 +51,7 @@ def chain(
     """
     try:
         from ldv_otel.chain.following import follow  # noqa: PLC0415  (needs the extra [api])
+        from ldv_otel.chain.remote import Remotes  # noqa: PLC0415
         from ldv_otel.chain.source import ThisLogboek  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -65,15 +66,12 @@ def chain(
         async def ask(question: Any, *arguments: Any, **keywords: Any) -> Any:
             return question(client, *arguments, **keywords)
 
-        found = asyncio.run(
-            follow(
-                wanted,
-                ThisLogboek(ask, confidential=True),
-                parties.read_apis,
-                own_url=own_url(settings.serve),
-                seconds=seconds,
-            )
-        )
+        async def followed() -> Any:
+            async with Remotes(parties.read_apis) as remotes:
+                here = ThisLogboek(ask, confidential=True)
+                return await follow(wanted, here, remotes, own_url=own_url(settings.serve), seconds=seconds)
+
+        found = asyncio.run(followed())
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(_as_json(found)), indent=2).decode() + "\n")
     elif not found.logregels:
