@@ -2,12 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture format bench clean
+.PHONY: demo test torture format bench clean collector
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
 
+# The OpenTelemetry Collector of collector-config, with Go 1.26; built once for each version of its manifest.
+collector:
+	@$(PYTHON) collector-config/build.py
+
 test: .venv/test.stamp
+	@$(PYTHON) collector-config/build.py --if-go
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,0 +1,75 @@
+"""Builds the Collector of manifest.yaml with the OpenTelemetry Collector Builder, and prints where it is.
+
+    python3 collector-config/build.py                 build unless that was done, needs Go 1.26
+    python3 collector-config/build.py --if-go         the same, and success without Go
+    python3 collector-config/build.py --where         only print where it is or would be
+
+Outside the tree, in ${XDG_CACHE_HOME:-~/.cache}/ldv_otel/collector/HASH/, by the hash of the manifest: a build costs
+some two minutes on two cores, and is done once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+MANIFEST = Path(__file__).with_name("manifest.yaml")
+NAME = "otelcol-ldv"
+
+
+def where() -> Path:
+    """Return the path of the binary, built or not."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(MANIFEST.read_bytes()).hexdigest()[:16]
+    return cache / "ldv_otel" / "collector" / digest / NAME
+
+
+def find_go() -> str | None:
+    """Return Go's command, from PATH or from where its installer puts it."""
+    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+
+
+def build(go: str, binary: Path) -> None:
+    """Build the binary; of several builders at a time one works and the others wait."""
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with (binary.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if binary.exists():
+            return
+        text = MANIFEST.read_text(encoding="utf-8")
+        version = re.search(r"receiver/otlpreceiver (v[\d.]+)", text)
+        if version is None:
+            raise SystemExit(f"{MANIFEST} names no version of receiver/otlpreceiver, so none for the builder.")
+        with tempfile.TemporaryDirectory(dir=binary.parent) as directory:
+            manifest = Path(directory, "manifest.yaml")
+            manifest.write_text(re.sub(r"output_path: .*", f"output_path: {directory}/out", text), encoding="utf-8")
+            builder = f"go.opentelemetry.io/collector/cmd/builder@{version[1]}"
+            command = [go, "run", builder, f"--config={manifest}"]
+            path = os.pathsep.join([str(Path(go).parent), os.environ.get("PATH", "")])
+            subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ, "PATH": path})
+            Path(directory, "out", NAME).rename(binary)
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    binary = where()
+    if "--where" not in sys.argv and not binary.exists():
+        go = find_go()
+        if go is None and "--if-go" not in sys.argv:
+            raise SystemExit("Go is not here, and the Collector is built with it. Install Go 1.26 or newer.")
+        if go is None:
+            sys.stderr.write("Go is not here: the Collector is not built, and its tests are skipped.\n")
+            return
+        build(go, binary)
+    sys.stdout.write(f"{binary}\n")
+
+
+if __name__ == "__main__":
+    main()
