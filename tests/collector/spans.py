@@ -35,9 +35,10 @@ def request_of(spans: Iterable[Span], resource: Mapping[str, Any] | None = None)
     """An export request."""
     about = Resource(attributes=_attributes({"service.name": "node-dienst", **(resource or {})}))
     scope = ScopeSpans(spans=list(spans))
-    return ExportTraceServiceRequest(
+    found: bytes = ExportTraceServiceRequest(
         resource_spans=[ResourceSpans(resource=about, scope_spans=[scope])]
     ).SerializeToString()
+    return found
 
 
 def post(url: str, spans: Iterable[Span], resource: Mapping[str, Any] | None = None) -> requests.Response:
