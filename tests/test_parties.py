@@ -103,9 +103,12 @@ def test_read_apis_by_host_and_port(parties: Parties) -> None:
     assert parties.read_api("other.example", 443) == ""
 
 
-def test_unknown_callers_restart_where_there_is_a_file(parties: Parties) -> None:
-    """Without one nobody is told apart, and traces go on as OpenTelemetry lets them."""
+def test_unknown_callers_restart_where_callers_can_be_known(parties: Parties, tmp_path: Path) -> None:
+    """Otherwise nobody is told apart, and traces go on as OpenTelemetry lets them."""
     assert parties.unknown == "restart"
+    (tmp_path / "called.yaml").write_text("called: [{at: a.example, read_api: 'https://l.example'}]", encoding="utf-8")
+    assert read_parties(tmp_path / "called.yaml", None).unknown == "continue"
+    assert read_parties(tmp_path / "parties.yaml", "continue").unknown == "continue"
     assert read_parties(None, None).unknown == "continue"
     assert read_parties(None, "restart").unknown == "restart"
     assert not read_parties(None, None).tell_callers_apart

@@ -237,15 +237,16 @@ class Parties:
 
     Args:
         file: What is known of them.
-        unknown: What becomes of the trace of a caller that no proof makes known.
+        unknown: What becomes of the trace of a caller that no proof makes known; by default it restarts where there
+            are callers that can be known.
     """
 
-    def __init__(self, file: PartiesFile = PartiesFile(), unknown: TraceChoice = "continue") -> None:  # noqa: B008  (frozen)
+    def __init__(self, file: PartiesFile = PartiesFile(), unknown: TraceChoice | None = None) -> None:  # noqa: B008  (frozen)
         self.claim = file.claim
         self.read_apis = tuple(file.read_apis)
-        self.unknown: TraceChoice = unknown
+        self.unknown: TraceChoice = unknown or ("restart" if file.callers else "continue")
         #: Whether it can make a difference who calls.
-        self.tell_callers_apart = bool(file.callers) or unknown == "restart"
+        self.tell_callers_apart = bool(file.callers) or self.unknown == "restart"
         self._callers = [
             (caller, [_holds(proof, self._is_gateway) for proof in caller.proven_by]) for caller in file.callers
         ]
@@ -300,14 +301,13 @@ def read_parties(path: Path | None, unknown: TraceChoice | None) -> Parties:
 
     Args:
         path: None when there is no such file.
-        unknown: What becomes of unknown callers' traces; by default they restart where there is a file.
+        unknown: As for `Parties`.
 
     Raises:
         ConfigurationError: As `parties_for`.
     """
-    if path is None:
-        return Parties(unknown=unknown or "continue")
-    return Parties(read_yaml(path, "LDV_PARTIES", PartiesFile), unknown or "restart")
+    file = read_yaml(path, "LDV_PARTIES", PartiesFile) if path is not None else PartiesFile()
+    return Parties(file, unknown)
 
 
 def parse_subject(text: str) -> SubjectParts:

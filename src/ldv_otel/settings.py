@@ -362,7 +362,7 @@ VARIABLES: Final = (
     Variable(
         "LDV_UNKNOWN_CALLERS",
         "unknown_callers",
-        "(`restart` with `LDV_PARTIES`, else `continue`)",
+        "(`restart` where `LDV_PARTIES` names callers, else `continue`)",
         "Whether the trace of a caller that proves nothing goes on here (`continue`), or one of our own begins that "
         "refers to it (`restart`).",
         _trace_choice,

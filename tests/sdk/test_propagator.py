@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +192,27 @@ def test_install_puts_one_around_what_is_there(logboek: InMemoryLogboek, tracer:
         propagate.set_global_textmap(before)
     assert logboek.logregels
     assert tracer
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["ldv_otel", "opentelemetry.propagate", "ldv_otel.testing", "ldv_otel.sdk.propagator", "ldv_otel.sdk.entry"],
+)
+def test_a_named_propagator_can_be_imported_in_any_order(order: str) -> None:
+    """OpenTelemetry loads it while `opentelemetry.propagate` is imported, which ours needs in turn."""
+    script = (
+        f"import {order}, ldv_otel; from opentelemetry import propagate; print(propagate.get_global_textmap().fields)"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ | {"OTEL_PROPAGATORS": "tracecontext,baggage,ldv"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tracestate" in done.stdout
 
 
 def test_a_service_without_trace_context_is_warned(caplog: pytest.LogCaptureFixture) -> None:

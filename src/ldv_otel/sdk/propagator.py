@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import (
@@ -137,11 +138,13 @@ def extract(
     Source: LDV-X2, LDV-X4.
     """
     call = Call(headers, peer_address=peer_address, certificate=certificate)
-    return propagate.get_global_textmap().extract(call, context, getter=_CALL_GETTER)
+    found: Context = _propagate().get_global_textmap().extract(call, context, getter=_CALL_GETTER)
+    return found
 
 
 def use_propagator(parties: Parties) -> None:
     """Wrap the global propagator, once; an `LdvPropagator` that is there already gives way."""
+    propagate = _propagate()
     inner = _without_ours(propagate.get_global_textmap())
     if _TRACEPARENT not in inner.fields:
         _logger.warning(
@@ -159,6 +162,13 @@ def from_environment() -> LdvPropagator:
     """
     found = read_some_settings(os.environ, "parties", "unknown_callers")
     return LdvPropagator(parties=read_parties(found.get("parties"), found.get("unknown_callers")))
+
+
+def _propagate() -> ModuleType:
+    """Return the module that loads what `OTEL_PROPAGATORS` names as it is imported, which may be this package."""
+    from opentelemetry import propagate  # noqa: PLC0415  (see above)
+
+    return propagate
 
 
 def _without_ours(propagator: TextMapPropagator) -> TextMapPropagator:
