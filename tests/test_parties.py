@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.parties import Certificate, Evidence, Parties, parse_subject, read_parties
+from ldv_otel.parties import Certificate, Evidence, Parties, PartiesFile, parse_subject, read_parties
+from ldv_otel.yamlfile import parse_yaml
 
 OIN = "serialNumber=00000001821002198000"
 FILE = f"""
@@ -35,6 +37,15 @@ def parties(tmp_path: Path) -> Parties:
     """The parties of a file."""
     (tmp_path / "parties.yaml").write_text(FILE, encoding="utf-8")
     return read_parties(tmp_path / "parties.yaml", None)
+
+
+def test_the_file_in_the_documentation_is_one() -> None:
+    """Whoever copies it starts from something that works."""
+    page = (Path(__file__).parents[1] / "docs" / "organisations.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    parties = Parties(parse_yaml(example, "organisations.md", PartiesFile))
+    assert name_of(parties, Evidence(claim="balie")) == "eigen balie"
+    assert parties.read_api("api.kvk.example", 443) == "https://ldv.kvk.example/v1"
 
 
 def with_header(peer: str, *values: str) -> Evidence:

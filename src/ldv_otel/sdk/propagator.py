@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -23,11 +23,11 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ldv_otel.actie import Foreign
-from ldv_otel.parties import Caller, Parties, read_parties
+from ldv_otel.parties import Caller, Parties, parties_for, read_parties
 from ldv_otel.sdk import _private, live
 from ldv_otel.sdk.callers import Call, CallGetter, evidence_of
 from ldv_otel.sdk.inbound import Inbound, calling_actie, foreign_in, remote_span, with_inbound
-from ldv_otel.settings import read_some_settings
+from ldv_otel.settings import Settings, read_some_settings
 from ldv_otel.tracestate import CallingActie, with_member
 
 _logger = logging.getLogger(__name__)
@@ -51,6 +51,15 @@ class LdvPropagator(TextMapPropagator):
     def __init__(self, inner: TextMapPropagator | None = None, parties: Parties | None = None) -> None:
         self.inner = inner or TraceContextTextMapPropagator()
         self._parties = parties or Parties()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, inner: TextMapPropagator | None = None) -> Self:
+        """Return a propagator with the parties that the settings name.
+
+        Raises:
+            ConfigurationError: Their file cannot be used; the message names line and place.
+        """
+        return cls(inner, parties_for(settings))
 
     @property
     def fields(self) -> set[str]:
