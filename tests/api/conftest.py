@@ -28,6 +28,7 @@ DEBTS = "https://register.example/activiteiten/schulden"
 PARTY = "https://rdw.example/lezenapi/v1"
 START = 1_767_225_600_000
 TRACES = [bytes([number]) * 16 for number in range(1, 6)]
+NOBODY = b"\x99" * 16
 FOREIGN = b"\xfa" * 16
 
 
@@ -81,7 +82,9 @@ def logregels(keys: Path) -> list[Logregel]:
                 resource='{"service.name":"parkeren"}',
             )
         )
-    return found
+    # One about nobody, which no question about somebody may find.
+    nobody = Logregel(trace_id=NOBODY, span_id=b"\x01" * 8, name="Stap 99", start_time_ms=START, end_time_ms=START)
+    return [*found, nobody]
 
 
 @pytest.fixture(scope="session")

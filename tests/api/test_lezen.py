@@ -16,7 +16,7 @@ from ldv_otel.logboek.registered import apply_register
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.register import ProcessingActivity, Register
 from ldv_otel.settings import Settings
-from tests.api.conftest import BSN, DEBTS, FOREIGN, OTHER_BSN, PARKING, PARTY, START, TRACES
+from tests.api.conftest import BSN, DEBTS, FOREIGN, NOBODY, OTHER_BSN, PARKING, PARTY, START, TRACES
 
 PATH = "/lezenapi/v1/processing-activities"
 SUBJECT = "dpl.core.data_subject_id"
@@ -91,7 +91,30 @@ def test_a_person_is_found_under_every_key_and_by_pseudonym(api: TestClient, pse
     assert numbers(ask(api, {SUBJECT: BSN, TYPE: "personeelsnummer"})) == []
     pseudonym = pseudonymiser.keys.pseudonym("BSN", BSN, key_id="old").hex()
     assert numbers(ask(api, {SUBJECT: pseudonym})) == [number for number in odd if number < 10]
-    assert ask(api, {SUBJECT: "   "}) == []
+
+
+@pytest.mark.parametrize("subject", ["   ", "00" * 16])
+def test_an_identifier_of_nothing_is_nobodys(api: TestClient, subject: str) -> None:
+    """And not that of all records about nobody."""
+    assert ask(api, {SUBJECT: subject}) == []
+    assert ask(api, {SUBJECT: subject, TYPE: "BSN"}) == []
+    assert ask(api, {SUBJECT: subject, "traceId": NOBODY.hex()}) == []
+    assert numbers(ask(api, {"traceId": NOBODY.hex()})) == [99]
+
+
+def test_a_type_that_no_record_can_have_finds_nothing(api: TestClient, pseudonymiser: Pseudonymiser) -> None:
+    """It may not widen the question."""
+    pseudonym = pseudonymiser.keys.pseudonym("BSN", BSN, key_id="old").hex()
+    assert ask(api, {SUBJECT: pseudonym, TYPE: BSN}) == []
+    assert ask(api, {"traceId": HEX, TYPE: "  "}) == []
+
+
+def test_an_id_of_zeros_is_none(api: TestClient) -> None:
+    """W3C Trace Context; records that belong to no foreign trace have zeros there."""
+    assert api.post(PATH, json={"traceId": "0" * 32}).status_code == 400
+    assert api.get("/lezenapi/v1/foreign-operations", params={"traceId": "0" * 32}).status_code == 400
+    spans = {"traceId": FOREIGN.hex(), "spanId": "0" * 16}
+    assert api.get("/lezenapi/v1/foreign-operations", params=spans).status_code == 400
 
 
 def test_without_the_right_an_identifier_is_refused_and_a_pseudonym_is_not(

@@ -188,6 +188,15 @@ def meets(row: Logregel, question: read.Question) -> bool:
     )
 
 
+def test_an_id_of_zeros_finds_nothing(client: LogboekClient, sink: ClickHouseSink) -> None:
+    """Records that have no such id have zeros there."""
+    Filled(client, sink, [[Logregel(trace_id=TRACES[0], span_id=SPANS[0], name="x", start_time_ms=1, end_time_ms=2)]])
+    for question in (read.Question(foreign_trace_id=bytes(16)), read.Question(foreign_span_id=bytes(8))):
+        assert read.search(client, question).records == []
+    with pytest.raises(QueryError):
+        read.by_foreign(client, "0" * 32)
+
+
 def check_views(client: LogboekClient, store: Filled) -> None:
     """The views for plain SQL see the same rows, once."""
     places = "SELECT writer_id, seq FROM {} ORDER BY writer_id, seq"

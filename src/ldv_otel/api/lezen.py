@@ -52,18 +52,7 @@ async def processing_activities(request: Request, client: Reading) -> Response:
     services = services_of(request)
     after, limit = page_of(request, services)
     asked = lezen_request(await json_object(request))
-    question = read.Question(
-        trace_id=asked.trace_id,
-        subjects=subjects(asked, client, services.pseudonymiser),
-        subject_type=services.pseudonymiser.normal_type(asked.subject_type),
-        activity=asked.activity,
-        processor=asked.processor,
-        read_api=asked.read_api,
-        visible=client.activities,
-        since_ms=asked.since_ms,
-        ended_by_ms=asked.ended_by_ms,
-    )
-    return await answer(request, client, question, after, limit)
+    return await answer(request, client, _question(asked, client, services.pseudonymiser), after, limit)
 
 
 @router.get("/foreign-operations")
@@ -79,7 +68,26 @@ async def foreign_operations(request: Request, client: Reading) -> Response:
     return await answer(request, client, question, after, limit)
 
 
-def subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
+def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> read.Question | None:
+    """Return what to ask the Logboek; None when no record can meet it, which is something else than no condition."""
+    subjects = _subjects(asked, client, pseudonymiser)
+    subject_type = pseudonymiser.normal_type(asked.subject_type)
+    if (asked.subject and not subjects) or (asked.subject_type and not subject_type):
+        return None
+    return read.Question(
+        trace_id=asked.trace_id,
+        subjects=subjects,
+        subject_type=subject_type,
+        activity=asked.activity,
+        processor=asked.processor,
+        read_api=asked.read_api,
+        visible=client.activities,
+        since_ms=asked.since_ms,
+        ended_by_ms=asked.ended_by_ms,
+    )
+
+
+def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
     """Return the pseudonyms of the person a client asks about; the identifier goes no further than this (LDV-R7).
 
     Raises:
@@ -87,29 +95,30 @@ def subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) 
     """
     if not asked.subject:
         return ()
-    found = []
-    if re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject):
-        found.append(bytes.fromhex(asked.subject))
+    is_pseudonym = re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject)
+    found = [bytes.fromhex(asked.subject)] if is_pseudonym else []
     if Scope.IDENTIFY in client.scopes:
         for type_ in (asked.subject_type,) if asked.subject_type else ("", *KNOWN_TYPES):
             found += pseudonymiser.candidates(asked.subject, type_)
-    elif not found:
+    elif not is_pseudonym:
         raise Problem(
             HTTPStatus.FORBIDDEN,
             f"Deze client mag alleen met een pseudoniem (32 hexadecimale cijfers) vragen: het recht {Scope.IDENTIFY} "
             "ontbreekt.",
         )
-    # An identifier of nothing but spaces is nobody's, and an empty condition would be everybody's.
-    return tuple(dict.fromkeys(found)) or (bytes(PSEUDONYM_BYTES),)
+    # Zeros stand for no data subject at all.
+    return tuple(dict.fromkeys(pseudonym for pseudonym in found if any(pseudonym)))
 
 
 async def answer(
-    request: Request, client: Client, question: read.Question, after: read.Cursor | None, limit: int
+    request: Request, client: Client, question: read.Question | None, after: read.Cursor | None, limit: int
 ) -> Response:
     """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
     confidential = Scope.CONFIDENTIAL in client.scopes
     reader = services_of(request).reader
-    page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
+    page = read.Page([], None)
+    if question is not None:
+        page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
     encoded = within_bytes(page.records, _MAX_ANSWER)
     following = (
         page.following if len(encoded) == len(page.records) else read.Cursor.after(page.records[len(encoded) - 1])
@@ -184,7 +193,7 @@ def _query_span_id(request: Request) -> bytes:
     text = request.query_params.get("spanId")
     if text is None:
         return b""
-    if not _SPAN_ID.fullmatch(text):
+    if not _SPAN_ID.fullmatch(text) or int(text, 16) == 0:
         raise _wrong("spanId", "Dit is geen span-id van 16 hexadecimale cijfers.")
     return bytes.fromhex(text)
 

@@ -261,8 +261,8 @@ def _logregel(raw: msgspec.Raw) -> Logregel | None:
 
 def _id(text: str, length: int) -> bytes:
     found = bytes.fromhex(text)
-    if len(found) != length:
-        raise ValueError("an id of another length")
+    if len(found) != length or not any(found):
+        raise ValueError("no id")
     return found
 
 

@@ -369,6 +369,8 @@ def search(
         confidential: Whether to show records of activities that the Register calls confidential.
     """
     given = {name: value for name in _CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)}
+    if any(isinstance(value, bytes) and not any(value) for value in given.values()):
+        return Page([], None)  # zeros stand for an id that is not there, and nobody asks for all of those
     conditions = [_CONDITIONS[name] for name in given]
     parameters = {name: _as_parameter(value) for name, value in given.items()}
     sharpest = next((name for name in _HOURS_OF if name in given), None)
@@ -417,8 +419,8 @@ def parse_trace_id(text: str) -> bytes:
         raw = bytes.fromhex(text.strip().replace("-", ""))
     except ValueError:
         raw = b""
-    if len(raw) != 16:  # noqa: PLR2004  (W3C Trace Context)
-        raise QueryError("A trace id has 32 hexadecimal digits, with or without the dashes of a UUID.")
+    if len(raw) != 16 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+        raise QueryError("A trace id has 32 hexadecimal digits, not all 0, with or without the dashes of a UUID.")
     return raw
 
 
@@ -432,8 +434,8 @@ def parse_span_id(text: str) -> bytes:
         raw = bytes.fromhex(text.strip())
     except ValueError:
         raw = b""
-    if len(raw) != 8:  # noqa: PLR2004  (W3C Trace Context)
-        raise QueryError("A span id has 16 hexadecimal digits.")
+    if len(raw) != 8 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+        raise QueryError("A span id has 16 hexadecimal digits, not all 0.")
     return raw
 
 
