@@ -45,7 +45,9 @@ from ldv_otel.delivery.memory import MemoryDelivery
 from ldv_otel.keyfile import add_key
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.rulefile import read_rule_file
+from ldv_otel.sdk import _private
 from ldv_otel.sdk.mapping import SpanMapper
+from ldv_otel.sdk.shield import Front
 
 QUEUE_RECORDS: Final = 65_536
 GOAL_RATIO: Final = 1.3
@@ -179,13 +181,15 @@ def acties(provider: TracerProvider) -> Service:
     return Service(one_by_one(make_span), provider)
 
 
-def requests(*processors: SpanProcessor, sampler: Sampler = DEFAULT_ON) -> Service:
-    """Return a service that serves requests."""
-    provider = provider_with(*processors, sampler=sampler)
+def requests(processor: ldv.LdvSpanProcessor | None = None) -> Service:
+    """Return a service that serves requests, and keeps a Logboek as `install()` makes it do."""
+    provider = provider_with(batch_processor())
+    if processor is not None:
+        _private.instrument(provider, processor, Front)
     return Service(serving.service(provider, BSNS), provider)
 
 
-def ldv_with_rules(directory: Path) -> SpanProcessor:
+def ldv_with_rules(directory: Path) -> ldv.LdvSpanProcessor:
     """Return our processor at level `memory`, with a sink that forgets, and a rule for the requests."""
     rules = directory / "rules.yaml"
     rules.write_text(serving.RULES)
@@ -232,8 +236,8 @@ VARIANTS: Final[dict[str, Callable[[Path], Service]]] = {
     "unsampled Actie with data subject, BatchSpanProcessor and ldv": lambda _: acties(
         provider_with(batch_processor(), ldv_to_nowhere(), sampler=ldv.LdvSampler(ALWAYS_OFF))
     ),
-    REQUEST: lambda _: requests(batch_processor()),
-    REQUEST_GOAL: lambda directory: requests(batch_processor(), ldv_with_rules(directory), sampler=ldv.LdvSampler()),
+    REQUEST: lambda _: requests(),
+    REQUEST_GOAL: lambda directory: requests(ldv_with_rules(directory)),
 }
 
 

@@ -125,13 +125,15 @@ class TraceMemory(deque["tuple[str, str | None]"]):
 
     Attributes:
         version: Goes up with each.
+        redactor: What looks for them, and up to which version it knows them.
     """
 
-    __slots__ = ("version",)
+    __slots__ = ("redactor", "version")
 
     def __init__(self) -> None:
         super().__init__(maxlen=TOLD_IN_TRACE)
         self.version = 0
+        self.redactor: tuple[int, Redactor] | None = None
 
 
 class LiveSpan(weakref.ref[Span]):
@@ -154,7 +156,7 @@ class LiveSpan(weakref.ref[Span]):
         ended: Whether the record has been made.
         told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
         told_in_trace: The last of all spans of this trace here, which share it.
-        redactor: What looks for them, and how much of the trace it knows.
+        redactor: What looks for them, where that is not what the whole trace looks for.
         attributes_seen: What the shield has learnt from last.
         hidden: Names of attributes that a mapping rule takes a data subject from.
         exposed: Attributes that other exporters may see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.

@@ -103,7 +103,37 @@ def shielded(span: ReadableSpan) -> ReadableSpan:
     redactor = told.redactor_of(known)
     if redactor is None and not known.exposed:
         return span
+    if redactor is not None and not known.exposed and _says_nothing(span, redactor, known.hidden):
+        return span
     return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
+
+
+def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]) -> bool:
+    """Whether a span holds no identifier, seen at one glance; False when that takes a closer look.
+
+    Most spans of a trace about somebody are like this, and a copy costs ten times as much.
+    """
+    attributes = live.attributes_of(span)
+    if (
+        DATA_SUBJECT_ID in attributes
+        or not hidden.isdisjoint(attributes)
+        or span.events
+        or span.links
+        or span.status.description
+    ):
+        return False
+    texts = [span.name, *attributes]
+    for value in attributes.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, int):
+            texts.append(str(value))
+        else:
+            return False
+    contexts = (span.context, span.parent)
+    texts += [found.trace_state.to_header() for found in contexts if found is not None and found.trace_state]
+    # In all of them at once more is found than in each, and never less.
+    return not redactor.finds("\n".join(texts))
 
 
 def _shielded_stranger(span: ReadableSpan) -> ReadableSpan:

@@ -83,13 +83,16 @@ def in_attributes(attributes: Mapping[str, object]) -> Iterable[Told]:
 
 def redactor_of(known: live.LiveSpan) -> Redactor | None:
     """Return what takes out whom a span and its trace are about; None when that is nobody."""
-    if not known.told_in_trace:
+    trace, own = known.told_in_trace, known.told or ()
+    if not trace:
         return None
-    version = known.told_in_trace.version
-    if known.redactor is None or known.redactor[0] != version:
-        identifiers = dict.fromkeys((*(known.told or ()), *of_trace(known)))
-        known.redactor = (version, Redactor(identifier(*one) for one in identifiers))
-    return known.redactor[1]
+    # Making one costs as much as what it does for a span: as a rule, all spans of a trace look for the same.
+    shared = trace.version <= live.TOLD_IN_TRACE and all(len(text) >= SHORT for text, _ in own)
+    holder: live.TraceMemory | live.LiveSpan = trace if shared else known
+    if holder.redactor is None or holder.redactor[0] != trace.version:
+        identifiers = dict.fromkeys((*own, *of_trace(known)))
+        holder.redactor = (trace.version, Redactor(identifier(*one) for one in identifiers))
+    return holder.redactor[1]
 
 
 def of_trace(known: live.LiveSpan) -> list[Told]:
