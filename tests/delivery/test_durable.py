@@ -586,3 +586,24 @@ def test_an_interrupted_commit_acknowledges_nobody(tmp_path: Path, monkeypatch: 
         b"first",
         b"after",
     ]
+
+
+def test_the_next_segment_is_made_by_one_at_a_time(tmp_path: Path) -> None:
+    """Whoever makes it ahead does not put a fresh file over the one that a commit has just taken into use."""
+    spool = Spool(tmp_path, "0011223344556677", segment_bytes=512)
+    stop = threading.Event()
+
+    def prepare() -> None:
+        while not stop.is_set():
+            spool.prepare()
+
+    preparer = threading.Thread(target=prepare)
+    preparer.start()
+    try:
+        for number in range(400):
+            spool.append(b"%d" % number * 100)
+    finally:
+        stop.set()
+        preparer.join()
+        spool.close()
+    assert [record.seq for record in Orphan(spool.directory).records()] == list(range(400))

@@ -204,6 +204,17 @@ def test_a_damaged_start_costs_itself_only(tmp_path: Path, sink: InMemoryLogboek
     assert not directory.exists()
 
 
+def test_a_start_that_cannot_be_understood_is_kept_aside(tmp_path: Path, sink: InMemoryLogboek) -> None:
+    """Sound bytes, and no start: not thrown away."""
+    life = Life(tmp_path)
+    life.spool.append_start(b"x" * 24, b"no start")
+    life.begin(1)
+    life.kill()
+    drain(sink, tmp_path)
+    assert names(sink) == ["begun 1"]
+    assert len(Quarantine(tmp_path / QUARANTINE_NAME).segments()) == 1
+
+
 def test_an_end_that_was_refused_leaves_the_start(
     tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
 ) -> None:

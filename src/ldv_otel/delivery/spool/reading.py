@@ -104,6 +104,11 @@ class Orphan:
         self.last_segment = 0
         self.damaged: dict[Path, int] = {}
         self.newer = False
+        self._path = directory
+
+    def keep_segment(self) -> None:
+        """Treat the segment that is being read as damaged: something in it is sound and yet cannot be understood."""
+        self.damaged.setdefault(self._path, 0)
 
     def batches(self, progress: Progress, most: int) -> Iterator[tuple[list[StoredRecord], bool]]:
         """Give what is not confirmed, in batches, each with whether it was frozen: those come as they were."""
@@ -138,6 +143,7 @@ class Orphan:
             if scan.damaged_bytes or scan.torn:
                 # What follows the last good record may be a write that was cut off, or a record that was acknowledged.
                 self.damaged[path] = scan.damaged_bytes
+            self._path = path
             if path.stem.isdigit():
                 self.last_segment = int(path.stem)
             yield from scan.records

@@ -70,10 +70,10 @@ class Spool:
         self.directory = base / writer_id
         self.writer_id = writer_id
         self._segment_bytes = segment_bytes
-        self._committing: Callable[[list[tuple[int, bytes]]], int] = self._commit
+        self._committing: Callable[[bytes], int] = self._commit
         if patched():
             # Only if these locks are gevent's: a leader that is away while others hold up its thread never comes back.
-            self._committing = lambda records: flushing(self._commit, records)
+            self._committing = lambda data: flushing(self._commit, data)
         self._mutex = lock = threading.Lock()
         self._changed = threading.Condition(lock)
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
@@ -89,9 +89,9 @@ class Spool:
         self._descriptor = self._lock = -1
         self._offset = 0
         self._room = 0
-        #: Number of the last segment made ahead, and whether one is being made.
+        #: Number of the last segment made ahead, whether one is being made, and whether the leader takes the next.
         self._prepared = 0
-        self._preparing = False
+        self._preparing = self._turning = False
         #: Segment number and offset up to which records are on disk.
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
@@ -175,11 +175,12 @@ class Spool:
         """Make the next segment when half of this one is used, so that no commit has to wait for it."""
         with self._changed:
             number = self._segment + 1
-            if self._descriptor < 0 or self._offset < self._room // 2 or self._prepared >= number:
+            early = self._offset < self._room // 2 or self._prepared >= number
+            if self._descriptor < 0 or self._turning or early:
                 return
             self._preparing = True
         try:
-            make_segment(self.directory, number, self.writer_id, size=self._segment_bytes)
+            flushing(make_segment, self.directory, number, self.writer_id, size=self._segment_bytes)
             self._prepared = number
         except OSError as error:
             # The commit that needs it tries again, and tells its callers.
@@ -255,14 +256,17 @@ class Spool:
         error: OSError | None = OSError(errno.EINTR, "interrupted")
         end = 0
         try:
-            end = self._committing(group.records)
+            data = encode_records(group.records)
+            if self._offset + len(data) > self._room:
+                self._wait_prepared()
+            end = self._committing(data)
             error = None
         except OSError as refused:
             error = refused
         finally:
             self._changed.acquire()
             group.done, group.error = True, error
-            self._leading = False
+            self._leading = self._turning = False
             if error is None:
                 self._take_over(group, end)
             else:
@@ -277,6 +281,13 @@ class Spool:
             if self.committed_records >= self._wanted:
                 self._enough.notify_all()
 
+    def _wait_prepared(self) -> None:
+        """Let whoever makes the next segment finish, and keep others from beginning; not for the thread of a pool."""
+        with self._changed:
+            while self._preparing:
+                self._changed.wait()
+            self._turning = True
+
     def _take_over(self, group: _Group, end: int) -> None:
         """Count what is on disk now."""
         self._offset = end
@@ -288,14 +299,14 @@ class Spool:
         for actie in group.ended:
             self._running.pop(actie, None)
 
-    def _commit(self, records: list[tuple[int, bytes]]) -> int:
+    def _commit(self, data: bytes) -> int:
         """Write and flush, and return where the records end; only the leader is here."""
-        data = encode_records(records)
         if self._offset + len(data) > self._room:
             # What runs goes along, so that older segments can go.
             carried = encode_records(record for starts in self._running.values() for record in starts)
             longest = HEADER_BYTES + len(carried) + len(data)
             self._open_segment(self._segment + 1, max(self._segment_bytes + len(carried), longest))
+            self._room = max(self._room, longest)
             data = carried + data
         written = os.pwrite(self._descriptor, data, self._offset)
         while written < len(data):
@@ -309,9 +320,6 @@ class Spool:
             raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
     def _open_segment(self, number: int, size: int) -> None:
-        with self._changed:
-            while self._preparing:
-                self._changed.wait()
         path = self.directory / segment_name(number)
         if not path.exists():
             make_segment(self.directory, number, self.writer_id, size=size)
@@ -319,7 +327,9 @@ class Spool:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._ends[self._segment] = self._offset
-        self._descriptor, self._segment, self._offset, self._room = descriptor, number, HEADER_BYTES, size
+        self._descriptor, self._segment, self._offset = descriptor, number, HEADER_BYTES
+        # One that was made ahead may be smaller.
+        self._room = os.fstat(descriptor).st_size
 
 
 def remove_spool(directory: Path) -> None:

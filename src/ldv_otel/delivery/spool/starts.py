@@ -79,6 +79,8 @@ def interrupted_acties(orphan: Orphan) -> list[list[Logregel]]:
         if record.seq >= FIRST_START:
             if (start := _start(record)) is not None:
                 begun.setdefault(start.actie, []).append(record)
+            else:
+                orphan.keep_segment()
         elif begun:
             begun.pop(_ended(record), None)
     if begun:
@@ -88,7 +90,7 @@ def interrupted_acties(orphan: Orphan) -> list[list[Logregel]]:
 
 
 def _start(record: StoredRecord) -> Start | None:
-    """Return what a record says of an Actie; None for what is of a kind that this version does not know."""
+    """Return what a record says of an Actie; None for what cannot be understood."""
     try:
         return _starts.decode(record.payload)
     except msgspec.DecodeError:
