@@ -21,6 +21,9 @@ from werkzeug.serving import make_server
 
 import ldv_otel as ldv
 from ldv_otel import Logregel, testing
+from ldv_otel.logboek import read
+from ldv_otel.logboek.client import LogboekClient
+from tests.processes.rig import Rig
 from tests.support.tls import Authority
 
 ACTIVITY = "https://register.example/activiteiten/verstrekken"
@@ -217,3 +220,45 @@ def test_a_certificate_by_the_tls_extension_of_asgi(tmp_path: Path, error: str |
     FastAPIInstrumentor.uninstrument_app(app)
     (record,) = logboek.logregels
     check(record, processor)
+
+
+@pytest.mark.parametrize(
+    ("verified", "processor"), [("SUCCESS", "https://certificaat.example"), ("FAILED:expired", "")]
+)
+def test_a_certificate_as_apache_tells_it(tmp_path: Path, verified: str, processor: str) -> None:
+    """mod_ssl's variables; the same names in headers are nothing but headers."""
+    pem = Authority(tmp_path).client("parkeren.gemeente.example", oin=OIN).read_text(encoding="ascii")
+    variables = {"SSL_CLIENT_VERIFY": verified, "SSL_CLIENT_CERT": pem[pem.index("-----BEGIN CERTIFICATE") :]}
+    app = Flask("verstrekker")
+    app.add_url_rule("/", view_func=ldv.processing(ACTIVITY, name="served")(lambda: "ok"))
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]  # as above
+    with among(tmp_path, "10.0.0.5") as logboek:
+        app.test_client().get("/", headers=CALL, environ_overrides=variables)
+        headers = {name.replace("_", "-"): value.replace("\n", " ") for name, value in variables.items()}
+        app.test_client().get("/", headers=CALL | headers)
+    FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]  # as above
+    told, sent = logboek.logregels
+    check(told, processor)
+    check(sent, "")
+
+
+@pytest.mark.slow
+def test_a_client_certificate_at_gunicorn(rig: Rig) -> None:
+    """In a worker process, where the certificate is known to the socket only."""
+    authority = Authority(rig.directory)
+    server = str(authority.server())
+    parties = rig.directory / "parties.yaml"
+    parties.write_text(PARTIES % "10.0.0.5", encoding="utf-8")
+    options = ("--certfile", server, "--keyfile", server, "--ca-certs", str(authority.file), "--cert-reqs", "1")
+    command = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--threads", "2", *options, "tests.across.served:app")
+    with rig.start(*command, LDV_PARTIES=str(parties)) as service:
+        port = service.wait_for(r"Listening at: https://127\.0\.0\.1:(\d+)")[1]
+        for pem in (str(authority.client("parkeren.gemeente.example", oin=OIN)), None):
+            requests.get(
+                f"https://127.0.0.1:{port}/", headers=CALL, cert=pem, verify=str(authority.file), timeout=20
+            ).raise_for_status()
+        assert service.stop() == 0, service.output
+    with LogboekClient(rig.settings) as client:
+        with_certificate, without = (found.logregel for found in read.in_period(client).records)
+    check(with_certificate, "https://certificaat.example")
+    check(without, "")
