@@ -126,3 +126,19 @@ def _free_id(taken: set[str]) -> str:
     if today not in taken:
         return today
     return next(f"{today}.{number}" for number in range(2, len(taken) + 3) if f"{today}.{number}" not in taken)
+
+
+def password(settings: Settings) -> str:
+    """Return the password for the Logboek, from its variable or its file.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    if settings.password_file is None:
+        return settings.password
+    try:
+        return settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"LDV_LOGBOEK_PASSWORD_FILE: {settings.password_file} cannot be read ({error.strerror})."
+        ) from error

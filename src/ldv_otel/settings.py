@@ -26,6 +26,7 @@ _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _DEFAULT_DATABASE: Final = "ldv"
+_OTLP_PORT: Final = 4318
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 #: Signatures that a server can check without being able to make them; `none` and shared secrets are not among them.
 _TOKEN_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -50,6 +51,11 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
     database: str = _DEFAULT_DATABASE
 
     @property
+    def collector(self) -> bool:
+        """Whether it is an OpenTelemetry Collector: written to over OTLP, never read."""
+        return self.scheme.startswith("otlp+")
+
+    @property
     def embedded(self) -> bool:
         """Whether the engine runs inside this process."""
         return self.scheme == "chdb"
@@ -60,7 +66,8 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
             return f"chdb://{self.path}"
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{user}{host}:{self.port}/{self.database}"
+        database = "" if self.collector else f"/{self.database}"
+        return f"{self.scheme}://{user}{host}:{self.port}{database}"
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     password_file: Path | None = None
     ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
     keys: Path | None = None
     pseudonymous_types: tuple[str, ...] = ()
     delivery: DeliveryLevel = "durable"
@@ -254,6 +263,12 @@ def parse_address(value: str) -> LogboekAddress:
         return LogboekAddress(scheme="chdb", path=str(Path(path)))
     if not parts.hostname:
         raise ValueError("it names no host")
+    if parts.scheme.startswith("otlp+"):
+        if parts.path.strip("/") or parts.username:
+            raise ValueError(
+                "it names a path or user; a Collector's address is otlp+https://host:4318, without /v1/traces"
+            )
+        return LogboekAddress(scheme=parts.scheme, host=parts.hostname, port=parts.port or _OTLP_PORT)
     database = unquote(parts.path).strip("/") or _DEFAULT_DATABASE
     if not _DATABASE.fullmatch(database):
         raise ValueError("its database name is not a plain identifier (letters, digits, _)")
@@ -272,14 +287,29 @@ VARIABLES: Final = (
         "LDV_LOGBOEK",
         "logboek",
         "(required)",
-        "Where the Logboek is: `chdb:///path` or `clickhouse+https://user@host:8443/database`.",
+        "Where the Logboek is: `chdb:///path`, `clickhouse+https://user@host:8443/database`, or, for writing only, "
+        "`otlp+https://collector:4318`.",
         parse_address,
     ),
-    Variable("LDV_LOGBOEK_PASSWORD", "password", "", "Password of the ClickHouse user.", _text),
+    Variable(
+        "LDV_LOGBOEK_PASSWORD",
+        "password",
+        "",
+        "Password of the ClickHouse user, or bearer token for a Collector.",
+        _text,
+    ),
     Variable("LDV_LOGBOEK_PASSWORD_FILE", "password_file", "", "File that holds the password instead.", _path),
     Variable(
         "LDV_LOGBOEK_CA_FILE", "ca_file", "", "PEM file of the authority that signed the server's certificate.", _path
     ),
+    Variable(
+        "LDV_LOGBOEK_CLIENT_CERT_FILE",
+        "client_cert_file",
+        "",
+        "PEM file of the certificate that proves to a Collector who this service is.",
+        _path,
+    ),
+    Variable("LDV_LOGBOEK_CLIENT_KEY_FILE", "client_key_file", "", "PEM file of that certificate's key.", _path),
     Variable(
         "LDV_ALLOW_INSECURE",
         "allow_insecure",

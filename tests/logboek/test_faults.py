@@ -10,11 +10,11 @@ from email.utils import formatdate
 import pytest
 
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.delivery.sending import deliver
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.transport import retry_after_seconds
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
 from ldv_otel.settings import LogboekAddress, Settings

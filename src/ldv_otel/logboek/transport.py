@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
+from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+from ldv_otel.keyfile import password
 from ldv_otel.logboek.failures import our_error
 from ldv_otel.logboek.lock import DirectoryLock
 from ldv_otel.settings import LogboekAddress, Settings, is_loopback
@@ -38,6 +38,11 @@ def connect(settings: Settings, database: str) -> Client:
 
     common.set_setting("autogenerate_session_id", False)
     address = settings.logboek
+    if address.collector:
+        raise ConfigurationError(
+            f"LDV_LOGBOEK is {address}, a Collector, which can be written to but not read. "
+            "For this command let it name the ClickHouse that the Collector writes to, as clickhouse+https://..."
+        )
     if address.embedded:
         try:
             client = clickhouse_connect.get_client(interface="chdb", path=address.path, database=database or None)
@@ -52,7 +57,7 @@ def connect(settings: Settings, database: str) -> Client:
         host=address.host,
         port=address.port,
         username=address.user or None,
-        password=_password(settings),
+        password=password(settings),
         database=database or "default",
         compress=not is_loopback(address.host),
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -118,32 +123,6 @@ class SendsOnce(PoolManager):
     def clear(self) -> None:
         """Close all connections."""
         self._pool.clear()
-
-
-def retry_after_seconds(value: str) -> float:
-    """Return how long a `Retry-After` header asks to wait: seconds, or a date; 0 for what is neither or is past.
-
-    Source: RFC 9110 section 10.2.3.
-    """
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _password(settings: Settings) -> str:
-    if settings.password_file is None:
-        return settings.password
-    try:
-        return settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise ConfigurationError(
-            f"LDV_LOGBOEK_PASSWORD_FILE: {settings.password_file} cannot be read ({error.strerror})."
-        ) from error
 
 
 def claim_engine(address: LogboekAddress) -> None:

@@ -152,7 +152,9 @@ SELECT
             'dpl.core.processing_activity_id', 'dpl.core.parent_processing_activity_id', 'dpl.core.data_subject_id',
             'dpl.core.data_subject_id_type', 'dpl.core.foreign_operation.trace_id', 'dpl.core.foreign_operation.span_id',
             'dpl.core.foreign_operation.processor', 'dpl.read.externalReadAPI_id')
-            OR of_sdk AND (startsWith(key, 'exception.') OR startsWith(key, 'ldv.original.')), given),
+            OR of_sdk AND (startsWith(key, 'exception.') OR startsWith(key, 'ldv.') AND key NOT IN (
+                'ldv.writer_id', 'ldv.seq', 'ldv.key_id', 'ldv.data_subject_sealed', 'ldv.outbound_span_ids', 'ldv.flags')),
+            given),
         if(not of_sdk AND StatusCode = 'Error' AND exception['exception.type'] != '',
            map('exception.type', exception['exception.type']), map()),
         if(not of_sdk AND StatusCode = 'Error' AND places != '', map('exception.stacktrace', places), map()),
