@@ -88,7 +88,7 @@ class OtlpSink:
         exporter, self._exporter = self._exporter, None
         self._confirmed = ("", frozenset())
         if exporter is not None and self._pid == os.getpid():
-            exporter.shutdown()
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # theirs lacks an annotation
 
     def _send(self, spans: list[ReadableSpan]) -> None:
         if self._exporter is None:
