@@ -44,6 +44,20 @@ def test_one_person_has_one_pseudonym(pseudonymiser: Pseudonymiser, spelling: ob
     assert pseudonymiser.subject(spelling, "bsn") == pseudonymiser.subject("123456782", "BSN")
 
 
+def test_without_the_key_a_pseudonym_says_nothing() -> None:
+    """Who has the table but no key cannot find a number by trying all of them: no two keys agree on anybody."""
+    one, other = (KeyRing([new_key("k")], active="k") for _ in range(2))
+    numbers = [f"{number:09}" for number in range(1_000)]
+    assert not {one.pseudonym("BSN", number) for number in numbers} & {
+        other.pseudonym("BSN", number) for number in numbers
+    }
+    assert not {one.pseudonym("BSN", number) for number in numbers} & {
+        digest(f"ldv/v1|BSN|{number}".encode()).digest()[:16]
+        for number in numbers
+        for digest in (hashlib.sha256, hashlib.sha1, hashlib.md5)
+    }
+
+
 def test_leading_zeros_come_back(pseudonymiser: Pseudonymiser) -> None:
     """A BSN that was once a number has lost its zero; it is the same BSN."""
     assert pseudonymiser.subject(12345672, "BSN").pseudonym == pseudonymiser.subject("012345672", "BSN").pseudonym

@@ -1,4 +1,4 @@
-"""A raw identifier reaches nothing: no span, disk, database, log line or exception message."""
+"""A raw identifier reaches nothing: no span, exporter, disk, database, log line or exception message."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ import sys
 from pathlib import Path
 
 BSN = "123456782"
-SPELLINGS = (BSN, "123.456.782", "123 456 782")
+ENCODED = "".join(f"%3{digit}" for digit in BSN)
+SPELLINGS = (BSN, "123.456.782", "123 456 782", ENCODED)
+
+RULES = """
+rules:
+  - match: {kind: server, attributes: {http.route: "/inwoners/{bsn}"}}
+    activity: https://register.example/b
+    subject: [{path: bsn, type: BSN}, {query: partner, type: BSN}]
+"""
 
 SERVICE = """
 import logging, os, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 
 import ldv_otel as ldv
 
@@ -23,6 +31,7 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
 trace.set_tracer_provider(provider)
 ldv.install()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
 provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
 
 bsn = "".join(["1234", "56782"])
@@ -40,6 +49,21 @@ try:
 except LookupError:
     pass
 ldv.data_subject(bsn, type="BSN")
+
+# What others wrote on spans: by hand, by instrumentation, with a call and an exception inside.
+tracer = trace.get_tracer("somebody's instrumentation")
+by_hand = {"dpl.core.data_subject_id": bsn, "dpl.core.data_subject_id_type": "BSN", "note": f"for {bsn}"}
+with tracer.start_as_current_span(f"by hand {bsn}", attributes=by_hand):
+    logging.getLogger("app").info("working")
+encoded = "".join(f"%3{digit}" for digit in bsn)
+request = {"http.route": "/inwoners/{bsn}", "http.target": f"/inwoners/{encoded}?partner={bsn}"}
+try:
+    with tracer.start_as_current_span(f"GET /inwoners/{bsn}", kind=trace.SpanKind.SERVER, attributes=request):
+        with tracer.start_as_current_span(f"GET https://brp.example/{encoded}", kind=trace.SpanKind.CLIENT):
+            raise LookupError(f"no such person: {bsn}")
+except LookupError:
+    pass
+provider.force_flush()
 assert ldv.force_flush(), ldv.health()
 
 from ldv_otel.logboek.client import LogboekClient
@@ -55,13 +79,18 @@ with LogboekClient(ldv.read_settings(os.environ)) as client:
 def test_the_number_is_nowhere(tmp_path: Path) -> None:
     """Everything the service printed, logged, exported and stored, and every byte on disk, is searched."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES, encoding="utf-8")
     environ |= {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")}
+    environ |= {"LDV_RULES": str(rules), "LDV_SPOOL": str(tmp_path / "spool")}
     done = subprocess.run(
         [sys.executable, "-c", SERVICE], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "BSN" in done.stdout
     assert '"name": "A"' in done.stdout, "the console exporter shows the spans"
+    assert '"name": "GET https://brp.example/REDACTED"' in done.stdout
+    assert "no such person: REDACTED" in done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 20
     for spelling in SPELLINGS:

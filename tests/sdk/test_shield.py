@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -23,7 +25,7 @@ from ldv_otel.actie import LogregelMaker
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.rulefile import read_rule_file
-from ldv_otel.sdk import _private
+from ldv_otel.sdk import _private, live
 from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.shield import Front, SubjectShieldingSpanProcessor
@@ -74,6 +76,10 @@ class Everything(SpanProcessor):
         self._read(span)
         for running in self._running:
             self._read(running)
+
+    def forget(self) -> None:
+        """Let go of the spans it kept."""
+        self._running.clear()
 
     def _read(self, span: ReadableSpan) -> None:
         parts = (span.name, span.attributes, span.status.description, span.context, span.parent)
@@ -352,6 +358,21 @@ def test_the_pseudonym_can_be_let_through(make_service: MakeService) -> None:
     pseudonyms = [service.logboek.pseudonym(number, type="BSN").hex() for number in (BSN, "111222333")]
     assert (by_hand[DATA_SUBJECT_ID], by_hand[DATA_SUBJECT_ID_TYPE]) == (pseudonyms[0], "BSN")
     assert named[DATA_SUBJECT_ID] == tuple(pseudonyms)
+
+
+def test_what_was_told_goes_with_its_trace(service: Service) -> None:
+    """The identifiers that are looked for live no longer than the spans they were told of."""
+    with service.tracer.start_as_current_span("x", attributes={DATA_SUBJECT_ID: BSN}) as span:
+        known = live.find(span)
+        assert known is not None
+        known.told_in_trace.extend([("made up", None)] * 1_000)
+        assert len(known.told_in_trace) <= live.TOLD_IN_TRACE
+        memory = weakref.ref(known.told_in_trace)
+    for one in service.everything:
+        one.forget()
+    del span, known
+    gc.collect()
+    assert memory() is None
 
 
 def test_processors_that_run_at_the_same_time(make_service: MakeService) -> None:
