@@ -198,9 +198,8 @@ class Rules:
 
     def may_match(self, name: str, kind: str) -> bool:
         """Say whether a span that starts like this could be taken once its attributes are there."""
-        return any(
-            rule.allows_scope(kind, None) and (rule.name is None or rule.name.matches(name)) for rule in self._compiled
-        )
+        choice = self._choices.get((name, kind, None)) or self._choice(name, kind, None)
+        return choice.possible
 
     def _choice(self, name: str, kind: str, scope: str | None) -> _Choice:
         frame = self._frames.get((kind, scope))

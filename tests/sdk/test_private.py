@@ -8,8 +8,16 @@ from logfire._internal.config import LogfireConfig
 from logfire._internal.tracer import ProxyTracerProvider
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, _disable_tracer_configurator
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    SpanLimits,
+    SynchronousMultiSpanProcessor,
+    TracerProvider,
+    _disable_tracer_configurator,
+)
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ldv_otel.sdk import _private
@@ -74,3 +82,31 @@ def test_a_composite_knows_its_parts() -> None:
     """So that an `ldv` among `OTEL_PROPAGATORS` can give way."""
     part = TraceContextTextMapPropagator()
     assert list(CompositePropagator([part])._propagators) == [part]
+
+
+def test_a_provider_hands_its_active_processor_to_its_tracers() -> None:
+    """The privacy shield takes that processor's place, in the provider and in tracers that are there already."""
+    provider = TracerProvider()
+    early = provider.get_tracer("early")
+    assert isinstance(provider._active_span_processor, SynchronousMultiSpanProcessor)
+    assert provider._active_span_processor._span_processors == ()
+    assert getattr(early, "span_processor", None) is provider._active_span_processor
+    provider._active_span_processor = stand_in = SynchronousMultiSpanProcessor()
+    assert getattr(provider.get_tracer("late"), "span_processor", None) is stand_in
+
+
+def test_a_span_holds_all_it_has_in_one_dict() -> None:
+    """A view shares it, so that what others write to a running span counts."""
+    span = TracerProvider().get_tracer("x").start_span("x", attributes={"a": 1})
+    assert {"_attributes", "_name", "_events", "_links", "_status", "_context", "_lock"} <= vars(span).keys()
+    attributes = span._attributes  # type: ignore[attr-defined]
+    assert isinstance(attributes, BoundedAttributes)
+    assert attributes._dict == {"a": 1}
+    assert span._readable_span().dropped_attributes == 0  # type: ignore[attr-defined]
+
+
+def test_the_processors_that_export_do_not_look_at_running_spans() -> None:
+    """Only others get a view; these two do nothing before a span's end."""
+    for kind in (SimpleSpanProcessor, BatchSpanProcessor):
+        for method in (kind.on_start, kind._on_ending):
+            assert inspect.getsource(method).rstrip().endswith("pass")

@@ -163,6 +163,18 @@ class _View(Span):
         return self._readable_span().name
 
     @property
+    def context(self) -> trace.SpanContext | None:
+        found: trace.SpanContext | None = self._readable_span().context  # the SDK does not say what it is
+        return found
+
+    @property
+    def parent(self) -> trace.SpanContext | None:
+        return self._readable_span().parent
+
+    def get_span_context(self) -> trace.SpanContext:
+        return self._readable_span().context or trace.INVALID_SPAN_CONTEXT
+
+    @property
     def attributes(self) -> Attributes:
         return self._readable_span().attributes
 
