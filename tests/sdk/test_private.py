@@ -91,7 +91,7 @@ def test_a_provider_hands_its_active_processor_to_its_tracers() -> None:
     assert isinstance(provider._active_span_processor, SynchronousMultiSpanProcessor)
     assert provider._active_span_processor._span_processors == ()
     assert getattr(early, "span_processor", None) is provider._active_span_processor
-    provider._active_span_processor = stand_in = SynchronousMultiSpanProcessor()
+    provider._active_span_processor = stand_in = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     assert getattr(provider.get_tracer("late"), "span_processor", None) is stand_in
 
 
