@@ -1,9 +1,10 @@
-"""How long an event loop is held up while its tasks wait for commits, beside a bare flush in a thread, in one run.
+"""What a level costs who waits for it, and how long an event loop is held up meanwhile, in one run.
 
     python -m benchmarks.waiting [--seconds 3]
 
-Eight tasks do nothing but log (or flush); a ninth sleeps for 2 ms again and again, and notes how much later than that
-it is woken. `with` in a coroutine is there to show what is avoided. Gevent runs in processes of its own.
+The first table is one thread with the embedded engine behind it. Then eight tasks do nothing but log (or flush), and a
+ninth sleeps for 2 ms again and again, and notes how much later than that it is woken; a bare flush in a thread stands
+beside that, and a plain `with` in a coroutine shows what is avoided. All but asyncio run in processes of their own.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from opentelemetry.sdk.trace import TracerProvider
 import ldv_otel as ldv
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel.delivery.sink import Sink
+from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.settings import DeliveryLevel, LogboekAddress, Settings
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 TASKS = 8
@@ -55,11 +58,11 @@ class Bare:
         os.fdatasync(self._descriptor)
 
 
-def a_service(directory: Path) -> DurableDelivery:
+def a_service(directory: Path, sink: Sink | None = None) -> DurableDelivery:
     """A provider whose Acties go to a spool; for the whole of this process."""
     key = new_key("benchmark")
     provider = TracerProvider(sampler=LdvSampler())
-    delivery = DurableDelivery(Forgetful(), directory / "waiting")
+    delivery = DurableDelivery(sink or Forgetful(), directory / "waiting")
     maker = LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject)
     provider.add_span_processor(LdvSpanProcessor(maker, delivery))
     trace.set_tracer_provider(provider)
@@ -79,6 +82,41 @@ def header(what: str) -> Iterator[str]:
     """The first lines of a table."""
     yield f"| {what} | a second | late by, median ms | 99 % | worst |"
     yield "| --- | ---: | ---: | ---: | ---: |"
+
+
+def levels_table(directory: Path, seconds: float, _kind: str) -> Iterator[str]:
+    """One thread that does nothing but log, into the embedded engine."""
+    settings = Settings(logboek=LogboekAddress(scheme="chdb", path=str(directory / "logboek")))
+    delivery = a_service(directory, ClickHouseSink(settings))
+    bare = Bare(directory)
+
+    def logged(level: DeliveryLevel, *, subject: bool = False) -> Callable[[], None]:
+        def work() -> None:
+            with ldv.processing(ACTIVITY, delivery=level):
+                if subject:
+                    ldv.data_subject("123456782", type="BSN")
+
+        return work
+
+    works: dict[str, Callable[[], None]] = {
+        "write and flush, bare": bare.flush,
+        "durable": logged("durable"),
+        "write-ahead": logged("write-ahead"),
+        "write-ahead, with a data subject named inside": logged("write-ahead", subject=True),
+        "confirmed": logged("confirmed"),
+    }
+    yield "| one thread | us an Actie, median | 99 % |"
+    yield "| --- | ---: | ---: |"
+    for name, work in works.items():
+        stop, took = time.monotonic() + seconds, []
+        while time.monotonic() < stop:
+            started = time.perf_counter()
+            work()
+            took.append(time.perf_counter() - started)
+        took.sort()
+        yield f"| {name} | {statistics.median(took) * 1e6:,.0f} | {took[int(len(took) * 0.99)] * 1e6:,.0f} |"
+        delivery.flush(30)
+    delivery.shutdown(10)
 
 
 async def _measured(name: str, work: Callable[[], Awaitable[None]], seconds: float) -> str:
@@ -187,18 +225,24 @@ def _measured_by_greenlets(gevent: Any, name: str, work: Callable[[], Any], seco
 
 
 _PATCH = "import sys\nif sys.argv[3] == 'patched':\n    from gevent import monkey\n    monkey.patch_all()\n"
-_RUN = "import json, pathlib\nfrom benchmarks.waiting import gevent_table\n"
-_PRINT = "print(json.dumps(list(gevent_table(pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]))))\n"
+_RUN = "import json, pathlib\nfrom benchmarks import waiting\ntable = getattr(waiting, sys.argv[4])\n"
+_PRINT = "print(json.dumps(list(table(pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]))))\n"
 
 
 def tables(directory: Path, seconds: float) -> Iterator[str]:
     """All tables."""
-    yield from asyncio_table(directory, seconds)
+    yield from _elsewhere("levels_table", directory / "levels", seconds)
+    yield from ("", *asyncio_table(directory, seconds))
     for kind in ("patched", "not patched"):
-        yield ""
-        command = [sys.executable, "-c", _PATCH + _RUN + _PRINT, str(directory / kind), str(seconds), kind]
-        (directory / kind).mkdir()
-        yield from json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        yield from ("", *_elsewhere("gevent_table", directory / kind, seconds, kind))
+
+
+def _elsewhere(table: str, directory: Path, seconds: float, kind: str = "") -> list[str]:
+    """Make a table in a process of its own."""
+    directory.mkdir()
+    command = [sys.executable, "-c", _PATCH + _RUN + _PRINT, str(directory), str(seconds), kind, table]
+    lines: list[str] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return lines
 
 
 def main() -> None:
