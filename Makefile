@@ -36,6 +36,7 @@ format: .venv/test.stamp
 ROWS ?= 10000000
 bench: .venv/test.stamp
 	$(BIN)/python -m benchmarks.schema --rows $(ROWS)
+	$(BIN)/python -m benchmarks.reading --rows $(ROWS)
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.delivery
 

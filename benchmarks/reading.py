@@ -11,7 +11,7 @@ How the figures are made:
   time, while one writer sends a batch of as many records as `--rate` says every second to the table that is asked.
 - The time is what a reader waits: driver, HTTP, engine, and for ours the building of the records. What is asked in the
   first tenth of the time is not counted.
-- All of it shares one machine, readers and writer included; with more readers than cores the figures are those of a queue.
+- All of it shares one machine, readers and writer included; with more readers than cores the figures are a queue's.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ FROM ldv_register
 ORDER BY processing_activity_id, applied DESC
 LIMIT 1 BY processing_activity_id;
 
--- Not for users: the same for the queries, as one row of arrays, which costs a reader 2 ms instead of 6. `ldv register
+-- Not for users: the same for the queries, as one row of arrays, which is read faster than the view above. `ldv register
 -- apply` adds one; the last counts. Activities that have no term and are not confidential are left out.
 CREATE TABLE IF NOT EXISTS ldv_term
 (
