@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel.redaction import REDACTED, SHORT, Redactor, identifier
+from ldv_otel.redaction import REDACTED, SHORT, Redactor, has_digits, identifier, only_beside_digits
 
 BSN = "012345672"
 KNOWN = Redactor([identifier(BSN, "BSN"), identifier("Jan@voorbeeld.nl", "https://register.example/mail")])
@@ -114,3 +114,14 @@ def test_any_text_can_be_looked_through(text: str) -> None:
 def test_an_identifier_does_not_show_itself() -> None:
     """It ends up in tracebacks and debuggers."""
     assert BSN not in repr(identifier(BSN, "BSN"))
+
+
+@given(
+    st.text(st.sampled_from("0123456789aB٣ .%"), min_size=1, max_size=12),
+    st.text(st.sampled_from("0123456789abAB٣ .%+-/"), max_size=30),
+    st.sampled_from(["", "BSN", "KVK", "x"]),
+)
+def test_what_is_not_even_looked_through_holds_nothing(value: str, text: str, type_: str) -> None:
+    """The short way of the privacy shield: a text without digits, when whom it is about has one."""
+    if only_beside_digits(value) and not has_digits(text):
+        assert not Redactor([identifier(value, type_)]).finds(text)

@@ -26,6 +26,7 @@ _DECODINGS: Final = 4
 _MAX_DEPTH: Final = 16
 _NUMBER: Final = re.compile(r"\d(?:[ .\u00a0\u2011-]?\d)*", re.ASCII)
 _SEPARATOR: Final = re.compile(r"(?<=\d)[ .\u00a0\u2011-](?=\d)", re.ASCII)
+_DIGIT: Final = re.compile(r"[\d%]")
 _TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
 
 
@@ -66,6 +67,16 @@ def identifier(value: object, type_: object) -> Identifier:
             break
         given = unquote(given).strip()
     return Identifier(tuple(texts), digits)
+
+
+def only_beside_digits(text: str) -> bool:
+    """Say whether an identifier, as given, can only stand in a text that `has_digits`."""
+    return text.isascii() and text.isalnum() and not text.isalpha()
+
+
+def has_digits(value: object) -> bool:
+    """Say whether a value may hold digits, as they are or percent-encoded; cheaper than a search."""
+    return type(value) is not str or _DIGIT.search(value) is not None
 
 
 class Redactor:

@@ -36,7 +36,7 @@ from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
 from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
-from ldv_otel.redaction import SHORT
+from ldv_otel.redaction import SHORT, has_digits
 from ldv_otel.sdk import live, told
 from ldv_otel.sdk._private import cut_attributes, uninstrumented
 from ldv_otel.sdk.called import called_address
@@ -329,6 +329,13 @@ def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
         # As good as always: `processing` with a name of its own, in which a short number is no person's.
         name = str(facts.name)
         if not any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace):
+            return
+    if facts.exception is None and told.only_beside_digits(known):
+        # As good as always otherwise: a number, and a name and an activity without any.
+        texts = (
+            value for name, value in facts.attributes.items() if name.startswith(NAMESPACE) and name not in _SUBJECT
+        )
+        if not has_digits(facts.name) and not any(map(has_digits, texts)):
             return
     redactor = told.redactor_of(known)
     if redactor is None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from ldv_otel import redaction
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
 from ldv_otel.pseudonym import normalise_identifier
 from ldv_otel.redaction import SHORT, Redactor, identifier
@@ -93,6 +94,11 @@ def redactor_of(known: live.LiveSpan) -> Redactor | None:
         identifiers = dict.fromkeys((*own, *of_trace(known)))
         holder.redactor = (trace.version, Redactor(identifier(*one) for one in identifiers))
     return holder.redactor[1]
+
+
+def only_beside_digits(known: live.LiveSpan) -> bool:
+    """Say whether all whom a span and its trace are about are numbers, or have one in them."""
+    return all(redaction.only_beside_digits(text) for text, _ in (*(known.told or ()), *known.told_in_trace))
 
 
 def of_trace(known: live.LiveSpan) -> list[Told]:
