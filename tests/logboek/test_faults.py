@@ -6,10 +6,12 @@ import itertools
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.delivery.sending import deliver
 from ldv_otel.errors import LogboekUnavailable
@@ -158,3 +160,24 @@ def test_a_wish_to_be_left_alone_is_granted(
 def test_a_wish_that_makes_no_sense_is_none(value: str) -> None:
     """Or one for a time that is past."""
     assert retry_after_seconds(value) == 0
+
+
+def test_the_drainer_leaves_the_logboek_alone_so_long(
+    front: faults.FaultFront, behind: ClickHouseSink, tmp_path: Path
+) -> None:
+    """No request comes before that time, and then the batch, which is counted as tried again."""
+    front.add(faults.refuse(503, retry_after="2"), when=faults.is_insert, times=1)
+    before = front.counts["INSERT"]
+    delivery = DurableDelivery(ClickHouseSink(behind._settings), tmp_path)
+    delivery.submit_encoded(a_batch().payloads)
+    while front.counts["INSERT"] == before:
+        time.sleep(0.01)
+    refused = time.monotonic()
+    while front.counts["INSERT"] == before + 1:
+        time.sleep(0.01)
+    # A little less than 2: the drainer may have seen the refusal before we saw the request.
+    assert time.monotonic() - refused > 1.5
+    assert delivery.flush(20)
+    assert delivery.figures().retried == 1
+    assert delivery.shutdown(5)
+    assert count(behind) == (49, 49)
