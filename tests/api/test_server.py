@@ -57,7 +57,7 @@ fill(read_settings({environ!r}))
     subprocess.run([sys.executable, "-c", filler], check=True, timeout=60)
     with ServeProcess(environ, OPEN, log=tmp_path / "log") as process:
         with ThreadPoolExecutor(12) as executor:
-            answers = list(executor.map(lambda limit: (limit, ask(process, limit=limit)), range(1, 49)))
+            answers = list(executor.map(lambda limit: (limit, ask(process, limit=limit)), range(1, 49, 3)))
         for limit, answer in answers:
             assert [record["name"] for record in answer.json()["processingActivities"]] == [
                 str(number + 1) for number in range(limit)

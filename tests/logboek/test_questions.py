@@ -102,12 +102,17 @@ def everything(ask: Callable[[read.Cursor | None], read.Page]) -> list[StoredLog
 @hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(batches=st.lists(st.lists(records(), min_size=1, max_size=8), min_size=1, max_size=4), merged=st.booleans())
+@given(
+    batches=st.lists(st.lists(records(), min_size=1, max_size=8), min_size=1, max_size=4),
+    merged=st.booleans(),
+    picked=st.sets(st.integers(0, 9), min_size=1, max_size=2),
+)
 def test_every_question_answers_as_the_model_does(
     client: LogboekClient,
     sink: ClickHouseSink,
     batches: list[list[Logregel]],
     merged: bool,  # noqa: FBT001  (hypothesis passes by name)
+    picked: set[int],
 ) -> None:
     """Duplicates, equal times, late rows, other years, ids that share a prefix; parts merged or not."""
     client.command("TRUNCATE TABLE logregel")
@@ -141,8 +146,8 @@ def test_every_question_answers_as_the_model_does(
     for activity in ACTIVITIES:
         wanted = store.where(lambda row, a=activity: row.processing_activity_id == a)  # type: ignore[misc]
         assert everything(lambda after, a=activity: read.by_activity(client, a, after=after, limit=3)) == wanted  # type: ignore[misc]
-    for question in questions(store):
-        assert everything(lambda after, q=question: read.search(client, q, after=after, limit=3)) == store.where(  # type: ignore[misc]
+    for question in [question for number, question in enumerate(questions(store)) if number in picked]:
+        assert everything(lambda after, q=question: read.search(client, q, after=after, limit=7)) == store.where(  # type: ignore[misc]
             lambda row, q=question: meets(row, q)  # type: ignore[misc]
         )
     assert everything(lambda after: read.in_period(client, since=since, after=after, limit=4)) == store.where(
