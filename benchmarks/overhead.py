@@ -181,9 +181,9 @@ def acties(provider: TracerProvider) -> Service:
     return Service(one_by_one(make_span), provider)
 
 
-def requests(processor: ldv.LdvSpanProcessor | None = None) -> Service:
+def requests(*others: SpanProcessor, processor: ldv.LdvSpanProcessor | None = None) -> Service:
     """Return a service that serves requests, and keeps a Logboek as `install()` makes it do."""
-    provider = provider_with(batch_processor())
+    provider = provider_with(*others)
     if processor is not None:
         _private.instrument(provider, processor, Front)
     return Service(serving.service(provider, BSNS), provider)
@@ -236,8 +236,12 @@ VARIANTS: Final[dict[str, Callable[[Path], Service]]] = {
     "unsampled Actie with data subject, BatchSpanProcessor and ldv": lambda _: acties(
         provider_with(batch_processor(), ldv_to_nowhere(), sampler=ldv.LdvSampler(ALWAYS_OFF))
     ),
-    REQUEST: lambda _: requests(),
-    REQUEST_GOAL: lambda directory: requests(ldv_with_rules(directory)),
+    REQUEST: lambda _: requests(batch_processor()),
+    "request that is no Actie, BatchSpanProcessor and ldv": lambda _: requests(
+        batch_processor(), processor=ldv_to_nowhere()
+    ),
+    "request that is an Actie, ldv alone": lambda directory: requests(processor=ldv_with_rules(directory)),
+    REQUEST_GOAL: lambda directory: requests(batch_processor(), processor=ldv_with_rules(directory)),
 }
 
 
@@ -300,7 +304,7 @@ def measure_all(count: int, repeats: int, directory: Path) -> dict[str, list[Cos
 
 def ratio(costs: dict[str, list[Cost]], variant: str, clock: str) -> float:
     """Return the median over the rounds of a variant's cost over that of its reference in the same round."""
-    reference = REQUEST if variant in {REQUEST, REQUEST_GOAL} else REFERENCE
+    reference = REQUEST if variant.startswith("request") else REFERENCE
     pairs = zip(costs[variant], costs[reference], strict=True)
     ratios: list[float] = [getattr(cost, clock) / getattr(reference, clock) for cost, reference in pairs]
     return statistics.median(ratios)
