@@ -147,6 +147,7 @@ def test_settings_of_the_tracing_backend_mean_nothing_here(
     sink.close()
     sent = {name.lower(): value for name, value in stranger.headers[-1].items()}
     assert sent["authorization"] == "Bearer token"
+    assert sent["content-type"] == "application/x-protobuf"
     assert "x-tenant" not in sent
     request = ExportTraceServiceRequest.FromString(stranger.bodies[-1])
     assert len(request.resource_spans[0].scope_spans[0].spans) == 3

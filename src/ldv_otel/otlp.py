@@ -240,7 +240,7 @@ def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
 
         def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Response:
             given = kwargs.get("headers") or {}
-            kwargs["headers"] = headers | {name: given[name] for name in given if name.startswith("Content-")}
+            kwargs["headers"] = headers | {name: given[name] for name in given if name.lower().startswith("content-")}
             try:
                 response = super().request(method, url, *args, **kwargs)
             except Exception as error:  # noqa: BLE001  (all of it is told; the exporter would make a log line of it)
