@@ -175,6 +175,30 @@ class Redactor:
         return REDACTED if any(digits in bare for digits in self._digits) else number[0]
 
 
+class _Everything(Redactor):
+    """Lets no text through: what there is to look for is too much, or could not be looked for."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def finds(self, text: str) -> bool:
+        return text not in {"", REDACTED}
+
+    def text(self, text: str) -> str:
+        return REDACTED if text else text
+
+    def attributes(self, attributes: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+        del attributes, hidden
+        return {}
+
+    def value(self, value: Any, depth: int = _MAX_DEPTH) -> Any:
+        del depth
+        return value if isinstance(value, bool) else REDACTED
+
+
+EVERYTHING: Final[Redactor] = _Everything()
+
+
 def _replaced(text: str, one: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):

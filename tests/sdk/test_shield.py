@@ -9,9 +9,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -34,8 +35,9 @@ from ldv_otel import testing
 from ldv_otel.actie import LogregelMaker
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
+from ldv_otel.redaction import Redactor
 from ldv_otel.rulefile import read_rule_file
-from ldv_otel.sdk import _private, live
+from ldv_otel.sdk import _private, live, told
 from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.shield import Front, SubjectShieldingSpanProcessor
@@ -372,6 +374,57 @@ def test_the_pseudonym_can_be_let_through(make_service: MakeService) -> None:
     pseudonyms = [service.logboek.pseudonym(number, type="BSN").hex() for number in (BSN, "111222333")]
     assert (by_hand[DATA_SUBJECT_ID], by_hand[DATA_SUBJECT_ID_TYPE]) == (pseudonyms[0], "BSN")
     assert named[DATA_SUBJECT_ID] == tuple(pseudonyms)
+
+
+def test_more_people_than_can_be_looked_for(service: Service) -> None:
+    """A caller may name thousands in one URL: then others get ids and times alone, and each person a record."""
+    numbers = [str(100_000_000 + number) for number in range(200)]
+    attributes = {"http.route": "/zoek", "url.query": "&".join(f"bsn={number}" for number in numbers)}
+    with service.tracer.start_as_current_span(f"GET {numbers[150]}", kind=SpanKind.SERVER, attributes=attributes):
+        pass
+    assert nobody_is_named(service.seen(), *numbers)
+    assert len(service.logboek.logregels) == len(numbers)
+    assert {one.processing_activity_id for one in service.logboek.logregels} == {
+        "https://register.example/activiteiten/zoeken"
+    }
+    assert nobody_is_named(str(service.logboek.logregels), *numbers)
+
+
+def test_many_people_set_by_hand_keep_their_activity(service: Service) -> None:
+    """What cannot be looked for is kept from others, not from the record."""
+    attributes = {"dpl.core.processing_activity_id": ACTIVITY, DATA_SUBJECT_ID: [str(10**8 + n) for n in range(100)]}
+    with service.tracer.start_as_current_span("x", attributes=attributes):
+        pass
+    assert len(service.logboek.logregels) == 100
+    assert {one.processing_activity_id for one in service.logboek.logregels} == {ACTIVITY}
+    (span,) = service.spans[0].get_finished_spans()
+    assert not span.attributes
+
+
+def test_when_looking_fails_nothing_gets_through(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application goes on, and the shield stays closed."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise ValueError(BSN)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Redactor, "attributes", fail)
+        with service.tracer.start_as_current_span("x", attributes={DATA_SUBJECT_ID: BSN, "note": BSN}):
+            pass
+    with service.tracer.start_as_current_span("around"):
+        span = service.tracer.start_span("later", attributes={"note": BSN})
+        with monkeypatch.context() as patched, trace.use_span(span, end_on_exit=True):
+            span.update_name(BSN)
+            patched.setattr(told, "learn_upwards", fail)
+            span.end()
+    ended = [span for one in service.spans for span in one.get_finished_spans()]
+    assert len(ended) == 6
+    assert nobody_is_named("".join(span.to_json() for span in ended), *SPELLINGS)
+    assert "could not be shielded (ValueError)" in caplog.text
+    assert "could not be found out (ValueError)" in caplog.text
+    assert BSN not in caplog.text
 
 
 def test_what_was_told_goes_with_its_trace(service: Service) -> None:

@@ -155,6 +155,7 @@ class LiveSpan(weakref.ref[Span]):
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
         told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
+        too_many: More stand on the span than are looked for.
         told_in_trace: The last of all spans of this trace here, which share it.
         redactor: What looks for them, where that is not what the whole trace looks for.
         attributes_seen: What the shield has learnt from last.
@@ -184,6 +185,7 @@ class LiveSpan(weakref.ref[Span]):
         "subjects",
         "told",
         "told_in_trace",
+        "too_many",
     )
 
     def __init__(self, span: Span, owner: Owner, started_in: Context | None = None) -> None:
@@ -205,6 +207,7 @@ class LiveSpan(weakref.ref[Span]):
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
+        self.too_many = False
         self.told: list[tuple[str, str | None]] | None = None
         self.redactor: tuple[int, Redactor] | None = None
         self.attributes_seen: tuple[int, str] | None = None

@@ -13,12 +13,9 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
-from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
 from ldv_otel.attributes import (
-    DATA_SUBJECT_ID,
-    DATA_SUBJECT_ID_TYPE,
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
@@ -36,7 +33,6 @@ from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
 from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
-from ldv_otel.redaction import SHORT, has_digits
 from ldv_otel.sdk import live, told
 from ldv_otel.sdk._private import cut_attributes, uninstrumented
 from ldv_otel.sdk.called import called_address
@@ -47,7 +43,6 @@ from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-_SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 _STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
 
 
@@ -240,7 +235,7 @@ class LdvSpanProcessor(SpanProcessor):
         records = self._maker.make(facts)
         known.end(actie=True, activity=records[0].processing_activity_id)
         if self._expose_subject:
-            known.exposed = _exposed(records)
+            known.exposed = told.exposed(records)
         for record in records:
             if record.flags:
                 with self._counting:
@@ -257,10 +252,10 @@ class LdvSpanProcessor(SpanProcessor):
         identifiers = rule.identifiers(attributes) if rule is not None else ()
         told.note(known, attributes, rule, identifiers)
         facts = span_facts(span, attributes, known)
+        if known.told_in_trace:
+            told.take_out(facts, known)
         if rule is not None:
             self._mapper.apply(rule, identifiers, facts)
-        if known.told_in_trace:
-            take_out(facts, known)
         return facts
 
     def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
@@ -321,50 +316,6 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
     if known is not None:
         _add_known(facts, known)
     return facts
-
-
-def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
-    """Take whom a span is about out of the texts of its record: a name, an exception, attributes of the standard."""
-    if known.activity is not None and facts.exception is None:
-        # As good as always: `processing` with a name of its own, in which a short number is no person's.
-        name = str(facts.name)
-        if not any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace):
-            return
-    if facts.exception is None and told.only_beside_digits(known):
-        # As good as always otherwise: a number, and a name and an activity without any.
-        texts = (
-            value for name, value in facts.attributes.items() if name.startswith(NAMESPACE) and name not in _SUBJECT
-        )
-        if not has_digits(facts.name) and not any(map(has_digits, texts)):
-            return
-    redactor = told.redactor_of(known)
-    if redactor is None:
-        return
-    before = (facts.name, facts.attributes, facts.exception)
-    facts.name = redactor.value(facts.name)
-    facts.attributes = {
-        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in _SUBJECT else value
-        for name, value in facts.attributes.items()
-    }
-    exception = facts.exception
-    if exception is not None:
-        facts.exception = ExceptionFacts(
-            redactor.text(exception.type), redactor.text(exception.stacktrace), redactor.text(exception.message)
-        )
-    if before != (facts.name, facts.attributes, facts.exception):
-        facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
-
-
-def _exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
-    """Return whom records are about as other exporters may see it."""
-    known = [record for record in records if record.data_subject_id]
-    if not known:
-        return {}
-    pseudonyms = tuple(record.data_subject_id.hex() for record in known)
-    return {
-        DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
-        DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,
-    }
 
 
 def _is_cut(cut: Sequence[str], attributes: Mapping[str, object], known: live.LiveSpan | None) -> bool:

@@ -10,6 +10,7 @@ A span that is about nobody costs a look at its live span, and goes through as i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,11 +21,12 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
-from ldv_otel.redaction import Redactor, identifier
+from ldv_otel.attributes import DATA_SUBJECT_ID
+from ldv_otel.redaction import EVERYTHING, Redactor, identifier
 from ldv_otel.sdk import _private, live, told
 
-_SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
+_logger = logging.getLogger(__name__)
+
 _NOTHING: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -82,17 +84,39 @@ class Front(_private.FrontSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """End a span: log it, then pass it on."""
         known = live.find(span)
-        if known is not None and known.parent is not None:
-            told.learn_upwards(known.parent)
+        if known is not None and known.parent is not None and not _learnt(known.parent):
+            known.too_many = True
         for processor in self.ours:
             processor.on_end(span)
-        if known is None or known.told_in_trace or known.exposed:
+        if known is None or known.told_in_trace or known.too_many or known.exposed:
             span = shielded(span) if self.has_others() else span
         self.others.on_end(span)
 
 
+def _learnt(known: live.LiveSpan) -> bool:
+    """Learn of a span and those around it; False when that failed, and nothing may be let through."""
+    try:
+        told.learn_upwards(known)
+    except Exception as error:  # noqa: BLE001  (as in `shielded`)
+        _logger.error("Whom a span is about could not be found out (%s).", type(error).__name__)
+        return False
+    return True
+
+
 def shielded(span: ReadableSpan) -> ReadableSpan:
-    """Return the span, or, when it or its trace is about somebody, a copy that does not say whom."""
+    """Return the span, or, when it or its trace is about somebody, a copy that does not say whom.
+
+    Never raises: should looking fail, what others get is a copy with ids and times alone.
+    """
+    try:
+        return _shielded(span)
+    except Exception as error:  # noqa: BLE001  (LDV-A8: the application goes on; and the shield stays closed)
+        # The type only: the rest may quote what may not be shown.
+        _logger.error("A span could not be shielded (%s); others get its ids and times.", type(error).__name__)
+        return copy_of(span, EVERYTHING)
+
+
+def _shielded(span: ReadableSpan) -> ReadableSpan:
     known = live.find(span)
     if known is None:
         return _shielded_stranger(span)
@@ -188,7 +212,7 @@ def copy_of(
 
 
 def _without_subject(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
-    return {name: value for name, value in (attributes or {}).items() if name not in _SUBJECT}
+    return {name: value for name, value in (attributes or {}).items() if name not in told.SUBJECT}
 
 
 def _redacted(attributes: Attributes, redactor: Redactor, dropped: int) -> BoundedAttributes:

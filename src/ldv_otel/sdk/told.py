@@ -7,22 +7,31 @@ trace remembers the last few, so that a job about a million people does not reme
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.util.types import AttributeValue
 
 from ldv_otel import redaction
-from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
+from ldv_otel.actie import ExceptionFacts, SpanFacts
+from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, NAMESPACE, Flag
+from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import normalise_identifier
-from ldv_otel.redaction import SHORT, Redactor, identifier
+from ldv_otel.redaction import EVERYTHING, SHORT, Redactor, identifier
 from ldv_otel.rules import Rule
 from ldv_otel.sdk import _private, live
 
+SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 #: An identifier as it was told, as text, with its type.
 Told = tuple[str, str | None]
 
 
-def tell(known: live.LiveSpan, value: object, type_: object) -> None:
-    """Remember that a span, and so its trace, is about somebody."""
+def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bool = False) -> None:
+    """Remember that a span, and so its trace, is about somebody.
+
+    Args:
+        seen_on_span: The identifier stands on the span itself; what is beyond the limit may then not be let through.
+    """
     text = value if type(value) is str else normalise_identifier("", value)[0]
     if not text:
         return
@@ -31,6 +40,8 @@ def tell(known: live.LiveSpan, value: object, type_: object) -> None:
     one = (text, type_ if isinstance(type_, str) else None)
     if len(known.told) < live.TOLD_IN_TRACE:
         known.told.append(one)
+    elif seen_on_span:
+        known.too_many = True
     known.told_in_trace.append(one)
     known.told_in_trace.version += 1
 
@@ -82,11 +93,61 @@ def in_attributes(attributes: Mapping[str, object]) -> Iterable[Told]:
             yield text, type_ if isinstance(type_, str) else None
 
 
+def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
+    """Take whom a span is about out of the texts of its record: a name, an exception, attributes of the standard."""
+    if facts.exception is None and not _may_be_quoted(facts, known):
+        return
+    redactor = _looking_for_known(known)
+    before = (facts.name, facts.attributes, facts.exception)
+    texts = EVERYTHING if known.too_many else redactor
+    facts.name = texts.value(facts.name)
+    facts.attributes = {
+        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT else value
+        for name, value in facts.attributes.items()
+    }
+    exception = facts.exception
+    if exception is not None:
+        facts.exception = ExceptionFacts(
+            redactor.text(exception.type), texts.text(exception.stacktrace), texts.text(exception.message)
+        )
+    if before != (facts.name, facts.attributes, facts.exception):
+        facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
+
+
+def _may_be_quoted(facts: SpanFacts, known: live.LiveSpan) -> bool:
+    """Whether a record without an exception may quote an identifier: cheaply, because as a rule it does not."""
+    if known.too_many:
+        return True
+    name = str(facts.name)
+    if known.activity is not None:
+        # `processing` with a name of its own, in which a short number is no person's.
+        return any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace)
+    values = [str(value) for key, value in facts.attributes.items() if key.startswith(NAMESPACE) and key not in SUBJECT]
+    # As good as always: a number, and a name and an activity without any.
+    return not only_beside_digits(known) or any(map(redaction.has_digits, (name, *values)))
+
+
+def exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
+    """Return whom records are about as other exporters may see it."""
+    known = [record for record in records if record.data_subject_id]
+    if not known:
+        return {}
+    pseudonyms = tuple(record.data_subject_id.hex() for record in known)
+    return {
+        DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
+        DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,
+    }
+
+
 def redactor_of(known: live.LiveSpan) -> Redactor | None:
     """Return what takes out whom a span and its trace are about; None when that is nobody."""
+    if known.too_many:
+        return EVERYTHING
+    return _looking_for_known(known) if known.told_in_trace else None
+
+
+def _looking_for_known(known: live.LiveSpan) -> Redactor:
     trace, own = known.told_in_trace, known.told or ()
-    if not trace:
-        return None
     # Making one costs as much as what it does for a span: as a rule, all spans of a trace look for the same.
     shared = trace.version <= live.TOLD_IN_TRACE and all(len(text) >= SHORT for text, _ in own)
     holder: live.TraceMemory | live.LiveSpan = trace if shared else known
@@ -107,5 +168,5 @@ def of_trace(known: live.LiveSpan) -> list[Told]:
 
 
 def _tell_once(known: live.LiveSpan, one: Told) -> None:
-    if one[0] and (known.told is None or one not in known.told):
-        tell(known, *one)
+    if one[0] and not known.too_many and (known.told is None or one not in known.told):
+        tell(known, *one, seen_on_span=True)
