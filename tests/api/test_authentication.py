@@ -350,6 +350,12 @@ def test_what_is_not_safe_does_not_start(
     assert "Nothing was started" in str(caught.value)
 
 
+def test_a_port_that_does_not_exist_is_told_as_such(served_settings: Settings) -> None:
+    """In a sentence."""
+    with pytest.raises(ConfigurationError, match="Cannot listen"):
+        serve(configured(served_settings), "127.0.0.1", 99_999, without_authentication=True)
+
+
 def test_without_authentication_is_for_this_machine(served_settings: Settings, issuer: Issuer) -> None:
     """Not for others, and not beside an authentication that somebody took the trouble to configure."""
     with pytest.raises(ConfigurationError, match="loopback"):

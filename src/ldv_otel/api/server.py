@@ -59,7 +59,7 @@ def serve(
     try:
         with _stopping_on_signals(server):
             server.run()
-    except SystemExit as error:  # uvicorn's way to say that it could not listen
+    except (SystemExit, OverflowError) as error:  # the first is uvicorn's way to say that it could not listen
         raise ConfigurationError(
             f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
         ) from error

@@ -155,10 +155,9 @@ class _Following:
     def _party(self, base: str, url: str) -> Party:
         api = self._remotes.apis.get(base)
         if api is None:
-            detail = "not in LDV_PARTIES, so not asked"
-            return Party(url=url, state=PartyState.NOT_CONFIGURED, detail=detail, complete=False)
+            return Party(url=url, state=PartyState.NOT_CONFIGURED, complete=False)
         if not api.offered:
-            return Party(url=url, name=api.name, state=PartyState.NO_API, detail="has no read API", complete=False)
+            return Party(url=url, name=api.name, state=PartyState.NO_API, complete=False)
         if len(self._sources) > MAX_PARTIES:
             self._limited = True
             return Party(

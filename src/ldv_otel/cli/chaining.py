@@ -114,12 +114,14 @@ def _print(found: Any) -> None:
     out = console()
     out.print(tree)
     for party in found.parties:
-        if party.detail or _WORDS[party.state]:
-            words = _WORDS[party.state] or "onvolledig"
-            name = rendering.plain(party.name or party.url or "dit Logboek")
-            line = Text(f"{name}: {words}", style="bold red")
-            line.append(f" ({rendering.plain(party.detail)}; {rendering.plain(party.url)})", style="not bold")
-            out.print(line, soft_wrap=True)
+        if party.complete:
+            continue
+        line = Text(rendering.plain(party.name or party.url or "dit Logboek"), style="bold red")
+        line.append(f": {_WORDS[party.state] or 'onvolledig'}")
+        more = [rendering.plain(text) for text in (party.detail, party.url if party.name else "") if text]
+        if more:
+            line.append(f" ({'; '.join(more)})", style="not bold")
+        out.print(line, soft_wrap=True)
 
 
 def _label(found: Any, item: Any) -> Text:
