@@ -106,6 +106,7 @@ def test_without_token_there_is_a_challenge(with_tokens: TestClient) -> None:
         {"exp": None},
         {"exp": float("1e18"), "nbf": int(time.time()) + 600},
         {"client_id": None},
+        {"client_id": None, "sub": "123456782"},
         {"client_id": 7},
         {"scope": ["ldv:read"]},
     ],

@@ -135,7 +135,8 @@ class TokenVerifier:
         bound = claims.get("cnf")
         if bound is not None and (not fingerprint or bound != {"x5t#S256": _base64(fingerprint)}):
             raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
-        client_id = next((claims[name] for name in ("client_id", "azp", "sub") if claims.get(name)), None)
+        # Not `sub`: that may be a citizen's identifier, and this goes into the access log.
+        client_id = next((claims[name] for name in ("client_id", "azp") if claims.get(name)), None)
         scope = claims.get("scope", "")
         if not isinstance(client_id, str) or not isinstance(scope, str):
             raise refused("Het toegangstoken noemt geen client.")
