@@ -34,7 +34,6 @@ def test_without_our_variables_nothing_happens(rig: Rig) -> None:
     ("environ", "says"),
     [
         ({"LDV_LOGBOEK": ""}, "LDV_LOGBOEK is not set"),
-        ({"LDV_DELIVERY": "sometimes"}, "LDV_DELIVERY cannot be used"),
         ({"LDV_KEYS": "/nowhere/keys.json"}, "/nowhere/keys.json"),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
         ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
@@ -225,7 +224,7 @@ with trace.get_tracer("caller").start_as_current_span("the-id", attributes=actie
 """
 
 
-@pytest.mark.parametrize("propagators", ["", "tracecontext,baggage,ldv", "ldv"])
+@pytest.mark.parametrize("propagators", ["", "tracecontext,baggage,ldv"])
 def test_as_a_propagator(rig: Rig, propagators: str) -> None:
     """By name in any company, and without being named: `tracestate` holds the id of the Actie that calls, once."""
     ended = instrumented(rig, "-c", _CALLER, OTEL_PROPAGATORS=propagators)
