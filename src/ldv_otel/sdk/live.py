@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, MutableMapping, Sequence
 from types import MappingProxyType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -29,9 +29,12 @@ from ldv_otel.logregel import Logregel
 from ldv_otel.parties import Parties
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.redaction import Redactor
-from ldv_otel.rules import Rule
 from ldv_otel.sdk.inbound import foreign_of
 from ldv_otel.settings import DeliveryLevel
+
+if TYPE_CHECKING:
+    from ldv_otel.rules import Rule  # whoever has no rules does not pay for them
+
 
 #: Instrumentation scope of the spans that `processing` starts.
 SCOPE: Final = "ldv_otel"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanKind
 from ldv_otel.actie import SpanFacts, activity_of
 from ldv_otel.attributes import DATA_SUBJECT_ID, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
 from ldv_otel.pseudonym import DataSubject
-from ldv_otel.rulefile import read_rule_file
-from ldv_otel.rules import Rule, Rules
 from ldv_otel.settings import Settings
+
+if TYPE_CHECKING:
+    from ldv_otel.rules import Rule, Rules
 
 _KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
 
@@ -77,4 +78,6 @@ def mapper_for(settings: Settings, pseudonymise: Callable[[object, object], Data
     """
     if settings.rules is None:
         return SpanMapper(None, pseudonymise)
+    from ldv_otel.rulefile import read_rule_file  # noqa: PLC0415  (only who has rules pays for them)
+
     return SpanMapper(read_rule_file(settings.rules), pseudonymise)

@@ -7,7 +7,7 @@ trace remembers the last few, so that a job about a million people does not reme
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
@@ -18,8 +18,11 @@ from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, NAMESPACE
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import normalise_identifier
 from ldv_otel.redaction import EVERYTHING, SHORT, Redactor, identifier
-from ldv_otel.rules import Rule
 from ldv_otel.sdk import _private, live
+
+if TYPE_CHECKING:
+    from ldv_otel.rules import Rule  # whoever has no rules does not pay for them
+
 
 SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 #: An identifier as it was told, as text, with its type.
