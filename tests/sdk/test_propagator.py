@@ -17,13 +17,17 @@ from opentelemetry import propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import Setter, TextMapPropagator
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import ldv_otel as ldv
-from ldv_otel import Logregel, testing
+from ldv_otel import ClickHouseSpanExporter, Logregel, testing
+from ldv_otel.actie import LogregelMaker
 from ldv_otel.parties import Parties
+from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk.propagator import use_propagator
 from ldv_otel.testing import InMemoryLogboek
 from ldv_otel.tracestate import KEY, CallingActie, format_member, parse_member
@@ -465,3 +469,41 @@ def test_people_who_become_known_by_the_answer_of_a_call(logboek: InMemoryLogboe
     assert all(record.parent_span_id == main.span_id and record.trace_id == main.trace_id for record in records[1:])
     assert all(record.processing_activity_id == ACTIVITY for record in records)
     assert {record.external_read_api_id for record in records[:3]} == {"https://ldv.een.example"}
+
+
+def test_a_second_person_set_as_an_attribute(logboek: InMemoryLogboek) -> None:
+    """OpenTelemetry keeps only what was set last; nobody may get lost for that (LDV-A4)."""
+    numbers = ("123456782", "111222333", "999991772")
+    with ldv.processing(ACTIVITY) as actie:
+        actie.set_attribute("dpl.core.data_subject_id_type", "BSN")
+        for number in (*numbers, numbers[-1]):
+            actie.set_attribute("dpl.core.data_subject_id", number)
+    assert [record.data_subject_id for record in logboek.logregels] == [
+        logboek.pseudonym(number, type="BSN") for number in numbers
+    ]
+
+
+def test_the_exporter_knows_callers_and_calls_of_its_batch() -> None:
+    """`ClickHouseSpanExporter` wired by hand: the links of spans that are exported together resolve too."""
+    memory = testing.InMemoryLogboek()
+    provider = TracerProvider()
+    exporter = ClickHouseSpanExporter(memory, LogregelMaker(Pseudonymiser(KeyRing([new_key("k")], active="k")).subject))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer("hand")
+    inbound = TraceContextTextMapPropagator().extract({"traceparent": TRACEPARENT, "tracestate": member(ACTIE_ID)})
+    marked = {"dpl.core.processing_activity_id": ACTIVITY}
+    with (
+        tracer.start_as_current_span("GET /", context=inbound, kind=trace.SpanKind.SERVER),
+        tracer.start_as_current_span("outer", attributes=marked),
+        tracer.start_as_current_span("technical"),
+        tracer.start_as_current_span("inner", attributes=marked | {"dpl.core.processing_activity_id": OTHER}),
+        tracer.start_as_current_span("GET", kind=trace.SpanKind.CLIENT) as called,
+    ):
+        pass
+    provider.shutdown()
+    records = {record.name: record for record in memory.logregels}
+    assert records["outer"].foreign_operation_span_id.hex() == records["outer"].parent_span_id.hex() == ACTIE_ID
+    assert records["inner"].parent_span_id == records["outer"].span_id
+    assert records["inner"].parent_processing_activity_id == ACTIVITY
+    assert records["inner"].outbound_span_ids == (called.get_span_context().span_id.to_bytes(8, "big"),)
+    assert records["outer"].outbound_span_ids == ()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ldv_otel.actie import Enclosing, LogregelMaker, activity_of, is_actie
+from ldv_otel.actie import Enclosing, LogregelMaker, SpanFacts, activity_of, is_actie
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.delivery.sink import Sink, make_sink
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.sdk import live
 from ldv_otel.sdk._private import uninstrumented
+from ldv_otel.sdk.inbound import foreign_in
 from ldv_otel.sdk.mapping import SpanMapper, mapper_for
 from ldv_otel.sdk.processor import maker_for, span_facts
 from ldv_otel.settings import Settings
@@ -81,6 +83,7 @@ class ClickHouseSpanExporter(SpanExporter):
 
     def _records(self, spans: Sequence[ReadableSpan]) -> list[Logregel]:
         parents = {span.context.span_id: span for span in spans if span.context is not None}
+        outbound = _outbound(parents)
         records = []
         for span in spans:
             attributes = live.attributes_of(span)
@@ -89,20 +92,46 @@ class ClickHouseSpanExporter(SpanExporter):
                 facts = span_facts(span, attributes, live.find(span))
                 if rule is not None:
                     self._mapper.apply(rule, rule.identifiers(attributes), facts)
-                if facts.enclosing is None and facts.foreign is None:
-                    facts.enclosing = _enclosing(span, parents)
+                if live.find(span) is None and span.context is not None:
+                    _add_relations(facts, span, parents)
+                    facts.outbound_span_ids = tuple(outbound.get(span.context.span_id, ()))
                 records.extend(self._maker.make(facts))
         return records
 
 
-def _enclosing(span: ReadableSpan, parents: dict[int, ReadableSpan]) -> Enclosing | None:
-    """Return the nearest enclosing Actie in this export, else the parent span itself."""
-    if span.parent is None:
-        return None
-    above = parents.get(span.parent.span_id)
-    while above is not None:
-        attributes = live.attributes_of(above)
-        if is_actie(attributes) and above.context is not None:
-            return Enclosing(above.context.span_id.to_bytes(8, "big"), str(activity_of(attributes)))
-        above = parents.get(above.parent.span_id) if above.parent is not None else None
-    return Enclosing(span.parent.span_id.to_bytes(8, "big"), "")
+def _add_relations(facts: SpanFacts, span: ReadableSpan, spans: Mapping[int, ReadableSpan]) -> None:
+    """Add what an `LdvSpanProcessor` would have known, as far as the spans of this export tell it."""
+    actie = _actie_above(span, spans)
+    if actie is not None:
+        facts.enclosing = Enclosing(_id(actie), str(activity_of(live.attributes_of(actie))))
+        return
+    top = span
+    while top.parent is not None and not top.parent.is_remote and top.parent.span_id in spans:
+        top = spans[top.parent.span_id]
+    if top.parent is not None and top.parent.is_remote:
+        facts.foreign = foreign_in(top.parent)
+    elif span.parent is not None:
+        facts.enclosing = Enclosing(span.parent.span_id.to_bytes(8, "big"), "")
+
+
+def _outbound(spans: Mapping[int, ReadableSpan]) -> dict[int, list[bytes]]:
+    """Return the ids that travelled to other parties, by the span id of the Actie from which they did."""
+    found = defaultdict(list)
+    for span in spans.values():
+        if span.kind in live.OUTBOUND and (actie := _actie_above(span, spans)) is not None:
+            found[int.from_bytes(_id(actie), "big")].append(_id(span))
+    return found
+
+
+def _actie_above(span: ReadableSpan, spans: Mapping[int, ReadableSpan]) -> ReadableSpan | None:
+    """Return the nearest enclosing Actie in this export."""
+    below = span
+    while below.parent is not None and not below.parent.is_remote and below.parent.span_id in spans:
+        below = spans[below.parent.span_id]
+        if is_actie(live.attributes_of(below)):
+            return below
+    return None
+
+
+def _id(span: ReadableSpan) -> bytes:
+    return span.context.span_id.to_bytes(8, "big") if span.context is not None else b""

@@ -14,11 +14,18 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Status, StatusCode
 
 from ldv_otel._version import __version__
 from ldv_otel.actie import ExceptionFacts, stacktrace_without_values
-from ldv_otel.attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE, PROCESSING_ACTIVITY_ID
+from ldv_otel.attributes import (
+    DATA_SUBJECT_ID,
+    DATA_SUBJECT_ID_TYPE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+    PROCESSING_ACTIVITY_ID,
+)
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live, told
@@ -64,7 +71,15 @@ class Actie:
         self._live.add_read_api(url)
 
     def set_attribute(self, name: str, value: Any) -> None:
-        """Set an attribute on the span; those under `dpl.` enter the Logregel."""
+        """Set an attribute on the span; those under `dpl.` enter the Logregel.
+
+        A second, different data subject set like this is one more, where the span itself would forget the first.
+        """
+        if name == DATA_SUBJECT_ID and isinstance(self.span, ReadableSpan):
+            before = live.attributes_of(self.span)
+            if name in before and before[name] != value:
+                type_ = before.get(DATA_SUBJECT_ID_TYPE)
+                _add_subject(self._live, before[name], None if type_ is None else str(type_))
         self.span.set_attribute(name, value)
 
     def ok(self) -> None:
