@@ -26,7 +26,7 @@ TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
 
 # The same in large sizes, some hours, with its figures; LDV_TORTURE_SEED=... repeats a run.
 torture: .venv/test.stamp
-	LDV_TORTURE=full $(TORTURE) -rP
+	LDV_TORTURE=full $(TORTURE) -rP --show-capture=stdout
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .

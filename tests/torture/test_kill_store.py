@@ -95,13 +95,16 @@ def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
             tracer = strace(process.pid, "-f", "-e", f"trace={renames}", "-e", f"inject={renames}:signal=KILL:when=1")
 
             def restart(_: float) -> bool:
-                tracer.communicate()  # noqa: B023  (used within this turn only)
                 if process.killed:
+                    tracer.communicate()  # noqa: B023  (used within this turn only)
                     process.kill()
                     process.start()
+                else:
+                    time.sleep(0.01)
                 return False
 
             false_ok += send(number * 10, restart)
+            assert tracer.returncode is not None, "no rename was seen, and so nothing was killed"
         oracle.issued |= oracle.acknowledged
         shown = oracle.verdict(span_ids(store, "logregels"))
     repaired = sum("records are missing" in said.getMessage() for said in caplog.records)
