@@ -40,6 +40,8 @@ bench: .venv/test.stamp
 	$(BIN)/python -m benchmarks.rules
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.delivery
+	@$(PYTHON) collector-config/build.py
+	$(BIN)/python -m benchmarks.collector
 
 clean:
 	rm -rf .venv .demo dist build

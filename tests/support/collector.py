@@ -140,7 +140,7 @@ class HttpRecorder:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                recorder.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+                recorder.bodies.append(self._body())
                 recorder.headers.append(dict(self.headers))
                 good = (200, {"Content-Type": "application/x-protobuf"}, b"")
                 status, headers, body = recorder.answers.pop(0) if recorder.answers else good
@@ -150,6 +150,16 @@ class HttpRecorder:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def _body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding", "") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
