@@ -281,7 +281,9 @@ class _Table:
         found = self._exact.get(text, ())
         if self._tested:
             found = [*found, *(rule for rule in self._tested if rule.conditions[0].matcher.matches(text))]
-            if self._few_values and len(text) <= _REMEMBERED_CHARACTERS and len(self._remembered) < _REMEMBERED:
+            if self._few_values and len(text) <= _REMEMBERED_CHARACTERS:
+                if len(self._remembered) >= _REMEMBERED:
+                    self._remembered.clear()
                 self._remembered[text] = found
         return found
 
