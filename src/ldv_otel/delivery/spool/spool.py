@@ -181,13 +181,13 @@ class Spool:
             self._preparing = True
         try:
             flushing(make_segment, self.directory, number, self.writer_id, size=self._segment_bytes)
-            self._prepared = number
         except OSError as error:
-            # The commit that needs it tries again, and tells its callers.
+            # Said once: the commit that needs it tries again, and tells its callers.
             _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
         finally:
             with self._changed:
                 self._preparing = False
+                self._prepared = number
                 self._changed.notify_all()
 
     def wake(self) -> None:
