@@ -187,8 +187,9 @@ def test_removal_is_what_hiding_hid(
     sink: ClickHouseSink, client: LogboekClient, ages: list[tuple[str, int]], terms: dict[str, str]
 ) -> None:
     """Whatever rows and terms: readers see the same before and after, and all that goes is past its term."""
-    for table in ("logregel", "ldv_register", "ldv_term", "ldv_removal"):
+    for table in ("logregel", "ldv_register", "ldv_removal"):
         client.command(f"TRUNCATE TABLE {table}")
+    client.command("ALTER TABLE ldv_term DELETE WHERE toYear(applied) > 1970 SETTINGS mutations_sync = 1")
     # Half a day off any whole term, so that the time this test takes decides nothing.
     records = [record(f"urn:{name}", age + 0.5, number) for number, (name, age) in enumerate(ages)]
     sink.send(number_batch(f"w{NOW.timestamp()}", 0, records))

@@ -31,6 +31,7 @@ _WINDOW_SECONDS: Final = 30 * 24 * 3600
 _CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)(?=\s*\()", re.MULTILINE)
 _CREATE_VIEW: Final = re.compile(r"^CREATE OR REPLACE VIEW (\w+)", re.MULTILINE)
 _CREATE_MATERIALIZED_VIEW: Final = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+)", re.MULTILINE)
+_INSERT: Final = re.compile(r"^INSERT INTO ldv_\w+", re.MULTILINE)
 _ALTER: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 _ENGINE: Final = re.compile(r"\bENGINE = MergeTree\b")
 _WINDOW: Final = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
@@ -83,6 +84,8 @@ def clustered(statement: str, cluster: Cluster) -> list[str]:
         if found[1] == "logregel" and " COLUMN " in statement:
             tables.append("logregel")  # the Distributed table has columns too, but no projections and no settings
         return [_ALTER.sub(f"ALTER TABLE {table} {cluster.everywhere}", statement, count=1) for table in tables]
+    if _INSERT.search(statement):
+        return [statement]  # into a table that is the same on every node
     raise ValueError(f"a migration has a statement that is not prepared for clusters: {statement[:60]!r}")
 
 

@@ -36,31 +36,22 @@ def _hours(column: str, more: str = "") -> str:
     return f"{_HOUR} IN (SELECT {_HOUR} FROM logregel {where})"  # noqa: S608  (our own column names)
 
 
-#: From when on each activity's Logregels are kept; see the view logregel_shown, which has the same. For who may not see
-#: it, what is confidential is kept from the end of time on.
+#: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
+#: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time.
 _TERMS: Final = """
-(
-    SELECT
-        argMax((activities, months, days, confidential), applied) AS last,
-        (
-            arrayPushFront(last.1, ''),
-            arrayPushFront(
-                arrayMap(
-                    (m, d, hidden) -> multiIf(hidden AND NOT {confidential:Bool}, toDateTime64('2299-12-31', 3, 'UTC'),
-                        m + d = 0, toDateTime64(0, 3, 'UTC'),
-                        subtractDays(subtractMonths(toStartOfMinute(now64(3, 'UTC')) + 60, m), d)),
-                    last.2, last.3, last.4),
-                toDateTime64(0, 3, 'UTC'))
-        )
-    FROM ldv_term
-).2
+(SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
 """
-_KEPT: Final = "start_time >= transform(processing_activity_id, terms.1, terms.2, toDateTime64(0, 3, 'UTC'))"
+_TERM: Final = "transform(processing_activity_id, kept.1, kept.2, 120000000)"
+_KEPT: Final = f"""
+start_time >= subtractDays(
+    subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv({_TERM}, 100000)),
+    {_TERM} % 100000)
+"""
 
 
 def _query(where: str, limit: str = "") -> str:
     # Our own text; values are parameters.
-    select = f"WITH {_TERMS} AS terms SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
+    select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
     return f"{select} {ROW_ONCE} {limit} SETTINGS {READ_SETTINGS}"
 
 

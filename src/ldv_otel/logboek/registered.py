@@ -31,10 +31,17 @@ _COLUMNS: Final = (
 
 #: In one statement, so that a reader sees the terms of before or those of now.
 _SET_TERMS: Final = """
-INSERT INTO ldv_term (activities, months, days, confidential)
-SELECT groupArray(processing_activity_id), groupArray(retention_months), groupArray(retention_days),
-       groupArray(confidential)
-FROM verwerkingsactiviteiten WHERE confidential OR retention_months + retention_days > 0
+INSERT INTO ldv_term (activities, months, days, confidential, terms, public_terms)
+SELECT groupArray(activity), groupArray(months), groupArray(days), groupArray(hidden), groupArray(term),
+       groupArray(if(hidden, -300000000, term))
+FROM
+(
+    SELECT processing_activity_id AS activity, retention_months AS months, retention_days AS days,
+           confidential AS hidden, toInt32(if(months + days = 0, 120000000, months * 100000 + days)) AS term
+    FROM verwerkingsactiviteiten WHERE confidential OR retention_months + retention_days > 0
+    UNION ALL
+    SELECT '', toUInt32(0), toUInt32(0), false, toInt32(120000000)
+)
 """
 
 _USED: Final = "SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id"

@@ -25,13 +25,11 @@ _TERMS: Final = """
 (
     SELECT
     (
-        arrayPushFront(activities, ''),
-        arrayPushFront(
-            arrayMap(
-                (m, d) -> if(m + d = 0, toInt64(0), toUnixTimestamp64Milli(
-                    subtractDays(subtractMonths(fromUnixTimestamp64Milli({moment:Int64}, 'UTC'), m), d))),
-                months, days),
-            toInt64(0))
+        activities,
+        arrayMap(
+            (m, d) -> if(m + d = 0, toInt64(0), toUnixTimestamp64Milli(
+                subtractDays(subtractMonths(fromUnixTimestamp64Milli({moment:Int64}, 'UTC'), m), d))),
+            months, days)
     )
     FROM ldv_term WHERE toUnixTimestamp64Micro(applied) = {terms:Int64}
 ) AS terms
