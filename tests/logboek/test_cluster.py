@@ -35,7 +35,9 @@ def test_what_becomes_of_the_table(shards_by: str) -> None:
     assert "replicated_deduplication_window_seconds = 2592000" in text
     assert not re.search(r"ENGINE = MergeTree", text)
     for statement in statements:
-        assert "ON CLUSTER 'ldv'" in statement
+        # A row goes into a table that is replicated to every node.
+        assert "ON CLUSTER 'ldv'" in statement or "INSERT INTO ldv_term" in statement
+    assert re.search(r"ldv_term ON CLUSTER 'ldv'[^;]*?ENGINE = ReplicatedMergeTree\('/clickhouse/tables/all/", text)
 
 
 def test_the_version_is_the_same_on_every_node() -> None:

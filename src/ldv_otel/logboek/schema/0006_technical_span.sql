@@ -26,12 +26,12 @@ WITH RECURSIVE way AS
 (
     SELECT span_id AS technical, parent_span_id AS above, 1 AS steps
     FROM technical_span
-    WHERE trace_id = toFixedString(unhex({trace_id:String}), 16)
+    WHERE trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
     UNION ALL
     SELECT w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
     FROM way AS w
     INNER JOIN technical_span AS t ON t.span_id = w.above
-    WHERE t.trace_id = toFixedString(unhex({trace_id:String}), 16) AND w.steps < 64
+    WHERE t.trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16) AND w.steps < 64
 )
 SELECT lower(hex(technical)) AS span_id, replaceOne(lower(hex(argMax(above, steps))), '0000000000000000', '') AS above
 FROM way
