@@ -44,7 +44,7 @@ SELECT * EXCEPT '^stored_' REPLACE (
     transform(parent_span_id, arrayPushBack(links.1, ''), arrayPushBack(links.2, ''), parent_span_id) AS parent_span_id)
 FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
-  AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
+  AND stored_trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
     WHERE bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4)
@@ -62,7 +62,7 @@ SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
   AND (SELECT throwIf(not match({span_id:String}, '^[0-9a-fA-F]{16}$'), 'span_id has 16 hexadecimal digits')) = 0
-  AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
+  AND stored_trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
   AND (stored_span_id IN (toFixedString(unhex({span_id:String}), 8), toFixedString(unhex(above), 8))
     OR has(stored_outbound_span_ids, toFixedString(unhex({span_id:String}), 8)))
   AND toRelativeHourNum(start_time) IN (
