@@ -12,7 +12,7 @@ collector:
 	@$(PYTHON) collector-config/build.py
 
 test: .venv/test.stamp
-	@$(PYTHON) collector-config/build.py --if-go
+	@$(PYTHON) collector-config/build.py --if-possible
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

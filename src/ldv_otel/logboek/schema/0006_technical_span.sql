@@ -20,7 +20,7 @@ SETTINGS ttl_only_drop_parts = 1, index_granularity = 1024;
 -- trace has none, this costs one look into an empty range.
 
 -- technical_above(trace_id = '32 hexadecimal digits'): not for users. For each technical span of a trace the first span
--- above it that is none; empty for none.
+-- above it that is none; empty for none. A mistyped id is for the views around it to refuse.
 CREATE OR REPLACE VIEW technical_above AS
 WITH RECURSIVE way AS
 (
@@ -63,7 +63,7 @@ FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
   AND (SELECT throwIf(not match({span_id:String}, '^[0-9a-fA-F]{16}$'), 'span_id has 16 hexadecimal digits')) = 0
   AND stored_trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
-  AND (stored_span_id IN (toFixedString(unhex({span_id:String}), 8), toFixedString(unhex(above), 8))
+  AND (stored_span_id IN (toFixedString(unhex({span_id:String}), 8), toFixedString(substring(unhex(above), 1, 8), 8))
     OR has(stored_outbound_span_ids, toFixedString(unhex({span_id:String}), 8)))
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
