@@ -1,4 +1,4 @@
-"""Moments as APIs write them (RFC 3339), and as Logregels have them: whole milliseconds since 1970-01-01 UTC."""
+"""From moments as APIs may write them (RFC 3339) to those of Logregels: whole milliseconds since 1970-01-01 UTC."""
 
 from __future__ import annotations
 
@@ -32,9 +32,3 @@ def parse_date_time(text: str) -> int:
         offset = -offset
     since = whole - _EPOCH - offset + timedelta(seconds=second == _LEAP_SECOND)
     return since // timedelta(milliseconds=1) + int((found[7] or "0")[:3].ljust(3, "0"))
-
-
-def format_date_time(time_ms: int) -> str:
-    """Return a moment in UTC, to the millisecond."""
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}Z"

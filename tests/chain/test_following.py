@@ -19,7 +19,7 @@ from ldv_otel.chain.following import follow
 from ldv_otel.chain.model import Chain, PartyState, Relation
 from ldv_otel.chain.remote import Remotes
 from ldv_otel.chain.source import Records
-from ldv_otel.logregel import Logregel
+from ldv_otel.logregel import TIME_MAX_MS, Logregel
 from ldv_otel.parties import PartiesFile, ReadApi
 
 TRACE = b"\x01" * 16
@@ -55,8 +55,8 @@ def activity(**more: Any) -> dict[str, Any]:
         "parentSpanId": "0b" * 8,
         "status": "Ok",
         "name": "b",
-        "startTime": "2026-01-01T00:00:00.000Z",
-        "endTime": "2026-01-01T00:00:01.000Z",
+        "startTime": 1_767_225_600_000,
+        "endTime": 1_767_225_601_000,
     } | more
 
 
@@ -203,6 +203,9 @@ def test_records_that_cannot_be_read_or_were_not_asked_for_are_left_out() -> Non
         activity(traceId="02" * 16, spanId="0d" * 8),
         activity(spanId="x"),
         activity(startTime="gisteren"),
+        activity(startTime=True),
+        activity(endTime=1.5),
+        activity(endTime=2**80),
         activity(status="Fine"),
         {"traceId": UUID},
         7,
@@ -213,6 +216,25 @@ def test_records_that_cannot_be_read_or_were_not_asked_for_are_left_out() -> Non
         found = chain_of(calling(url), apis=[ReadApi(url=url)])
     assert [item.logregel.name for item in found.logregels] == ["a", "b"]
     assert not found.parties[1].complete
+
+
+@pytest.mark.parametrize(
+    ("told", "start_time_ms"),
+    [
+        (1_767_225_600_500, 1_767_225_600_500),
+        ("2026-01-01T01:00:00.500+01:00", 1_767_225_600_500),
+        (-1, 0),
+        (2**63 - 1, TIME_MAX_MS),
+    ],
+)
+def test_a_party_s_times_are_the_contract_s_or_those_of_a_working_version_after_it(
+    told: int | str, start_time_ms: int
+) -> None:
+    """Milliseconds, or RFC 3339; what no Logregel can have is moved to that limit, so that it can be shown."""
+    with party(says({"processingActivities": [activity(startTime=told)]})) as (url, _):
+        found = chain_of(calling(url), apis=[ReadApi(url=url)])
+    assert start_time_ms in {item.logregel.start_time_ms for item in found.logregels}
+    assert len(found.logregels) == 2
 
 
 def test_parties_that_name_one_another_come_to_an_end() -> None:
@@ -250,7 +272,7 @@ def test_the_caller_is_found_from_the_called_party() -> None:
     theirs = activity(
         traceId="02020202-0202-0202-0202-020202020202",
         parentSpanId="",
-        startTime="1970-01-01T00:00:00Z",
+        startTime=0,
         attributes={"ldv.outbound_span_ids": ["0d" * 8]},
     )
     with party(says({"processingActivities": [theirs]})) as (url, _):

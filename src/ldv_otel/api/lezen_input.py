@@ -15,7 +15,7 @@ from ldv_otel import attributes as names
 from ldv_otel.api.problem import InputError, Problem
 from ldv_otel.errors import QueryError
 from ldv_otel.logboek.read import parse_trace_id
-from ldv_otel.rfc3339 import parse_date_time
+from ldv_otel.logregel import TIME_MAX_MS
 
 _MAX_TEXT: Final = 4_096
 _HARMLESS_NAME: Final = re.compile(r"[A-Za-z_.]{1,64}")
@@ -131,11 +131,10 @@ def parse_trace_id_field(value: object) -> bytes:
 
 
 def _milliseconds(value: object) -> int:
-    text = _text(value)
-    try:
-        return parse_date_time(text)
-    except ValueError:
-        raise ValueError("Dit is geen bestaand tijdstip als 2026-01-01T00:00:00.000Z (RFC 3339).") from None
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError("Dit is geen tijdstip: een geheel getal van 64 bits, in milliseconden sinds 1970-01-01 UTC.")
+    # No record lies beyond these, so that further away asks for the same.
+    return min(max(value, -1), TIME_MAX_MS + 1)
 
 
 #: The contract's names (and those of extension lezen), with the field that each becomes.

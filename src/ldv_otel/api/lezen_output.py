@@ -11,7 +11,6 @@ import msgspec
 from ldv_otel import attributes as names
 from ldv_otel.logboek.rows import StoredLogregel
 from ldv_otel.logregel import Logregel
-from ldv_otel.rfc3339 import format_date_time
 from ldv_otel.standard import standard_attributes
 
 #: With the outbound spans a called party's record finds the Actie it was called from (LDV-R6).
@@ -29,8 +28,8 @@ def processing_activity(logregel: Logregel) -> dict[str, Any]:
         "spanId": logregel.span_id.hex(),
         "status": logregel.status.label,
         "name": logregel.name,
-        "startTime": format_date_time(logregel.start_time_ms),
-        "endTime": format_date_time(logregel.end_time_ms),
+        "startTime": logregel.start_time_ms,
+        "endTime": logregel.end_time_ms,
         "resource": {"attributes": msgspec.json.decode(logregel.resource)},
         "attributes": {
             name: value

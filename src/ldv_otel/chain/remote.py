@@ -20,7 +20,7 @@ from ldv_otel import attributes as names
 from ldv_otel.chain.model import PartyState
 from ldv_otel.chain.source import MAX_RECORDS, PartyFailed, Records
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.logregel import Logregel, Status
+from ldv_otel.logregel import TIME_MAX_MS, Logregel, Status
 from ldv_otel.parties import ReadApi
 from ldv_otel.rfc3339 import parse_date_time
 
@@ -36,14 +36,14 @@ _RENEW_SECONDS: Final = 30
 
 
 class _Activity(msgspec.Struct, rename="camel"):
-    """A `ProcessingActivity` of the contract."""
+    """A `ProcessingActivity` of the contract; of a working version after it, with times in RFC 3339, too."""
 
     trace_id: str
     span_id: str
     status: str
     name: str
-    start_time: str
-    end_time: str
+    start_time: int | str
+    end_time: int | str
     parent_span_id: str = ""
     resource: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
@@ -237,7 +237,7 @@ def _logregel(raw: msgspec.Raw) -> Logregel | None:
     """Return a record of another party, or None when it cannot be read."""
     try:
         given = msgspec.json.decode(raw, type=_Activity)
-        start_time_ms = max(parse_date_time(given.start_time), 0)
+        start_time_ms = _moment(given.start_time)
         return Logregel(
             trace_id=_id(given.trace_id.replace("-", ""), 16),
             span_id=_id(given.span_id, 8),
@@ -245,7 +245,7 @@ def _logregel(raw: msgspec.Raw) -> Logregel | None:
             status=Status[given.status.upper()],
             name=_text(given.name),
             start_time_ms=start_time_ms,
-            end_time_ms=max(parse_date_time(given.end_time), start_time_ms),
+            end_time_ms=max(_moment(given.end_time), start_time_ms),
             processing_activity_id=_attribute(given, names.PROCESSING_ACTIVITY_ID),
             parent_processing_activity_id=_attribute(given, names.PARENT_PROCESSING_ACTIVITY_ID),
             foreign_operation_trace_id=_id_attribute(given, names.FOREIGN_OPERATION_TRACE_ID, 16),
@@ -264,6 +264,12 @@ def _id(text: str, length: int) -> bytes:
     if len(found) != length or not any(found):
         raise ValueError("no id")
     return found
+
+
+def _moment(time: int | str) -> int:
+    """Return a moment in ms, inside what a Logregel can have."""
+    time_ms = time if isinstance(time, int) else parse_date_time(time)
+    return min(max(time_ms, 0), TIME_MAX_MS)
 
 
 def _text(text: str) -> str:
