@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.settings import (
     VARIABLES,
+    InzageSettings,
     LogboekAddress,
     ServeSettings,
     Settings,
@@ -109,5 +110,7 @@ def test_a_slip_of_the_pen_is_pointed_out() -> None:
 
 def test_every_setting_has_a_variable() -> None:
     """The table is the only way in, so nothing in `Settings` may be missing from it."""
-    fields = set(Settings.__struct_fields__) - {"serve"} | {f"serve.{name}" for name in ServeSettings.__struct_fields__}
+    fields = set(Settings.__struct_fields__) - {"serve", "inzage"}
+    fields |= {f"serve.{name}" for name in ServeSettings.__struct_fields__}
+    fields |= {f"inzage.{name}" for name in InzageSettings.__struct_fields__}
     assert {variable.field for variable in VARIABLES} == fields

@@ -164,6 +164,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         url: Its base, as Logregels name it in `dpl.read.externalReadAPI_id`.
         name: Of the party, for people.
         offered: False when at `url` there is no API (yet), only a page with contact details.
+        contact: Address of a page where people can ask this party themselves.
         processors: URLs of the party's applications, as `dpl.core.foreign_operation.processor` names a caller.
         token_file: File with an access token.
         token_url: Where an access token can be had, with the three below (OAuth 2.0 client credentials).
@@ -174,6 +175,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     url: str
     name: str = ""
     offered: bool = True
+    contact: str = ""
     processors: list[str] = []
     token_file: str = ""
     token_url: str = ""
@@ -186,7 +188,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse what could never be asked, or would send a secret in the clear."""
-        for field, url in (("url", self.url), ("token_url", self.token_url)):
+        for field, url in (("url", self.url), ("token_url", self.token_url), ("contact", self.contact)):
             if url:
                 _check_url("read_api", url)
                 parts = urlsplit(url)

@@ -97,6 +97,32 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
 
 
+class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page for citizens of `ldv serve` needs to know.
+
+    Attributes:
+        jwks: Path or https URL of the keys that sign the assertions; empty when there is no page.
+        claim: Where the assertion has the person's identifier.
+        subject_type: Type of that identifier.
+        proxies: Addresses and networks of the proxies whose assertions are taken.
+        minutes: How old an assertion may be.
+        contact: Where people can ask: an address of a page or of e-mail.
+        logout: Where the proxy ends the session; empty for no such link.
+    """
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    header: str = "X-Id-Token"
+    claim: str = "sub"
+    subject_type: str = "BSN"
+    proxies: tuple[IPNetwork, ...] = ()
+    minutes: float = 15.0
+    timezone: str = "Europe/Amsterdam"
+    contact: str = ""
+    logout: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, read and checked. Make one with `read_settings`."""
 
@@ -123,6 +149,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str = ""
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
+    inzage: InzageSettings = InzageSettings()
     rules: Path | None = None
     expose_subject: ExposedSubject = "nothing"
 
@@ -136,7 +163,7 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        field: Name in `Settings`; `serve.name` for one in its `ServeSettings`.
+        field: Name in `Settings`; `serve.name` or `inzage.name` for one in those.
         default: As documentation shows it.
         meaning: One sentence for the reference in `docs/settings.md`.
     """
@@ -207,6 +234,24 @@ def _web_address(value: str) -> str:
 
 def _file_or_web_address(value: str) -> str:
     return _web_address(value) if "://" in value else str(_path(value))
+
+
+def _timezone(value: str) -> str:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  (only who serves a page needs it)
+
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError):
+        raise ValueError("it is no time zone like Europe/Amsterdam") from None
+    return value
+
+
+def _contact(value: str) -> str:
+    if "://" in value:
+        return _web_address(value)
+    if not re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,255}", value):
+        raise ValueError("it is neither an https address nor one of e-mail")
+    return value
 
 
 def _record(value: str) -> str:
@@ -465,6 +510,61 @@ VARIABLES: Final = (
         "The most time for one answer, in seconds.",
         _between(0.1, 600, float),
     ),
+    Variable("LDV_INZAGE_ISSUER", "inzage.issuer", "", "Who signs the assertions of who a citizen is (`iss`).", _text),
+    Variable(
+        "LDV_INZAGE_AUDIENCE",
+        "inzage.audience",
+        "",
+        "For whom those assertions must be (`aud`): the proxy's client id.",
+        _text,
+    ),
+    Variable(
+        "LDV_INZAGE_JWKS",
+        "inzage.jwks",
+        "",
+        "File or https address of the keys that sign them (JWKS). With these three there is a page for citizens.",
+        _file_or_web_address,
+    ),
+    Variable(
+        "LDV_INZAGE_PROXIES",
+        "inzage.proxies",
+        "",
+        "Addresses and networks of the authentication proxies; from elsewhere an assertion is not taken.",
+        _networks,
+    ),
+    Variable(
+        "LDV_INZAGE_HEADER",
+        "inzage.header",
+        "X-Id-Token",
+        "Header in which the proxy passes the assertion on.",
+        _header,
+    ),
+    Variable("LDV_INZAGE_CLAIM", "inzage.claim", "sub", "Claim with the citizen's identifier.", _text),
+    Variable("LDV_INZAGE_TYPE", "inzage.subject_type", "BSN", "Type of that identifier.", _text),
+    Variable(
+        "LDV_INZAGE_MINUTES",
+        "inzage.minutes",
+        "15",
+        "How old an assertion may be, in minutes, even if it says that it is good for longer.",
+        _between(1, 120, float),
+    ),
+    Variable(
+        "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone
+    ),
+    Variable(
+        "LDV_INZAGE_CONTACT",
+        "inzage.contact",
+        "",
+        "Where citizens can ask what the page does not tell: an https address, or one of e-mail.",
+        _contact,
+    ),
+    Variable(
+        "LDV_INZAGE_LOGOUT",
+        "inzage.logout",
+        "",
+        "Address where the proxy ends a session, for the page's link.",
+        _web_address,
+    ),
     Variable(
         "LDV_RECORD",
         "record",
@@ -513,8 +613,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     fields = {variable.name: variable.field for variable in VARIABLES}
     values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
-    serve = {name.removeprefix("serve."): values.pop(name) for name in [*values] if name.startswith("serve.")}
-    return Settings(**values, serve=ServeSettings(**serve))
+    serve, inzage = (
+        {name.removeprefix(part): values.pop(name) for name in [*values] if name.startswith(part)}
+        for part in ("serve.", "inzage.")
+    )
+    return Settings(**values, serve=ServeSettings(**serve), inzage=InzageSettings(**inzage))
 
 
 def read_some_settings(environ: Mapping[str, str], *fields: str) -> dict[str, Any]:

@@ -44,11 +44,28 @@ async def chain(
     return Response(msgspec.json.encode(_shown(found)), media_type="application/json")
 
 
-async def chain_for(services: Services, client: Client, trace_id: bytes) -> Chain:
-    """Return a chain as a client may see it: its own limits hold here, and those of our credentials elsewhere."""
+async def chain_for(
+    services: Services,
+    client: Client,
+    trace_id: bytes,
+    *,
+    subjects: tuple[bytes, ...] = (),
+    seconds: float = float("inf"),
+) -> Chain:
+    """Return a chain as a client may see it: its own limits hold here, and those of our credentials elsewhere.
+
+    Args:
+        subjects: Pseudonyms of the only person whose records of this Logboek are in it; none for all.
+        seconds: The most time that other parties may take, if that is less than what the server gives them.
+    """
     settings = services.settings
-    here = ThisLogboek(services.reader.ask, visible=client.activities, confidential=Scope.CONFIDENTIAL in client.scopes)
-    seconds = settings.serve.seconds * _SHARE
+    here = ThisLogboek(
+        services.reader.ask,
+        visible=client.activities,
+        subjects=subjects,
+        confidential=Scope.CONFIDENTIAL in client.scopes,
+    )
+    seconds = min(seconds, settings.serve.seconds * _SHARE)
     return await follow(trace_id, here, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
 
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from ldv_otel.api import chains
 from ldv_otel.api.authentication import client_with
 from ldv_otel.api.clients import Client, Scope
+from ldv_otel.api.cursors import decode_cursor, encode_cursor
 from ldv_otel.api.lezen_input import LezenRequest, json_object, lezen_request, parse_trace_id_field
 from ldv_otel.api.lezen_openapi import BASE_PATH, openapi_document
 from ldv_otel.api.lezen_output import within_bytes
@@ -31,8 +32,6 @@ router.include_router(chains.router)
 
 #: JSON of one answer, in bytes; records beyond it are for the next page.
 _MAX_ANSWER: Final = 4 << 20
-#: As its `pattern` in the document.
-_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{16})-([0-9]{1,19})-((?:[0-9a-f]{2}){0,100})")
 _SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
 
 Reading = Annotated[Client, Depends(client_with(Scope.READ))]
@@ -126,7 +125,7 @@ async def answer(
     headers = {}
     if following is not None:
         # Only a query: right too behind a proxy that has this API at another path.
-        target = request.url.include_query_params(cursor=_encode(following), limit=limit)
+        target = request.url.include_query_params(cursor=encode_cursor(following), limit=limit)
         headers["Link"] = f'<?{target.query}>; rel="next"'
     request.scope["ldv.records"] = len(encoded)
     content: dict[str, Any] = {"processingActivities": [msgspec.Raw(record) for record in encoded]}
@@ -161,25 +160,13 @@ def page_of(request: Request, services: Services, *others: str) -> tuple[read.Cu
         errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
     after = None
     if "cursor" in given:
-        after = _decode(given["cursor"])
+        after = decode_cursor(given["cursor"])
         if after is None:
             detail = "Dit is geen cursor; neem het adres uit de header Link over zoals het is."
             errors.append(InputError("query", detail, "cursor", "invalid"))
     if errors:
         raise Problem(HTTPStatus.BAD_REQUEST, errors[0].detail, errors=errors)
     return after, min(int(limit), highest) if limit else highest
-
-
-def _encode(cursor: read.Cursor) -> str:
-    return f"{cursor.start_time_ms}-{cursor.span_id.hex()}-{cursor.seq}-{cursor.writer_id.encode().hex()}"
-
-
-def _decode(text: str) -> read.Cursor | None:
-    found = _CURSOR.fullmatch(text)
-    if found is None:
-        return None
-    writer_id = bytes.fromhex(found[4]).decode("utf-8", "replace")
-    return read.Cursor(int(found[1]), bytes.fromhex(found[2]), writer_id, int(found[3]))
 
 
 def _query_trace_id(request: Request) -> bytes:

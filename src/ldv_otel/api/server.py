@@ -16,10 +16,15 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ldv_otel.api.app import create_app
-from ldv_otel.api.authentication import Authentication, Nobody, configured_authentication
+from ldv_otel.api.app import LEZEN, Api, create_app
+from ldv_otel.api.authentication import Authentication, Credentials, Nobody, configured_authentication
 from ldv_otel.api.certificates import SCOPE_EXTENSION
+from ldv_otel.api.clients import read_clients
+from ldv_otel.api.inzage.identity import DemoIdentity, Identity, configured_identity
+from ldv_otel.api.inzage.router import INZAGE, install_inzage
 from ldv_otel.errors import ConfigurationError
+from ldv_otel.keyfile import keys_for
+from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import ServeSettings, Settings, is_loopback
 
 _KEEP_ALIVE_SECONDS: Final = 10
@@ -29,12 +34,13 @@ _CONNECTIONS: Final = 500
 _MAX_HEAD_BYTES: Final = 32 << 10
 
 
-def serve(
+def serve(  # noqa: PLR0913  (an entry point with its switches)
     settings: Settings,
     host: str,
     port: int,
     *,
     without_authentication: bool = False,
+    demo: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
@@ -43,6 +49,7 @@ def serve(
         host: Address to listen on.
         port: 0 for any that is free.
         without_authentication: Let everybody on this machine do everything; for development.
+        demo: Serve nothing but the page for citizens, and let everybody on this machine be whoever they say.
         ready: Called once, with the server's address, when requests are answered.
 
     Raises:
@@ -50,9 +57,11 @@ def serve(
             or a Logboek that cannot be opened as it is configured.
         LogboekUnavailable: The Logboek does not answer.
     """
-    authentication = _authentication(settings.serve, host, without=without_authentication)
+    authentication, apis, identity = _offered(settings, host, without=without_authentication, demo=demo)
     _check_tls(settings, host)
-    app = create_app(settings, authentication)
+    app = create_app(settings, authentication, apis=apis)
+    if identity is not None:
+        install_inzage(app, identity)
     # Before the server's own start, whose errors would come out as a status and a traceback.
     app.state.services.reader.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
@@ -67,6 +76,39 @@ def serve(
         app.state.services.reader.close()
     if not server.started:
         raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
+
+
+def _offered(
+    settings: Settings, host: str, *, without: bool, demo: bool
+) -> tuple[Authentication, list[Api], Identity | None]:
+    """Return who the clients are, what is served, and who the citizens are."""
+    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    identity: Identity | None = configured_identity(settings, pseudonymiser)
+    if demo:
+        _check_demo(settings, host, identity)
+        inzage = settings.inzage
+        return Nobody(), [INZAGE], DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
+    if identity is not None and not without and configured_authentication(settings.serve) is None:
+        # Only the page: nobody is a client of an API that is not there.
+        return Credentials(settings.serve, read_clients(None), None), [INZAGE], identity
+    authentication = _authentication(settings.serve, host, without=without)
+    return authentication, [LEZEN, INZAGE] if identity is not None else [LEZEN], identity
+
+
+def _check_demo(settings: Settings, host: str, identity: Identity | None) -> None:
+    if not is_loopback(host):
+        raise ConfigurationError(
+            f"--demo lets everybody be whoever they say, and {host} is more than this machine. Nothing was started."
+        )
+    if not settings.logboek.embedded:
+        raise ConfigurationError(
+            "--demo lets everybody be whoever they say, so it works with an embedded Logboek (chdb:///path) only, and "
+            "LDV_LOGBOEK names a server. Nothing was started."
+        )
+    if identity is not None:
+        raise ConfigurationError(
+            "--demo contradicts LDV_INZAGE_ISSUER, which says who the citizens are. Nothing was started. Keep one."
+        )
 
 
 def _authentication(settings: ServeSettings, host: str, *, without: bool) -> Authentication:

@@ -103,10 +103,20 @@ class TokenVerifier:
 
     Args:
         algorithms: The only signatures that are accepted.
+        types: What `typ` in the header may say, in lower case; an absent one means `jwt`.
     """
 
-    def __init__(self, *, issuer: str, audience: str, keys: Keys, algorithms: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        keys: Keys,
+        algorithms: tuple[str, ...],
+        types: frozenset[str] = frozenset({"jwt", "at+jwt"}),
+    ) -> None:
         self._keys = keys
+        self._types = types
         self._algorithms = list(algorithms)
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS,
@@ -125,13 +135,7 @@ class TokenVerifier:
         Raises:
             Problem: 401, the token is not good; 503, there are no keys to check it with.
         """
-        try:
-            claims = await self._checked(token)
-        except LogboekUnavailable as error:
-            _logger.error("%s", error)
-            raise unavailable() from error
-        except (JoseError, ValueError, RecursionError) as error:
-            raise refused("Het toegangstoken is niet geldig.") from error
+        claims = await self.claims(token)
         bound = claims.get("cnf")
         if bound is not None and (not fingerprint or bound != {"x5t#S256": _base64(fingerprint)}):
             raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
@@ -142,6 +146,20 @@ class TokenVerifier:
             raise refused("Het toegangstoken noemt geen client.")
         return client_id, frozenset(scope.split())
 
+    async def claims(self, token: str) -> dict[str, Any]:
+        """Return what a token says, when signature, issuer, audience, time and type are right.
+
+        Raises:
+            Problem: As `verify`.
+        """
+        try:
+            return await self._checked(token)
+        except LogboekUnavailable as error:
+            _logger.error("%s", error)
+            raise unavailable() from error
+        except (JoseError, ValueError, RecursionError) as error:
+            raise refused("Het toegangstoken is niet geldig.") from error
+
     async def _checked(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN or not token.isascii():
             raise ValueError("no token")
@@ -151,8 +169,8 @@ class TokenVerifier:
             # The issuer may have a new key.
             await self._keys.refresh()
             decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
-        if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in {"jwt", "at+jwt"}:
-            raise ValueError("not an access token")
+        if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in self._types:
+            raise ValueError("another kind of token")
         self._claims.validate(decoded.claims)
         return decoded.claims
 

@@ -57,14 +57,21 @@ class ThisLogboek:
     Args:
         ask: Calls `read.search` with a client, as its other arguments say.
         visible: As in `read.Question`.
+        subjects: As in `read.Question`.
         confidential: Whether to show records of confidential activities.
     """
 
     def __init__(
-        self, ask: Callable[..., Awaitable[read.Page]], *, visible: tuple[str, ...] = (), confidential: bool
+        self,
+        ask: Callable[..., Awaitable[read.Page]],
+        *,
+        visible: tuple[str, ...] = (),
+        subjects: tuple[bytes, ...] = (),
+        confidential: bool,
     ) -> None:
         self._ask = ask
         self._visible = visible
+        self._subjects = subjects
         self._confidential = confidential
 
     async def of_trace(self, trace_id: bytes) -> Records:
@@ -76,6 +83,6 @@ class ThisLogboek:
         return await self._records(foreign_trace_id=trace_id)
 
     async def _records(self, **question: Any) -> Records:
-        asked = read.Question(**question, visible=self._visible)
+        asked = read.Question(**question, visible=self._visible, subjects=self._subjects)
         page = await self._ask(read.search, asked, limit=MAX_RECORDS, confidential=self._confidential)
         return Records([found.logregel for found in page.records], complete=page.following is None)

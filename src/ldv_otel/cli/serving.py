@@ -24,8 +24,14 @@ def serve(
         bool,
         typer.Option("--without-authentication", help="Let everybody on this machine read everything; loopback only."),
     ] = False,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo", help="Only the page for citizens, where anybody signs in as anybody; loopback, embedded Logboek."
+        ),
+    ] = False,
 ) -> None:
-    """Serve the lezen API of the Logboek to other organisations and applications."""
+    """Serve the lezen API of the Logboek to others, and the page where citizens see what was done with their data."""
     try:
         from ldv_otel.api.server import serve as run  # noqa: PLC0415  (needs the extra [api])
     except ModuleNotFoundError as error:
@@ -35,11 +41,16 @@ def serve(
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or not host:
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
+    if demo and without_authentication:
+        raise ConfigurationError("--demo serves only the page for citizens, so --without-authentication says nothing.")
+    settings = read_settings(os.environ)
+    page = demo or bool(settings.inzage.issuer)
     logging.getLogger("ldv_otel.api.access").setLevel(logging.INFO)
     run(
-        read_settings(os.environ),
+        settings,
         host.strip("[]"),
         int(port),
         without_authentication=without_authentication,
-        ready=lambda address: typer.echo(f"Ready: {address}/lezenapi/v1/openapi.json"),
+        demo=demo,
+        ready=lambda address: typer.echo(f"Ready: {address}/{'inzage' if page else 'lezenapi/v1/openapi.json'}"),
     )

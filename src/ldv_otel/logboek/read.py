@@ -18,7 +18,16 @@ import msgspec
 
 from ldv_otel.errors import QueryError
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.rows import BYTES_COLUMNS, READ_SETTINGS, ROW_ONCE, SELECTED, StoredLogregel, stored
+from ldv_otel.logboek.rows import (
+    BYTES_COLUMNS,
+    READ_SETTINGS,
+    ROW_KEY,
+    ROW_ONCE,
+    ROW_ONCE_NEWEST,
+    SELECTED,
+    StoredLogregel,
+    stored,
+)
 
 #: How many records a page has unless the caller asks for fewer or more.
 PAGE_RECORDS: Final = 100
@@ -49,10 +58,10 @@ start_time >= subtractDays(
 """
 
 
-def _query(where: str, limit: str = "") -> str:
+def _query(where: str, limit: str = "", order: str = ROW_ONCE) -> str:
     # Our own text; values are parameters.
     select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
-    return f"{select} {ROW_ONCE} {limit} SETTINGS {READ_SETTINGS}"
+    return f"{select} {order} {limit} SETTINGS {READ_SETTINGS}"
 
 
 _TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + _hours("trace_id")
@@ -64,6 +73,10 @@ AND start_time >= fromUnixTimestamp64Milli({after_time:Int64}) AND (start_time, 
     (fromUnixTimestamp64Milli({after_time:Int64}), toFixedString(unhex({after_span:String}), 8), {after_writer:String},
      {after_seq:UInt64})
 """
+#: The same for pages that go back in time: what lies before the cursor.
+_BACK: Final = _PERIOD.replace(
+    "start_time >= fromUnixTimestamp64Milli({after_time", "start_time <= fromUnixTimestamp64Milli({after_time"
+).replace("seq) >", "seq) <")
 _LIMIT: Final = "LIMIT {limit:UInt32}"
 
 BY_TRACE: Final = _query(_TRACE)
@@ -82,6 +95,24 @@ BY_SUBJECT: Final = _query(
     + f" AND {_PERIOD}",
     _LIMIT,
 )
+_SUBJECT: Final = (
+    "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id) AND "
+    + _hours("data_subject_id")
+)
+LATEST_BY_SUBJECT: Final = _query(
+    f"{_SUBJECT} AND (empty({{activities:Array(String)}}) OR has({{activities:Array(String)}}, processing_activity_id))"
+    f" AND {_BACK}",
+    _LIMIT,
+    ROW_ONCE_NEWEST,
+)
+ACTIVITIES_OF_SUBJECT: Final = f"""
+WITH {_TERMS} AS kept
+SELECT processing_activity_id, uniqExact({ROW_KEY}), toUnixTimestamp64Milli(min(start_time)),
+       toUnixTimestamp64Milli(max(start_time))
+FROM logregel WHERE {_SUBJECT} AND {_KEPT}
+GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
+SETTINGS {READ_SETTINGS}
+"""  # noqa: S608  (our own text; values are parameters)
 BY_ACTIVITY: Final = _query("processing_activity_id = {activity:String} AND " + _PERIOD, _LIMIT)
 IN_PERIOD: Final = _query(_PERIOD, _LIMIT)
 
@@ -210,6 +241,15 @@ class Page(msgspec.Struct, frozen=True):
     following: Cursor | None
 
 
+class UsedActivity(msgspec.Struct, frozen=True):
+    """A processing activity in the records about one person; times in ms since 1970-01-01 UTC."""
+
+    activity: str
+    logregels: int
+    first_ms: int
+    last_ms: int
+
+
 class Totals(msgspec.Struct, frozen=True):
     """What a Logboek holds; times in ms since 1970-01-01 UTC, None when it is empty."""
 
@@ -314,6 +354,45 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
     return _page(
         client, BY_SUBJECT, parameters, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential
     )
+
+
+def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
+    client: LogboekClient,
+    pseudonyms: Sequence[bytes],
+    *,
+    activities: Sequence[str] = (),
+    after: Cursor | None = None,
+    limit: int = PAGE_RECORDS,
+    confidential: bool = True,
+) -> Page:
+    """Return a page of the records about one person, the newest first; see `by_subject`.
+
+    Args:
+        activities: The only processing activities to show; none for all.
+    """
+    if not pseudonyms:
+        return Page([], None)
+    parameters = {
+        "subjects": [raw.hex() for raw in pseudonyms],
+        "prefixes": _prefixes(pseudonyms),
+        "activities": list(activities),
+    }
+    limits = _Limits(None, None, after or Cursor(_END_OF_TIME_MS), limit)
+    return _page(client, LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
+
+
+def activities_of_subject(
+    client: LogboekClient, pseudonyms: Sequence[bytes], *, confidential: bool = True
+) -> list[UsedActivity]:
+    """Return the processing activities in the records about one person, the most recent first; see `by_subject`."""
+    if not pseudonyms:
+        return []
+    parameters = {
+        "subjects": [raw.hex() for raw in pseudonyms],
+        "prefixes": _prefixes(pseudonyms),
+        "confidential": confidential,
+    }
+    return [UsedActivity(*row) for row in client.rows(ACTIVITIES_OF_SUBJECT, parameters)]
 
 
 def by_activity(  # noqa: PLR0913  (a question with its limits)

@@ -67,6 +67,8 @@ SELECTED: Final = ", ".join(
 ROW_KEY: Final = "start_time, span_id, writer_id, seq"
 #: Ends a query over the table so that each row comes once and in order, and so that it still stops early at a limit.
 ROW_ONCE: Final = f"ORDER BY {ROW_KEY} LIMIT 1 BY {ROW_KEY}"
+#: The same, the newest row first.
+ROW_ONCE_NEWEST: Final = f"ORDER BY {ROW_KEY.replace(',', ' DESC,')} DESC LIMIT 1 BY {ROW_KEY}"
 #: Settings that such a query needs: without the first it would read on to fill buffers although a limit is reached; the
 #: second lets it pass on what many granules held together, where by itself it stops to reckon at each; the third lets
 #: each shard of a cluster look into its own projections.

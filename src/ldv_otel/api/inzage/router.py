@@ -1,0 +1,265 @@
+"""The routes of the page for citizens.
+
+What a citizen may see is decided here and in the named queries: the pseudonyms come from the identity and from nowhere
+else, and every question is asked with `confidential=False`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from ldv_otel.api.app import Api
+from ldv_otel.api.chains import chain_for
+from ldv_otel.api.clients import Client, Scope
+from ldv_otel.api.cursors import decode_cursor, encode_cursor
+from ldv_otel.api.inzage.download import as_csv, as_json, rows
+from ldv_otel.api.inzage.identity import Citizen, DemoIdentity, Identity
+from ldv_otel.api.inzage.pages import PAGE_HEADERS, STYLESHEET, PageRoute, page, rendered
+from ldv_otel.api.inzage.picture import picture
+from ldv_otel.api.inzage.view import Words
+from ldv_otel.api.limits import RateLimiter
+from ldv_otel.api.problem import Problem
+from ldv_otel.api.services import services_of
+from ldv_otel.errors import LdvError
+from ldv_otel.logboek import read
+from ldv_otel.logboek.registered import registered
+from ldv_otel.logregel import Logregel
+
+BASE_PATH: Final = "/inzage"
+PAGE_RECORDS: Final = 100
+_DOWNLOAD_RECORDS: Final = 10_000
+_DOWNLOAD_PAGE: Final = 1_000
+#: The most time that a page waits for other organisations, in seconds; the rest of it is there before.
+_OTHERS_SECONDS: Final = 5.0
+_PAGES_PER_MINUTE: Final = 120
+_FORM_BYTES: Final = 4_096
+#: Stands in the template where the part about other organisations comes.
+_LATER: Final = "<!-- later -->"
+#: As whom chains are followed: without any right to what is confidential.
+_READER: Final = Client(id="inzage", scopes=frozenset({Scope.READ, Scope.CHAIN}))
+
+router: Final = APIRouter(prefix=BASE_PATH, route_class=PageRoute)
+INZAGE: Final = Api(router)
+
+
+def install_inzage(app: FastAPI, identity: Identity) -> None:
+    """Tell the application of `create_app(..., apis=[INZAGE])` who its citizens are."""
+    app.state.inzage_identity = identity
+    app.state.inzage_demo = isinstance(identity, DemoIdentity)
+    app.state.inzage_limiter = RateLimiter()
+
+
+async def _citizen(request: Request) -> Citizen:
+    request.scope["ldv.client"] = "inzage"
+    identity: Identity = request.app.state.inzage_identity
+    citizen = await identity.citizen(request)
+    # In memory only: the pseudonym is in no log.
+    limiter: RateLimiter = request.app.state.inzage_limiter
+    limiter.check(citizen.subjects[0].hex(), _PAGES_PER_MINUTE)
+    return citizen
+
+
+SignedIn = Annotated[Citizen, Depends(_citizen)]
+
+
+@router.get("")
+async def timeline(request: Request, citizen: SignedIn) -> Response:
+    """Show what was done, the last first, by day."""
+    words = await _words(request)
+    after = None
+    if "vanaf" in request.query_params:
+        after = decode_cursor(request.query_params["vanaf"])
+        if after is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "")
+    chosen = request.query_params.get("verwerking", "")
+    summaries = words.summaries(await _ask(request, read.activities_of_subject, citizen.subjects, confidential=False))
+    activity = next((found.activity for found in summaries if found.activity.key == chosen), None)
+    if chosen and activity is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "")
+    found: read.Page = await _ask(
+        request,
+        read.latest_by_subject,
+        citizen.subjects,
+        activities=[activity.uri] if activity is not None else [],
+        after=after,
+        limit=PAGE_RECORDS,
+        confidential=False,
+    )
+    request.scope["ldv.records"] = len(found.records)
+    return page(
+        request,
+        "tijdlijn.html",
+        section="dag",
+        days=words.days(record.logregel for record in found.records),
+        following=encode_cursor(found.following) if found.following is not None else "",
+        later=after is not None,
+        chosen=activity,
+        count=sum(found.count for found in summaries if activity in (None, found.activity)),
+    )
+
+
+@router.get("/verwerkingen")
+async def activities(request: Request, citizen: SignedIn) -> Response:
+    """Show what for, and how often."""
+    words = await _words(request)
+    used = await _ask(request, read.activities_of_subject, citizen.subjects, confidential=False)
+    return page(request, "verwerkingen.html", section="verwerking", summaries=words.summaries(used))
+
+
+@router.get("/handelingen/{trace_id}")
+async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
+    """Show one trace: first what this Logboek has, and what other organisations say when they have said it."""
+    services = services_of(request)
+    wanted = read.parse_trace_id(trace_id)
+    question = read.Question(trace_id=wanted, subjects=citizen.subjects)
+    found: read.Page = await _ask(request, read.search, question, limit=_DOWNLOAD_PAGE, confidential=False)
+    if not found.records:
+        # The same for what is not there, what is somebody else's and what is confidential.
+        raise Problem(HTTPStatus.NOT_FOUND, "")
+    request.scope["ldv.records"] = len(found.records)
+    words = await _words(request)
+    records = [record.logregel for record in found.records]
+    begin, end = rendered(
+        request,
+        "handeling.html",
+        days=words.days(reversed(records)),
+        waits=any(record.external_read_api_id or record.foreign_operation_processor for record in records),
+        later=_LATER,
+        partial=found.following is not None,
+    ).split(_LATER)
+
+    async def parts() -> AsyncIterator[str]:
+        yield begin
+        try:
+            chain = await chain_for(services, _READER, wanted, subjects=citizen.subjects, seconds=_OTHERS_SECONDS)
+            shown = picture(chain, words, services.settings.organisation or "Deze organisatie")
+            yield rendered(request, "anderen.html", picture=shown)
+        except (LdvError, Problem):
+            yield rendered(request, "anderen.html", picture=None)
+        yield end
+
+    return StreamingResponse(parts(), HTTPStatus.OK, PAGE_HEADERS, "text/html")
+
+
+@router.get("/downloaden")
+async def downloads(request: Request, citizen: SignedIn) -> Response:
+    """Show what can be downloaded."""
+    used: list[read.UsedActivity] = await _ask(
+        request, read.activities_of_subject, citizen.subjects, confidential=False
+    )
+    count = sum(found.logregels for found in used)
+    return page(request, "downloaden.html", section="downloaden", count=count, most=_DOWNLOAD_RECORDS)
+
+
+@router.get("/mijn-gegevens.json")
+async def json_file(request: Request, citizen: SignedIn) -> Response:
+    """Return the citizen's own records as JSON."""
+    found, complete = await _everything(request, citizen)
+    return _file(as_json(found, complete=complete), "application/json", "mijn-gegevens.json")
+
+
+@router.get("/mijn-gegevens.csv")
+async def csv_file(request: Request, citizen: SignedIn) -> Response:
+    """Return the citizen's own records for a spreadsheet program."""
+    found, complete = await _everything(request, citizen)
+    return _file(as_csv(found, complete=complete), "text/csv; charset=utf-8", "mijn-gegevens.csv")
+
+
+@router.post("/aanmelden")
+async def sign_in(request: Request) -> Response:
+    """Sign in to a demonstration."""
+    identity = _demo(request)
+    given = parse_qs((await _form(request)).decode("ascii", "replace"), max_num_fields=10)
+    answer = RedirectResponse(BASE_PATH, HTTPStatus.SEE_OTHER, PAGE_HEADERS)
+    identity.sign_in(given.get("nummer", [""])[0], answer)
+    return answer
+
+
+@router.post("/afmelden")
+async def sign_out(request: Request) -> Response:
+    """End the session of a demonstration."""
+    identity = _demo(request)
+    await _form(request)
+    answer = RedirectResponse(BASE_PATH, HTTPStatus.SEE_OTHER, PAGE_HEADERS)
+    identity.sign_out(request, answer)
+    return answer
+
+
+@router.get("/inzage.css")
+async def stylesheet() -> Response:
+    """Return the stylesheet: the one thing here that may be kept, since it is the same for all."""
+    return Response(STYLESHEET, headers={**PAGE_HEADERS, "Cache-Control": "max-age=3600"}, media_type="text/css")
+
+
+@router.get("/{rest:path}")
+async def elsewhere(rest: str) -> Response:
+    """Say that there is nothing at this address, as a page."""
+    del rest
+    raise Problem(HTTPStatus.NOT_FOUND, "")
+
+
+async def _ask(request: Request, question: Any, *arguments: Any, **limits: Any) -> Any:
+    return await services_of(request).reader.ask(question, *arguments, **limits)
+
+
+async def _words(request: Request) -> Words:
+    services = services_of(request)
+    register = await services.reader.ask(registered)
+    return Words(register, services.remotes.apis, ZoneInfo(services.settings.inzage.timezone))
+
+
+async def _everything(request: Request, citizen: Citizen) -> tuple[list[dict[str, Any]], bool]:
+    """Return a citizen's records as rows of a file, and whether that is all of them."""
+    words = await _words(request)
+    records: list[Logregel] = []
+    after = None
+    while len(records) < _DOWNLOAD_RECORDS:
+        found: read.Page = await _ask(
+            request, read.by_subject, citizen.subjects, after=after, limit=_DOWNLOAD_PAGE, confidential=False
+        )
+        records += [record.logregel for record in found.records]
+        after = found.following
+        if after is None:
+            break
+    request.scope["ldv.records"] = len(records)
+    organisation = services_of(request).settings.organisation
+    return rows(records, words, organisation), after is None
+
+
+def _file(content: bytes, media_type: str, name: str) -> Response:
+    headers = {**PAGE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, headers=headers, media_type=media_type)
+
+
+def _demo(request: Request) -> DemoIdentity:
+    request.scope["ldv.client"] = "inzage"
+    identity = request.app.state.inzage_identity
+    if not isinstance(identity, DemoIdentity):
+        raise Problem(HTTPStatus.NOT_FOUND, "")
+    return identity
+
+
+async def _form(request: Request) -> bytes:
+    """Return the body of a form that one of our own pages sent.
+
+    Raises:
+        Problem: 403, another site's page sent it, or nobody can tell; 413, it is too large.
+    """
+    origin = request.headers.get("origin", "")
+    ours = request.headers.get("sec-fetch-site") == "same-origin"
+    if "sec-fetch-site" not in request.headers:
+        ours = bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
+    if not ours:
+        raise Problem(HTTPStatus.FORBIDDEN, "")
+    body = await request.body()
+    if len(body) > _FORM_BYTES:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
+    return body
