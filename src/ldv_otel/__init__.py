@@ -1,5 +1,7 @@
 """Logboek Dataverwerkingen for OpenTelemetry: every processing of data, on record."""
 
+from typing import TYPE_CHECKING, Any
+
 from ldv_otel._version import __version__
 from ldv_otel.errors import (
     BatchRefused,
@@ -12,7 +14,6 @@ from ldv_otel.errors import (
 )
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.sdk.bulk import data_subjects
-from ldv_otel.sdk.exporter import ClickHouseSpanExporter
 from ldv_otel.sdk.health import Health
 from ldv_otel.sdk.install import force_flush, health, install
 from ldv_otel.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
@@ -21,6 +22,9 @@ from ldv_otel.sdk.propagator import LdvPropagator, extract
 from ldv_otel.sdk.sampler import LdvSampler
 from ldv_otel.sdk.shield import SubjectShieldingSpanProcessor
 from ldv_otel.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from ldv_otel.sdk.exporter import ClickHouseSpanExporter
 
 __all__ = [
     "Actie",
@@ -52,3 +56,12 @@ __all__ = [
     "processing",
     "read_settings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few services use when it is asked for."""
+    if name == "ClickHouseSpanExporter":
+        from ldv_otel.sdk.exporter import ClickHouseSpanExporter  # noqa: PLC0415  (see above)
+
+        return ClickHouseSpanExporter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,9 +6,8 @@ facts it has; the rules stand here, once.
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -308,7 +307,7 @@ class ChildEncoder:
 
     def _encode_common(self, subject: DataSubject) -> tuple[bytes, bytes, bytes]:
         """Return what comes before the span id, between it and the pseudonym, and after that."""
-        span_id, pseudonym = secrets.token_bytes(8), secrets.token_bytes(PSEUDONYM_BYTES)
+        span_id, pseudonym = os.urandom(8), os.urandom(PSEUDONYM_BYTES)
         like = DataSubject(pseudonym, subject.type, subject.key_id, flags=subject.flags)
         before, _, rest = encode_logregel(child_of(self._parent, like, span_id)).partition(span_id)
         between, _, after = rest.partition(pseudonym)
@@ -317,4 +316,6 @@ class ChildEncoder:
 
 def _child_id(parent: Logregel, number: int) -> bytes:
     """Return a span id that is the same each time, so that a file imported twice gives the same records."""
-    return hashlib.sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]
+    from hashlib import sha256  # noqa: PLC0415  (OpenSSL takes 3 ms to load, and keys load it)
+
+    return sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]

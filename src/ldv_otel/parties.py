@@ -35,7 +35,6 @@ import msgspec
 
 from ldv_otel.settings import Settings, TraceChoice, is_loopback
 from ldv_otel.tracestate import CLAIM
-from ldv_otel.yamlfile import read_yaml
 
 if TYPE_CHECKING:
     from cryptography.x509 import Name
@@ -308,8 +307,11 @@ def read_parties(path: Path | None, unknown: TraceChoice | None) -> Parties:
     Raises:
         ConfigurationError: As `parties_for`.
     """
-    file = read_yaml(path, "LDV_PARTIES", PartiesFile) if path is not None else PartiesFile()
-    return Parties(file, unknown)
+    if path is None:
+        return Parties(unknown=unknown)
+    from ldv_otel.yamlfile import read_yaml  # noqa: PLC0415  (only who has the file pays for it)
+
+    return Parties(read_yaml(path, "LDV_PARTIES", PartiesFile), unknown)
 
 
 def parse_subject(text: str) -> SubjectParts:

@@ -11,9 +11,7 @@ Collector can use too (its redaction processor takes the key as a string).
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
-import secrets
 import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -24,6 +22,8 @@ from ldv_otel.attributes import Flag
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 PSEUDONYM_BYTES: Final = 16
@@ -189,6 +189,8 @@ class Pseudonymiser:
 
 def new_key(key_id: str, *, sealing: bool = False) -> Key:
     """Return a fresh random key: a secret of 43 characters (256 bits), and with `sealing` 64 bytes for AES-SIV."""
+    import secrets  # noqa: PLC0415  (as in `_keyed`)
+
     seal = base64.b64encode(secrets.token_bytes(_SEALING_KEY_BYTES)).decode() if sealing else ""
     return Key(id=key_id, secret=secrets.token_urlsafe(MINIMUM_SECRET_BYTES), seal=seal)
 
@@ -242,11 +244,13 @@ def _text(value: object) -> str:
         return ""
 
 
-def _keyed(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+def _keyed(secret: bytes) -> tuple[_Hash, _Hash]:
     """Return the two hashes of HMAC-SHA256 (RFC 2104), the key taken in: copies of them go on with the message.
 
     `hmac` does the same in twice the time, and this is most of what a data subject costs.
     """
+    import hashlib  # noqa: PLC0415  (OpenSSL takes 3 ms to load; only who has keys needs it)
+
     block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK_BYTES else secret).ljust(_BLOCK_BYTES, b"\0")
     return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 

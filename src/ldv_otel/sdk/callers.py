@@ -7,7 +7,6 @@ holds only what the caller itself wrote, so that it proves nothing; `Call` is fo
 from __future__ import annotations
 
 import functools
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -92,6 +91,10 @@ def _wsgi_peer(environ: Mapping[str, Any]) -> str:
 def _wsgi_certificate(environ: Mapping[str, Any]) -> str | bytes | None:
     for name in _WSGI_SOCKETS:
         connection = environ.get(name)
+        if connection is None:
+            continue
+        import ssl  # noqa: PLC0415  (few servers show their socket)
+
         if isinstance(connection, ssl.SSLSocket) and connection.context.verify_mode is not ssl.CERT_NONE:
             return connection.getpeercert(binary_form=True)
     # As Apache's mod_ssl tells it; a request header would begin with HTTP_.

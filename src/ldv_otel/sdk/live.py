@@ -23,17 +23,18 @@ from opentelemetry.util.types import AttributeValue
 
 from ldv_otel.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
 from ldv_otel.delivery.figures import Figures
-from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
-from ldv_otel.parties import Parties
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.redaction import Redactor
 from ldv_otel.sdk.inbound import foreign_of
 from ldv_otel.settings import DeliveryLevel
 
 if TYPE_CHECKING:
-    from ldv_otel.rules import Rule  # whoever has no rules does not pay for them
+    # Importing these takes time that only those who use them are to pay.
+    from ldv_otel.delivery.spool.starts import Start
+    from ldv_otel.parties import Parties
+    from ldv_otel.rules import Rule
 
 
 #: Instrumentation scope of the spans that `processing` starts.

@@ -7,7 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -23,13 +23,7 @@ from ldv_otel.attributes import (
     PROCESSING_ACTIVITY_ID,
     Flag,
 )
-from ldv_otel.delivery.durable import DurableDelivery, spool_base, spool_root
-from ldv_otel.delivery.losses import LossWriter
-from ldv_otel.delivery.memory import MemoryDelivery
-from ldv_otel.delivery.sink import Sink, make_sink
-from ldv_otel.delivery.spool.starts import Start, actie_id
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.keyfile import keys_for
 from ldv_otel.logregel import Logregel, Status, encode_logregel, resource_text
 from ldv_otel.parties import Parties, parties_for
 from ldv_otel.pseudonym import DataSubject, Pseudonymiser
@@ -40,6 +34,12 @@ from ldv_otel.sdk.inbound import restarted_from
 from ldv_otel.sdk.live import Delivery
 from ldv_otel.sdk.mapping import SpanMapper, mapper_for
 from ldv_otel.settings import Settings
+
+if TYPE_CHECKING:
+    from ldv_otel.delivery.sink import Sink
+
+# What sets logging up, and what only some Acties need, is imported where it is used: `import ldv_otel` stays light.
+# ruff: noqa: PLC0415
 
 _logger = logging.getLogger(__name__)
 
@@ -52,15 +52,22 @@ def maker_for(settings: Settings) -> LogregelMaker:
     Raises:
         ConfigurationError: There are no keys, or they cannot be used.
     """
+    from ldv_otel.keyfile import keys_for
+
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
     return LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
 
 
 def _delivery(settings: Settings, sink: Sink) -> Delivery:
     if settings.delivery == "memory":
+        from ldv_otel.delivery.losses import LossWriter
+        from ldv_otel.delivery.memory import MemoryDelivery
+
         return MemoryDelivery(
             sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
         )
+    from ldv_otel.delivery.durable import DurableDelivery, spool_base, spool_root
+
     delivery = DurableDelivery(
         sink,
         spool_base(spool_root(settings), settings.logboek),
@@ -118,6 +125,8 @@ class LdvSpanProcessor(SpanProcessor):
         Raises:
             ConfigurationError: They cannot work; an unreachable server is no such reason, records wait for it.
         """
+        from ldv_otel.delivery.sink import make_sink
+
         sink = make_sink(settings)
         maker = maker_for(settings)
         mapper = mapper_for(settings, maker.pseudonymise)
@@ -174,6 +183,8 @@ class LdvSpanProcessor(SpanProcessor):
         records = self._begun(known)
         if not records:
             return
+        from ldv_otel.delivery.spool.starts import Start, actie_id
+
         start = Start(actie_id(records[0]), tuple(records))
         self.delivery.begin(start, more=known.start is not None)
         known.start = records[0]
@@ -201,6 +212,8 @@ class LdvSpanProcessor(SpanProcessor):
         if not start.data_subject_id:
             self.begin(known)
             return
+        from ldv_otel.delivery.spool.starts import Start, actie_id
+
         child = interrupted(child_of(start, subject, os.urandom(8)))
         self.delivery.begin(Start(actie_id(start), (child,)), more=True)
 
@@ -270,6 +283,8 @@ class LdvSpanProcessor(SpanProcessor):
             if len(records) == 1:
                 self.delivery.submit(records[0], known.level)
             else:
+                from ldv_otel.delivery.spool.starts import actie_id
+
                 # With one flush.
                 payloads = list(map(encode_logregel, records))
                 self.delivery.submit_encoded(payloads, known.level, ended=actie_id(records[0]))
