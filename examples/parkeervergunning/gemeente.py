@@ -35,12 +35,13 @@ def toon_alle_vergunningen(bsn: str) -> list[str]:
     return [nummer for nummer, vergunning in vergunningen.items() if vergunning["houder"] == bsn]
 
 
-@ldv.processing(ADMINISTRATIE)
 def wijzig_kenteken(nummer: str, bsn: str, kenteken: str) -> str:
-    ldv.data_subject(bsn, type="BSN")
-    if not controleer_tenaamstelling(kenteken, bsn):
-        abort(409, "Dit kenteken staat op naam van iemand anders.")
-    vergunningen[nummer]["kenteken"] = kenteken
+    with ldv.processing(ADMINISTRATIE, name="Wijzig kenteken") as actie:
+        ldv.data_subject(bsn, type="BSN")
+        if not controleer_tenaamstelling(kenteken, bsn):
+            actie.reject()  # what was asked for cannot be; nothing failed here, so the status stays Unset
+            abort(409, "Dit kenteken staat op naam van iemand anders.")
+        vergunningen[nummer]["kenteken"] = kenteken
     return nummer
 
 

@@ -14,13 +14,14 @@ houders = {"KL-901-M": "123456782", "XX-99-YY": "111222333"}
 
 
 @app.get("/kentekens/<kenteken>/houder")
-@ldv.processing(VERSTREKKEN, name="Verstrek houdergegevens")
 def houder(kenteken: str) -> dict[str, str]:
     """Who holds this plate."""
-    if kenteken not in houders:
-        abort(404)
-    ldv.data_subject(houders[kenteken], type="BSN")
-    return {"houder": houders[kenteken]}
+    with ldv.processing(VERSTREKKEN, name="Verstrek houdergegevens") as actie:
+        if kenteken not in houders:
+            actie.reject()
+            abort(404)
+        ldv.data_subject(houders[kenteken], type="BSN")
+        return {"houder": houders[kenteken]}
 
 
 if __name__ == "__main__":

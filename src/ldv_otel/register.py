@@ -47,7 +47,8 @@ class ProcessingActivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         retention: How long its Logregels are kept from their start time, in ISO 8601 (`P7Y`); empty when the Register
             sets no term.
         confidential: Whether the data subject is not told about it, or not yet.
-        parent: URI of the activity that this one is part of; it may be another organisation's.
+        parent: URI of the activity that this one is part of (LDV-A12), of the same organisation: Registers of two
+            organisations are not linked (LDV-X1).
         controller: URI or name of the controller (verwerkingsverantwoordelijke).
         replaces: URI of the version before this one.
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from werkzeug.exceptions import HTTPException
 
-from ldv_otel import Logregel
+from ldv_otel import Logregel, testing
 from ldv_otel.cli.rendering import trace_tree
+from ldv_otel.logregel import Status
 
 ROOT = Path(__file__).parents[2]
 READ = """
@@ -70,6 +73,24 @@ def test_the_story_of_the_introduction(tmp_path: Path) -> None:
         tree = trace_tree(records, title="T")
         assert len(tree.children) == 2
         assert len(tree.children[1].children[0].children) == 1
+
+
+@pytest.mark.parametrize("name", ["gemeente", "rdw"])
+def test_what_is_refused_is_no_failure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's plate, or one that does not exist: the status stays Unset (LDV-A5)."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "parkeervergunning")
+    service = importlib.import_module(name)
+    with testing.logboek() as logboek, service.app.test_request_context():
+        if name == "rdw":
+            with pytest.raises(HTTPException):
+                service.houder("ZZ-000-Z")
+        else:
+            monkeypatch.setattr(service, "controleer_tenaamstelling", lambda *_: False)
+            with pytest.raises(HTTPException):
+                service.wijzig_kenteken("P-1", "123456782", "XX-99-YY")
+    (logregel,) = logboek.logregels
+    assert logregel.status is Status.UNSET
+    assert logregel.name == {"rdw": "Verstrek houdergegevens", "gemeente": "Wijzig kenteken"}[name]
 
 
 GEMEENTE = "https://register.gemeente.example/activiteiten/"
