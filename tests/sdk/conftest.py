@@ -18,11 +18,14 @@ OTHER = "https://register.example/activiteiten/tenaamstelling"
 
 @pytest.fixture(scope="session")
 def backend() -> InMemorySpanExporter:
-    """What the tracing backend gets; it was there before the Logboek."""
+    """What the tracing backend gets; beside the Logboek."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider()
+    # A process has one provider for good; tests elsewhere may have set it, with a Logboek.
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
     return exporter
 
 

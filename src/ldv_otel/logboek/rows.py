@@ -70,11 +70,8 @@ ROW_ONCE: Final = f"ORDER BY {ROW_KEY} LIMIT 1 BY {ROW_KEY}"
 #: The same, the newest row first.
 ROW_ONCE_NEWEST: Final = f"ORDER BY {ROW_KEY.replace(',', ' DESC,')} DESC LIMIT 1 BY {ROW_KEY}"
 #: Settings that such a query needs: without the first it would read on to fill buffers although a limit is reached; the
-#: second lets it pass on what many granules held together, where by itself it stops to reckon at each; the third lets
-#: each shard of a cluster look into its own projections.
-READ_SETTINGS: Final = (
-    "read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local'"
-)
+#: second lets each shard of a cluster look into its own projections.
+READ_SETTINGS: Final = "read_in_order_use_buffering = 0, distributed_product_mode = 'local'"
 BYTES_COLUMNS: Final = ("parent_span_id",)
 
 

@@ -49,7 +49,7 @@ SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq, processing_activity_id
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_van(subject = '32 hexadecimal digits'): what is recorded about a data subject.
 CREATE OR REPLACE VIEW logregels_van AS
@@ -64,7 +64,7 @@ WHERE (SELECT throwIf(not match({subject:String}, '^[0-9a-fA-F]{32}$'), 'subject
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(data_subject_id, 1, 4)), 4), toRelativeHourNum(start_time))
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_trace(trace_id = '32 hexadecimal digits').
 CREATE OR REPLACE VIEW logregels_trace AS
@@ -79,7 +79,7 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4), toRelativeHourNum(start_time))
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_activiteit(activiteit = 'URI', vanaf = '2026-01-01 00:00:00', tot = '2026-02-01 00:00:00'); times are UTC.
 CREATE OR REPLACE VIEW logregels_activiteit AS
@@ -108,7 +108,7 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
     GROUP BY bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4), toRelativeHourNum(start_time))
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_aangeroepen(trace_id = ..., span_id = ...): asked at the called party, with the caller's ids; span_id = '' is
 -- for the whole trace.
@@ -127,4 +127,4 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
         toRelativeHourNum(start_time))
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
