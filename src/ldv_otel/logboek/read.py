@@ -58,10 +58,10 @@ start_time >= subtractDays(
 """
 
 
-def _query(where: str, limit: str = "", order: str = ROW_ONCE, settings: str = READ_SETTINGS) -> str:
+def _query(where: str, limit: str = "", order: str = ROW_ONCE) -> str:
     # Our own text; values are parameters.
     select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
-    return f"{select} {order} {limit} SETTINGS {settings}"
+    return f"{select} {order} {limit} SETTINGS {READ_SETTINGS}"
 
 
 _TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + _hours("trace_id")
@@ -113,12 +113,7 @@ FROM logregel WHERE {_SUBJECT} AND {_KEPT}
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
-#: A rare activity has a row or two in each of many granules: passed on together they take half the time.
-BY_ACTIVITY: Final = _query(
-    "processing_activity_id = {activity:String} AND " + _PERIOD,
-    _LIMIT,
-    settings=f"{READ_SETTINGS}, preferred_block_size_bytes = 16777216",
-)
+BY_ACTIVITY: Final = _query("processing_activity_id = {activity:String} AND " + _PERIOD, _LIMIT)
 IN_PERIOD: Final = _query(_PERIOD, _LIMIT)
 
 #: The conditions of `search`, by the field of `Question` that gives the value.

@@ -89,7 +89,7 @@ WHERE processing_activity_id = {activiteit:String}
   AND start_time >= {vanaf:DateTime64(3, 'UTC')} AND start_time < {tot:DateTime64(3, 'UTC')}
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
-SETTINGS read_in_order_use_buffering = 0, preferred_block_size_bytes = 16777216, distributed_product_mode = 'local';
+SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): asked at the caller, with the ids that the
 -- called party has as its foreign operation. The span is the Actie's own, or a technical client span below it.
