@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ldv_otel.keyfile import add_key
+from tests.support.collector import HttpRecorder
 
 HEADER = """
 import json, os, sys
@@ -258,3 +260,42 @@ def test_a_forked_child_does_not_hang_or_double(tmp_path: Path, how: str) -> Non
         "before",
         "child",
     ]
+
+
+@pytest.mark.parametrize("delivery", ["durable", "memory"])
+def test_logging_is_not_logged(tmp_path: Path, delivery: str) -> None:
+    """LDV-A11: where every call is an Actie by a rule, the calls that deliver Logregels are none, nor traced."""
+    (tmp_path / "rules.yaml").write_text("rules: [{match: {kind: client}, activity: 'https://register.example/a'}]")
+    with HttpRecorder() as logboek:
+        done = run(
+            tmp_path,
+            """
+            import requests
+            from opentelemetry.instrumentation.requests import RequestsInstrumentor
+            RequestsInstrumentor().instrument()
+            provider, backend = provider_with_backend()
+            trace.set_tracer_provider(provider)
+            ldv.install()
+            assert ldv.force_flush()
+            requests.get(os.environ["CALLED"])
+            assert ldv.force_flush(), ldv.health()
+            print(len(backend.get_finished_spans()))
+            """,
+            LDV_LOGBOEK=f"otlp+http://127.0.0.1:{logboek.port}",
+            LDV_KEYS=key_file(tmp_path),
+            LDV_RULES=str(tmp_path / "rules.yaml"),
+            LDV_DELIVERY=delivery,
+            LDV_SPOOL=str(tmp_path / "spool"),
+            CALLED=f"http://127.0.0.1:{logboek.port}/",
+        )
+        sent = list(logboek.bodies)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1"
+    spans = [
+        span
+        for body in sent
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    assert [span.name for span in spans] == ["GET"]
