@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 _WHOLE_URLS: Final = ("url.full", "http.url", "http.target")
@@ -27,10 +27,19 @@ _PARAMETER: Final = re.compile(
 )
 #: Django's `re_path`: `^inwoners/(?P<bsn>[0-9]{9})/$`.
 _NAMED_GROUP: Final = re.compile(r"\(\?P(<\w+>)")
+_ORIGIN_END: Final = re.compile(r"[/?#]")
 _REST: Final = frozenset({"path", "*"})
 _WILDCARDS_IN_A_SEGMENT: Final = 2
 #: With two wildcards a match takes the square of the length; no identifier is that long.
 _SEGMENT_MAX_CHARACTERS: Final = 1_024
+
+
+class _Segment(NamedTuple):
+    """What a segment has to be: as a rule one text, or one parameter, which is seen without the expression."""
+
+    literal: str | None
+    whole: str | None
+    expression: re.Pattern[str]
 
 
 class Template:
@@ -45,14 +54,14 @@ class Template:
         self._anchored = anchored
         segments = _segments(_without_groups(text))
         self._rest: int | None = None
-        self._expressions: list[re.Pattern[str]] = []
+        self._expected: list[_Segment] = []
         self.names: list[str] = []
         for place, segment in enumerate(segments):
-            expression, takes_rest = self._segment(segment)
+            expected, takes_rest = self._segment(segment)
             if takes_rest and self._rest is not None:
                 raise ValueError("a path takes the rest of the segments only once")
             self._rest = place if takes_rest else self._rest
-            self._expressions.append(expression)
+            self._expected.append(expected)
 
     def parameter(self, name: str, path: str) -> str | None:
         """Return what stands in a path for a parameter, decoded; None when the path is not of this form."""
@@ -62,8 +71,15 @@ class Template:
         if segments is None:
             return None
         found = None
-        for expression, segment in zip(self._expressions, segments, strict=True):
-            match = expression.fullmatch(segment) if len(segment) <= _SEGMENT_MAX_CHARACTERS else None
+        for (literal, whole, expression), segment in zip(self._expected, segments, strict=True):
+            if literal == segment:
+                continue
+            if literal is not None or len(segment) > _SEGMENT_MAX_CHARACTERS:
+                return None
+            if whole is not None and segment:
+                found = segment if whole == name else found
+                continue
+            match = expression.fullmatch(segment)
             if match is None:
                 return None
             found = match.groupdict().get(name, found)
@@ -71,7 +87,7 @@ class Template:
 
     def _aligned(self, segments: list[str]) -> list[str] | None:
         """Return as many segments as the template has, what takes the rest as one."""
-        count = len(self._expressions)
+        count = len(self._expected)
         surplus = len(segments) - count
         if surplus < 0 or (surplus and self._rest is None and self._anchored):
             return None
@@ -80,9 +96,9 @@ class Template:
         end = self._rest + surplus + 1
         return [*segments[: self._rest], "/".join(segments[self._rest : end]), *segments[end:]]
 
-    def _segment(self, segment: str) -> tuple[re.Pattern[str], bool]:
+    def _segment(self, segment: str) -> tuple[_Segment, bool]:
         if segment == "**":
-            return re.compile(".*", re.DOTALL), True
+            return _Segment(None, None, re.compile(".*", re.DOTALL)), True
         parts, position, rest = [], 0, False
         parameters = list(_PARAMETER.finditer(segment))
         if len(parameters) + segment.count("*") > _WILDCARDS_IN_A_SEGMENT:
@@ -96,7 +112,9 @@ class Template:
             parts += [_literal(segment[position : parameter.start()]), f"(?P<{name}>.+)"]
             position = parameter.end()
         parts.append(_literal(segment[position:]))
-        return re.compile("".join(parts), re.DOTALL), rest
+        literal = segment if not parameters and "*" not in segment else None
+        whole = self.names[-1] if len(parameters) == 1 and parameters[0][0] == segment else None
+        return _Segment(literal, whole, re.compile("".join(parts), re.DOTALL)), rest
 
 
 def read_template(text: str) -> Template:
@@ -184,7 +202,8 @@ def _without_origin(url: str) -> str:
     if not mark or url.startswith("/"):
         return url
     # The origin ends where the first of these begins.
-    return re.sub(r"^[^/?#]*", "", rest, count=1)
+    end = _ORIGIN_END.search(rest)
+    return rest[end.start() :] if end is not None else ""
 
 
 def _segments(path: str) -> list[str]:

@@ -53,6 +53,10 @@ class Identifier(msgspec.Struct, frozen=True):
 
 def identifier(value: object, type_: object) -> Identifier:
     """Return an identifier ready to be looked for."""
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) >= SHORT:
+        # As good as always: a number, without anything around it.
+        normal, _ = normalise_identifier(normalise_type(type_)[0], value)
+        return Identifier((value,) if normal == value else (value, normal), _enough(normal.lstrip("0")))
     given, _ = normalise_identifier("", value)
     type_name, _ = normalise_type(type_)
     texts: dict[str, None] = {}
@@ -67,6 +71,10 @@ def identifier(value: object, type_: object) -> Identifier:
             break
         given = unquote(given).strip()
     return Identifier(tuple(texts), digits)
+
+
+def _enough(digits: str) -> str:
+    return digits if len(digits) >= SHORT else ""
 
 
 def only_beside_digits(text: str) -> bool:
@@ -87,12 +95,13 @@ class Redactor:
         self._long = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) >= SHORT))
         self._short = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) < SHORT))
         self._digits = tuple(dict.fromkeys(one.digits for one in found if one.digits))
+        self._beside_digits = all(map(only_beside_digits, (*self._long, *self._short)))
         #: Nothing shorter can hold one: decoding makes a text shorter, and leading zeros are gone already.
         self._least = min(map(len, (*self._long, *self._short, *self._digits)), default=1 << 60)
 
     def finds(self, text: str) -> bool:
         """Say whether an identifier stands in a text."""
-        if len(text) < self._least:
+        if len(text) < self._least or (self._beside_digits and _DIGIT.search(text) is None):
             return False
         seen = text.lower()
         for _ in range(_DECODINGS):
@@ -112,6 +121,8 @@ class Redactor:
             return text
         for one in self._long:
             text = _replaced(text, one)
+        if not self.finds(text):
+            return text
         if self._digits:
             text = _NUMBER.sub(self._number, text)
         if self.finds(text):

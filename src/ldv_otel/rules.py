@@ -242,6 +242,7 @@ class _CompiledRule:
         self._scope = compiled(match.scope) if match.scope is not None else None
         conditions = [_Condition(_names(name), compiled(pattern)) for name, pattern in match.attributes.items()]
         self.conditions = tuple(sorted(conditions, key=_rank))
+        self._further = self.conditions[1:]
 
     def allows_scope(self, kind: str, scope: str | None) -> bool:
         """Say whether kind and scope are as they have to be; no scope means that it is not known."""
@@ -250,8 +251,8 @@ class _CompiledRule:
         return self._scope is None or scope is None or self._scope.matches(scope)
 
     def takes(self, attributes: Mapping[str, object]) -> bool:
-        """Say whether the attributes are as they have to be."""
-        for condition in self.conditions:  # noqa: SIM110  (as above)
+        """Say whether the attributes are as they have to be, of which the first condition is known to hold."""
+        for condition in self._further:  # noqa: SIM110  (as above)
             if not condition.holds(attributes):
                 return False
         return True
@@ -306,8 +307,12 @@ class _Choice:
         for table in self._tables:
             for text in _texts(table.names, attributes):
                 left.extend(table.rules(text))
-        left.sort(key=_index)
-        return next((found.rule for found in left if found.takes(attributes)), None)
+        if len(left) > 1:
+            left.sort(key=_index)
+        for found in left:
+            if found.takes(attributes):
+                return found.rule
+        return None
 
 
 class _Frame:
