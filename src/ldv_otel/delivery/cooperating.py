@@ -3,6 +3,9 @@
 With monkey patching, our locks are gevent's and may be waited for, so only what calls the operating system goes to a
 thread: `flushing`. Without it our locks are those of threads, and a greenlet that waited for one would stop the thread
 that the holder needs, so all of a waiting call goes there: `waiting`. Without gevent both just call.
+
+A greenlet may be killed wherever it waits, and with gevent's locks that is almost everywhere, also where it would
+have woken others. So what waits is never done by the greenlet that asked: with patching a greenlet of our own does it.
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ def patched() -> bool:
 def flushing(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Do what takes none of our locks: in a thread where gevent has patched them, else here."""
     hub = _hub() if patched() else None
-    return work(*args, **kwargs) if hub is None else _in_pool(hub, lambda: work(*args, **kwargs))
+    return work(*args, **kwargs) if hub is None else _apart(hub.threadpool.spawn, lambda: work(*args, **kwargs))
 
 
 def waiting(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Do what may wait for our locks: in a thread where a greenlet has to wait for locks of threads, else here."""
-    hub = None if patched() else _hub()
-    return work(*args, **kwargs) if hub is None else _in_pool(hub, lambda: work(*args, **kwargs))
+    """Do what may wait for our locks: under gevent in a thread, or in a greenlet if locks are gevent's; else here."""
+    hub = _hub()
+    if hub is None:
+        return work(*args, **kwargs)
+    begin = sys.modules["gevent"].spawn if patched() else hub.threadpool.spawn
+    return _apart(begin, lambda: work(*args, **kwargs))
 
 
 def _hub() -> Any:
@@ -48,15 +54,27 @@ def _hub() -> Any:
     return gevent.get_hub() if at_the_top and patched() else None
 
 
-def _in_pool(hub: Any, work: Callable[[], R]) -> R:
-    """Wait for a thread; a kill or a timeout of the greenlet comes after that, because what is begun is not undone."""
-    outcome, interruption = hub.threadpool.spawn(work), None
-    while not outcome.ready():
+def _apart(begin: Callable[[Callable[[], None]], Any], work: Callable[[], R]) -> R:
+    """Have it done, and wait; a kill or a timeout comes after that, because what is begun is not undone."""
+    results: list[R] = []
+    errors: list[BaseException] = []
+
+    def keep() -> None:
+        # Kept here, because gevent prints what comes out of a greenlet or of a thread of its pool.
         try:
-            outcome.wait()
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001  (raised below)
+            errors.append(error)
+
+    task, interruption = begin(keep), None
+    wait = sys.modules["gevent"].wait
+    while not task.ready():
+        try:
+            wait([task])
         except BaseException as error:  # noqa: BLE001  (raised below)
             interruption = error
     if interruption is not None:
         raise interruption
-    result: R = outcome.get()
-    return result
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -74,7 +74,8 @@ class Spool:
         if patched():
             # Only if these locks are gevent's: a leader that is away while others hold up its thread never comes back.
             self._committing = lambda data: flushing(self._commit, data)
-        self._mutex = lock = threading.Lock()
+        # One that knows its owner: a condition asks, and of gevent's plain locks it asks in a way that lets others run.
+        self._mutex = lock = threading.RLock()
         self._changed = threading.Condition(lock)
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
         self._enough = threading.Condition(lock)
