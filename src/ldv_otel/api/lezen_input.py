@@ -19,6 +19,8 @@ from ldv_otel.logregel import TIME_MAX_MS
 
 _MAX_TEXT: Final = 4_096
 _HARMLESS_NAME: Final = re.compile(r"[A-Za-z_.]{1,64}")
+#: Records also hold activities that are no URIs beyond this, and those can be asked for.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -115,6 +117,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _uri(value: object) -> str:
+    text = _text(value)
+    if not _SCHEME.match(text):
+        raise ValueError("Dit is geen URI: die begint met een schema, zoals https:.")
+    return text
+
+
 def parse_trace_id_field(value: object) -> bytes:
     """Return the bytes of a trace id: a UUID, as the contract has it, or 32 hex digits, as W3C Trace Context has it.
 
@@ -140,11 +149,11 @@ def _milliseconds(value: object) -> int:
 #: The contract's names (and those of extension lezen), with the field that each becomes.
 _FIELDS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "traceId": ("trace_id", parse_trace_id_field),
-    names.PROCESSING_ACTIVITY_ID: ("activity", _text),
+    names.PROCESSING_ACTIVITY_ID: ("activity", _uri),
     names.DATA_SUBJECT_ID: ("subject", _text),
     names.DATA_SUBJECT_ID_TYPE: ("subject_type", _text),
-    names.FOREIGN_OPERATION_PROCESSOR: ("processor", _text),
-    names.EXTERNAL_READ_API_ID: ("read_api", _text),
+    names.FOREIGN_OPERATION_PROCESSOR: ("processor", _uri),
+    names.EXTERNAL_READ_API_ID: ("read_api", _uri),
     "startTime": ("since_ms", _milliseconds),
     "endTime": ("ended_by_ms", _milliseconds),
 }
