@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture format bench clean collector
+.PHONY: demo demo-shot test torture format bench clean collector
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
+
+# The pictures of docs/inzage.md; needs Chromium.
+demo-shot: .venv/test.stamp
+	$(BIN)/python examples/parkeervergunning/screenshots.py
 
 # The OpenTelemetry Collector of collector-config, with Go 1.26; built once for each version of its manifest.
 collector:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -43,12 +45,14 @@ class Organisation:
         self.directory = home / name
         self.logboek_port = free_port()
         self.port = free_port()
+        self.api_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Nothing of the caller's own LDV_ variables: the demonstration is about these two Logboeken only.
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")} | {
             "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{self.logboek_port}/ldv",
             "LDV_KEYS": str(home / f"{name}.keys.json"),
             "LDV_STATE": str(home / "state"),
+            "LDV_REGISTER": str(HERE / f"{name}.register.yaml"),
             "PORT": str(self.port),
         }
 
@@ -77,8 +81,8 @@ class Organisation:
             return [found.logregel for found in read.in_period(client).records]
 
 
-def play(home: Path) -> None:
-    """Play the story and show what was logged."""
+def play(home: Path) -> tuple[Organisation, Organisation]:
+    """Play the story and show what was logged; return the municipality and the RDW, whose Logboeken stay."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True)
     gemeente, rdw = Organisation("gemeente", home), Organisation("rdw", home)
@@ -93,6 +97,37 @@ def play(home: Path) -> None:
         show(gemeente.logregels(), rdw.logregels())
         console.rule("ldv inzage, asked by the municipality about the person at the desk")
         gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
+        for organisation in (gemeente, rdw):
+            organisation.ldv("register", "apply")
+    return gemeente, rdw
+
+
+def keep_up(gemeente: Organisation, rdw: Organisation, home: Path) -> None:
+    """Keep the citizen's page up, and the RDW's read API that it asks, until somebody presses Ctrl+C."""
+    with pages(gemeente, rdw, home) as address:
+        console.rule("What the citizen sees")
+        console.print(f"{address}\nSign in with the number that is there. Ctrl+C ends it.")
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+@contextmanager
+def pages(gemeente: Organisation, rdw: Organisation, home: Path) -> Iterator[str]:
+    """Serve the citizen's page of the municipality, and give its address; the Logboeken are opened for it."""
+    api = f"http://127.0.0.1:{rdw.api_port}"
+    parties = home / "inzage.parties.yaml"
+    # In the records, the RDW's read API is at the address that it has while it is up.
+    parties.write_text(f"read_apis: [{{url: '{api}/lezenapi/v1', name: RDW}}]\n", encoding="utf-8")
+    page = f"http://127.0.0.1:{gemeente.api_port}"
+    with ExitStack() as stack:
+        for organisation, arguments, url, more in (
+            (rdw, ["--without-authentication"], api, {}),
+            (gemeente, ["--demo"], page, {"LDV_PARTIES": str(parties), "LDV_ORGANISATION": "Gemeente Voorbeeld"}),
+        ):
+            environ = organisation.environ | more | {"LDV_LOGBOEK": f"chdb://{organisation.directory}"}
+            command = [*LDV, "serve", *arguments, "--listen", url.removeprefix("http://")]
+            stack.enter_context(running(command, environ, partial(answers, url), quiet=True))
+        yield f"{page}/inzage"
 
 
 def once(gemeente: Organisation, rdw: Organisation, mode: str) -> None:
@@ -106,8 +141,14 @@ def once(gemeente: Organisation, rdw: Organisation, mode: str) -> None:
         (HERE / "rdw.parties.yaml").read_text(encoding="utf-8").replace("trace: continue", f"trace: {mode}"),
         encoding="utf-8",
     )
-    around = str(HERE / "gemeente.parties.yaml")
-    with rdw.service(LDV_PARTIES=str(parties)), gemeente.service(RDW=rdw.url, LDV_PARTIES=around):
+    around = gemeente.directory.with_name("gemeente.parties.yaml")
+    around.write_text(
+        (HERE / "gemeente.parties.yaml")
+        .read_text(encoding="utf-8")
+        .replace("https://ldv.rdw.example/v1", f"http://127.0.0.1:{rdw.api_port}/lezenapi/v1"),
+        encoding="utf-8",
+    )
+    with rdw.service(LDV_PARTIES=str(parties)), gemeente.service(RDW=rdw.url, LDV_PARTIES=str(around)):
         answer = requests.post(
             f"{gemeente.url}/vergunningen/P-1/kenteken",
             json={"bsn": "123456782", "kenteken": "KL-901-M"},
@@ -164,9 +205,12 @@ def overall_picture(records: list[Logregel]) -> Table:
 
 
 @contextmanager
-def running(command: list[str], environ: dict[str, str], ready: Callable[[], bool]) -> Iterator[None]:
+def running(
+    command: list[str], environ: dict[str, str], ready: Callable[[], bool], *, quiet: bool = False
+) -> Iterator[None]:
     """Run a process for the length of a block; it is told to stop politely, which delivers what it still holds."""
-    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+    errors = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=errors) as process:
         try:
             wait_until(ready, process)
             yield
@@ -206,4 +250,7 @@ def free_port() -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="where everything is made; emptied first")
-    play(parser.parse_args().home.absolute())
+    played_in = parser.parse_args().home.absolute()
+    organisations = play(played_in)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        keep_up(*organisations, played_in)

@@ -65,7 +65,7 @@ def test_the_story_of_the_introduction(tmp_path: Path) -> None:
         assert verstrek.data_subject_id not in {b"", together[0].data_subject_id}
         assert verstrek.foreign_operation_processor == "https://parkeren.gemeente.example"
         read_apis = {record.name: record.external_read_api_id for record in together}
-        assert read_apis.pop("Controleer tenaamstelling") == "https://ldv.rdw.example/v1"
+        assert read_apis.pop("Controleer tenaamstelling").startswith("http://127.0.0.1:")
         assert not any(read_apis.values())
     assert relations(modes[True]) == picture(verstrek_trace="T", verstrek_parent="Controleer tenaamstelling")
     assert relations(modes[False]) == picture(verstrek_trace="own", verstrek_parent="")

@@ -39,7 +39,9 @@ _environment: Final = Environment(
     lstrip_blocks=True,
 )
 
-STYLESHEET: Final = resources.files("ldv_otel.api.inzage").joinpath("static/inzage.css").read_bytes()
+_STATIC: Final = resources.files("ldv_otel.api.inzage").joinpath("static")
+STYLESHEET: Final = _STATIC.joinpath("inzage.css").read_bytes()
+ICON: Final = _STATIC.joinpath("icoon.svg").read_bytes()
 
 
 def rendered(request: Request, template: str, **context: Any) -> str:

@@ -22,7 +22,7 @@ from ldv_otel.api.clients import Client, Scope
 from ldv_otel.api.cursors import decode_cursor, encode_cursor
 from ldv_otel.api.inzage.download import as_csv, as_json, rows
 from ldv_otel.api.inzage.identity import Citizen, DemoIdentity, Identity
-from ldv_otel.api.inzage.pages import PAGE_HEADERS, STYLESHEET, PageRoute, page, rendered
+from ldv_otel.api.inzage.pages import ICON, PAGE_HEADERS, STYLESHEET, PageRoute, page, rendered
 from ldv_otel.api.inzage.picture import picture
 from ldv_otel.api.inzage.view import Words
 from ldv_otel.api.limits import RateLimiter
@@ -39,8 +39,8 @@ _DOWNLOAD_RECORDS: Final = 10_000
 _DOWNLOAD_PAGE: Final = 1_000
 #: The most time that a page waits for other organisations, in seconds; the rest of it is there before.
 _OTHERS_SECONDS: Final = 5.0
-_PAGES_PER_MINUTE: Final = 120
 _FORM_BYTES: Final = 4_096
+_KEPT_HEADERS: Final = {**PAGE_HEADERS, "Cache-Control": "max-age=3600"}
 #: Stands in the template where the part about other organisations comes.
 _LATER: Final = "<!-- later -->"
 #: As whom chains are followed: without any right to what is confidential.
@@ -63,7 +63,7 @@ async def _citizen(request: Request) -> Citizen:
     citizen = await identity.citizen(request)
     # In memory only: the pseudonym is in no log.
     limiter: RateLimiter = request.app.state.inzage_limiter
-    limiter.check(citizen.subjects[0].hex(), _PAGES_PER_MINUTE)
+    limiter.check(citizen.subjects[0].hex(), services_of(request).settings.serve.requests_per_minute)
     return citizen
 
 
@@ -195,8 +195,14 @@ async def sign_out(request: Request) -> Response:
 
 @router.get("/inzage.css")
 async def stylesheet() -> Response:
-    """Return the stylesheet: the one thing here that may be kept, since it is the same for all."""
-    return Response(STYLESHEET, headers={**PAGE_HEADERS, "Cache-Control": "max-age=3600"}, media_type="text/css")
+    """Return the stylesheet; it and the icon may be kept, since they are the same for all."""
+    return Response(STYLESHEET, headers=_KEPT_HEADERS, media_type="text/css")
+
+
+@router.get("/icoon.svg")
+async def icon() -> Response:
+    """Return the icon."""
+    return Response(ICON, headers=_KEPT_HEADERS, media_type="image/svg+xml")
 
 
 @router.get("/{rest:path}")
