@@ -30,9 +30,10 @@ def main() -> None:
                 page.get_by_role("button", name="Log in").click()
                 page.get_by_role("article").first.wait_for()
                 page.screenshot(path=PICTURES / f"tijdlijn{suffix}.png")
-                page.get_by_role("link", name="Bekijk alle stappen").first.click()
-                page.locator("#tekening").wait_for()
-                page.screenshot(path=PICTURES / f"handeling{suffix}.png", full_page=True)
+                if not suffix:
+                    page.get_by_role("link", name="Bekijk alle stappen").first.click()
+                    page.locator("#tekening").wait_for()
+                    page.screenshot(path=PICTURES / "handeling.png", full_page=True)
                 page.close()
             browser.close()
 
