@@ -127,15 +127,17 @@ class Spool:
 
         Source: LDV-L2.
         """
-        with self._changed:
+        with self._mutex:
             group = self._open_group()
-            group.records += enumerate(payloads, self._next_seq)
+            numbered = list(enumerate(payloads, self._next_seq))
+            following = self._next_seq + len(numbered)
+            # No call between these two: an exception from elsewhere must not let a number be given twice.
+            group.records += numbered
+            self._next_seq = following
             if ended:
                 group.ended.append(ended)
-            self._next_seq += len(payloads)
-            last = self._next_seq - 1
             self._commit_group(group)
-        return last
+        return following - 1
 
     def append_start(self, actie: bytes, payload: bytes, *, more: bool = False) -> None:
         """Commit what becomes of an Actie if it is never ended; until then it counts as running.
@@ -147,14 +149,14 @@ class Spool:
         Raises:
             LogboekUnavailable: As for `append`.
         """
-        with self._changed:
+        with self._mutex:
             if more and actie not in self._running:
                 return
             group = self._open_group()
             record = (self._next_start, payload)
-            group.records.append(record)
-            group.begun.append((actie, record, more))
+            group.records += (record,)
             self._next_start += 1
+            group.begun.append((actie, record, more))
             self._commit_group(group)
 
     @property
@@ -168,13 +170,13 @@ class Spool:
 
     def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
         """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
-        with self._changed:
+        with self._mutex:
             self._wanted = count
             self._enough.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
 
     def prepare(self) -> None:
         """Make the next segment when half of this one is used, so that no commit has to wait for it."""
-        with self._changed:
+        with self._mutex:
             number = self._segment + 1
             early = self._offset < self._room // 2 or self._prepared >= number
             if self._descriptor < 0 or self._turning or early:
@@ -186,14 +188,14 @@ class Spool:
             # Said once: the commit that needs it tries again, and tells its callers.
             _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
         finally:
-            with self._changed:
+            with self._mutex:
                 self._preparing = False
                 self._prepared = number
                 self._changed.notify_all()
 
     def wake(self) -> None:
         """Let whoever waits for a commit look again."""
-        with self._changed:
+        with self._mutex:
             self._enough.notify_all()
 
     def abandon(self) -> None:
@@ -205,7 +207,7 @@ class Spool:
 
     def stop(self) -> None:
         """Take no more records, once what is being committed is; only now is it known what there is."""
-        with self._changed:
+        with self._mutex:
             while self._leading or self._preparing:
                 self._changed.wait()
             if self._descriptor >= 0:
@@ -215,7 +217,7 @@ class Spool:
     def close(self) -> None:
         """Stop, and let go of the directory: what is in it may be adopted by another process."""
         self.stop()
-        with self._changed:
+        with self._mutex:
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
@@ -227,36 +229,42 @@ class Spool:
 
     def _commit_group(self, group: _Group) -> None:
         """Wait until a group is on disk, or see to it that it gets there; the lock is held."""
-        while not group.done:
-            if self._leading:
-                if group.followers is None:
-                    group.followers = threading.Condition(self._mutex)
-                self._follow(group.followers, group)
-            else:
-                self._lead(group)
+        try:
+            while not group.done:
+                if self._leading:
+                    if group.followers is None:
+                        group.followers = threading.Condition(self._mutex)
+                    group.followers.wait()
+                else:
+                    self._lead(group)
+        except BaseException:
+            # Whoever is interrupted may have been the one that was woken to lead: another has to.
+            self._hold()
+            for followers in (group.followers, self._forming.followers):
+                if followers is not None:
+                    followers.notify_all()
+            raise
         if group.error is not None:
             raise LogboekUnavailable(
                 f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
                 "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
             ) from group.error
 
-    def _follow(self, followers: threading.Condition, group: _Group) -> None:
+    def _hold(self) -> None:
+        """Take the lock unless this thread has it: an interruption may have come before or after it was taken."""
         try:
-            followers.wait()
-        except BaseException:
-            # Whoever is interrupted may have been the one that was woken to lead: another has to.
-            if not self._leading and not group.done:
-                followers.notify()
-            raise
+            self._changed.notify(0)
+        except RuntimeError:
+            self._mutex.acquire()
 
     def _lead(self, group: _Group) -> None:
         """Commit a group while the lock is given up, so that the next one can form."""
-        self._leading = True
-        self._forming = _Group()
-        self._changed.release()
         error: OSError | None = OSError(errno.EINTR, "interrupted")
-        end = 0
+        interruption: BaseException | None = None
+        following, before, end = _Group(), self.committed_records, 0
+        self._leading, self._forming = True, following
         try:
+            self._mutex.release()
             data = encode_records(group.records)
             if self._offset + len(data) > self._room:
                 self._wait_prepared()
@@ -265,38 +273,53 @@ class Spool:
         except OSError as refused:
             error = refused
         finally:
-            self._changed.acquire()
-            group.done, group.error = True, error
-            self._leading = self._turning = False
-            if error is None:
-                self._take_over(group, end)
-            else:
-                # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows
-                # what is there: nothing more is acknowledged on this file.
-                self._room = 0
-            self._changed.notify_all()
-            if group.followers is not None:
-                group.followers.notify_all()
-            if self._forming.followers is not None:
-                self._forming.followers.notify()
-            if self.committed_records >= self._wanted:
-                self._enough.notify_all()
+            while self._leading or not group.done:
+                try:
+                    if interruption is None:
+                        self._mutex.acquire()
+                    else:
+                        self._hold()
+                    self._conclude(group, error, before, end)
+                except BaseException as again:  # noqa: BLE001  (raised below: others wait for this to be done)
+                    interruption = again
+            if interruption is not None:
+                raise interruption
+
+    def _conclude(self, group: _Group, error: OSError | None, before: int, end: int) -> None:
+        """Say what became of a group, and wake whom it concerns; the same if it is done twice."""
+        if error is None:
+            self._take_over(group, before, end)
+        else:
+            # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows
+            # what is there: nothing more is acknowledged on this file.
+            self._room = 0
+        group.error, self._turning = error, False
+        self._changed.notify_all()
+        if group.followers is not None:
+            group.followers.notify_all()
+        if self._forming.followers is not None:
+            self._forming.followers.notify()
+        if self.committed_records >= self._wanted:
+            self._enough.notify_all()
+        group.done, self._leading = True, False
 
     def _wait_prepared(self) -> None:
         """Let whoever makes the next segment finish, and keep others from beginning; not for the thread of a pool."""
-        with self._changed:
+        with self._mutex:
             while self._preparing:
                 self._changed.wait()
             self._turning = True
 
-    def _take_over(self, group: _Group, end: int) -> None:
+    def _take_over(self, group: _Group, before: int, end: int) -> None:
         """Count what is on disk now."""
         self._offset = end
         self.committed = (self._segment, self._offset)
-        self.committed_records += len(group.records) - len(group.begun)
+        self.committed_records = before + len(group.records) - len(group.begun)
         for actie, record, more in group.begun:
             if actie in self._running or not more:
-                self._running.setdefault(actie, []).append(record)
+                starts = self._running.setdefault(actie, [])
+                if record not in starts:
+                    starts.append(record)
         for actie in group.ended:
             self._running.pop(actie, None)
 
