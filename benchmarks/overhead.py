@@ -64,11 +64,12 @@ BSNS: Final = [str(100_000_000 + 7_919 * number) for number in range(1_000)]
 
 
 class NullExporter(SpanExporter):
-    """Accepts and forgets."""
+    """Reads spans and forgets them: the privacy shield makes its copies when they are read."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take spans."""
-        del spans
+        for span in spans:
+            len(span.attributes or ())
         return SpanExportResult.SUCCESS
 
 

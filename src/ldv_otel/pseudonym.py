@@ -1,4 +1,7 @@
-"""Pseudonyms: the only form in which a data subject's identifier leaves the caller's stack frame.
+"""Pseudonyms, and sealed identifiers: the only forms in which a data subject goes to a disk, a network or a log.
+
+The identifier itself stays in memory, where the privacy shield (`sdk.told`) keeps it as long as spans of its trace live
+or wait to be read by an exporter: it could not take it out of them otherwise.
 
 The pseudonym is HMAC-SHA256 over the UTF-8 bytes of `ldv/v1|TYPE|identifier`, of which the first 16 bytes are kept and
 shown as 32 lower-case hex digits. Type and identifier are normalised first, so that `123.456.782` and `123456782` are
@@ -218,7 +221,12 @@ def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Fla
     because a dot may well tell two people apart elsewhere.
     """
     width = _DIGITS.get(type_)
-    if type(identifier) is str and len(identifier) == width and identifier.isdigit() and identifier.isascii():
+    if (
+        type(identifier) is str
+        and identifier.isascii()
+        and (identifier.isalnum() if width is None else len(identifier) == width and identifier.isdigit())
+    ):
+        # Nothing to compose or to strip.
         return identifier, ()
     text = unicodedata.normalize("NFC", _text(identifier)).strip()
     if not text:

@@ -165,7 +165,8 @@ class Redactor:
         if isinstance(value, bytes | bytearray):
             return self.finds(bytes(value).decode("utf-8", "replace"))
         # A short number is a status, a port or a count as well.
-        return bool(self._long) and any(one in f"{value:.17g}" for one in (*self._long, *self._digits))
+        text = f"{value:.17g}"
+        return len(text) >= SHORT and any(one in text for one in (*self._long, *self._digits))
 
     def _in(self, seen: str) -> bool:
         """Say whether an identifier stands in a text of small letters, as it is."""

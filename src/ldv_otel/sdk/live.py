@@ -234,7 +234,9 @@ class LiveSpan(weakref.ref[Span]):
             self.told_in_trace = TraceMemory()
             return
         self.told_in_trace = self.parent.told_in_trace
-        if span.kind in OUTBOUND:
+        kind = span.kind
+        # By identity: hashing a member of an Enum takes a call in Python.
+        if kind is SpanKind.CLIENT or kind is SpanKind.PRODUCER:
             self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
 
     def __new__(cls, span: Span, owner: Owner, started_in: Context | None = None) -> Self:

@@ -273,7 +273,7 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
         """Remember where the party that a span calls can be asked; some instrumentations name it only at the end."""
-        if span.kind in live.OUTBOUND and self.parties.calls_known_parties:
+        if self.parties.calls_known_parties and span.kind in live.OUTBOUND:
             host, port = called_address(live.attributes_of(span))
             if host and (read_api := self.parties.read_api(host, port)):
                 known.add_read_api(read_api)
