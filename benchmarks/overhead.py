@@ -64,12 +64,11 @@ BSNS: Final = [str(100_000_000 + 7_919 * number) for number in range(1_000)]
 
 
 class NullExporter(SpanExporter):
-    """Reads spans and forgets them: the privacy shield makes its copies when they are read."""
+    """Accepts and forgets."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take spans."""
-        for span in spans:
-            len(span.attributes or ())
+        del spans
         return SpanExportResult.SUCCESS
 
 

@@ -1,7 +1,7 @@
 """Pseudonyms, and sealed identifiers: the only forms in which a data subject goes to a disk, a network or a log.
 
-The identifier itself stays in memory, where the privacy shield (`sdk.told`) keeps it as long as spans of its trace live
-or wait to be read by an exporter: it could not take it out of them otherwise.
+The identifier itself stays in memory, where the privacy shield (`sdk.told`) keeps it as long as spans of its trace
+live: it could not take it out of them otherwise.
 
 The pseudonym is HMAC-SHA256 over the UTF-8 bytes of `ldv/v1|TYPE|identifier`, of which the first 16 bytes are kept and
 shown as 32 lower-case hex digits. Type and identifier are normalised first, so that `123.456.782` and `123456782` are

@@ -59,7 +59,8 @@ def identifier(value: object, type_: object) -> Identifier:
         return Identifier((value,) if normal == value else (value, normal), _enough(normal.lstrip("0")))
     given, _ = normalise_identifier("", value)
     type_name, _ = normalise_type(type_)
-    texts: dict[str, None] = {}
+    # As it came too: normalising composes letters, and the text to look through may hold them apart.
+    texts: dict[str, None] = {value.strip().lower(): None} if isinstance(value, str) and value.strip() else {}
     digits = ""
     # A caller may have encoded it more often than the service decodes.
     for _ in range(_DECODINGS):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import io
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -442,31 +440,6 @@ def test_what_was_told_goes_with_its_trace(service: Service) -> None:
     del span, known
     gc.collect()
     assert memory() is None
-
-
-def test_a_copy_is_made_when_it_is_read() -> None:
-    """Not for a span that nobody samples, and once for all that read it; kept or sent on unread it names nobody."""
-    provider = TracerProvider()
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SubjectShieldingSpanProcessor(SimpleSpanProcessor(exporter)))
-    memory = testing.InMemoryLogboek(Pseudonymiser(KeyRing([new_key("k")], active="k")))
-    memory.open()
-    provider.add_span_processor(LdvSpanProcessor(LogregelMaker(memory._pseudonymiser.subject), _AtOnce(memory)))
-    for _ in range(3):
-        with provider.get_tracer("x").start_as_current_span("x", attributes={DATA_SUBJECT_ID: BSN, "note": BSN}):
-            pass
-    first, second, third = exporter.get_finished_spans()
-    assert BSN not in repr(vars(first))
-    assert dict(copy.copy(first).attributes or {}) == {"note": "REDACTED"}
-    assert dict(copy.deepcopy(vars(second)).get("_attributes") or {}) == {}
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: second.attributes, range(64)))
-    assert [dict(one or {}) for one in found] == [{"note": "REDACTED"}] * 64
-    assert third.context is not None
-    assert third.context.trace_flags.sampled
-    assert "note" not in repr(vars(third))
-    assert not hasattr(third, "note")
-    provider.shutdown()
 
 
 def test_processors_that_run_at_the_same_time(make_service: MakeService) -> None:

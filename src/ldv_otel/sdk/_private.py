@@ -19,7 +19,6 @@ from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     Event,
     ReadableSpan,
@@ -147,50 +146,6 @@ def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttri
     bounded._dict = attributes  # noqa: SLF001
     bounded.dropped = dropped
     return bounded
-
-
-class _LateCopy(ReadableSpan):
-    """An ended span as others may see it, made when one of them looks.
-
-    As a rule that is in an exporter's thread, and for a span that is not sampled never. Until then it holds nothing but
-    its context, and how the rest is made.
-    """
-
-    __slots__ = ("_make",)
-    _make: Callable[[], ReadableSpan] | None
-
-    def __getattr__(self, name: str) -> Any:
-        """Make the copy; Python asks here for what is not there yet."""
-        if name not in _FIELDS:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        make = self._make
-        if make is not None:
-            vars(self).update(vars(make()))
-            # Only now: a second thread that finds nothing to make finds the copy.
-            self._make = None
-        return vars(self)[name]
-
-    def __reduce__(self) -> tuple[Callable[..., ReadableSpan], tuple[dict[str, Any]]]:
-        """Be copied and pickled as what others may see."""
-        self._name  # noqa: B018  (makes the copy)
-        return _span_of, (vars(self),)
-
-
-def _span_of(fields: dict[str, Any]) -> ReadableSpan:
-    found: ReadableSpan = object.__new__(ReadableSpan)
-    vars(found).update(fields)
-    return found
-
-
-_FIELDS: Final = frozenset(vars(ReadableSpan("", resource=Resource.get_empty())))
-
-
-def late_copy(context: trace.SpanContext | None, make: Callable[[], ReadableSpan]) -> ReadableSpan:
-    """Return a span that is made by `make`, which may not raise, when something but its context is read."""
-    copy: _LateCopy = object.__new__(_LateCopy)
-    copy._context = context  # noqa: SLF001
-    copy._make = make
-    return copy
 
 
 class _View(Span):

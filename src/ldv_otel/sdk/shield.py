@@ -1,9 +1,9 @@
 """The privacy shield: what other span processors and exporters see of a span that is about somebody.
 
-They get a copy, made when they first look, without the data subject's identifier: the attribute it was set with is
-gone, and wherever else it stands (name, attributes, events, links, status, trace state) it reads `REDACTED`. What is
-known of a trace in this process is looked for in all its spans that end from then on, up and down: the call that a
-handler makes has the number in its URL too, and an exception takes it along to the spans around it.
+They get a copy without the data subject's identifier: the attribute it was set with is gone, and wherever else it
+stands (name, attributes, events, links, status, trace state) it reads `REDACTED`. What is known of a trace in this
+process is looked for in all its spans that end from then on, up and down: the call that a handler makes has the number
+in its URL too, and an exception takes it along to the spans around it.
 
 A span that is about nobody costs a look at its live span, and goes through as it is.
 """
@@ -11,7 +11,7 @@ A span that is about nobody costs a look at its live span, and goes through as i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -106,16 +106,10 @@ def _learnt(known: live.LiveSpan) -> bool:
 def shielded(span: ReadableSpan) -> ReadableSpan:
     """Return the span, or, when it or its trace is about somebody, a copy that does not say whom.
 
-    What is looked for is settled now. An ended span is looked through when its copy is read.
-
     Never raises: should looking fail, what others get is a copy with ids and times alone.
     """
-    return _or_closed(span, _shielded)
-
-
-def _or_closed(span: ReadableSpan, look: Callable[[ReadableSpan], ReadableSpan]) -> ReadableSpan:
     try:
-        return look(span)
+        return _shielded(span)
     except Exception as error:  # noqa: BLE001  (LDV-A8: the application goes on; and the shield stays closed)
         # The type only: the rest may quote what may not be shown.
         _logger.error("A span could not be shielded (%s); others get its ids and times.", type(error).__name__)
@@ -133,22 +127,9 @@ def _shielded(span: ReadableSpan) -> ReadableSpan:
     redactor = told.redactor_of(known)
     if redactor is None and not known.exposed:
         return span
-    hidden, exposed = known.hidden, known.exposed
-    if span.end_time is None:
-        # It goes on changing, and what comes may be about somebody who is not looked for now.
-        return _looked_through(span, redactor, hidden, exposed)
-    return _private.late_copy(
-        _context(span.context, redactor) if redactor is not None else span.context,
-        lambda: _or_closed(span, lambda ended: _looked_through(ended, redactor, hidden, exposed)),
-    )
-
-
-def _looked_through(
-    span: ReadableSpan, redactor: Redactor | None, hidden: frozenset[str], exposed: Mapping[str, AttributeValue]
-) -> ReadableSpan:
-    if redactor is not None and not exposed and _says_nothing(span, redactor, hidden):
+    if redactor is not None and not known.exposed and _says_nothing(span, redactor, known.hidden):
         return span
-    return copy_of(span, redactor or Redactor(()), hidden=hidden, exposed=exposed)
+    return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
 
 
 def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]) -> bool:

@@ -1,7 +1,6 @@
 """Whom a trace is about, as long as its spans live: what the privacy shield has to look for.
 
-The identifiers stay in this process's memory, with the live spans that they were told of, and those that exporters have
-not read yet, and go when those go. A
+The identifiers stay in this process's memory, with the live spans that they were told of, and go when those go. A
 trace remembers the last few, so that a job about a million people does not remember a million.
 """
 
