@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,7 +87,8 @@ def test_gunicorn_workers_that_are_replaced(rig: Rig) -> None:
 @pytest.mark.parametrize("how", ["--enable-threads", "--py-call-uwsgi-fork-hooks", "--lazy-apps"])
 def test_uwsgi(rig: Rig, how: str) -> None:
     """A server that forks in C: its workers have a spool of their own each."""
-    command = shutil.which("uwsgi", path=rig.environ.get("PATH"))
+    # Beside this interpreter first: `make test` does not put the environment's programs on the path.
+    command = shutil.which("uwsgi", path=str(Path(sys.executable).parent)) or shutil.which("uwsgi")
     if command is None:
         pytest.skip("uwsgi is not installed: it is built from source and needs a C compiler")
     ids = issue(_REQUESTS)
@@ -96,6 +99,7 @@ def test_uwsgi(rig: Rig, how: str) -> None:
         "import os, sys; os.execv(sys.argv[1], sys.argv[1:])",
         command,
         *options.split(),
+        f"--virtualenv={sys.prefix}",
         f"--module={_WSGI}",
         how,
     )
