@@ -229,7 +229,9 @@ def opened(world: World, browser: Browser) -> Opened:
         page.goto(world.page)
         if number:
             page.get_by_label("Burgerservicenummer").fill(number)
-            page.get_by_role("button", name="Log in").click()
+            # A click does not wait for the page that it leads to, and between two pages there is no document.
+            with page.expect_navigation():
+                page.get_by_role("button", name="Log in").click()
         yield page
         context.close()
         assert not wrong
