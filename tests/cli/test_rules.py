@@ -103,3 +103,15 @@ def test_a_file_without_spans_is_told(files: tuple[Path, Path, Path], tmp_path: 
     done = CliRunner().invoke(app, ["rules", "test", str(files[0]), str(tmp_path / "spans.json")])
     assert isinstance(done.exception, UnreadableInput)
     assert "spans.json: no spans in it" in str(done.exception)
+
+
+def test_text_of_strangers_is_shown_as_it_is(tmp_path: Path) -> None:
+    """Names come from callers: no emoji, no markup, and nothing that steers the terminal."""
+    span = {"name": ":smile: [bold]x[/bold] \x1b[31m", "kind": 2, "traceId": "1" * 32, "spanId": "2" * 16}
+    (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
+    spans = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    (tmp_path / "spans.json").write_text(json.dumps(spans), encoding="utf-8")
+    shown = CliRunner().invoke(app, ["rules", "test", str(tmp_path / "rules.yaml"), str(tmp_path / "spans.json")])
+    assert ":smile:" in shown.output
+    assert "[bold]x[/bold]" in shown.output
+    assert "\x1b" not in shown.output

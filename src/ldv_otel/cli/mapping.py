@@ -9,10 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ldv_otel.actie import is_actie
+from ldv_otel.cli.output import console, print_json
+from ldv_otel.cli.rendering import plain
 from ldv_otel.errors import UnreadableInput
 from ldv_otel.importer import PlainSpan, read_plain_spans
 from ldv_otel.redaction import Redactor, identifier
@@ -75,7 +77,7 @@ def try_rules(
     read = read_rule_file(rules)
     outcome = judge(read, [span for path in spans for span in _read(path)])
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(outcome), indent=2).decode())
+        print_json(outcome)
     else:
         _print(outcome)
     if strict and outcome.never:
@@ -114,18 +116,17 @@ def _read(path: Path) -> Sequence[PlainSpan]:
 
 
 def _print(outcome: Outcome) -> None:
-    console = Console(highlight=False)
+    out = console()
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for caption in ("rule", "spans", "people", "name", "kind", "scope"):
         table.add_column(caption, overflow="fold")
     for hit in outcome.hits:
         label = hit.label or ("(none; an Actie by itself)" if hit.acties == hit.spans else "(none)")
         people = f"{hit.subjects}" + (f", not found in {hit.without_subject}" if hit.without_subject else "")
-        # Text of a file: no markup in it.
         row = (label, str(hit.spans), people, hit.name, hit.kind, hit.scope)
-        table.add_row(*(one.replace("[", r"\[") for one in row))
-    console.print(table)
+        table.add_row(*(Text(plain(one)) for one in row))
+    out.print(table)
     logged = sum(hit.spans for hit in outcome.hits if hit.rule)
-    console.print(f"{logged} of {outcome.spans} spans are taken by a rule.", soft_wrap=True)
+    out.print(f"{logged} of {outcome.spans} spans are taken by a rule.", soft_wrap=True)
     for label in outcome.never:
-        console.print(f"Rule {label} takes none of them.", markup=False, soft_wrap=True)
+        out.print(f"Rule {label} takes none of them.", markup=False, soft_wrap=True)
