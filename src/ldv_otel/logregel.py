@@ -39,8 +39,6 @@ TEXT_MAX_CHARACTERS: Final = 16 * 1024 * 1024
 #: 2261-12-31: the last whole year that nanoseconds in 64 bits, and so OpenTelemetry, can express.
 TIME_MAX_MS: Final = 9_214_646_400_000
 
-_TRACE_ID_BYTES: Final = 16
-_SPAN_ID_BYTES: Final = 8
 _JSON_MAX_DEPTH: Final = 64
 _JSON_MAX_NODES: Final = 1_000_000
 #: What names the system. The rest stays out (LDV-A9): `process.owner` is an employee, `process.command_args` may hold
@@ -293,11 +291,6 @@ class Draft:
 def is_uri(activity: str) -> bool:
     """Say whether an activity, cut to its limit, is a URI; a service has few of them and asks at every record."""
     return _URI.fullmatch(activity) is not None
-
-
-def valid_ids(trace_id: bytes, span_id: bytes) -> bool:
-    """Say whether the ids have the lengths of W3C Trace Context and are not all zero."""
-    return len(trace_id) == _TRACE_ID_BYTES and len(span_id) == _SPAN_ID_BYTES and any(trace_id) and any(span_id)
 
 
 def resource_text(attributes: Mapping[str, object]) -> str:

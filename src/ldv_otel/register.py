@@ -238,7 +238,3 @@ def _circles(activities: list[ProcessingActivity], field: str) -> Iterator[tuple
 
 def _named(activity: ProcessingActivity) -> str:
     return activity.id or activity.name or "an entry without id"
-
-
-#: Read by who has no Register: it knows nothing, hides nothing and keeps everything.
-NO_REGISTER: Final = Register([])

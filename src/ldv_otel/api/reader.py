@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from ldv_otel.api.problem import unavailable
 from ldv_otel.errors import LdvError, QueryError
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import check_schema
+from ldv_otel.logboek.migrations import checked
 from ldv_otel.settings import Settings
 
 _T = TypeVar("_T")
@@ -49,13 +49,7 @@ class Reader:
         """
         if not self._idle.empty():
             return
-        client = self._connect()
-        try:
-            check_schema(client)
-        except BaseException:
-            client.close()
-            raise
-        self._idle.put(client)
+        self._idle.put(checked(self._connect()))
 
     def close(self) -> None:
         """Wait for the questions under way, and let go of the Logboek."""

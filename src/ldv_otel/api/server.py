@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
@@ -25,6 +21,7 @@ from ldv_otel.api.inzage.router import INZAGE, install_inzage
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.keyfile import keys_for
 from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel.serving import address_of, stopping_on_signals
 from ldv_otel.settings import ServeSettings, Settings, is_loopback
 
 _KEEP_ALIVE_SECONDS: Final = 10
@@ -66,7 +63,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     app.state.services.reader.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
     try:
-        with _stopping_on_signals(server):
+        with stopping_on_signals(server):
             server.run()
     except (SystemExit, OverflowError) as error:  # the first is uvicorn's way to say that it could not listen
         raise ConfigurationError(
@@ -233,27 +230,6 @@ def _with_certificate(app: Any, der: bytes) -> ASGIApp:
     return with_certificate
 
 
-@contextmanager
-def _stopping_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the server and not the process, whose Logboek is closed after it.
-
-    uvicorn has handlers of its own while it serves, and raises the signal again when it is done: for these.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 class _Server(uvicorn.Server):
     """Says when it has started."""
 
@@ -264,6 +240,4 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
         if self.started and self._ready is not None:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            scheme = "https" if self.config.is_ssl else "http"
-            self._ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+            self._ready(address_of(self.servers[0].sockets[0], "https" if self.config.is_ssl else "http"))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.text import Text
 from rich.tree import Tree
 
 from ldv_otel.api.lezen_openapi import own_url
 from ldv_otel.cli import rendering
-from ldv_otel.cli.output import AsJson, console
+from ldv_otel.cli.output import AsJson, console, print_json
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import check_schema
@@ -73,7 +71,7 @@ def chain(
 
         found = asyncio.run(followed())
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(_as_json(found)), indent=2).decode() + "\n")
+        print_json(_as_json(found))
     elif not found.logregels:
         console(stderr=True).print("No Logregels with this trace.")
     else:

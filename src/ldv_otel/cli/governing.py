@@ -16,7 +16,7 @@ from ldv_otel.cli.output import AsJson, console, page_out, print_json
 from ldv_otel.cli.rendering import moment, plain
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import check_schema
+from ldv_otel.logboek.migrations import checked
 from ldv_otel.logboek.registered import apply_register, changes, compare
 from ldv_otel.logboek.retention import RetentionPlan, apply_retention, plan_retention
 from ldv_otel.registerfile import load_register
@@ -44,7 +44,7 @@ def check(*, as_json: AsJson = False) -> None:
     """Compare the Register with the Logboek; exit code 1 when the Logboek uses what the Register lacks."""
     settings = read_settings(os.environ)
     found = load_register(settings)
-    with _opened(settings) as client:
+    with checked(LogboekClient(settings)) as client:
         comparison = compare(client, found)
         pending = changes(client, found)
     if as_json:
@@ -82,7 +82,7 @@ def apply(
     """Bring the Register's entries into force in the Logboek: terms, confidentiality, and what activities mean."""
     settings = read_settings(os.environ)
     found = load_register(settings)
-    with _opened(settings) as client:
+    with checked(LogboekClient(settings)) as client:
         applied = apply_register(client, found, amend=amend)
     for change in applied:
         what = f"amended ({', '.join(change.differs)})" if change.differs else "new"
@@ -94,7 +94,7 @@ def apply(
 def plan(*, as_json: AsJson = False) -> None:
     """Count what is past its term, by activity and year; nothing changes."""
     settings = read_settings(os.environ)
-    with _opened(settings) as client:
+    with checked(LogboekClient(settings)) as client:
         _check_applied(settings, client)
         found = plan_retention(client)
     if as_json:
@@ -110,7 +110,7 @@ def apply_plan(
 ) -> None:
     """Remove what is past its term, after showing the plan and asking; what was removed is on record."""
     settings = read_settings(os.environ)
-    with _opened(settings) as client:
+    with checked(LogboekClient(settings)) as client:
         _check_applied(settings, client)
         found = plan_retention(client)
         if not as_json:
@@ -126,16 +126,6 @@ def apply_plan(
         )
     if as_json:
         print_json({"removed": msgspec.to_builtins(removed)})
-
-
-def _opened(settings: Settings) -> LogboekClient:
-    client = LogboekClient(settings)
-    try:
-        check_schema(client)
-    except BaseException:
-        client.close()
-        raise
-    return client
 
 
 def _check_applied(settings: Settings, client: LogboekClient) -> None:

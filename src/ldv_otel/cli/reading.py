@@ -38,9 +38,9 @@ from ldv_otel.keyfile import keys_for
 from ldv_otel.logboek import read
 from ldv_otel.logboek.across import across_traces
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import SchemaStatus, check_schema, schema_status
+from ldv_otel.logboek.migrations import SchemaStatus, checked, schema_status
 from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import Settings, read_settings
+from ldv_otel.settings import read_settings
 
 After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
 Confidential = Annotated[
@@ -85,7 +85,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
     candidates = pseudonymiser.candidates(_identifier(identifier, type_), type_)
     if not candidates:
         raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
-    with _opened(settings) as client:
+    with checked(LogboekClient(settings)) as client:
         page = read.by_subject(client, candidates, **limits)
     _show(page, form, title="Verwerkingen van deze betrokkene")
 
@@ -100,7 +100,7 @@ def trace(
 ) -> None:
     """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
     form = form_of(Form.TREE, table=as_table, csv=as_csv, json=as_json)
-    with _opened(read_settings(os.environ)) as client:
+    with checked(LogboekClient(read_settings(os.environ))) as client:
         records = across_traces(client, trace_id, confidential=confidential)
     if form is Form.TREE and records:
         page_out(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
@@ -122,7 +122,7 @@ def activity(  # noqa: PLR0913  (options of a command)
     """Show what was logged under one processing activity."""
     form = form_of(Form.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = _limits(since, until, after, limit)
-    with _opened(read_settings(os.environ)) as client:
+    with checked(LogboekClient(read_settings(os.environ))) as client:
         page = read.by_activity(client, uri, **limits)
     _show(page, form, title=uri)
 
@@ -138,7 +138,7 @@ def foreign(  # noqa: PLR0913  (options of a command)
 ) -> None:
     """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
     form = form_of(Form.TABLE, tree=as_tree, csv=as_csv, json=as_json)
-    with _opened(read_settings(os.environ)) as client:
+    with checked(LogboekClient(read_settings(os.environ))) as client:
         called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
         caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
     print_groups({"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, form)
@@ -200,16 +200,6 @@ def _limits(
         "limit": limit,
         "confidential": confidential,
     }
-
-
-def _opened(settings: Settings) -> LogboekClient:
-    client = LogboekClient(settings)
-    try:
-        check_schema(client)
-    except BaseException:
-        client.close()
-        raise
-    return client
 
 
 def _identifier(argument: str | None, type_: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from ldv_otel.cli import rendering
-from ldv_otel.cli.output import console
+from ldv_otel.cli.output import console, print_json
 from ldv_otel.delivery.durable import drain, retry_quarantine, spool_base, spool_root
 from ldv_otel.delivery.sink import make_sink
 from ldv_otel.delivery.spool.inspecting import inspect_spools
@@ -50,7 +50,7 @@ def status(*, as_json: AsJson = False) -> None:
             "quarantined": refused,
             "damaged_segments": damaged,
         }
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(found)
     else:
         out = console()
         out.print(f"spool       {base}", markup=False, soft_wrap=True)
@@ -75,7 +75,7 @@ def list_refused(*, as_json: AsJson = False) -> None:
     found = _quarantine().records()
     if as_json:
         rows = [{"writer_id": one.writer_id, "seq": one.seq, "reason": one.reason} for one in found]
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        print_json(rows)
         return
     for one in found:
         typer.echo(f"{one.writer_id} {one.seq} {one.reason}")
@@ -88,7 +88,7 @@ def show(
     """Show one record that was set apart, in the standard's words."""
     for one in _quarantine().records():
         if (one.writer_id, one.seq) == (writer_id, seq):
-            typer.echo(msgspec.json.format(msgspec.json.encode(_readable(one)), indent=2).decode())
+            print_json(_readable(one))
             return
     raise QueryError(f"Nothing of writer {writer_id} with place {seq} was set apart. See `ldv spool quarantine list`.")
 

@@ -176,6 +176,20 @@ def check_schema(client: LogboekClient) -> None:
         raise SchemaError(f"{client.address}: {problem}")
 
 
+def checked(client: LogboekClient) -> LogboekClient:
+    """Return a connection whose tables this version can use; one to other tables is closed.
+
+    Raises:
+        SchemaError: As `check_schema`.
+    """
+    try:
+        check_schema(client)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
 def all_statements(database: str, cluster: Cluster | None = None, *, collector: bool = False) -> Iterator[str]:
     """Give every statement that makes the tables from nothing, in order, for who runs or reads them by hand."""
     yield create_database(database, cluster)

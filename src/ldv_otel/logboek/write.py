@@ -9,7 +9,7 @@ from typing import Final
 
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema, check_schema, schema_status
+from ldv_otel.logboek.migrations import apply_schema, checked, schema_status
 from ldv_otel.logboek.rows import columns_of
 from ldv_otel.settings import Settings
 
@@ -56,12 +56,7 @@ class ClickHouseSink:
                 # Kept open until we are connected, or the engine would stop and start again in between.
                 engine.enter_context(LogboekClient(self._settings, database=""))
                 apply_schema(self._settings)
-            client = LogboekClient(self._settings)
-        try:
-            check_schema(client)
-        except BaseException:
-            client.close()
-            raise
+            client = checked(LogboekClient(self._settings))
         self._client, self._pid = client, os.getpid()
         self._more_settings = _ON_CLUSTER if schema_status(client).cluster else {}
 

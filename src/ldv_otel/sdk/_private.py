@@ -286,12 +286,6 @@ def watch(on_set: Callable[[TracerProvider], None]) -> None:
     _follow(trace._TRACER_PROVIDER)  # noqa: SLF001
 
 
-def unwatch() -> None:
-    """Take the watch away again."""
-    _on_set.clear()
-    trace._set_tracer_provider = _original_setter  # noqa: SLF001
-
-
 def _set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:  # noqa: FBT001  (the API's signature)
     before = trace._TRACER_PROVIDER  # noqa: SLF001
     gives_way = isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import signal
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,11 +14,11 @@ from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.embedded.engine import Engine
 from ldv_otel.logboek.embedded.http import LogboekApp
 from ldv_otel.logboek.lock import DirectoryLock
+from ldv_otel.serving import address_of, stopping_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import FrameType
 
     import uvicorn
 
@@ -55,7 +53,7 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
             _make_directory(path)
             with Engine(path) as engine, ThreadPoolExecutor(_STATEMENTS_AT_A_TIME, "ldv-logboek") as executor:
                 server = _server(LogboekApp(engine, executor), listener, ready)
-                with _stopping_on_signals(server):
+                with stopping_on_signals(server):
                     server.run(sockets=[listener])
     finally:
         os.umask(previous_mask)
@@ -77,7 +75,7 @@ def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], Non
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if ready is not None:
-                ready(_address(listener))
+                ready(address_of(listener))
 
     return AnnouncingServer(
         uvicorn.Config(
@@ -128,11 +126,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def _make_directory(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,24 +134,3 @@ def _make_directory(path: Path) -> None:
             f"The directory {path} cannot be made ({error.strerror}). Nothing was started. "
             "Choose one that this user may write."
         ) from error
-
-
-@contextmanager
-def _stopping_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the server and not the process, whose engine and lock are closed after it.
-
-    uvicorn has handlers of its own while it serves, and raises the signal again when it is done: for these.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
