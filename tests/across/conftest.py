@@ -1,24 +1,7 @@
-"""One Logboek for all tests across organisations, and a database of its own in it for each test."""
+"""One Logboek for the package, and a rig on it for each test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.processes.fixtures import logboek, rig
 
-import pytest
-
-from tests.processes.rig import Rig
-from tests.support.logboek import LogboekProcess
-
-
-@pytest.fixture(scope="package")
-def logboek(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """The engine in a process of its own."""
-    with LogboekProcess(tmp_path_factory.mktemp("served") / "logboek") as process:
-        yield process
-
-
-@pytest.fixture
-def rig(logboek: LogboekProcess, tmp_path: Path) -> Rig:
-    """A database, a spool and keys of its own."""
-    return Rig(logboek, tmp_path)
+__all__ = ["logboek", "rig"]
