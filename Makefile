@@ -21,7 +21,7 @@ test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --ignore tests/processes --ignore tests/torture
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/processes --ignore tests/torture
 	$(BIN)/python -m benchmarks.schema --rows 100000 --check
 	$(TORTURE)
 
