@@ -25,6 +25,10 @@ _FRAME: Final = re.compile(
 )
 
 
+#: Attributes of a record that no extension has put there.
+_OURS: Final = (names.NAMESPACE, "exception.", "ldv.")
+
+
 class ExceptionFacts(msgspec.Struct, frozen=True):
     """An exception as it was recorded on a span."""
 
@@ -34,10 +38,15 @@ class ExceptionFacts(msgspec.Struct, frozen=True):
 
 
 class Enclosing(msgspec.Struct, frozen=True):
-    """The nearest enclosing Actie in the same application."""
+    """The nearest enclosing Actie in the same application.
+
+    Attributes:
+        inherited: Attributes of extensions that hold for Acties inside it too.
+    """
 
     span_id: bytes
     processing_activity_id: str
+    inherited: Mapping[str, object] = {}
 
 
 class Foreign(msgspec.Struct, frozen=True):
@@ -47,11 +56,13 @@ class Foreign(msgspec.Struct, frozen=True):
         trace_id: As the inbound trace context said; empty when there was none.
         span_id: Of the calling Actie, or of the technical span that went out from it; empty as `trace_id`.
         processor: URL of the calling application, if it was proven (LDV-X4).
+        attributes: What its headers said to extensions.
     """
 
     trace_id: bytes
     span_id: bytes
     processor: str = ""
+    attributes: Mapping[str, str] = {}
 
 
 class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
@@ -59,6 +70,7 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         attributes: As set on the span; only those of the standard enter the record (LDV-A9).
+        extended: Attributes of extensions that enter it too.
         subjects: Data subjects that were named without touching the span.
         enclosing: None when no Actie of this application encloses the span.
         foreign: None unless another application called.
@@ -75,6 +87,7 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
     end_time_ns: int
     status: Status = Status.UNSET
     attributes: Mapping[str, object]
+    extended: Mapping[str, object] = {}
     subjects: Sequence[DataSubject] = ()
     enclosing: Enclosing | None = None
     foreign: Foreign | None = None
@@ -189,6 +202,8 @@ class LogregelMaker:
             for name, value in facts.attributes.items()
             if name.startswith(names.NAMESPACE) and name not in names.FIELDS
         }
+        if facts.extended:
+            kept |= {name: draft.text(value) for name, value in facts.extended.items()}
         exception = facts.exception
         if exception is not None and facts.status is Status.ERROR:
             kept[names.EXCEPTION_TYPE] = draft.text(exception.type)
@@ -278,7 +293,8 @@ def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: s
         key_id=subject.key_id,
         data_subject_sealed=draft.text(subject.sealed),
         external_read_api_id=read_api,
-        attributes=draft.finish({}),
+        # What extensions say of the Actie, such as that it is confidential, holds for each of its people.
+        attributes=draft.finish({name: text for name, text in parent.attributes.items() if not name.startswith(_OURS)}),
         resource=parent.resource,
     )
 

@@ -28,7 +28,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -139,15 +139,20 @@ class Called(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         at: Its addresses: `host`, `host:port` or `https://host:port`; a host without port is meant with every port.
-        read_api: Where its Logregels can be read (`dpl.read.externalReadAPI_id`).
+        read_api: Where its Logregels can be read (`dpl.read.externalReadAPI_id`); empty where they cannot.
+        headers: Extensions whose headers it is sent.
     """
 
     at: str | list[str]
-    read_api: str
+    read_api: str = ""
+    headers: list[str] = []
 
     def __post_init__(self) -> None:
-        """Refuse what could never be called."""
-        _check_url("read_api", self.read_api)
+        """Refuse what could never be called, or makes no difference."""
+        if self.read_api:
+            _check_url("read_api", self.read_api)
+        elif not self.headers:
+            raise ValueError("A called party needs a read_api, or headers to be sent")
         if not self.addresses():
             raise ValueError("A called party needs an address under at")
 
@@ -211,6 +216,7 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         callers: The first whose proof holds is the caller.
         claim: Under which name this application presents itself in `tracestate`; nothing when left out.
         read_apis: The parties into which `ldv chain` and `ldv serve` may follow a chain, with our credentials there.
+        extensions: Options of the extensions that are on, by name.
     """
 
     gateways: list[str] = []
@@ -218,9 +224,13 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     called: list[Called] = []
     claim: str = ""
     read_apis: list[ReadApi] = []
+    extensions: dict[str, dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        unknown = {name for party in self.called for name in party.headers} - set(self.extensions)
+        if unknown:
+            raise ValueError(f"headers names the extension {min(unknown)!r}, which is not under extensions")
         for gateway in self.gateways:
             if gateway != UNIX:
                 ipaddress.ip_network(gateway)
@@ -253,7 +263,10 @@ class Parties:
         ]
         self._gateways = [ipaddress.ip_network(gateway) for gateway in file.gateways if gateway != UNIX]
         self._unix_gateway = UNIX in file.gateways
-        self._read_apis = {address: party.read_api for party in file.called for address in party.addresses()}
+        self.extensions = file.extensions
+        called = [(address, party) for party in file.called for address in party.addresses()]
+        self._read_apis = {address: party.read_api for address, party in called if party.read_api}
+        self._headers = {address: tuple(party.headers) for address, party in called}
 
     def caller(self, evidence: Evidence) -> Caller | None:
         """Return who makes a call, if it is proven."""
@@ -273,8 +286,13 @@ class Parties:
 
     def read_api(self, host: str, port: int) -> str:
         """Return where the Logregels of the party at that address can be read; empty when it is not in the file."""
-        host = host.strip("[]").rstrip(".").lower()
+        host = _plain(host)
         return self._read_apis.get((host, port)) or self._read_apis.get((host, 0), "")
+
+    def headers(self, host: str, port: int) -> Sequence[str]:
+        """Return the extensions whose headers the party at that address is sent."""
+        host = _plain(host)
+        return self._headers.get((host, port)) or self._headers.get((host, 0), ())
 
     def _is_gateway(self, peer_address: str) -> bool:
         if peer_address == UNIX:
@@ -365,6 +383,10 @@ def _check_url(field: Literal["processor", "read_api"], url: str) -> None:
         raise ValueError(f"{field} holds a user name or password, which would end up in every record")
     if len(url) > _URL_MAX_CHARACTERS:
         raise ValueError(f"{field} is over {_URL_MAX_CHARACTERS} characters")
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -29,6 +29,7 @@ from ldv_otel.parties import read_parties
 from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
 from ldv_otel.rulefile import read_rule_file
 from ldv_otel.sdk import _private
+from ldv_otel.sdk.extension import load_extensions
 from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import use_propagator
@@ -175,7 +176,8 @@ def logboek(
     maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
     mapper = SpanMapper(read_rule_file(rules) if rules is not None else None, maker.pseudonymise)
     around = read_parties(parties, unknown_callers)
-    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, parties=around)
+    extensions = load_extensions(around)
+    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, parties=around, extensions=extensions)
     if _private.current_provider() is None:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()
@@ -183,7 +185,7 @@ def logboek(
         raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
     _private.instrument(provider, processor, Front)
     propagator = propagate.get_global_textmap()
-    use_propagator(around)
+    use_propagator(around, extensions)
     try:
         yield memory
     finally:

@@ -80,5 +80,6 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
         start_time_ms=now_ms,
         end_time_ms=now_ms,
         processing_activity_id=draft.activity(enclosing.processing_activity_id) if enclosing is not None else "",
+        attributes={name: draft.text(value) for name, value in actie.extended().items()},
         resource=record_of_resource(span.resource),
     )

@@ -131,7 +131,7 @@ def set_up(
         provider = _sdk_provider()
         installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
         installation.listen_to(provider)
-        use_propagator(installation.processor.parties)
+        use_propagator(installation.processor.parties, installation.processor.extensions)
         _private.watch(on_refusal(installation.listen_to))
         atexit.register(installation.processor.close)
         _exit_on_sigterm()

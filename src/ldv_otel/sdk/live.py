@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ldv_otel.delivery.spool.starts import Start
     from ldv_otel.parties import Parties
     from ldv_otel.rules import Rule
+    from ldv_otel.sdk.extension import Extensions
 
 
 #: Instrumentation scope of the spans that `processing` starts.
@@ -106,6 +107,7 @@ class Owner(Protocol):
 
     delivery: Delivery
     parties: Parties
+    extensions: Extensions
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
@@ -270,9 +272,23 @@ class LiveSpan(weakref.ref[Span]):
                 if live.parent is None:
                     return live._enclosing  # noqa: SLF001  (its own class)
             elif live.is_actie:
-                return Enclosing(live.span_id.to_bytes(8, "big"), live._own_activity())  # noqa: SLF001  (as above)
+                return live._enclosed(live._own_activity())  # noqa: SLF001  (as above)
             live = live.parent
         return None
+
+    def extended(self) -> Mapping[str, object]:
+        """Return the attributes of extensions: its own, its caller's, and those that hold from the Acties around it."""
+        names = self.owner.extensions.attributes
+        if not names:
+            return _NO_ATTRIBUTES
+        span, around = self(), self.parent.as_enclosing() if self.parent is not None else None
+        caller = self.caller() if around is None else None
+        own = {**(attributes_of(span) if span is not None else {}), **self.attributes}
+        return {
+            **(around.inherited if around is not None else {}),
+            **(caller.attributes if caller is not None else {}),
+            **{name: value for name, value in own.items() if name in names},
+        }
 
     def is_in_trace(self, trace_id: int) -> bool:
         """Say whether the span is there and belongs to that trace."""
@@ -298,7 +314,7 @@ class LiveSpan(weakref.ref[Span]):
         while top.parent is not None:
             top = top.parent
         known = top.foreign or Foreign(b"", b"")
-        top.foreign = Foreign(known.trace_id, known.span_id, url)
+        top.foreign = Foreign(known.trace_id, known.span_id, url, known.attributes)
 
     def add_read_api(self, url: object) -> None:
         """Remember where a called party can be asked, where `add_outbound` remembers the call."""
@@ -309,10 +325,11 @@ class LiveSpan(weakref.ref[Span]):
     def end(self, *, actie: bool, activity: str = "") -> None:
         """Cut the chain: from now on children learn the nearest Actie from here."""
         self.ended = True
-        above, self.parent = self.parent, None
         if actie:
-            self._enclosing = Enclosing(self.span_id.to_bytes(8, "big"), activity)
+            self._enclosing = self._enclosed(activity)
+            self.parent = None
             return
+        above, self.parent = self.parent, None
         while above is not None and above.ended and above.parent is not None:
             above = above.parent
         if above is None:
@@ -327,6 +344,14 @@ class LiveSpan(weakref.ref[Span]):
             above.outbound.extend(self.outbound)
         for url in self.read_apis:
             above.add_read_api(url)
+
+    def _enclosed(self, activity: str) -> Enclosing:
+        inherited = self.owner.extensions.inherited
+        return Enclosing(
+            self.span_id.to_bytes(8, "big"),
+            activity,
+            {name: value for name, value in self.extended().items() if name in inherited},
+        )
 
     def _own_activity(self) -> str:
         if self.activity:

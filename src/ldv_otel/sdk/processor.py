@@ -30,6 +30,7 @@ from ldv_otel.pseudonym import DataSubject, Pseudonymiser
 from ldv_otel.sdk import live, told
 from ldv_otel.sdk._private import cut_attributes, uninstrumented
 from ldv_otel.sdk.called import called_address
+from ldv_otel.sdk.extension import Extensions, load_extensions
 from ldv_otel.sdk.inbound import restarted_from
 from ldv_otel.sdk.live import Delivery
 from ldv_otel.sdk.mapping import SpanMapper, mapper_for
@@ -91,6 +92,7 @@ class LdvSpanProcessor(SpanProcessor):
         flush_seconds: How long `shutdown` waits for what is pending.
         mapper: Applies mapping rules to spans of existing instrumentation.
         parties: Whom this application calls; who calls it is up to `LdvPropagator`.
+        extensions: What else Acties say in their records.
         expose_subject: Let other exporters see the pseudonym of whom a span is about.
     """
 
@@ -102,6 +104,7 @@ class LdvSpanProcessor(SpanProcessor):
         flush_seconds: float = 10.0,
         mapper: SpanMapper | None = None,
         parties: Parties | None = None,
+        extensions: Extensions | None = None,
         expose_subject: bool = False,
     ) -> None:
         self._maker = maker
@@ -111,6 +114,7 @@ class LdvSpanProcessor(SpanProcessor):
         self.delivery = delivery
         self.flush_seconds = flush_seconds
         self.parties = parties or Parties()
+        self.extensions = extensions or Extensions()
         self._counting = threading.Lock()
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         self.bent: Counter[str] = Counter()
@@ -142,6 +146,7 @@ class LdvSpanProcessor(SpanProcessor):
             flush_seconds=settings.flush_seconds,
             mapper=mapper,
             parties=parties,
+            extensions=load_extensions(parties, getattr(sink, "extension", "")),
             expose_subject=settings.expose_subject == "pseudonym",
         )
 
@@ -350,6 +355,7 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
         known.attributes.setdefault(PROCESSING_ACTIVITY_ID, known.activity)
     if known.attributes:
         facts.attributes = {**facts.attributes, **known.attributes}
+    facts.extended = known.extended()
     facts.subjects = known.subjects
     facts.exception = known.exception or facts.exception
     facts.outbound_span_ids = tuple(known.outbound)

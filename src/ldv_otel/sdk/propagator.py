@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from types import ModuleType
 from typing import Any, Final, Self
 
@@ -19,13 +19,15 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ldv_otel.actie import Foreign
-from ldv_otel.parties import Caller, Parties, parties_for, read_parties
+from ldv_otel.parties import Caller, Evidence, Parties, parties_for, read_parties
 from ldv_otel.sdk import _private, live
+from ldv_otel.sdk.called import called_address
 from ldv_otel.sdk.callers import Call, CallGetter, evidence_of
+from ldv_otel.sdk.extension import Calling, Extensions, load_extensions
 from ldv_otel.sdk.inbound import Inbound, calling_actie, foreign_in, remote_span, with_inbound
 from ldv_otel.settings import Settings, read_some_settings
 from ldv_otel.tracestate import CallingActie, with_member
@@ -34,6 +36,7 @@ _logger = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
 _CALL_GETTER: Final = CallGetter()
+_NOBODY: Final = Foreign(b"", b"")
 
 
 class LdvPropagator(TextMapPropagator):
@@ -45,12 +48,19 @@ class LdvPropagator(TextMapPropagator):
 
     Args:
         inner: What reads and writes the headers; W3C Trace Context by default.
-        parties: Who calls and how it is proven.
+        parties: Who calls and how it is proven; and who is called, and sent headers of extensions.
+        extensions: What else calls say.
     """
 
-    def __init__(self, inner: TextMapPropagator | None = None, parties: Parties | None = None) -> None:
+    def __init__(
+        self,
+        inner: TextMapPropagator | None = None,
+        parties: Parties | None = None,
+        extensions: Extensions | None = None,
+    ) -> None:
         self.inner = inner or TraceContextTextMapPropagator()
         self._parties = parties or Parties()
+        self._extensions = extensions or Extensions()
 
     @classmethod
     def from_settings(cls, settings: Settings, inner: TextMapPropagator | None = None) -> Self:
@@ -59,7 +69,8 @@ class LdvPropagator(TextMapPropagator):
         Raises:
             ConfigurationError: Their file cannot be used; the message names line and place.
         """
-        return cls(inner, parties_for(settings))
+        parties = parties_for(settings)
+        return cls(inner, parties, load_extensions(parties))
 
     @property
     def fields(self) -> set[str]:
@@ -76,6 +87,8 @@ class LdvPropagator(TextMapPropagator):
             # LDV-A8. What the application was about to send goes as it would have gone without us.
             _logger.exception("The Actie could not be put in tracestate. Please report this.")
         self.inner.inject(carrier, context, setter)
+        if self._extensions:
+            self._tell(carrier, setter, trace.get_current_span(context))
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -83,28 +96,50 @@ class LdvPropagator(TextMapPropagator):
         """Read the caller's trace context; in what is returned it is the current span, unless the trace restarts."""
         before = Context() if context is None else context
         found = self.inner.extract(carrier, before, getter)
-        if not self._parties.tell_callers_apart:
+        if not self._parties.tell_callers_apart and not self._extensions:
             return found
         # An element of a composite comes after others, which may have put the caller there already.
         remote = remote_span(found)
         actie = calling_actie(remote) if remote is not None else None
-        caller = self._caller(carrier, getter, actie.claim if actie is not None else "")
+        caller, evidence = self._caller(carrier, getter, actie.claim if actie is not None else "")
         processor = caller.processor if caller is not None else ""
+        foreign = foreign_in(remote, processor) if remote is not None else Foreign(b"", b"", processor)
+        if self._extensions:
+            foreign = self._extensions.hear(foreign, lambda name: getter.get(carrier, name) or (), evidence.certificate)
         if remote is None:
-            return with_inbound(found, Inbound(None, False, Foreign(b"", b"", processor))) if processor else found
+            return with_inbound(found, Inbound(None, False, foreign)) if foreign != _NOBODY else found
         restart = (caller.trace if caller is not None else self._parties.unknown) == "restart"
         if restart:
             found = trace.set_span_in_context(_local_span(before), found)
-        return with_inbound(found, Inbound(remote, restart, foreign_in(remote, processor)))
+        return with_inbound(found, Inbound(remote, restart, foreign))
 
-    def _caller(self, carrier: CarrierT, getter: Getter[CarrierT], claim: str) -> Caller | None:
+    def _tell(self, carrier: CarrierT, setter: Setter[CarrierT], span: trace.Span) -> None:
+        """Write the headers of extensions where the span around a call says that it goes to a party that is sent them.
+
+        A request that another host redirected here still has those meant for that host: they are taken out.
+        """
+        known = live.find(span)
+        call, actie = (known(), known.as_enclosing()) if known is not None else (None, None)
+        if call is None or actie is None or call.kind is not SpanKind.CLIENT:
+            return
+        names = self._parties.headers(*called_address(live.attributes_of(call)))
+        trace_id = span.get_span_context().trace_id.to_bytes(16, "big")
+        calling = Calling(trace_id, actie.processing_activity_id, actie.inherited)
+        for name, value in self._extensions.tell(names or self._parties.extensions, calling).items():
+            if names:
+                setter.set(carrier, name, value)
+            elif isinstance(carrier, MutableMapping) and carrier.get(name) == value:
+                del carrier[name]
+
+    def _caller(self, carrier: CarrierT, getter: Getter[CarrierT], claim: str) -> tuple[Caller | None, Evidence]:
         try:
-            return self._parties.caller(evidence_of(carrier, getter, claim))
+            evidence = evidence_of(carrier, getter, claim)
+            return self._parties.caller(evidence), evidence
         except Exception as error:  # noqa: BLE001  (a stranger's certificate or server may hold anything)
             _logger.warning(
                 "Who calls could not be found out (%s); the caller counts as unknown.", type(error).__name__
             )
-            return None
+            return None, Evidence()
 
     def _with_actie(self, context: Context | None) -> Context | None:
         span = trace.get_current_span(context)
@@ -151,7 +186,7 @@ def extract(
     return found
 
 
-def use_propagator(parties: Parties) -> None:
+def use_propagator(parties: Parties, extensions: Extensions | None = None) -> None:
     """Wrap the global propagator, once; an `LdvPropagator` that is there already gives way."""
     propagate = _propagate()
     inner = _without_ours(propagate.get_global_textmap())
@@ -160,7 +195,7 @@ def use_propagator(parties: Parties) -> None:
             "OTEL_PROPAGATORS leaves out tracecontext, so calls to other applications carry no W3C Trace Context, "
             "which the standard requires; add it."
         )
-    propagate.set_global_textmap(LdvPropagator(inner, parties))
+    propagate.set_global_textmap(LdvPropagator(inner, parties, extensions))
 
 
 def from_environment() -> LdvPropagator:
@@ -170,7 +205,8 @@ def from_environment() -> LdvPropagator:
         ConfigurationError: `LDV_PARTIES` or `LDV_UNKNOWN_CALLERS` cannot be used.
     """
     found = read_some_settings(os.environ, "parties", "unknown_callers")
-    return LdvPropagator(parties=read_parties(found.get("parties"), found.get("unknown_callers")))
+    parties = read_parties(found.get("parties"), found.get("unknown_callers"))
+    return LdvPropagator(parties=parties, extensions=load_extensions(parties))
 
 
 def _propagate() -> ModuleType:

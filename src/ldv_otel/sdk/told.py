@@ -101,19 +101,20 @@ def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
     if facts.exception is None and not _may_be_quoted(facts, known):
         return
     redactor = _looking_for_known(known)
-    before = (facts.name, facts.attributes, facts.exception)
+    before = (facts.name, facts.attributes, facts.extended, facts.exception)
     texts = EVERYTHING if known.too_many else redactor
     facts.name = texts.value(facts.name)
     facts.attributes = {
         name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT else value
         for name, value in facts.attributes.items()
     }
+    facts.extended = {name: redactor.value(value) for name, value in facts.extended.items()}
     exception = facts.exception
     if exception is not None:
         facts.exception = ExceptionFacts(
             redactor.text(exception.type), texts.text(exception.stacktrace), texts.text(exception.message)
         )
-    if before != (facts.name, facts.attributes, facts.exception):
+    if before != (facts.name, facts.attributes, facts.extended, facts.exception):
         facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
 
 
@@ -126,6 +127,7 @@ def _may_be_quoted(facts: SpanFacts, known: live.LiveSpan) -> bool:
         # `processing` with a name of its own, in which a short number is no person's.
         return any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace)
     values = [str(value) for key, value in facts.attributes.items() if key.startswith(NAMESPACE) and key not in SUBJECT]
+    values += map(str, facts.extended.values())
     # As good as always: a number, and a name and an activity without any.
     return not only_beside_digits(known) or any(map(redaction.has_digits, (name, *values)))
 
