@@ -1,6 +1,7 @@
 """What the torture tests share: sizes and dice, the oracle, the verdict, and a Logboek in a file.
 
-Sizes are those of continuous integration unless `LDV_TORTURE=full`; `LDV_TORTURE_SEED` repeats a run.
+Sizes are those of continuous integration unless `LDV_TORTURE` says `full`, or a share of that (`0.1`);
+`LDV_TORTURE_SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from ldv_otel.logregel import Logregel
 from ldv_otel.settings import Settings
 
 SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
-_FULL: Final = os.environ.get("LDV_TORTURE") == "full"
+_SHARE: Final = float((os.environ.get("LDV_TORTURE") or "0").replace("full", "1"))
 _NOON: Final = 1_750_000_000_000
 
 
 def size(ci: int, full: int) -> int:
-    """Return the number for this kind of run."""
-    return full if _FULL else ci
+    """Return the number for this kind of run; a share of the full one is never less than that of CI."""
+    return max(ci, round(full * _SHARE))
 
 
 def dice(name: str) -> random.Random:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel.delivery.spool.segment import SUFFIX
+from ldv_otel.delivery.spool.segment import SUFFIX, make_directory, sync_directory, write_all
 
 QUARANTINE_NAME: Final = "quarantine"
 
@@ -39,19 +39,21 @@ class Quarantine:
         Raises:
             OSError: The disk refused.
         """
-        self._make()
+        make_directory(self._directory)
         content = msgspec.json.encode(Refused(writer_id=writer_id, seq=seq, reason=reason, payload=payload))
         draft = self._directory / f"{writer_id}-{seq}.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         draft.rename(draft.with_suffix(".json"))
+        sync_directory(self._directory)
 
     def keep_segment(self, writer_id: str, path: Path) -> Path:
         """Move a damaged segment here, and return where it is now."""
-        self._make()
+        make_directory(self._directory)
         target = self._directory / f"{writer_id}-{path.name}"
         path.rename(target)
         return target
@@ -67,6 +69,3 @@ class Quarantine:
     def segments(self) -> list[Path]:
         """Return the damaged segments that were kept."""
         return sorted(self._directory.glob(f"*{SUFFIX}"))
-
-    def _make(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

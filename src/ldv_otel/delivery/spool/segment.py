@@ -86,9 +86,9 @@ def make_segment(directory: Path, number: int, writer_id: str, *, size: int = SE
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         try:
-            _write_all(descriptor, _header(number, writer_id).ljust(HEADER_BYTES, b"\0"))
+            write_all(descriptor, _header(number, writer_id).ljust(HEADER_BYTES, b"\0"))
             for start in range(HEADER_BYTES, size, len(_ZEROS)):
-                _write_all(descriptor, _ZEROS[: size - start])
+                write_all(descriptor, _ZEROS[: size - start])
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -111,10 +111,18 @@ def add_segment(directory: Path, number: int, writer_id: str, records: Sequence[
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.lseek(descriptor, HEADER_BYTES, os.SEEK_SET)
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory (0700), and those above it that are missing; their names are on disk when it returns."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(directory.parent)
 
 
 def sync_directory(directory: Path) -> None:
@@ -198,7 +206,8 @@ def _check_header(data: bytes) -> None:
         raise NewerFormat(f"version {version}, known up to {VERSION}")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write bytes, in as many calls as that takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

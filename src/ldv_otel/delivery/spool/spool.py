@@ -28,8 +28,10 @@ from ldv_otel.delivery.spool.segment import (
     SEGMENT_BYTES,
     SUFFIX,
     encode_records,
+    make_directory,
     make_segment,
     segment_name,
+    sync_directory,
 )
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
@@ -98,14 +100,14 @@ class Spool:
         self.committed_records = 0
         self._ends: dict[int, int] = {}
         try:
-            for directory in (base.parent, base):  # a mode is only for the last directory that mkdir makes
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(base)
             # Held before it has its name: another process could adopt, and remove, what nobody holds.
             draft = base / f".{writer_id}"
             draft.mkdir(mode=0o700)
             self._lock = hold(draft)
             os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
             draft.rename(self.directory)
+            sync_directory(base)
             self._open_segment(1, self._segment_bytes)
         except OSError as error:
             raise ConfigurationError(
