@@ -40,6 +40,17 @@ NAMESPACE: Final = "dpl."
 FLAGS: Final = "ldv.flags"
 #: `true` where an Actie began and never ended: its process was killed, or its end refused (level `write-ahead`).
 INTERRUPTED: Final = "ldv.interrupted"
+#: A record that is put right later is a new version beside the old (LDV-L3). All versions share a UUID. It begins with
+#: the first four bytes of the trace id that the first version had: so it is found as a trace is.
+VERSION_OF: Final = "ldv.version_of"
+#: When this version was registered, in us since 1970-01-01 UTC; the highest of a record counts.
+VERSION: Final = "ldv.version"
+#: `true` in a version with which the record went; readers see none of its versions any more.
+WITHDRAWN: Final = "ldv.withdrawn"
+#: `true` in a record that is confidential whatever the Register says of its activity.
+CONFIDENTIAL: Final = "ldv.confidential"
+#: The end of a record's own term, in ms since 1970-01-01 UTC; it goes before the term of its activity.
+KEPT_UNTIL: Final = "ldv.kept_until"
 #: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
 ORIGINAL_PREFIX: Final = "ldv.original."
 

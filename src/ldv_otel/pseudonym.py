@@ -178,6 +178,16 @@ class Pseudonymiser:
         sealed = normal if type_name in self._pseudonymous else keys.seal(type_name, normal)
         return DataSubject(keys.pseudonym(type_name, normal), type_name, keys.active.id, sealed, flags)
 
+    def identifier(self, subject: DataSubject) -> str:
+        """Return the normalised identifier behind a stored subject; empty when it cannot be known.
+
+        Raises:
+            ConfigurationError: It is sealed, and its key is not in the ring or does not seal.
+        """
+        if not subject.sealed.startswith(SEALED_PREFIX):
+            return subject.sealed if subject.type in self._pseudonymous else ""
+        return self.keys.unseal(subject)
+
     @staticmethod
     def normal_type(type_: str) -> str:
         """Return a type as records have it; empty stays empty."""
