@@ -11,6 +11,7 @@ def test_logs_the_owner() -> None:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,11 @@ class HandClock:
     def crank(self, seconds: float) -> None:
         """Let time pass."""
         self._elapsed_seconds += seconds
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Let the time pass at once, and say whether the event is there."""
+        self.crank(seconds)
+        return event.is_set()
 
 
 class _AtOnce:

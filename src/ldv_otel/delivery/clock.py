@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two readings: one for waiting, one for writing down."""
+    """Two readings, one for waiting and one for writing down; and the waiting itself."""
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
 
     def time_ms(self) -> int:
         """Return ms since 1970-01-01 UTC."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for an event, at most so long; say whether it came."""
 
 
 class SystemClock:
@@ -26,3 +30,7 @@ class SystemClock:
     def time_ms(self) -> int:
         """Return ms since 1970-01-01 UTC."""
         return time.time_ns() // 1_000_000
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for an event, at most so long; say whether it came."""
+        return event.wait(seconds)

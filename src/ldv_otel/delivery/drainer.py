@@ -184,7 +184,7 @@ class Drainer:
 
     def _wait(self, seconds: float) -> bool:
         """Wait before something is tried again; True when there is no more time for that."""
-        stopping = self._stopping.wait(seconds)
+        stopping = self._clock.wait(self._stopping, seconds)
         self.retried += not stopping
         return stopping
 
