@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.settings import (
     VARIABLES,
+    GemmaSettings,
     InzageSettings,
     LogboekAddress,
     ServeSettings,
@@ -48,6 +49,7 @@ def test_a_server_address_is_taken_apart() -> None:
         ({"LDV_LOGBOEK": "clickhouse+http://db.example:8123/ldv"}, "LDV_ALLOW_INSECURE"),
         ({**GOOD, "LDV_ALLOW_INSECURE": "perhaps"}, "LDV_ALLOW_INSECURE"),
         ({**GOOD, "LDV_DELIVERY": "hopeful"}, "LDV_DELIVERY"),
+        ({**GOOD, "LDV_INZAGE_TIMEZONE": "Europe/Amstredam"}, "LDV_INZAGE_TIMEZONE"),
         ({**GOOD, "LDV_UNKNOWN_CALLERS": "trust"}, "LDV_UNKNOWN_CALLERS"),
         ({**GOOD, "LDV_SPOOL": "~nobody-of-that-name/spool"}, "LDV_SPOOL"),
         ({**GOOD, "LDV_QUEUE_RECORDS": "0"}, "LDV_QUEUE_RECORDS"),
@@ -110,7 +112,8 @@ def test_a_slip_of_the_pen_is_pointed_out() -> None:
 
 def test_every_setting_has_a_variable() -> None:
     """The table is the only way in, so nothing in `Settings` may be missing from it."""
-    fields = set(Settings.__struct_fields__) - {"serve", "inzage"}
+    fields = set(Settings.__struct_fields__) - {"serve", "inzage", "gemma"}
     fields |= {f"serve.{name}" for name in ServeSettings.__struct_fields__}
     fields |= {f"inzage.{name}" for name in InzageSettings.__struct_fields__}
+    fields |= {f"gemma.{name}" for name in GemmaSettings.__struct_fields__}
     assert {variable.field for variable in VARIABLES} == fields

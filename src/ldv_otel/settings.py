@@ -123,6 +123,16 @@ class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
     logout: str = ""
 
 
+class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the APIs of GEMMA Verwerkingenlogging need to know.
+
+    Attributes:
+        clients: File of the clients: their secrets and scopes.
+    """
+
+    clients: Path | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, read and checked. Make one with `read_settings`."""
 
@@ -150,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     inzage: InzageSettings = InzageSettings()
+    gemma: GemmaSettings = GemmaSettings()
     rules: Path | None = None
     expose_subject: ExposedSubject = "nothing"
 
@@ -163,7 +174,7 @@ class Variable:
     """One environment variable.
 
     Attributes:
-        field: Name in `Settings`; `serve.name` or `inzage.name` for one in those.
+        field: Name in `Settings`; `serve.name`, `inzage.name` or `gemma.name` for one in those.
         default: As documentation shows it.
         meaning: One sentence for the reference in `docs/settings.md`.
     """
@@ -241,7 +252,7 @@ def _timezone(value: str) -> str:
 
     try:
         ZoneInfo(value)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise ValueError("it is no time zone like Europe/Amsterdam") from None
     return value
 
@@ -566,6 +577,13 @@ VARIABLES: Final = (
         _web_address,
     ),
     Variable(
+        "LDV_GEMMA_CLIENTS",
+        "gemma.clients",
+        "",
+        "YAML file of the clients of the APIs of GEMMA Verwerkingenlogging: their secrets and scopes, or where to ask.",
+        _path,
+    ),
+    Variable(
         "LDV_RECORD",
         "record",
         "all",
@@ -613,11 +631,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     fields = {variable.name: variable.field for variable in VARIABLES}
     values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
-    serve, inzage = (
+    serve, inzage, gemma = (
         {name.removeprefix(part): values.pop(name) for name in [*values] if name.startswith(part)}
-        for part in ("serve.", "inzage.")
+        for part in ("serve.", "inzage.", "gemma.")
     )
-    return Settings(**values, serve=ServeSettings(**serve), inzage=InzageSettings(**inzage))
+    return Settings(
+        **values,
+        serve=ServeSettings(**serve),
+        inzage=InzageSettings(**inzage),
+        gemma=GemmaSettings(**gemma),
+    )
 
 
 def read_some_settings(environ: Mapping[str, str], *fields: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Issuer:
 
     def token(
         self,
-        scope: str = "ldv:read",
+        scope: str | None = "ldv:read",
         *,
         key: ECKey | RSAKey | None = None,
         header: dict[str, Any] | None = None,

@@ -346,12 +346,10 @@ class LiveSpan(weakref.ref[Span]):
             above.add_read_api(url)
 
     def _enclosed(self, activity: str) -> Enclosing:
-        inherited = self.owner.extensions.inherited
-        return Enclosing(
-            self.span_id.to_bytes(8, "big"),
-            activity,
-            {name: value for name, value in self.extended().items() if name in inherited},
-        )
+        span_id, names = self.span_id.to_bytes(8, "big"), self.owner.extensions.inherited
+        if not names:
+            return Enclosing(span_id, activity)
+        return Enclosing(span_id, activity, {name: value for name, value in self.extended().items() if name in names})
 
     def _own_activity(self) -> str:
         if self.activity:

@@ -1,0 +1,63 @@
+"""Tokens as the ZGW standards use them: an application signs its own, with a secret that both sides know (HS256)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from ldv_otel.errors import ConfigurationError
+
+#: RFC 7518 section 3.2: a key for HS256 is no shorter than its hash.
+MINIMUM_SECRET_BYTES: Final = 32
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """Something with a secret.
+
+    Attributes:
+        secret_file: File that holds it; relative to the file that names it.
+    """
+
+    secret_file: str = ""
+
+
+def read_secret(holder: Secret, named_in: Path) -> str:
+    """Return a secret.
+
+    Raises:
+        ConfigurationError: Its file cannot be read, or it is too short to sign with.
+    """
+    path = named_in.parent / holder.secret_file
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{named_in}: the secret_file {path} cannot be read ({getattr(error, 'strerror', None) or 'no text'})."
+        ) from error
+    check_secret(secret, str(path))
+    return secret
+
+
+def check_secret(secret: str, where: str) -> None:
+    """Check that a secret is long enough.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if len(secret.encode()) < MINIMUM_SECRET_BYTES:
+        raise ConfigurationError(
+            f"The secret in {where} has under {MINIMUM_SECRET_BYTES} bytes, too few to sign tokens with (RFC 7518). "
+            "Make one with `openssl rand -hex 32`, and give it to both sides."
+        )
+
+
+def zgw_token(client_id: str, secret: str) -> str:
+    """Return a token that is good from now, for as long as its receiver says; of an application, and of no user."""
+    nobody = {"user_id": "", "user_representation": ""}
+    claims = {"iss": client_id, "client_id": client_id, "iat": int(time.time()), **nobody}
+    return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
