@@ -25,8 +25,9 @@ _FRAME: Final = re.compile(
 )
 
 
-#: Attributes of a record that no extension has put there.
+#: Attributes of a record that no extension has put there, and those of them that do hold for all its people.
 _OURS: Final = (names.NAMESPACE, "exception.", "ldv.")
+_FOR_ALL: Final = frozenset({names.CONFIDENTIAL, names.KEPT_UNTIL})
 
 
 class ExceptionFacts(msgspec.Struct, frozen=True):
@@ -293,10 +294,14 @@ def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: s
         key_id=subject.key_id,
         data_subject_sealed=draft.text(subject.sealed),
         external_read_api_id=read_api,
-        # What extensions say of the Actie, such as that it is confidential, holds for each of its people.
-        attributes=draft.finish({name: text for name, text in parent.attributes.items() if not name.startswith(_OURS)}),
+        attributes=draft.finish({name: text for name, text in parent.attributes.items() if _holds_for_all(name)}),
         resource=parent.resource,
     )
+
+
+def _holds_for_all(name: str) -> bool:
+    """Whether an attribute of an Actie holds for each of its people, as what extensions say does."""
+    return name in _FOR_ALL or not name.startswith(_OURS)
 
 
 class ChildEncoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 
 import ldv_otel as ldv
 from ldv_otel import testing
+from ldv_otel.duration import Duration
 from ldv_otel.gemma.doelbinding import Options, activity_uuid, open_extension
 from ldv_otel.parties import Certificate, read_parties
 from ldv_otel.sdk.extension import load_extensions
@@ -133,6 +135,18 @@ def get(request: pytest.FixtureRequest) -> Iterator[Callable[[str], object]]:
         instrumentor.uninstrument()
 
 
+def hidden(record: ldv.Logregel) -> dict[str, str]:
+    """What a record has that is confidential and kept for five years, also in words that other readers know."""
+    start = datetime.fromtimestamp(record.start_time_ms / 1_000, UTC)
+    end = Duration.parse("P5Y").after(start)
+    return {
+        "gemma.vertrouwelijkheid": "vertrouwelijk",
+        "gemma.bewaartermijn": "P5Y",
+        "ldv.confidential": "true",
+        "ldv.kept_until": str(record.start_time_ms + (end - start) // timedelta(milliseconds=1)),
+    }
+
+
 def test_the_six_headers_are_sent_and_on_record_at_the_called_party(
     logboek: testing.InMemoryLogboek, party: Party, get: Callable[[str], object]
 ) -> None:
@@ -155,12 +169,11 @@ def test_the_six_headers_are_sent_and_on_record_at_the_called_party(
         "gemma.verwerkingsactiviteit_id_afnemer": ACTIVITY_ID,
         "gemma.verwerkingsactiviteit_url_afnemer": ACTIVITY,
         "gemma.verwerking_id_afnemer": VERWERKING_ID,
-        "gemma.vertrouwelijkheid": "vertrouwelijk",
-        "gemma.bewaartermijn": "P5Y",
+        **hidden(outer),
     }
     # What is confidential is so in each Actie of the Verwerking (IR-10).
-    assert inner.attributes == {"gemma.vertrouwelijkheid": "vertrouwelijk", "gemma.bewaartermijn": "P5Y"}
-    assert calling.attributes == CONFIDENTIAL
+    assert inner.attributes == hidden(inner)
+    assert calling.attributes == CONFIDENTIAL | hidden(calling)
 
 
 def test_without_a_word_of_the_application_the_trace_is_the_verwerking(
@@ -209,6 +222,7 @@ def test_confidentiality_goes_on_to_who_is_called_next_and_to_every_person(
     otel_context.detach(token)
     assert party.doelbinding["Vertrouwelijkheid"] == "vertrouwelijk"
     assert {record.attributes["gemma.vertrouwelijkheid"] for record in logboek.logregels} == {"vertrouwelijk"}
+    assert {record.attributes["ldv.confidential"] for record in logboek.logregels} == {"true"}
     assert len([record for record in logboek.logregels if record.data_subject_id]) == 3
 
 
@@ -218,6 +232,19 @@ def test_a_record_takes_only_what_an_application_may_say(logboek: testing.InMemo
     with ldv.processing(ACTIVITY, attributes={**forged, "gemma.soorten_gegevens": ["Adres", "Nationaliteit"]}):
         pass
     assert logboek.logregels[0].attributes == {"gemma.soorten_gegevens": '["Adres","Nationaliteit"]'}
+
+
+def test_what_is_not_well_formed_is_kept_beside_and_hidden_when_in_doubt(logboek: testing.InMemoryLogboek) -> None:
+    """LDV-A8; and a word for confidentiality that nobody knows must not lay anything open."""
+    said = {"gemma.vertrouwelijkheid": "Geheim", "gemma.verwerking_id": "zaak 7", "gemma.bewaartermijn": "ooit"}
+    with ldv.processing(ACTIVITY, attributes={**said, "gemma.handeling_naam": "Intake"}):
+        pass
+    assert logboek.logregels[0].attributes == {
+        "gemma.handeling_naam": "Intake",
+        "gemma.vertrouwelijkheid": "vertrouwelijk",
+        "ldv.confidential": "true",
+        **{f"ldv.original.{name}": value for name, value in said.items()},
+    }
 
 
 def test_an_identifier_in_an_attribute_is_taken_out(logboek: testing.InMemoryLogboek) -> None:

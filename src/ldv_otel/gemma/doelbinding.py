@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 
+from ldv_otel import attributes as names
 from ldv_otel.actie import Foreign
-from ldv_otel.duration import Duration
+from ldv_otel.gemma.mapping import kept_until
+from ldv_otel.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
 from ldv_otel.parties import Certificate
 from ldv_otel.sdk.extension import Calling, Header
 
@@ -24,6 +26,7 @@ VERWERKING_ID: Final = "gemma.verwerking_id"
 VERTROUWELIJKHEID: Final = "gemma.vertrouwelijkheid"
 BEWAARTERMIJN: Final = "gemma.bewaartermijn"
 AFNEMER_ID: Final = "gemma.afnemer_id"
+SOORTEN_GEGEVENS: Final = "gemma.soorten_gegevens"
 SOORT_AFNEMER_ID: Final = "gemma.soort_afnemer_id"
 
 #: What holds for a whole Verwerking (IR-09, IR-10): also for Acties inside.
@@ -36,13 +39,10 @@ _OF_ACTIE: Final = frozenset(
         "gemma.uitvoerder",
         "gemma.gegevensbron",
         "gemma.betrokkenheid",
-        "gemma.soorten_gegevens",
+        SOORTEN_GEGEVENS,
     }
 )
 
-_OIN: Final = re.compile(r"[0-9]{20}")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_URL_MAX_CHARACTERS: Final = 2_042
 #: Dotted number of the part of a subject in which PKIoverheid has the OIN.
 _SERIAL_NUMBER: Final = "2.5.4.5"
 
@@ -58,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse what receivers would refuse."""
-        if self.oin and not _OIN.fullmatch(self.oin):
+        if self.oin and not _is(Oin, self.oin):
             raise ValueError("an oin has exactly 20 digits (in YAML between quotes)")
 
 
@@ -71,10 +71,30 @@ class Doelbinding:
     def __init__(self, options: Options) -> None:
         self._oin = options.oin
 
+    def record(self, said: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
+        """Return what was said, as far as it is well formed; the rest is kept whole, beside it.
+
+        Confidentiality of a kind that does not exist is taken for `vertrouwelijk`: what should have been hidden is.
+        """
+        found: dict[str, object] = {}
+        for name, value in said.items():
+            text = _text(name, value)
+            try:
+                found[name] = element(_TYPES[name], text, name) if name in _TYPES else text
+            except InvalidInput:
+                found[f"{names.ORIGINAL_PREFIX}{name}"] = str(value)
+                if name == VERTROUWELIJKHEID:
+                    found[name] = "vertrouwelijk"
+        if found.get(VERTROUWELIJKHEID) == "vertrouwelijk":
+            found[names.CONFIDENTIAL] = "true"
+        if BEWAARTERMIJN in found:
+            found[names.KEPT_UNTIL] = str(kept_until(start_time_ms, str(found[BEWAARTERMIJN])))
+        return found
+
     def tell(self, calling: Calling) -> Mapping[str, str]:
         """Return those of the six headers for which there is a value."""
         activity = calling.processing_activity_id
-        said = calling.attributes
+        said = self.record(calling.attributes, 0)
         headers = {
             "OIN": self._oin,
             "VerwerkingsactiviteitId": activity_uuid(activity),
@@ -90,16 +110,14 @@ class Doelbinding:
 
         A caller whose certificate names another OIN than its header is not believed in anything (B9177).
         """
-        said = {name: value for name, form in _FORMS.items() if (value := _one(header, name)) and form(value)}
+        said = {name: value for name, type_ in _FORMS.items() if _is(type_, value := _one(header, name))}
         if certificate is not None and (oin := said.get("OIN")):
-            proven = {value for part, value in certificate.subject if part == _SERIAL_NUMBER and _OIN.fullmatch(value)}
+            proven = {value for part, value in certificate.subject if part == _SERIAL_NUMBER and _is(Oin, value)}
             if proven and oin not in proven:
                 return Foreign(b"", b"")
         attributes = {_ATTRIBUTES[name]: value for name, value in said.items()}
         if AFNEMER_ID in attributes:
             attributes[SOORT_AFNEMER_ID] = "OIN"
-        if VERTROUWELIJKHEID in attributes:
-            attributes[VERTROUWELIJKHEID] = attributes[VERTROUWELIJKHEID].lower()
         verwerking = said.get("VerwerkingId")
         return Foreign(uuid.UUID(verwerking).bytes if verwerking else b"", b"", attributes=attributes)
 
@@ -107,7 +125,7 @@ class Doelbinding:
 def activity_uuid(activity: str) -> str:
     """Return the UUID that a Verwerkingsactiviteit is or ends in; empty when there is none."""
     last = re.split(r"[/:#=]", activity.rstrip("/"))[-1]
-    return last.lower() if _UUID.fullmatch(last) else ""
+    return last.lower() if _is(Uuid, last) else ""
 
 
 def open_extension(options: Mapping[str, Any]) -> Doelbinding:
@@ -122,28 +140,43 @@ def open_extension(options: Mapping[str, Any]) -> Doelbinding:
 def _one(header: Header, name: str) -> str:
     """Return the value of a header that is there once: of two, one was added by somebody else."""
     values = header(name)
-    return values[0].strip() if len(values) == 1 else ""
+    value = values[0].strip() if len(values) == 1 else ""
+    return value.lower() if name == "Vertrouwelijkheid" else value
 
 
-def _is_url(value: str) -> bool:
-    return value.startswith(("https://", "http://")) and len(value) <= _URL_MAX_CHARACTERS and value.isprintable()
+def _text(name: str, value: object) -> str:
+    if name == SOORTEN_GEGEVENS:
+        several = value if isinstance(value, list | tuple) else (value,)
+        return msgspec.json.encode([str(one)[:_NAAM] for one in several]).decode()
+    return str(value).lower() if name == VERTROUWELIJKHEID else str(value)
 
 
-def _is_duration(value: str) -> bool:
+def _is(type_: Any, value: str) -> bool:
     try:
-        Duration.parse(value)
-    except ValueError:
+        return bool(element(type_, value, ""))
+    except InvalidInput:
         return False
-    return value.startswith("P")
 
 
-_FORMS: Final[Mapping[str, Callable[[str], object]]] = {
-    "OIN": _OIN.fullmatch,
-    "VerwerkingsactiviteitId": _UUID.fullmatch,
-    "VerwerkingsactiviteitUrl": _is_url,
-    "VerwerkingId": _UUID.fullmatch,
-    "Vertrouwelijkheid": lambda value: value.lower() in {"normaal", "vertrouwelijk"},
-    "Bewaartermijn": _is_duration,
+#: What an application or a caller may say: whether it was lifted, only the register knows.
+_Given = Literal["normaal", "vertrouwelijk"]
+_NAAM: Final = 242
+_TYPES: Final[Mapping[str, Any]] = {
+    VERWERKING_ID: Uuid,
+    VERTROUWELIJKHEID: _Given,
+    BEWAARTERMIJN: Duur,
+    "gemma.uitvoerder": Oin,
+    **dict.fromkeys(
+        ("gemma.verwerking_naam", "gemma.handeling_naam", "gemma.gegevensbron", "gemma.betrokkenheid"), Naam
+    ),
+}
+_FORMS: Final[Mapping[str, Any]] = {
+    "OIN": Oin,
+    "VerwerkingsactiviteitId": Uuid,
+    "VerwerkingsactiviteitUrl": Uri,
+    "VerwerkingId": Uuid,
+    "Vertrouwelijkheid": _Given,
+    "Bewaartermijn": Duur,
 }
 _ATTRIBUTES: Final[Mapping[str, str]] = {
     "OIN": AFNEMER_ID,

@@ -164,7 +164,7 @@ class Mapper:
             names.VERSION: str(version.registered_us),
             names.WITHDRAWN: "true" if version.vervallen else "",
             names.CONFIDENTIAL: "true" if confidential else "",
-            names.KEPT_UNTIL: str(_kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
+            names.KEPT_UNTIL: str(kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
             _RECORD_ID: version.record_id,
             _EVER_CONFIDENTIAL: "true" if version.ever_confidential else "",
             _CALLER: version.caller.trace_id.hex() + version.caller.span_id.hex() if version.caller else "",
@@ -228,25 +228,32 @@ class Mapper:
         afnemer = _OIN.search(record.foreign_operation_processor)
         objects: tuple[VerwerktObject, ...] = ()
         if record.data_subject_id:
+            soorten = msgspec.json.decode(record.attributes.get(_SOORTEN, "[]"), type=list[str])
             objects = (
                 VerwerktObject(
                     verwerkt_object_id=derived_id(record.trace_id, _digest(record, b"object")),
                     objecttype="persoon",
                     soort_object_id=record.data_subject_id_type[:_NAAM],
                     object_id=self._identifier(record)[:40],
+                    betrokkenheid=record.attributes.get(_BETROKKENHEID, ""),
+                    verwerkte_soorten_gegevens=tuple(map(VerwerktSoortGegeven, soorten)),
                 ),
             )
         foreign = record.foreign_operation_trace_id
+        known: dict[str, Any] = {
+            "actie_naam": record.name[:_NAAM],
+            "verwerking_id": str(uuid.UUID(bytes=record.trace_id)),
+            "verwerkingsactiviteit_id": activity_id[0] if activity_id else None,
+            "verwerkingsactiviteit_url": activity if ":" in activity and len(activity) <= _URI else None,
+            "systeem": " ".join(filter(None, map(resource.get, ("service.name", "service.version"))))[:_NAAM],
+            "soort_afnemer_id": "OIN" if afnemer else "",
+            "afnemer_id": record.attributes.get(_AFNEMER_ID) or (afnemer[0] if afnemer else ""),
+            "verwerking_id_afnemer": str(uuid.UUID(bytes=foreign)) if foreign else None,
+        }
+        # What its application said of the Verwerking (`doelbinding`) goes before what LDV's fields tell.
+        known |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
         actie = Verwerkingsactie(
-            actie_naam=record.name[:_NAAM],
-            verwerking_id=str(uuid.UUID(bytes=record.trace_id)),
-            verwerkingsactiviteit_id=activity_id[0] if activity_id else None,
-            verwerkingsactiviteit_url=activity if ":" in activity and len(activity) <= _URI else None,
-            vertrouwelijkheid="vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal",
-            systeem=" ".join(resource[key] for key in ("service.name", "service.version") if resource.get(key))[:_NAAM],
-            soort_afnemer_id="OIN" if afnemer else "",
-            afnemer_id=afnemer[0] if afnemer else "",
-            verwerking_id_afnemer=str(uuid.UUID(bytes=foreign)) if foreign else None,
+            **known | {"vertrouwelijkheid": "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"},
             tijdstip=(_EPOCH + timedelta(milliseconds=record.start_time_ms)).isoformat(timespec="milliseconds"),
             verwerkte_objecten=objects,
         )
@@ -313,7 +320,7 @@ def _is_normal(about: VerwerktObject) -> bool:
     )
 
 
-def _kept_until(start_ms: int, bewaartermijn: str) -> int:
+def kept_until(start_ms: int, bewaartermijn: str) -> int:
     """Return the end of a term in ms since 1970; one that ends beyond what can be stored ends there."""
     try:
         moment = Duration.parse(bewaartermijn).after(_EPOCH + timedelta(milliseconds=start_ms))

@@ -73,6 +73,7 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
     enclosing = actie.as_enclosing()
     context = span.get_span_context()
     now_ms = time.time_ns() // 1_000_000
+    extended = actie.owner.extensions.record(actie.extended(), now_ms)
     return Logregel(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
@@ -80,6 +81,6 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
         start_time_ms=now_ms,
         end_time_ms=now_ms,
         processing_activity_id=draft.activity(enclosing.processing_activity_id) if enclosing is not None else "",
-        attributes={name: draft.text(value) for name, value in actie.extended().items()},
+        attributes={name: draft.text(value) for name, value in extended.items()},
         resource=record_of_resource(span.resource),
     )

@@ -44,12 +44,15 @@ class Extension(Protocol):
     """What an extension is asked. It may raise: then nothing is told or heard, and that is logged (LDV-A8).
 
     Attributes:
-        attributes: Names of span attributes that enter the Logregel.
+        attributes: Names of span attributes that enter the Logregel; each begins with the extension's own and a dot.
         inherited: Those of them that also hold for Acties inside, and at parties that are called.
     """
 
     attributes: frozenset[str]
     inherited: frozenset[str]
+
+    def record(self, said: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
+        """Return the attributes of a record: what was said under its names, put right, and what follows from it."""
 
     def tell(self, calling: Calling) -> Mapping[str, str]:
         """Return the headers for a party that is called."""
@@ -77,6 +80,18 @@ class Extensions:
     def __bool__(self) -> bool:
         """Whether any is on."""
         return bool(self._named)
+
+    def record(self, said: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
+        """Return the attributes of a record."""
+        found: dict[str, object] = {}
+        for name, extension in self._named.items():
+            own = {key: value for key, value in said.items() if key.startswith(f"{name}.")}
+            try:
+                found |= extension.record(own, start_time_ms) if own else {}
+            except Exception:
+                _logger.exception("The extension %s could not put a record right. Please report this.", name)
+                found |= own
+        return found
 
     def tell(self, names: Iterable[str], calling: Calling) -> dict[str, str]:
         """Return the headers of these extensions."""

@@ -277,7 +277,7 @@ class LiveSpan(weakref.ref[Span]):
         return None
 
     def extended(self) -> Mapping[str, object]:
-        """Return the attributes of extensions: its own, its caller's, and those that hold from the Acties around it."""
+        """Return what is said to extensions: here, by the caller, and by Acties around that holds here too."""
         names = self.owner.extensions.attributes
         if not names:
             return _NO_ATTRIBUTES

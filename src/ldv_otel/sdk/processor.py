@@ -355,7 +355,8 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
         known.attributes.setdefault(PROCESSING_ACTIVITY_ID, known.activity)
     if known.attributes:
         facts.attributes = {**facts.attributes, **known.attributes}
-    facts.extended = known.extended()
+    if extended := known.extended():
+        facts.extended = known.owner.extensions.record(extended, facts.start_time_ns // 1_000_000)
     facts.subjects = known.subjects
     facts.exception = known.exception or facts.exception
     facts.outbound_span_ids = tuple(known.outbound)
