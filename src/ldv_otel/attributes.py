@@ -47,6 +47,8 @@ VERSION_OF: Final = "ldv.version_of"
 VERSION: Final = "ldv.version"
 #: `true` in a version with which the record went; readers see none of its versions any more.
 WITHDRAWN: Final = "ldv.withdrawn"
+#: In such a version: the trace that the record went to, in hex.
+MOVED_TO: Final = "ldv.moved_to"
 #: `true` in a record that is confidential whatever the Register says of its activity.
 CONFIDENTIAL: Final = "ldv.confidential"
 #: The end of a record's own term, in ms since 1970-01-01 UTC; it goes before the term of its activity.

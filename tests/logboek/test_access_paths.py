@@ -10,6 +10,7 @@ import pytest
 
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.hours import prefixes
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import READ_BACK
 from ldv_otel.settings import Settings
@@ -98,7 +99,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient) -> No
     subject = an_id(filled, "data_subject_id")
     parameters = {
         "subjects": [subject],
-        "prefixes": read._prefixes([bytes.fromhex(subject)]),
+        "prefixes": prefixes([bytes.fromhex(subject)]),
         "first": 0,
         **page_parameters(),
     }

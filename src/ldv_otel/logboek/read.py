@@ -3,21 +3,23 @@
 No question shows a Logregel past its term by the Register, whether it was removed or not, and none shows what is
 confidential when asked with `confidential=False`.
 
-A lookup by trace or by data subject goes through a projection that maps a prefix of the id to the hours in which it
-occurs; the expressions have to stand here as they stand in the schema.
+A lookup by trace or by data subject goes through a projection, see `hours.py`. Of a record with versions readers see
+the last, see `versions.py`; so a page may have fewer records than it was asked for though more follow.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
+from ldv_otel import attributes as names
 from ldv_otel.errors import QueryError
 from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.hours import hours, prefixes
 from ldv_otel.logboek.rows import (
     BYTES_COLUMNS,
     READ_SETTINGS,
@@ -28,22 +30,10 @@ from ldv_otel.logboek.rows import (
     StoredLogregel,
     stored,
 )
+from ldv_otel.logboek.versions import current, moved_to
 
 #: How many records a page has unless the caller asks for fewer or more.
 PAGE_RECORDS: Final = 100
-
-_HOUR: Final = "toRelativeHourNum(start_time)"
-
-
-def _prefix(column: str) -> str:
-    return f"bitShiftRight(reinterpretAsUInt32(substring({column}, 1, 4)), 4)"
-
-
-def _hours(column: str, more: str = "") -> str:
-    """Return the condition that a row lies in an hour in which the wanted ids occur, from that column's projection."""
-    where = f"WHERE {_prefix(column)} IN {{prefixes:Array(UInt32)}} {more} GROUP BY {_prefix(column)}, {_HOUR}"
-    return f"{_HOUR} IN (SELECT {_HOUR} FROM logregel {where})"  # noqa: S608  (our own column names)
-
 
 #: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
 #: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time.
@@ -51,10 +41,13 @@ _TERMS: Final = """
 (SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
 """
 _TERM: Final = "transform(processing_activity_id, kept.1, kept.2, 120000000)"
+_OWN_TERM: Final = f"attributes['{names.KEPT_UNTIL}']"
 _KEPT: Final = f"""
-start_time >= subtractDays(
+(start_time >= subtractDays(
     subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv({_TERM}, 100000)),
     {_TERM} % 100000)
+ OR ({_OWN_TERM} != '' AND {_TERM} >= 0))
+AND ({_OWN_TERM} = '' OR toInt64OrZero({_OWN_TERM}) > toUnixTimestamp64Milli(now64(3)))
 """
 
 
@@ -64,7 +57,7 @@ def _query(where: str, limit: str = "", order: str = ROW_ONCE) -> str:
     return f"{select} {order} {limit} SETTINGS {READ_SETTINGS}"
 
 
-_TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + _hours("trace_id")
+_TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + hours("trace_id")
 _SPAN: Final = "toFixedString(unhex({span_id:String}), 8)"
 #: The bound on start_time alone lets the index skip what lies before the cursor; the tuple settles the rest.
 _PERIOD: Final = """
@@ -84,11 +77,11 @@ BY_OUTBOUND: Final = _query(f"{_TRACE} AND (span_id = {_SPAN} OR has(outbound_sp
 BY_FOREIGN: Final = _query(
     "foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16) AND "
     "({span_id:String} = '' OR foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8)) AND "
-    + _hours("foreign_operation_trace_id")
+    + hours("foreign_operation_trace_id")
 )
 BY_SUBJECT: Final = _query(
     "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id) AND "
-    + _hours(
+    + hours(
         "data_subject_id",
         "AND toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))",
     )
@@ -97,7 +90,7 @@ BY_SUBJECT: Final = _query(
 )
 _SUBJECT: Final = (
     "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id) AND "
-    + _hours("data_subject_id")
+    + hours("data_subject_id")
 )
 LATEST_BY_SUBJECT: Final = _query(
     f"{_SUBJECT} AND (empty({{activities:Array(String)}}) OR has({{activities:Array(String)}}, processing_activity_id))"
@@ -105,14 +98,21 @@ LATEST_BY_SUBJECT: Final = _query(
     _LIMIT,
     ROW_ONCE_NEWEST,
 )
+_UNVERSIONED: Final = f"attributes['{names.VERSION_OF}'] = ''"
 ACTIVITIES_OF_SUBJECT: Final = f"""
 WITH {_TERMS} AS kept
-SELECT processing_activity_id, uniqExact({ROW_KEY}), toUnixTimestamp64Milli(min(start_time)),
-       toUnixTimestamp64Milli(max(start_time))
+SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_UNVERSIONED}),
+       toUnixTimestamp64Milli(minIf(start_time, {_UNVERSIONED})),
+       toUnixTimestamp64Milli(maxIf(start_time, {_UNVERSIONED})), countIf(NOT {_UNVERSIONED})
 FROM logregel WHERE {_SUBJECT} AND {_KEPT}
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
+VERSIONS_OF_SUBJECT: Final = _query(f"{_SUBJECT} AND NOT {_UNVERSIONED}")
+BY_ATTRIBUTE: Final = _query(
+    "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
+    + hours("trace_id")
+)
 BY_ACTIVITY: Final = _query("processing_activity_id = {activity:String} AND " + _PERIOD, _LIMIT)
 IN_PERIOD: Final = _query(_PERIOD, _LIMIT)
 
@@ -131,15 +131,15 @@ _CONDITIONS: Final = {
 }
 #: Which of them find the hours to look in, the sharpest first, and the column whose projection has those.
 _HOURS_OF: Final = {
-    "trace_id": _hours("trace_id"),
-    "foreign_trace_id": _hours("foreign_operation_trace_id"),
-    "subjects": _hours("data_subject_id"),
+    "trace_id": hours("trace_id"),
+    "foreign_trace_id": hours("foreign_operation_trace_id"),
+    "subjects": hours("data_subject_id"),
 }
 
 _SPANS_OF_TRACES: Final = f"""
 SELECT trace_id, span_id FROM logregel
 WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16))
-  AND {_hours("trace_id")}
+  AND {hours("trace_id")}
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
 
@@ -324,6 +324,32 @@ def by_foreign(
     return _records(client, BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
 
 
+def by_record(client: LogboekClient, record: str, *, confidential: bool = True) -> list[StoredLogregel]:
+    """Return the last version of a record that has versions; nothing when it is withdrawn, or nobody knows it.
+
+    Args:
+        record: What its versions share: `ldv.version_of`, a UUID.
+    """
+    first = bytes.fromhex(record[:8])
+    found = by_attribute(client, first, names.VERSION_OF, record, confidential=confidential)
+    if found or not (trace_id := moved_to(client, record)):
+        return found
+    return by_attribute(client, trace_id, names.VERSION_OF, record, confidential=confidential)
+
+
+def by_attribute(
+    client: LogboekClient, trace_prefix: bytes, name: str, value: str, *, confidential: bool = True
+) -> list[StoredLogregel]:
+    """Return the records with an attribute, in traces whose id begins with some bytes.
+
+    Args:
+        trace_prefix: 4 to 16 bytes.
+        value: Empty for records without the attribute.
+    """
+    parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": prefixes([trace_prefix])}
+    return _records(client, BY_ATTRIBUTE, parameters, confidential=confidential)
+
+
 def by_subject(  # noqa: PLR0913  (a question with its limits)
     client: LogboekClient,
     pseudonyms: Sequence[bytes],
@@ -348,7 +374,7 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         return Page([], None)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": _prefixes(pseudonyms),
+        "prefixes": prefixes(pseudonyms),
         "first": max(after.start_time_ms if after else 0, _ms(since) or 0, 0),
     }
     return _page(
@@ -374,7 +400,7 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
         return Page([], None)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": _prefixes(pseudonyms),
+        "prefixes": prefixes(pseudonyms),
         "activities": list(activities),
     }
     limits = _Limits(None, None, after or Cursor(_END_OF_TIME_MS), limit)
@@ -389,10 +415,18 @@ def activities_of_subject(
         return []
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": _prefixes(pseudonyms),
+        "prefixes": prefixes(pseudonyms),
         "confidential": confidential,
     }
-    return [UsedActivity(*row) for row in client.rows(ACTIVITIES_OF_SUBJECT, parameters)]
+    rows = client.rows(ACTIVITIES_OF_SUBJECT, parameters)
+    used = {activity: UsedActivity(activity, *figures) for activity, *figures, _ in rows if figures[0]}
+    if any(versions for *_, versions in rows):
+        for found in _records(client, VERSIONS_OF_SUBJECT, parameters, confidential=confidential):
+            activity, moment = found.logregel.processing_activity_id, found.logregel.start_time_ms
+            before = used.get(activity, UsedActivity(activity, 0, moment, moment))
+            first, last = min(before.first_ms, moment), max(before.last_ms, moment)
+            used[activity] = UsedActivity(activity, before.logregels + 1, first, last)
+    return sorted(used.values(), key=lambda found: (-found.last_ms, found.activity))
 
 
 def by_activity(  # noqa: PLR0913  (a question with its limits)
@@ -447,7 +481,7 @@ def search(
     if sharpest is not None:
         conditions.append(_HOURS_OF[sharpest])
         ids = given[sharpest]
-        parameters["prefixes"] = _prefixes([ids] if isinstance(ids, bytes) else ids)
+        parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
     sql = _query(" AND ".join([*conditions, _PERIOD]), _LIMIT)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
@@ -459,7 +493,7 @@ def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[
     """Return trace and span id of every record of these traces."""
     if not trace_ids:
         return set()
-    parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": _prefixes(trace_ids)}
+    parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": prefixes(trace_ids)}
     return {(bytes(trace_id), bytes(span_id)) for trace_id, span_id in client.rows(_SPANS_OF_TRACES, parameters)}
 
 
@@ -511,15 +545,24 @@ def parse_span_id(text: str) -> bytes:
 
 def _trace(trace_id: str) -> dict[str, Any]:
     raw = parse_trace_id(trace_id)
-    return {"trace_id": raw.hex(), "prefixes": _prefixes([raw])}
+    return {"trace_id": raw.hex(), "prefixes": prefixes([raw])}
 
 
 def _records(
     client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool
 ) -> list[StoredLogregel]:
-    """Return the records of a query, each with the nearest Actie as its parent (LDV-A2)."""
+    """Return the records of a query as readers see them."""
+    return _seen(client, _rows(client, sql, parameters, confidential=confidential), confidential=confidential)
+
+
+def _rows(client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool) -> list[StoredLogregel]:
     parameters |= {"confidential": confidential}
-    records = [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
+    return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
+
+
+def _seen(client: LogboekClient, rows: Sequence[StoredLogregel], *, confidential: bool) -> list[StoredLogregel]:
+    """Return the last version of each record, with the nearest Actie as its parent (LDV-A2)."""
+    records = current(client, rows, confidential=confidential)
     known = {(found.logregel.trace_id, found.logregel.span_id) for found in records}
     parents = {(found.logregel.trace_id, found.logregel.parent_span_id) for found in records}
     above = _above(client, {(trace, parent) for trace, parent in parents - known if parent})
@@ -565,10 +608,9 @@ def _page(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: _
         "after_seq": after.seq,
         "limit": limit + 1,
     }
-    records = _records(client, sql, parameters, confidential=confidential)
-    if len(records) <= limit:
-        return Page(records, None)
-    return Page(records[:limit], Cursor.after(records[limit - 1]))
+    rows = _rows(client, sql, parameters, confidential=confidential)
+    following = Cursor.after(rows[limit - 1]) if len(rows) > limit else None
+    return Page(_seen(client, rows[:limit], confidential=confidential), following)
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -590,8 +632,3 @@ def _within_time(time_ms: int) -> int:
 
 def _ms(moment: datetime | None) -> int | None:
     return None if moment is None else (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _prefixes(ids: Iterable[bytes]) -> list[int]:
-    """Return what the projections keep of an id: its first 4 bytes, little-endian, without the low 4 bits."""
-    return sorted({int.from_bytes(raw[:4], "little") >> 4 for raw in ids})
