@@ -128,9 +128,17 @@ class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         clients: File of the clients: their secrets and scopes.
+        activity: The Verwerkingsactiviteit under which questions to the register are logged, as a URI.
+        timezone: Of the dates in a question.
+        processor: Address of an organisation, with `{oin}` where its OIN comes; may be empty.
+        gebruiker: Whether `gebruiker` is kept.
     """
 
     clients: Path | None = None
+    activity: str = ""
+    timezone: str = "Europe/Amsterdam"
+    processor: str = ""
+    gebruiker: bool = True
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,6 +262,12 @@ def _timezone(value: str) -> str:
         ZoneInfo(value)
     except (OSError, ValueError, KeyError):
         raise ValueError("it is no time zone like Europe/Amsterdam") from None
+    return value
+
+
+def _activity(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]{1,2000}", value):
+        raise ValueError("it is no URI")
     return value
 
 
@@ -582,6 +596,34 @@ VARIABLES: Final = (
         "",
         "YAML file of the clients of the APIs of GEMMA Verwerkingenlogging: their secrets and scopes, or where to ask.",
         _path,
+    ),
+    Variable(
+        "LDV_GEMMA_ACTIVITY",
+        "gemma.activity",
+        "",
+        "URI of the Verwerkingsactiviteit under which `ldv serve --gemma` logs the questions that it answers.",
+        _activity,
+    ),
+    Variable(
+        "LDV_GEMMA_TIMEZONE",
+        "gemma.timezone",
+        "Europe/Amsterdam",
+        "Time zone of the dates in questions to `ldv serve --gemma`.",
+        _timezone,
+    ),
+    Variable(
+        "LDV_GEMMA_PROCESSOR",
+        "gemma.processor",
+        "",
+        "Address of an organisation, with `{oin}` where its OIN comes, for the processor in Logregels of GEMMA.",
+        _text,
+    ),
+    Variable(
+        "LDV_GEMMA_GEBRUIKER",
+        "gemma.gebruiker",
+        "1",
+        "`0` does not keep the `gebruiker` of Verwerkingsacties; kept, it is sealed and in no answer of LDV.",
+        _flag,
     ),
     Variable(
         "LDV_RECORD",

@@ -98,17 +98,18 @@ LATEST_BY_SUBJECT: Final = _query(
     _LIMIT,
     ROW_ONCE_NEWEST,
 )
-_UNVERSIONED: Final = f"attributes['{names.VERSION_OF}'] = ''"
+#: Without versions, and with nothing of its own that says who may see it.
+_PLAIN: Final = f"attributes['{names.VERSION_OF}'] = '' AND attributes['{names.CONFIDENTIAL}'] = ''"
 ACTIVITIES_OF_SUBJECT: Final = f"""
 WITH {_TERMS} AS kept
-SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_UNVERSIONED}),
-       toUnixTimestamp64Milli(minIf(start_time, {_UNVERSIONED})),
-       toUnixTimestamp64Milli(maxIf(start_time, {_UNVERSIONED})), countIf(NOT {_UNVERSIONED})
+SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_PLAIN}),
+       toUnixTimestamp64Milli(minIf(start_time, {_PLAIN})),
+       toUnixTimestamp64Milli(maxIf(start_time, {_PLAIN})), countIf(NOT ({_PLAIN}))
 FROM logregel WHERE {_SUBJECT} AND {_KEPT}
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
-VERSIONS_OF_SUBJECT: Final = _query(f"{_SUBJECT} AND NOT {_UNVERSIONED}")
+OTHERS_OF_SUBJECT: Final = _query(f"{_SUBJECT} AND NOT ({_PLAIN})")
 BY_ATTRIBUTE: Final = _query(
     "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
     + hours("trace_id")
@@ -420,8 +421,8 @@ def activities_of_subject(
     }
     rows = client.rows(ACTIVITIES_OF_SUBJECT, parameters)
     used = {activity: UsedActivity(activity, *figures) for activity, *figures, _ in rows if figures[0]}
-    if any(versions for *_, versions in rows):
-        for found in _records(client, VERSIONS_OF_SUBJECT, parameters, confidential=confidential):
+    if any(others for *_, others in rows):
+        for found in _records(client, OTHERS_OF_SUBJECT, parameters, confidential=confidential):
             activity, moment = found.logregel.processing_activity_id, found.logregel.start_time_ms
             before = used.get(activity, UsedActivity(activity, 0, moment, moment))
             first, last = min(before.first_ms, moment), max(before.last_ms, moment)
