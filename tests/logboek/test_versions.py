@@ -22,8 +22,8 @@ START = 1_767_225_600_000
 ACTIVITY = "https://register.example/parkeren"
 
 
-def version(number: int, trace: bytes = TRACE, **more: Any) -> Logregel:
-    """A version of one record; `more` are its marks."""
+def version(number: int, marks: dict[str, str] | None = None, *, trace: bytes = TRACE) -> Logregel:
+    """A version of one record; `marks` are further attributes."""
     return Logregel(
         trace_id=trace,
         span_id=number.to_bytes(8, "big"),
@@ -32,7 +32,7 @@ def version(number: int, trace: bytes = TRACE, **more: Any) -> Logregel:
         end_time_ms=START + number * HOUR_MS,
         processing_activity_id=ACTIVITY,
         data_subject_id=SUBJECT,
-        attributes={names.VERSION_OF: RECORD, names.VERSION: str(number), **more},
+        attributes={names.VERSION_OF: RECORD, names.VERSION: str(number), **(marks or {})},
     )
 
 
@@ -72,7 +72,7 @@ def test_every_reader_sees_the_last_version(client: LogboekClient, stored: Any) 
     stored(version(2))
     assert seen(client) == [["los", "versie 3"]] * 6
     assert [found.logregel.name for found in read.by_record(client, RECORD)] == ["versie 3"]
-    stored(version(4, **{names.WITHDRAWN: "true"}))
+    stored(version(4, {names.WITHDRAWN: "true"}))
     assert seen(client) == [["los"]] * 6
     assert read.by_record(client, RECORD) == []
 
@@ -92,7 +92,7 @@ def test_a_version_that_became_confidential_hides_the_record(client: LogboekClie
     """For who may not see it; also the version of before."""
     stored(PLAIN, version(1))
     assert seen(client, confidential=False) == [["los", "versie 1"]] * 6
-    stored(version(2, **{names.CONFIDENTIAL: "true"}))
+    stored(version(2, {names.CONFIDENTIAL: "true"}))
     assert seen(client, confidential=False) == [["los"]] * 6
     assert seen(client) == [["los", "versie 2"]] * 6
 
@@ -100,17 +100,17 @@ def test_a_version_that_became_confidential_hides_the_record(client: LogboekClie
 def test_a_record_that_went_to_another_trace_is_found(client: LogboekClient, stored: Any) -> None:
     """By its id, however often it goes."""
     left = {names.WITHDRAWN: "true", names.MOVED_TO: ELSEWHERE.hex()}
-    stored(version(1), version(2, **left), version(2, ELSEWHERE))
+    stored(version(1), version(2, left), version(2, trace=ELSEWHERE))
     assert [found.logregel.trace_id for found in read.by_record(client, RECORD)] == [ELSEWHERE]
     assert read.by_trace(client, TRACE.hex()) == []
-    stored(version(3), version(3, ELSEWHERE, **left | {names.MOVED_TO: TRACE.hex()}))
+    stored(version(3), version(3, left | {names.MOVED_TO: TRACE.hex()}, trace=ELSEWHERE))
     assert [found.logregel.trace_id for found in read.by_record(client, RECORD)] == [TRACE]
 
 
 def test_a_term_of_its_own_hides_a_record_and_no_older_version_comes_back(client: LogboekClient, stored: Any) -> None:
     """The last version says when the record's time is over."""
-    stored(version(1), version(2, **{names.KEPT_UNTIL: str(START)}))
+    stored(version(1), version(2, {names.KEPT_UNTIL: str(START)}))
     assert read.by_record(client, RECORD) == []
     assert read.by_subject(client, [SUBJECT]).records == []
-    stored(version(3, **{names.KEPT_UNTIL: "9000000000000"}))
+    stored(version(3, {names.KEPT_UNTIL: "9000000000000"}))
     assert [found.logregel.name for found in read.by_record(client, RECORD)] == ["versie 3"]
