@@ -1,14 +1,16 @@
 """How long readers wait while others write: the named questions beside the same questions on the JVM peer's schema.
 
-Run: `python -m benchmarks.reading [--rows N] [--readers 16] [--rate 5000] [--seconds 60] [--keep DIR]`. It prints a
-table in Markdown. `--keep` takes the directory of `benchmarks.schema --keep` too: the rows need not be made again.
+Run: `python -m benchmarks.reading [--rows N] [--readers 16] [--rate 5000] [--seconds 60] [--pause S] [--keep DIR]`.
+It prints a table in Markdown. `--keep` takes the directory of `benchmarks.schema --keep` too: the rows need not be made
+again.
 
 How the figures are made:
 
 - The engine is a process of its own (`ldv logboek`) with 24 months of rows in both tables, made by `generating.py`,
   and a Register with a term for every activity, so that hiding what is past its term costs what it costs.
-- First ours, then the peer: readers in four processes ask without a pause, each question in turn with another key each
-  time, while one writer sends a batch of as many records as `--rate` says every second to the table that is asked.
+- First ours, then the peer: readers in four processes ask each question in turn with another key each time, without a
+  pause or with one after each answer that is `--pause` on average, while one writer sends a batch of as many records as
+  `--rate` says every second to the table that is asked.
 - The time is what a reader waits: driver, HTTP, engine, and for ours the building of the records. What is asked in the
   first tenth of the time is not counted.
 - All of it shares one machine, readers and writer included; with more readers than cores the figures are a queue's.
@@ -78,6 +80,7 @@ class Work(msgspec.Struct, frozen=True):
     Attributes:
         sql: The peer's text for each question; empty when ours is asked.
         counted_from: On the clock of `time.time`, as is `end`.
+        pause: Seconds between an answer and the next question, on average.
     """
 
     port: int
@@ -86,6 +89,7 @@ class Work(msgspec.Struct, frozen=True):
     sql: dict[str, str]
     counted_from: float
     end: float
+    pause: float
     seed: int
 
 
@@ -96,6 +100,7 @@ def main() -> int:
     parser.add_argument("--readers", type=int, default=16)
     parser.add_argument("--rate", type=int, default=ROWS_IN_BATCH, help="records a second, at most 5,000")
     parser.add_argument("--seconds", type=int, default=60, help="for each of the two tables")
+    parser.add_argument("--pause", type=float, default=0, help="seconds that a reader reads an answer, on average")
     parser.add_argument("--keep", type=Path, help="directory for the store; loaded rows are used again by the next run")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ldv-reading-") as scratch:
@@ -148,7 +153,7 @@ def measure(
     counted_from = begin + WARM_UP_SHARE * wanted.seconds
     shares = [len(range(first, wanted.readers, PROCESSES)) for first in range(PROCESSES)]
     work = [
-        msgspec.to_builtins(Work(port, share, keys, sql, counted_from, end, seed))
+        msgspec.to_builtins(Work(port, share, keys, sql, counted_from, end, wanted.pause, seed))
         for seed, share in enumerate(shares)
         if share
     ]
@@ -201,6 +206,7 @@ def _read(work: Work, number: int, times: dict[str, list[float]]) -> None:
                     times[name].append(elapsed_ms)
                 if now >= work.end:
                     return
+                time.sleep(draw.uniform(0, 2 * work.pause))
 
 
 def _first(batch: Any, rows: int) -> Any:
@@ -229,7 +235,7 @@ def _report(ours: dict[str, list[float]], peer: dict[str, list[float]], rates: s
     lines = [
         (
             f"`python -m benchmarks.reading --rows {wanted.rows} --readers {wanted.readers} --rate {wanted.rate} "
-            f"--seconds {wanted.seconds}`: {rates} records/s were written."
+            f"--seconds {wanted.seconds} --pause {wanted.pause:g}`: {rates} records/s were written."
         ),
         "",
         "| question | ours: p50 | p99 | asked | peer: p50 | p99 | asked | p50, peer / ours |",

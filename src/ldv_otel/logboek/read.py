@@ -144,22 +144,27 @@ WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}}
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
 
+_TECHNICAL: Final = """
+FROM technical_span
+WHERE (trace_id, span_id) IN (
+    SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
+    FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
+"""
+#: Whether there is any at all: asked first, because it takes a fifth of the time of looking above them.
+_ANY_TECHNICAL: Final = f"SELECT 1 {_TECHNICAL} LIMIT 1"
 #: The first span above a technical one that is not technical itself; zeros where there is none.
-_ABOVE: Final = """
+_ABOVE: Final = f"""
 WITH RECURSIVE way AS
 (
     SELECT trace_id AS trace, span_id AS technical, parent_span_id AS above, 1 AS steps
-    FROM technical_span
-    WHERE (trace_id, span_id) IN (
-        SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
-        FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
+    {_TECHNICAL}
     UNION ALL
     SELECT w.trace AS trace, w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
     FROM way AS w INNER JOIN technical_span AS t ON t.trace_id = w.trace AND t.span_id = w.above
-    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) AND w.steps < 64
+    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16)) AND w.steps < 64
 )
 SELECT trace, technical, argMax(above, steps) FROM way GROUP BY trace, technical
-"""
+"""  # noqa: S608  (our own text; values are parameters)
 
 _TOTALS: Final = """
 SELECT count(), toUnixTimestamp64Milli(min(start_time)), toUnixTimestamp64Milli(max(start_time)),
@@ -586,6 +591,8 @@ def _above(client: LogboekClient, spans: Collection[tuple[bytes, bytes]]) -> dic
     if not spans:
         return {}
     parameters = {"traces": [trace.hex() for trace, _ in spans], "spans": [span.hex() for _, span in spans]}
+    if not client.rows(_ANY_TECHNICAL, parameters):
+        return {}
     rows = client.rows(_ABOVE, parameters)
     return {(bytes(trace), bytes(span)): bytes(above) if any(above) else b"" for trace, span, above in rows}
 
