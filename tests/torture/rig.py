@@ -23,13 +23,21 @@ from pathlib import Path
 from typing import Final, Self
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
+from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery import drainer, sending
 from ldv_otel.delivery.batch import Batch
+from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel.delivery.spool.segment import SUFFIX
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logregel import Logregel
+from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
+from ldv_otel.sdk import _private
+from ldv_otel.sdk.processor import LdvSpanProcessor
+from ldv_otel.sdk.shield import Front
 from ldv_otel.settings import Settings
 
 SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
@@ -238,6 +246,18 @@ class FileLogboek:
         self.open()
         self.close()
         return [name for _, _, names in self._batches.values() for name in names]
+
+
+def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
+    """Have `processing` log to a delivery."""
+    key = new_key("torture")
+    processor = LdvSpanProcessor(LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject), delivery)
+    if _private.current_provider() is None:
+        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
+    provider = _private.current_provider()
+    assert isinstance(provider, TracerProvider)
+    _private.instrument(provider, processor, Front)
+    return processor
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 
 import ldv_otel as ldv
-from ldv_otel.actie import LogregelMaker
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
@@ -25,12 +22,8 @@ from ldv_otel.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
 from ldv_otel.delivery.spool.spool import Spool
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.logregel import decode_logregel, encode_logregel
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.shield import Front
 from ldv_otel.testing import InMemoryLogboek
-from tests.torture.rig import dice, hurry, orphaned_segments, record, size, wait_until
+from tests.torture.rig import dice, hurry, log_through, orphaned_segments, record, size, wait_until
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
 DISK_BYTES = 1 << 20
@@ -71,18 +64,6 @@ def fill(path: Path, leave: int = 0) -> None:
             continue
     os.ftruncate(descriptor, max(os.fstat(descriptor).st_size - leave, 0))
     os.close(descriptor)
-
-
-def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
-    """Have `processing` log to a delivery."""
-    key = new_key("disk")
-    processor = LdvSpanProcessor(LogregelMaker(Pseudonymiser(KeyRing([key], active=key.id)).subject), delivery)
-    if _private.current_provider() is None:
-        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
-    provider = _private.current_provider()
-    assert isinstance(provider, TracerProvider)
-    _private.instrument(provider, processor, Front)
-    return processor
 
 
 @pytest.mark.slow
