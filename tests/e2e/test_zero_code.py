@@ -31,7 +31,7 @@ def commands(tmp_path: Path, port: int) -> tuple[dict[str, str], list[str]]:
     environ["LDV_LOGBOEK"] = f"chdb://{tmp_path}/logboek"
     environ["LDV_SPOOL"] = str(tmp_path / "spool")
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-    (start,) = (line for line in lines if line.startswith("opentelemetry-instrument "))
+    (start,) = (line for line in lines if line.startswith("ldv run "))
     return environ, [str(port) if word == "5055" else word for word in shlex.split(start)]
 
 

@@ -38,3 +38,8 @@ def run_code(rig: Rig, code: str, **environ: str) -> Ended:
 def instrumented(rig: Rig, *command: str, **environ: str) -> Ended:
     """Run Python with these arguments under `opentelemetry-instrument`."""
     return run(rig, INSTRUMENT, sys.executable, *command, **{**QUIET, **_NO_PLUGINS, **environ})
+
+
+def ldv_run(rig: Rig, *command: str, **environ: str) -> Ended:
+    """Run Python with these arguments as `ldv run`, which is strict with OpenTelemetry too."""
+    return run(rig, "-m", "ldv_otel.cli", "run", sys.executable, *command, **{**QUIET, **_NO_PLUGINS, **environ})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,14 +13,15 @@ import pytest
 
 from ldv_otel.sdk.entry import sampler
 from tests.processes.rig import Rig
-from tests.ways_in.starting import APPLICATION, QUIET, instrumented, run
+from tests.ways_in.starting import APPLICATION, QUIET, Ended, instrumented, ldv_run, run
 
 _NO_LDV = {"LDV_LOGBOEK": "", "LDV_KEYS": "", "LDV_DELIVERY": "", "LDV_SPOOL": "", "LDV_STATE": ""}
 
 
-def test_the_variables_are_enough(rig: Rig) -> None:
+@pytest.mark.parametrize("by", [instrumented, ldv_run])
+def test_the_variables_are_enough(rig: Rig, by: Callable[..., Ended]) -> None:
     """LDV-A3: whatever the sampler says."""
-    ended = instrumented(rig, APPLICATION, OTEL_TRACES_SAMPLER="always_off")
+    ended = by(rig, APPLICATION, OTEL_TRACES_SAMPLER="always_off")
     assert ended == (0, "ran unsampled\n")
     assert dict(rig.stored()) == {"the-id": 1}
 
@@ -55,6 +57,38 @@ def test_what_cannot_work_stops_the_application(rig: Rig, environ: dict[str, str
     assert last.startswith("ldv_otel: ")
     assert says in last
     assert "Traceback" not in ended.said
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        (_NO_LDV, "LDV_LOGBOEK is not set"),
+        ({"LDV_KEYS": "/nowhere/keys.json"}, "/nowhere/keys.json"),
+        ({"OTEL_TRACES_EXPORTER": "not-installed"}, "not-installed"),
+    ],
+)
+def test_ldv_run_starts_nothing_that_is_not_logged(rig: Rig, environ: dict[str, str], says: str) -> None:
+    """Whatever fails, ours or OpenTelemetry's: the last line says it, and the application did not start."""
+    ended = ldv_run(rig, APPLICATION, **environ)
+    assert ended.status == 1
+    assert "ran" not in ended.said.split()
+    last = ended.said.splitlines()[-1]
+    assert last.startswith("ldv_otel: ")
+    assert says in last
+
+
+def test_ldv_run_is_the_program(rig: Rig) -> None:
+    """Its arguments, its exit code, and what it starts itself: that is logged as well."""
+    code = "import subprocess, sys; sys.exit(7 + subprocess.call([sys.executable, *sys.argv[1:]]))"
+    ended = ldv_run(rig, "-c", code, APPLICATION)
+    assert ended == (7, "ran sampled\n")
+    assert dict(rig.stored()) == {"the-id": 1}
+
+
+def test_ldv_run_without_a_program(rig: Rig) -> None:
+    """A slip in the name is told."""
+    ended = run(rig, "-m", "ldv_otel.cli", "run", "gunicornn", "app:app")
+    assert ended == (1, "ldv: There is no program 'gunicornn' on the PATH.\n")
 
 
 def test_the_command_that_puts_it_right_still_runs(rig: Rig) -> None:

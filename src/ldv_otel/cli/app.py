@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ldv_otel._version import __version__
-from ldv_otel.cli import chaining, exporting, governing, managing, mapping, reading, serving, spooling
+from ldv_otel.cli import chaining, exporting, governing, managing, mapping, reading, running, serving, spooling
 from ldv_otel.cli.output import console
 from ldv_otel.errors import LdvError
 
@@ -27,6 +27,7 @@ spooling.register(app)
 serving.register(app)
 mapping.register(app)
 chaining.register(app)
+running.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)

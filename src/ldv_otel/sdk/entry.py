@@ -49,6 +49,16 @@ def pre_instrument() -> None:
         _or_exit(set_up)(on_refusal=_or_exit)
 
 
+def start() -> None:
+    """Set up OpenTelemetry with its instrumentations, and the Logboek; what `ldv run` has Python do first.
+
+    Raises:
+        SystemExit: One of them cannot be set up; the message says which, and the way out.
+    """
+    if not _is_own_command():
+        _or_exit(_start)()
+
+
 class TracesExporter(SpanExporter):
     """`ldv` in `OTEL_TRACES_EXPORTER` or in the SDK's configuration file: sets the Logboek up, and exports nothing.
 
@@ -91,6 +101,23 @@ def propagator() -> LdvPropagator:
         SystemExit: `LDV_PARTIES` or `LDV_UNKNOWN_CALLERS` cannot be used.
     """
     return _or_exit(from_environment)()
+
+
+def _start() -> None:
+    from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415  (another package)
+
+    # What an instrumentation starts meanwhile, such as `uname`, is no service.
+    path = os.environ.pop("PYTHONPATH", "")
+    try:
+        initialize(swallow_exceptions=False)
+    except Exception as error:
+        raise ConfigurationError(
+            f"OpenTelemetry could not be set up, so the service did not start: {error}. Without a tracing backend set "
+            "OTEL_TRACES_EXPORTER=none, OTEL_METRICS_EXPORTER=none and OTEL_LOGS_EXPORTER=none."
+        ) from error
+    finally:
+        os.environ["PYTHONPATH"] = path
+    set_up(on_refusal=_or_exit)
 
 
 def _set_up_with(options: Mapping[str, Any]) -> None:
