@@ -142,3 +142,24 @@ def password(settings: Settings) -> str:
         raise ConfigurationError(
             f"LDV_LOGBOEK_PASSWORD_FILE: {settings.password_file} cannot be read ({error.strerror})."
         ) from error
+
+
+def client_certificate(settings: Settings) -> tuple[str, str] | None:
+    """Return the files of the certificate, and its key, that prove to a Logboek who this service is; None without one.
+
+    Raises:
+        ConfigurationError: One of them is missing or cannot be read.
+    """
+    if settings.client_cert_file is None and settings.client_key_file is None:
+        return None
+    if settings.client_cert_file is None or settings.client_key_file is None:
+        raise ConfigurationError(
+            "LDV_LOGBOEK_CLIENT_CERT_FILE and LDV_LOGBOEK_CLIENT_KEY_FILE go together, and one of them is not set."
+        )
+    for variable, path in (
+        ("LDV_LOGBOEK_CLIENT_CERT_FILE", settings.client_cert_file),
+        ("LDV_LOGBOEK_CLIENT_KEY_FILE", settings.client_key_file),
+    ):
+        if not os.access(path, os.R_OK):
+            raise ConfigurationError(f"{variable}: {path} cannot be read.")
+    return str(settings.client_cert_file), str(settings.client_key_file)

@@ -10,19 +10,16 @@ What 200 promises is up to the Collector: with collector-config/confirmed.yaml, 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from ldv_otel import attributes as names
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.retry_after import retry_after_seconds
+from ldv_otel.delivery.silence import silent
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
-from ldv_otel.keyfile import password
+from ldv_otel.keyfile import client_certificate, password
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.settings import LogboekAddress, Settings, is_loopback
 
@@ -96,7 +93,7 @@ class OtlpSink:
         if self._exporter is None:
             raise RuntimeError("open() returned without a connection")
         self._outcome.clear()
-        with _silent(_EXPORTER_LOGGER):
+        with silent(_EXPORTER_LOGGER):
             self._exporter.export(spans)
         error = self._outcome.error(self._settings.logboek)
         if error is not None:
@@ -233,7 +230,7 @@ def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
         ) from error
 
     verify: bool | str = str(settings.ca_file) if settings.ca_file else True
-    cert = _client_certificate(settings)
+    cert = client_certificate(settings)
 
     class OneRequest(Session):
         """Keeps what came of a request, and raises for anything but 200 what the exporter does not retry."""
@@ -272,38 +269,6 @@ def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
 
 class _NotConfirmedError(Exception):
     """Ends the exporter's own handling of a request."""
-
-
-def _client_certificate(settings: Settings) -> tuple[str, str] | None:
-    if settings.client_cert_file is None and settings.client_key_file is None:
-        return None
-    if settings.client_cert_file is None or settings.client_key_file is None:
-        raise ConfigurationError(
-            "LDV_LOGBOEK_CLIENT_CERT_FILE and LDV_LOGBOEK_CLIENT_KEY_FILE go together, and one of them is not set."
-        )
-    for variable, path in (
-        ("LDV_LOGBOEK_CLIENT_CERT_FILE", settings.client_cert_file),
-        ("LDV_LOGBOEK_CLIENT_KEY_FILE", settings.client_key_file),
-    ):
-        if not os.access(path, os.R_OK):
-            raise ConfigurationError(f"{variable}: {path} cannot be read.")
-    return str(settings.client_cert_file), str(settings.client_key_file)
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Keep a library from logging in this thread what we tell in our own words."""
-    here = threading.get_ident()
-
-    def elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != here
-
-    logger = logging.getLogger(name)
-    logger.addFilter(elsewhere)
-    try:
-        yield
-    finally:
-        logger.removeFilter(elsewhere)
 
 
 def open_sink(settings: Settings) -> OtlpSink:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -39,8 +39,9 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scheme: `chdb`, `clickhouse+https`, `clickhouse+http`, or one that another package added.
-        path: Directory of an embedded Logboek; empty for a server.
+        path: Directory of an embedded Logboek; where an API of another package begins; empty for a ClickHouse server.
         host: Host name or address of a server; empty for an embedded Logboek.
+        database: Empty for what is no ClickHouse.
     """
 
     scheme: str
@@ -51,9 +52,9 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
     database: str = _DEFAULT_DATABASE
 
     @property
-    def collector(self) -> bool:
-        """Whether it is an OpenTelemetry Collector: written to over OTLP, never read."""
-        return self.scheme.startswith("otlp+")
+    def written_only(self) -> bool:
+        """Whether it is no ClickHouse but something before one, such as a Collector: written to, never read here."""
+        return not self.embedded and not self.scheme.startswith("clickhouse+")
 
     @property
     def embedded(self) -> bool:
@@ -66,8 +67,8 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
             return f"chdb://{self.path}"
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        database = "" if self.collector else f"/{self.database}"
-        return f"{self.scheme}://{user}{host}:{self.port}{database}"
+        where = self.path if self.written_only else f"/{self.database}"
+        return f"{self.scheme}://{user}{host}:{self.port}{where}"
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,12 +334,8 @@ def parse_address(value: str) -> LogboekAddress:
         return LogboekAddress(scheme="chdb", path=str(Path(path)))
     if not parts.hostname:
         raise ValueError("it names no host")
-    if parts.scheme.startswith("otlp+"):
-        if parts.path.strip("/") or parts.username:
-            raise ValueError(
-                "it names a path or user; a Collector's address is otlp+https://host:4318, without /v1/traces"
-            )
-        return LogboekAddress(scheme=parts.scheme, host=parts.hostname, port=parts.port or _OTLP_PORT)
+    if not parts.scheme.startswith("clickhouse+"):
+        return _written_only(parts)
     database = unquote(parts.path).strip("/") or _DEFAULT_DATABASE
     if not _DATABASE.fullmatch(database):
         raise ValueError("its database name is not a plain identifier (letters, digits, _)")
@@ -352,20 +349,33 @@ def parse_address(value: str) -> LogboekAddress:
     )
 
 
+def _written_only(parts: SplitResult) -> LogboekAddress:
+    scheme, host = parts.scheme, parts.hostname or ""
+    if scheme.startswith("otlp+"):
+        if parts.path.strip("/") or parts.username:
+            raise ValueError(
+                "it names a path or user; a Collector's address is otlp+https://host:4318, without /v1/traces"
+            )
+        return LogboekAddress(scheme=scheme, host=host, port=parts.port or _OTLP_PORT)
+    port = parts.port or (443 if scheme.endswith("https") else 80)
+    user = unquote(parts.username or "")
+    return LogboekAddress(scheme=scheme, host=host, port=port, user=user, path=parts.path.rstrip("/"))
+
+
 VARIABLES: Final = (
     Variable(
         "LDV_LOGBOEK",
         "logboek",
         "(required)",
         "Where the Logboek is: `chdb:///path`, `clickhouse+https://user@host:8443/database`, or, for writing only, "
-        "`otlp+https://collector:4318`.",
+        "`otlp+https://collector:4318` or `gemma+https://client-id@register/api/v1`.",
         parse_address,
     ),
     Variable(
         "LDV_LOGBOEK_PASSWORD",
         "password",
         "",
-        "Password of the ClickHouse user, or bearer token for a Collector.",
+        "Password of the ClickHouse user, bearer token for a Collector, or secret of the client of a GEMMA register.",
         _text,
     ),
     Variable("LDV_LOGBOEK_PASSWORD_FILE", "password_file", "", "File that holds the password instead.", _path),
@@ -376,7 +386,7 @@ VARIABLES: Final = (
         "LDV_LOGBOEK_CLIENT_CERT_FILE",
         "client_cert_file",
         "",
-        "PEM file of the certificate that proves to a Collector who this service is.",
+        "PEM file of the certificate that proves to a Collector or GEMMA register who this service is.",
         _path,
     ),
     Variable("LDV_LOGBOEK_CLIENT_KEY_FILE", "client_key_file", "", "PEM file of that certificate's key.", _path),

@@ -80,6 +80,7 @@ class Drainer:
         self._sink = sink
         self._spool = spool
         self._base = spool.directory.parent
+        self._batch_records: int = getattr(sink, "batch_records", BATCH_RECORDS)
         self._clock = clock
         self._quiet = quiet
         self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
@@ -154,7 +155,9 @@ class Drainer:
             committed = self._spool.committed_records
             if committed > self._read:
                 if not self._urgent and not self._stopping.is_set():
-                    self._spool.wait_for_commit(self._read + BATCH_RECORDS, _GATHER_SECONDS, unless=self._is_urgent)
+                    self._spool.wait_for_commit(
+                        self._read + self._batch_records, _GATHER_SECONDS, unless=self._is_urgent
+                    )
                 self._urgent = False
                 # Up to here and no further: to follow each commit would make batches of one.
                 so_far = self._spool.committed
@@ -193,7 +196,7 @@ class Drainer:
 
     def _send_unsent(self, *, in_doubt: bool = False) -> None:
         while self._unsent:
-            some = self._unsent[:BATCH_RECORDS]
+            some = self._unsent[: self._batch_records]
             self._send_batch(self._spool.writer_id, some, self._progress, frozen=in_doubt, in_doubt=in_doubt)
             del self._unsent[: len(some)]
 
@@ -314,7 +317,7 @@ class Drainer:
         remove_spool(directory)
 
     def _send_batches(self, orphan: Orphan, progress: Progress) -> Iterator[None]:
-        for records, frozen in orphan.batches(progress, BATCH_RECORDS):
+        for records, frozen in orphan.batches(progress, self._batch_records):
             # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
             self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=True)
             yield

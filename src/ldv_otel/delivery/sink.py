@@ -21,6 +21,9 @@ class Sink(Protocol):
     never does so by itself, never drops a row, and never splits a batch into several blocks. A sink may be told to
     store the same batch again, token and all, and has to make that harmless as far as its store can; what it cannot
     promise, delivery finds out by reading back.
+
+    A sink may also have `batch_records`, how many records it wants at once, and `extension`, the name of an extension
+    (`ldv_otel_extension`) that services that log to it have.
     """
 
     def open(self) -> None:

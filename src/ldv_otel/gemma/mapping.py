@@ -117,6 +117,16 @@ class Mapper:
             caller=Caller(bytes.fromhex(caller[:32]), bytes.fromhex(caller[32:])) if caller else None,
         )
 
+    def identifier(self, record: Logregel) -> str:
+        """Return the identifier behind a Logregel, as it was hashed; empty when it was not sealed.
+
+        Raises:
+            ConfigurationError: The key that sealed it is not in the ring.
+        """
+        return self._pseudonymiser.identifier(
+            DataSubject(record.data_subject_id, record.data_subject_id_type, record.key_id, record.data_subject_sealed)
+        )
+
     def candidates(self, identifier: str, type_: str) -> list[bytes]:
         """Return the pseudonyms under which a person may be stored."""
         return [raw for raw in self._pseudonymiser.candidates(identifier, type_) if any(raw)]
@@ -216,10 +226,7 @@ class Mapper:
 
     def _identifier(self, record: Logregel) -> str:
         """Return the identifier behind a Logregel; of one that was not sealed its pseudonym."""
-        subject = DataSubject(
-            record.data_subject_id, record.data_subject_id_type, record.key_id, record.data_subject_sealed
-        )
-        return self._pseudonymiser.identifier(subject) or record.data_subject_id.hex()
+        return self.identifier(record) or record.data_subject_id.hex()
 
     def _native(self, record: Logregel) -> Version:
         activity = record.processing_activity_id

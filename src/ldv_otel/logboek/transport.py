@@ -38,10 +38,10 @@ def connect(settings: Settings, database: str) -> Client:
 
     common.set_setting("autogenerate_session_id", False)
     address = settings.logboek
-    if address.collector:
+    if address.written_only:
         raise ConfigurationError(
-            f"LDV_LOGBOEK is {address}, a Collector, which can be written to but not read. "
-            "For this command let it name the ClickHouse that the Collector writes to, as clickhouse+https://..."
+            f"LDV_LOGBOEK is {address}, which can be written to but not read. "
+            "For this command let it name the ClickHouse behind it, if it is yours, as clickhouse+https://..."
         )
     if address.embedded:
         try:
