@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
@@ -132,6 +131,8 @@ def load_extensions(parties: Parties, also: str = "") -> Extensions:
     options: dict[str, Mapping[str, Any]] = {**({also: {}} if also else {}), **parties.extensions}
     if not options:
         return Extensions()
+    from importlib.metadata import entry_points  # noqa: PLC0415  (10 ms that only who has extensions pays)
+
     installed = {point.name: point for point in entry_points(group=_ENTRY_POINT_GROUP)}
     found: dict[str, Extension] = {}
     for name, given in options.items():
