@@ -25,7 +25,9 @@ from ldv_otel.api.limits import BoundedRequests, RateLimiter
 from ldv_otel.api.problem import add_problem_handlers, surprise
 from ldv_otel.api.reader import Reader
 from ldv_otel.api.services import Services
+from ldv_otel.api.writer import Writer
 from ldv_otel.chain.remote import Remotes
+from ldv_otel.delivery.sink import make_sink
 from ldv_otel.keyfile import keys_for
 from ldv_otel.parties import parties_for
 from ldv_otel.pseudonym import Pseudonymiser
@@ -66,6 +68,7 @@ def create_app(
     *,
     apis: Iterable[Api] = (LEZEN,),
     body_bytes: int = BODY_BYTES,
+    writes: bool = False,
 ) -> FastAPI:
     """Return the application; the Logboek is opened when it starts and closed when it stops.
 
@@ -73,27 +76,28 @@ def create_app(
         authentication: Who the clients are. With `Nobody` it answers only requests that name this machine as host, so
             that no web page can reach it through a name of its own.
         body_bytes: The largest request body.
+        writes: Whether there are APIs among them that write.
 
     Raises:
         ConfigurationError: There are no keys for pseudonyms, or the file of parties cannot be used.
     """
-    reader = Reader(settings, seconds=settings.serve.seconds)
     services = Services(
         settings=settings,
-        reader=reader,
+        reader=Reader(settings, seconds=settings.serve.seconds),
         pseudonymiser=Pseudonymiser(keys_for(settings), settings.pseudonymous_types),
         door=Door(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         remotes=Remotes(parties_for(settings).read_apis),
+        writer=Writer(make_sink(settings), seconds=_writing_seconds(settings)) if writes else None,
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        reader.open()
+        services.open()
         try:
             async with services.remotes:
                 yield
         finally:
-            reader.close()
+            services.close()
 
     app = FastAPI(
         title="Logboek Dataverwerkingen",
@@ -112,6 +116,11 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)
     app.add_middleware(Envelope, versions={api.router.prefix: api.version for api in apis if api.version})
     return app
+
+
+def _writing_seconds(settings: Settings) -> float:
+    """Return how long the Logboek may take to confirm: as long as is set, and so that an answer is still in time."""
+    return min(settings.confirm_seconds, settings.serve.seconds * 0.8)
 
 
 class Envelope:

@@ -6,6 +6,7 @@ Source: NLGov REST API Design Rules, /core/error-handling.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -64,16 +65,22 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's word)
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
-        """Return the answer."""
+    def content(self) -> dict[str, Any]:
+        """Return what the answer says; `code` and `instance` are for programs and for talking about it afterwards."""
         content: dict[str, Any] = {
             "status": self.status.value,
+            "code": self.status.name.lower(),
             "title": _TITLES.get(self.status, self.status.phrase),
             "detail": self.detail,
+            "instance": uuid.uuid4().urn,
         }
         if self.errors:
             content["errors"] = self.errors
-        return Response(msgspec.json.encode(content), self.status.value, self.headers, MEDIA_TYPE)
+        return content
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return Response(msgspec.json.encode(self.content()), self.status.value, self.headers, MEDIA_TYPE)
 
 
 def unavailable() -> Problem:
@@ -129,6 +136,8 @@ _TITLES: Final = {
     HTTPStatus.FORBIDDEN: "Geen recht",
     HTTPStatus.NOT_FOUND: "Niet gevonden",
     HTTPStatus.METHOD_NOT_ALLOWED: "Methode niet toegestaan",
+    HTTPStatus.NOT_ACCEPTABLE: "Vorm niet beschikbaar",
+    HTTPStatus.CONFLICT: "Conflict",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Verzoek te groot",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Soort inhoud niet ondersteund",
     HTTPStatus.TOO_MANY_REQUESTS: "Te veel verzoeken",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ldv_otel.api.app import LEZEN, Api, create_app
+from ldv_otel.api.app import BODY_BYTES, LEZEN, Api, create_app
 from ldv_otel.api.authentication import Authentication, Credentials, Nobody, configured_authentication
 from ldv_otel.api.certificates import SCOPE_EXTENSION
 from ldv_otel.api.clients import read_clients
@@ -31,6 +32,22 @@ _CONNECTIONS: Final = 500
 _MAX_HEAD_BYTES: Final = 32 << 10
 
 
+@dataclass(frozen=True)
+class Addition:
+    """An API that another layer adds, with clients of its own.
+
+    Attributes:
+        install: Called once with the application, before it starts.
+        writes: Whether it needs the application's writer.
+        body_bytes: The largest request body.
+    """
+
+    api: Api
+    install: Callable[[FastAPI], None]
+    writes: bool = False
+    body_bytes: int = BODY_BYTES
+
+
 def serve(  # noqa: PLR0913  (an entry point with its switches)
     settings: Settings,
     host: str,
@@ -38,6 +55,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     *,
     without_authentication: bool = False,
     demo: bool = False,
+    addition: Addition | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
@@ -47,6 +65,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         port: 0 for any that is free.
         without_authentication: Let everybody on this machine do everything; for development.
         demo: Serve nothing but the page for citizens, and let everybody on this machine be whoever they say.
+        addition: Served beside what the settings ask for; with it, the read API needs no clients.
         ready: Called once, with the server's address, when requests are answered.
 
     Raises:
@@ -54,13 +73,15 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
             or a Logboek that cannot be opened as it is configured.
         LogboekUnavailable: The Logboek does not answer.
     """
-    authentication, apis, identity = _offered(settings, host, without=without_authentication, demo=demo)
+    authentication, apis, identity = _offered(
+        settings, host, without=without_authentication, demo=demo, more=addition is not None
+    )
     _check_tls(settings, host)
-    app = create_app(settings, authentication, apis=apis)
+    app = _application(settings, authentication, apis, addition)
     if identity is not None:
         install_inzage(app, identity)
     # Before the server's own start, whose errors would come out as a status and a traceback.
-    app.state.services.reader.open()
+    app.state.services.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
     try:
         with stopping_on_signals(server):
@@ -70,13 +91,29 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
             f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
         ) from error
     finally:
-        app.state.services.reader.close()
+        app.state.services.close()
     if not server.started:
         raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
 
 
+def _application(
+    settings: Settings, authentication: Authentication, apis: list[Api], addition: Addition | None
+) -> FastAPI:
+    if addition is None:
+        return create_app(settings, authentication, apis=apis)
+    app = create_app(
+        settings,
+        authentication,
+        apis=[*apis, addition.api],
+        body_bytes=addition.body_bytes,
+        writes=addition.writes,
+    )
+    addition.install(app)
+    return app
+
+
 def _offered(
-    settings: Settings, host: str, *, without: bool, demo: bool
+    settings: Settings, host: str, *, without: bool, demo: bool, more: bool
 ) -> tuple[Authentication, list[Api], Identity | None]:
     """Return who the clients are, what is served, and who the citizens are."""
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
@@ -85,11 +122,12 @@ def _offered(
         _check_demo(settings, host, identity)
         inzage = settings.inzage
         return Nobody(), [INZAGE], DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
-    if identity is not None and not without and configured_authentication(settings.serve) is None:
-        # Only the page: nobody is a client of an API that is not there.
-        return Credentials(settings.serve, read_clients(None), None), [INZAGE], identity
+    page = [INZAGE] if identity is not None else []
+    if (page or more) and not without and configured_authentication(settings.serve) is None:
+        # Only these: nobody is a client of an API that is not there.
+        return Credentials(settings.serve, read_clients(None), None), page, identity
     authentication = _authentication(settings.serve, host, without=without)
-    return authentication, [LEZEN, INZAGE] if identity is not None else [LEZEN], identity
+    return authentication, [LEZEN, *page], identity
 
 
 def _check_demo(settings: Settings, host: str, identity: Identity | None) -> None:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from ldv_otel.api.authentication import Door
 from ldv_otel.api.reader import Reader
+from ldv_otel.api.writer import Writer
 from ldv_otel.chain.remote import Remotes
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.settings import Settings
@@ -15,13 +16,35 @@ from ldv_otel.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """One for each application; in `app.state.services`."""
+    """One for each application; in `app.state.services`.
+
+    Attributes:
+        writer: None where nothing is written.
+    """
 
     settings: Settings
     reader: Reader
     pseudonymiser: Pseudonymiser
     door: Door
     remotes: Remotes
+    writer: Writer | None = None
+
+    def open(self) -> None:
+        """Reach the Logboek; doing so again is harmless.
+
+        Raises:
+            ConfigurationError: It cannot be used as it is configured.
+            LogboekUnavailable: It does not answer.
+        """
+        self.reader.open()
+        if self.writer is not None:
+            self.writer.open()
+
+    def close(self) -> None:
+        """Finish what is under way, and let go of the Logboek."""
+        if self.writer is not None:
+            self.writer.close()
+        self.reader.close()
 
 
 def services_of(request: Request) -> Services:

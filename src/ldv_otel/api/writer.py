@@ -37,6 +37,7 @@ class Writer:
         self._seq = 0
         self._waiting: list[tuple[Sequence[Logregel], asyncio.Future[None]]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._closed = False
 
     def open(self) -> None:
         """Reach the Logboek and check that it can be written to.
@@ -49,8 +50,10 @@ class Writer:
 
     def close(self) -> None:
         """Wait for the batch under way, and let go of the Logboek."""
-        self._executor.submit(self._sink.close).result()
-        self._executor.shutdown()
+        if not self._closed:
+            self._closed = True
+            self._executor.submit(self._sink.close).result()
+            self._executor.shutdown()
 
     async def write(self, logregels: Sequence[Logregel]) -> None:
         """Store records, all of them or none: those of one start time are in one part of the table.

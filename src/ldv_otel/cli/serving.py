@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from ldv_otel.api.server import Addition
+
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.settings import read_settings
+from ldv_otel.settings import Settings, read_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +33,10 @@ def serve(
             "--demo", help="Only the page for citizens, where anybody signs in as anybody; loopback, embedded Logboek."
         ),
     ] = False,
+    gemma: Annotated[
+        bool,
+        typer.Option("--gemma", help="Also the Bewerking API and the Inzage API of GEMMA Verwerkingenlogging."),
+    ] = False,
 ) -> None:
     """Serve the lezen API of the Logboek to others, and the page where citizens see what was done with their data."""
     try:
@@ -44,7 +51,10 @@ def serve(
     if demo and without_authentication:
         raise ConfigurationError("--demo serves only the page for citizens, so --without-authentication says nothing.")
     settings = read_settings(os.environ)
+    if demo and gemma:
+        raise ConfigurationError("--demo serves only the page for citizens, so --gemma says nothing.")
     page = demo or bool(settings.inzage.issuer)
+    shown = "inzage" if page else "api/v1/openapi.json" if gemma else "lezenapi/v1/openapi.json"
     logging.getLogger("ldv_otel.api.access").setLevel(logging.INFO)
     run(
         settings,
@@ -52,5 +62,12 @@ def serve(
         int(port),
         without_authentication=without_authentication,
         demo=demo,
-        ready=lambda address: typer.echo(f"Ready: {address}/{'inzage' if page else 'lezenapi/v1/openapi.json'}"),
+        addition=_gemma(settings, without_authentication=without_authentication) if gemma else None,
+        ready=lambda address: typer.echo(f"Ready: {address}/{shown}"),
     )
+
+
+def _gemma(settings: Settings, *, without_authentication: bool) -> Addition:
+    from ldv_otel.gemma.app import gemma_addition  # noqa: PLC0415  (needs the extra [api])
+
+    return gemma_addition(settings, without_authentication=without_authentication)

@@ -7,9 +7,11 @@ specification.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
 
 from ldv_otel.api.clients import Client
+from ldv_otel.api.problem import Problem
 
 
 class Component(StrEnum):
@@ -33,10 +35,38 @@ class Authorisation(Protocol):
         ...
 
 
-class TokenScopes:
-    """Scopes from the access token, or from the file of clients, each after its API: `bewerking:read:normal`."""
+class Everything:
+    """All scopes for everybody: for development on loopback only."""
 
     async def scopes(self, client: Client, component: Component) -> frozenset[str]:
-        """Return those of this API."""
-        prefix = f"{component}:"
-        return frozenset(scope.removeprefix(prefix) for scope in client.scopes if scope.startswith(prefix))
+        """Return the scopes that have the others in them."""
+        del client, component
+        return frozenset(f"{action}:confidential" for action in ("create", "read", "update", "delete"))
+
+
+class Right(NamedTuple):
+    """That a client may do something with what is `normaal`; and whether with the rest too."""
+
+    confidential: bool
+
+
+async def right_to(action: str, authorisation: Authorisation, client: Client, component: Component) -> Right:
+    """Return what a client may do.
+
+    Args:
+        action: `create`, `read`, `update` or `delete`.
+
+    Raises:
+        Problem: 403, it may not; 503, that cannot be known now.
+    """
+    scopes = await authorisation.scopes(client, component)
+    if f"{action}:confidential" in scopes:
+        return Right(confidential=True)
+    if f"{action}:normal" in scopes:
+        return Right(confidential=False)
+    raise forbidden(f"Deze client mist het recht {action}:normal of {action}:confidential.")
+
+
+def forbidden(detail: str) -> Problem:
+    """Return the answer for a client whose scope does not cover the call."""
+    return Problem(HTTPStatus.FORBIDDEN, detail)

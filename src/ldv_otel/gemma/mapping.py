@@ -167,13 +167,13 @@ class Mapper:
 
     def _attributes(self, version: Version, about: VerwerktObject | None, place: int, time_ms: int) -> dict[str, str]:
         actie = version.actie
-        confidential = version.ever_confidential or actie.vertrouwelijkheid != "normaal"
         found = {key: value for key, name in _PLAIN.items() if (value := getattr(actie, name))}
         found |= {
             names.VERSION_OF: version.actie_id,
             names.VERSION: str(version.registered_us),
             names.WITHDRAWN: "true" if version.vervallen else "",
-            names.CONFIDENTIAL: "true" if confidential else "",
+            names.MOVED_TO: version.moved_to.hex(),
+            names.CONFIDENTIAL: "true" if version.is_or_was_confidential else "",
             names.KEPT_UNTIL: str(kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
             _RECORD_ID: version.record_id,
             _EVER_CONFIDENTIAL: "true" if version.ever_confidential else "",

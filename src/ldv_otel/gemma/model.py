@@ -135,6 +135,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         vervallen: Deleted with this version.
         ever_confidential: Whether this version or an earlier one is or was `vertrouwelijk` (D-07).
         native: Whether it is a Logregel that was not written through the Bewerking API.
+        moved_to: The trace of the versions from here on, in what an actie leaves where it was.
     """
 
     actie: Verwerkingsactie
@@ -146,6 +147,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     ever_confidential: bool = False
     caller: Caller | None = None
     native: bool = False
+    moved_to: bytes = b""
+
+    @property
+    def is_or_was_confidential(self) -> bool:
+        """Whether who may only see what is not and never was confidential may not see it (D-07)."""
+        return self.ever_confidential or self.actie.vertrouwelijkheid != "normaal"
 
     @property
     def tijdstip_registratie(self) -> str:
@@ -197,7 +204,7 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
     return msgspec.structs.replace(found, verwerkte_objecten=objects)
 
 
-def element(type_: Any, value: str, name: str) -> str:
+def element(type_: Any, value: object, name: str) -> str:
     """Return a text that stands alone, such as a parameter, if it is one of the types above.
 
     Raises:
@@ -205,7 +212,7 @@ def element(type_: Any, value: str, name: str) -> str:
     """
     if faults := [*_element_faults(type_, value, name)]:
         raise InvalidInput(faults)
-    return value
+    return str(value)
 
 
 def new_id(trace_id: bytes) -> str:

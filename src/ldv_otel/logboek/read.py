@@ -336,11 +336,13 @@ def by_record(client: LogboekClient, record: str, *, confidential: bool = True) 
     Args:
         record: What its versions share: `ldv.version_of`, a UUID.
     """
-    first = bytes.fromhex(record[:8])
-    found = by_attribute(client, first, names.VERSION_OF, record, confidential=confidential)
-    if found or not (trace_id := moved_to(client, record)):
-        return found
-    return by_attribute(client, trace_id, names.VERSION_OF, record, confidential=confidential)
+    trace_prefix = bytes.fromhex(record[:8])
+    while trace_prefix:
+        found = by_attribute(client, trace_prefix, names.VERSION_OF, record, confidential=confidential)
+        if found:
+            return found
+        trace_prefix = moved_to(client, trace_prefix, record)
+    return []
 
 
 def by_attribute(

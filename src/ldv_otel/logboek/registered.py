@@ -44,6 +44,10 @@ FROM
 )
 """
 
+_CONFIDENTIAL: Final = """
+SELECT arrayFilter((activity, hidden) -> hidden, activities, confidential) FROM ldv_term ORDER BY applied DESC LIMIT 1
+"""
+
 _USED: Final = "SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id"
 
 
@@ -72,6 +76,12 @@ def registered(client: LogboekClient) -> dict[str, Registered]:
         fields = dict(zip(("id", *_COLUMNS[1:]), values, strict=True))
         found[fields["id"]] = Registered(ProcessingActivity(**fields), applied)
     return found
+
+
+def confidential_activities(client: LogboekClient) -> frozenset[str]:
+    """Return the activities that the Register calls confidential."""
+    found = client.rows(_CONFIDENTIAL)
+    return frozenset(found[0][0]) if found else frozenset()
 
 
 def changes(client: LogboekClient, register: Register) -> list[Change]:

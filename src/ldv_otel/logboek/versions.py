@@ -1,7 +1,7 @@
 """Records that were put right later: each change is a row more, and readers see the last.
 
 The versions of a record in one trace are ordered by `ldv.version`. One that goes to another trace leaves a withdrawn
-version behind, in the trace it leaves and in that of its first version, which names where it went.
+version behind in the one that it leaves, which names where it went.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ GROUP BY trace_id, record SETTINGS {READ_SETTINGS}
 _MOVED: Final = f"""
 SELECT argMax(attributes['{MOVED_TO}'], {_VERSION}) FROM logregel
 WHERE startsWith(trace_id, unhex({{prefix:String}})) AND attributes['{VERSION_OF}'] = {{record:String}}
+    AND {hours("trace_id")}
+SETTINGS {READ_SETTINGS}
+"""  # noqa: S608  (as above)
+_WITH: Final = f"""
+SELECT any(attributes['{VERSION_OF}']) FROM logregel
+WHERE startsWith(trace_id, unhex({{prefix:String}})) AND attributes[{{name:String}}] = {{value:String}}
     AND {hours("trace_id")}
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (as above)
@@ -58,11 +64,23 @@ def current(
     ]
 
 
-def moved_to(client: LogboekClient, record: str) -> bytes:
-    """Return the trace that a record went to, by the last version that its first trace has; empty when it stayed."""
-    first = bytes.fromhex(record[:8])
-    found = client.rows(_MOVED, {"prefix": first.hex(), "record": record, "prefixes": prefixes([first])})
-    return bytes.fromhex(found[0][0]) if found else b""
+def moved_to(client: LogboekClient, trace_prefix: bytes, record: str) -> bytes:
+    """Return the trace that a record went to from a trace where it was; empty when it did not.
+
+    Args:
+        trace_prefix: At least 4 bytes of the trace where it was.
+    """
+    return bytes.fromhex(_value(client, _MOVED, trace_prefix, record=record))
+
+
+def record_with(client: LogboekClient, trace_prefix: bytes, name: str, value: str) -> str:
+    """Return the record of which some version has this attribute, in traces with this prefix; empty when none has."""
+    return _value(client, _WITH, trace_prefix, name=name, value=value)
+
+
+def _value(client: LogboekClient, sql: str, trace_prefix: bytes, **parameters: str) -> str:
+    found = client.rows(sql, {"prefix": trace_prefix.hex(), "prefixes": prefixes([trace_prefix]), **parameters})
+    return str(found[0][0]) if found else ""
 
 
 def _versioned(records: Sequence[StoredLogregel]) -> Iterator[tuple[bytes, str]]:

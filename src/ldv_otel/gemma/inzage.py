@@ -1,0 +1,75 @@
+"""The Inzage API: what a data subject may see of the acties about them; always the limited set of elements.
+
+Source: section 4 of the specification. What is `vertrouwelijk` is never shown, under any scope (GI-03).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel.api.problem import Problem
+from ldv_otel.gemma import answers
+from ldv_otel.gemma.access import Component, Right, right_to
+from ldv_otel.gemma.model import Version
+from ldv_otel.gemma.provider import Entered, provider_of
+from ldv_otel.gemma.questions import log_question
+from ldv_otel.gemma.requests import Faults, Person, doelbinding_of, id_of, question_of
+
+router: Final = APIRouter()
+
+_WHAT: Final = "verwerkte objecten"
+
+
+@router.get("/verwerkte-objecten")
+async def list_(request: Request, client: Entered) -> Response:
+    """Return what was done with the data of a person in a period."""
+    provider = provider_of(request)
+    faults = Faults()
+    question = question_of(request, faults, provider.zone, period=True)
+    doelbinding = doelbinding_of(request, faults, required=True)
+    faults.refuse()
+    if question is None:
+        raise RuntimeError("a question without faults is there")
+    right = await right_to("read", provider.authorisation, client, Component.INZAGE)
+    own = await log_question(request, [question.person], doelbinding, _WHAT)
+    found = await provider.acties.of_person(
+        question.person, question.begin, question.end, confidential=right.confidential
+    )
+    base = answers.base_url(request)
+    shown = [
+        each
+        for version in found
+        if version.actie_id != own
+        and _is_visible(version, right)
+        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
+        for each in answers.verwerkte_objecten(version, base)
+    ]
+    return answers.page(request, question, shown)
+
+
+@router.get("/verwerkte-objecten/{verwerktObjectId}")
+async def read(request: Request, client: Entered) -> Response:
+    """Return one of them; what may not be seen is not there (GI-17)."""
+    provider = provider_of(request)
+    faults = Faults()
+    verwerkt_object_id = id_of(request, "verwerktObjectId")
+    doelbinding = doelbinding_of(request, faults, required=False)
+    faults.refuse()
+    right = await right_to("read", provider.authorisation, client, Component.INZAGE)
+    version = await provider.acties.with_object(verwerkt_object_id)
+    if version is None or not _is_visible(version, right):
+        raise Problem(HTTPStatus.NOT_FOUND, "Dit verwerkte object is er niet.")
+    persons = [Person(each.soort_object_id, each.object_id) for each in version.actie.verwerkte_objecten]
+    await log_question(request, persons, doelbinding, _WHAT)
+    return answers.answer(answers.verwerkte_objecten(version, answers.base_url(request))[0])
+
+
+def _is_visible(version: Version, right: Right) -> bool:
+    if right.confidential:
+        return version.actie.vertrouwelijkheid != "vertrouwelijk"
+    return not version.is_or_was_confidential
