@@ -94,18 +94,22 @@ def test_an_id_is_looked_for_in_its_hours_only(
     assert projection in plan(filled, hours[1], parameters)
 
 
-def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient) -> None:
-    """As a trace; a person has more hours."""
+@pytest.mark.parametrize("question", [read.BY_SUBJECT, read.LATEST_BY_SUBJECT, read.ACTIVITIES_OF_SUBJECT])
+def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, question: str) -> None:
+    """As a trace; a person has more hours. The page for citizens asks the last two."""
     subject = an_id(filled, "data_subject_id")
     parameters = {
         "subjects": [subject],
         "prefixes": prefixes([bytes.fromhex(subject)]),
         "first": 0,
+        "activities": [],
         **page_parameters(),
     }
-    text = plan(filled, read.BY_SUBJECT, parameters)
+    if question == read.LATEST_BY_SUBJECT:
+        parameters["after_time"] = read._END_OF_TIME_MS
+    text = plan(filled, question, parameters)
     assert granules(text) <= 3 * 3  # three bursts, and the granules on either side of an hour
-    hours = re.search(r"IN \((SELECT toRelativeHourNum.*?toRelativeHourNum\(start_time\))\) AND", read.BY_SUBJECT)
+    hours = re.search(r"IN \((SELECT toRelativeHourNum.*?toRelativeHourNum\(start_time\))\)\s+AND", question)
     assert hours
     assert "hours_of_subject" in plan(filled, hours[1], parameters)
 
@@ -129,10 +133,19 @@ def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
     assert read.by_activity(filled, "urn:rare", limit=10).following is not None
 
 
-def test_a_page_reads_in_order_and_hides_doubles_without_sorting(filled: LogboekClient) -> None:
-    """The early stop at a full page depends on it."""
-    text = "\n".join(row[0] for row in filled.rows(f"EXPLAIN actions = 1 {read.IN_PERIOD}", page_parameters()))
-    assert "Read type: InOrder" in text
+@pytest.mark.parametrize(
+    ("question", "order"), [(read.IN_PERIOD, "InOrder"), (read.LATEST_BY_SUBJECT, "InReverseOrder")]
+)
+def test_a_page_reads_in_order_and_hides_doubles_without_sorting(
+    filled: LogboekClient, question: str, order: str
+) -> None:
+    """The early stop at a full page depends on it, in either direction of time."""
+    person = an_id(filled, "data_subject_id")
+    parameters = page_parameters(subjects=[person], prefixes=prefixes([bytes.fromhex(person)]), activities=[])
+    if order == "InReverseOrder":
+        parameters["after_time"] = read._END_OF_TIME_MS
+    text = "\n".join(row[0] for row in filled.rows(f"EXPLAIN actions = 1 {question}", parameters))
+    assert f"Read type: {order}" in text
     assert "LimitBy" in text
 
 

@@ -36,7 +36,8 @@ from ldv_otel.logboek.versions import current, moved_to
 PAGE_RECORDS: Final = 100
 
 #: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
-#: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time.
+#: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time,
+#: and what is confidential by itself is left out here too: a page that misses it, or a cursor at it, would tell of it.
 _TERMS: Final = """
 (SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
 """
@@ -48,13 +49,20 @@ _KEPT: Final = f"""
     {_TERM} % 100000)
  OR ({_OWN_TERM} != '' AND {_TERM} >= 0))
 AND ({_OWN_TERM} = '' OR toInt64OrZero({_OWN_TERM}) > toUnixTimestamp64Milli(now64(3)))
+AND ({{confidential:Bool}} OR attributes['{names.CONFIDENTIAL}'] = '')
 """
 
 
-def _query(where: str, limit: str = "", order: str = ROW_ONCE) -> str:
-    # Our own text; values are parameters.
-    select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel WHERE {where} AND {_KEPT}"  # noqa: S608
-    return f"{select} {order} {limit} SETTINGS {READ_SETTINGS}"
+def _query(where: str, limit: str = "", order: str = ROW_ONCE, *, first: str = "") -> str:
+    """Return a query for whole records; our own text, values are parameters.
+
+    Args:
+        first: What the engine looks at before anything else of a row: left to itself it begins with the tuple of a
+            cursor, and reads three columns of every row for that.
+    """
+    select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel"  # noqa: S608
+    prewhere = f"PREWHERE {first}" if first else ""
+    return f"{select} {prewhere} WHERE {where} AND {_KEPT} {order} {limit} SETTINGS {READ_SETTINGS}"
 
 
 _TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + hours("trace_id")
@@ -79,24 +87,22 @@ BY_FOREIGN: Final = _query(
     "({span_id:String} = '' OR foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8)) AND "
     + hours("foreign_operation_trace_id")
 )
+_SUBJECT: Final = "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)"
 BY_SUBJECT: Final = _query(
-    "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id) AND "
-    + hours(
+    hours(
         "data_subject_id",
         "AND toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))",
     )
     + f" AND {_PERIOD}",
     _LIMIT,
-)
-_SUBJECT: Final = (
-    "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id) AND "
-    + hours("data_subject_id")
+    first=_SUBJECT,
 )
 LATEST_BY_SUBJECT: Final = _query(
-    f"{_SUBJECT} AND (empty({{activities:Array(String)}}) OR has({{activities:Array(String)}}, processing_activity_id))"
-    f" AND {_BACK}",
+    f"{hours('data_subject_id')} AND {_BACK} AND "
+    "(empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))",
     _LIMIT,
     ROW_ONCE_NEWEST,
+    first=_SUBJECT,
 )
 #: Without versions, and with nothing of its own that says who may see it.
 _PLAIN: Final = f"attributes['{names.VERSION_OF}'] = '' AND attributes['{names.CONFIDENTIAL}'] = ''"
@@ -105,11 +111,11 @@ WITH {_TERMS} AS kept
 SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_PLAIN}),
        toUnixTimestamp64Milli(minIf(start_time, {_PLAIN})),
        toUnixTimestamp64Milli(maxIf(start_time, {_PLAIN})), countIf(NOT ({_PLAIN}))
-FROM logregel WHERE {_SUBJECT} AND {_KEPT}
+FROM logregel PREWHERE {_SUBJECT} WHERE {hours("data_subject_id")} AND {_KEPT}
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
-OTHERS_OF_SUBJECT: Final = _query(f"{_SUBJECT} AND NOT ({_PLAIN})")
+OTHERS_OF_SUBJECT: Final = _query(f"{hours('data_subject_id')} AND NOT ({_PLAIN})", first=_SUBJECT)
 BY_ATTRIBUTE: Final = _query(
     "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
     + hours("trace_id")
@@ -122,7 +128,7 @@ _CONDITIONS: Final = {
     "trace_id": "trace_id = toFixedString(unhex({trace_id:String}), 16)",
     "foreign_trace_id": "foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)",
     "foreign_span_id": "foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)",
-    "subjects": "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)",
+    "subjects": _SUBJECT,
     "subject_type": "data_subject_id_type = {subject_type:String}",
     "activity": "processing_activity_id = {activity:String}",
     "processor": "foreign_operation_processor = {processor:String}",

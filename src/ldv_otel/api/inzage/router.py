@@ -6,6 +6,7 @@ else, and every question is asked with `confidential=False`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -24,7 +25,7 @@ from ldv_otel.api.inzage.download import as_csv, as_json, rows
 from ldv_otel.api.inzage.identity import Citizen, DemoIdentity, Identity
 from ldv_otel.api.inzage.pages import ICON, PAGE_HEADERS, STYLESHEET, PageRoute, page, rendered
 from ldv_otel.api.inzage.picture import picture
-from ldv_otel.api.inzage.view import Words
+from ldv_otel.api.inzage.view import Words, activity_key
 from ldv_otel.api.limits import RateLimiter
 from ldv_otel.api.problem import Problem
 from ldv_otel.api.services import services_of
@@ -73,25 +74,23 @@ SignedIn = Annotated[Citizen, Depends(_citizen)]
 @router.get("")
 async def timeline(request: Request, citizen: SignedIn) -> Response:
     """Show what was done, the last first, by day."""
-    words = await _words(request)
     after = None
     if "vanaf" in request.query_params:
         after = decode_cursor(request.query_params["vanaf"])
         if after is None:
             raise Problem(HTTPStatus.NOT_FOUND, "")
-    chosen = request.query_params.get("verwerking", "")
-    summaries = words.summaries(await _ask(request, read.activities_of_subject, citizen.subjects, confidential=False))
-    activity = next((found.activity for found in summaries if found.activity.key == chosen), None)
-    if chosen and activity is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "")
-    found: read.Page = await _ask(
-        request,
-        read.latest_by_subject,
-        citizen.subjects,
-        activities=[activity.uri] if activity is not None else [],
-        after=after,
-        limit=PAGE_RECORDS,
-        confidential=False,
+    activity = await _chosen(request, citizen)
+    words, found = await asyncio.gather(
+        _words(request),
+        _ask(
+            request,
+            read.latest_by_subject,
+            citizen.subjects,
+            activities=() if activity is None else (activity,),
+            after=after,
+            limit=PAGE_RECORDS,
+            confidential=False,
+        ),
     )
     request.scope["ldv.records"] = len(found.records)
     return page(
@@ -101,9 +100,21 @@ async def timeline(request: Request, citizen: SignedIn) -> Response:
         days=words.days(record.logregel for record in found.records),
         following=encode_cursor(found.following) if found.following is not None else "",
         later=after is not None,
-        chosen=activity,
-        count=sum(found.count for found in summaries if activity in (None, found.activity)),
+        chosen=None if activity is None else words.activity(activity),
+        count=len(found.records),
     )
+
+
+async def _chosen(request: Request, citizen: Citizen) -> str | None:
+    """Return the activity that stands in the address, by its key: one of this citizen's."""
+    key = request.query_params.get("verwerking")
+    if not key:
+        return None
+    used = await _ask(request, read.activities_of_subject, citizen.subjects, confidential=False)
+    found = next((one.activity for one in used if activity_key(one.activity) == key), None)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "")
+    return str(found)
 
 
 @router.get("/verwerkingen")

@@ -103,7 +103,7 @@ class Words:
 
     def activity(self, uri: str) -> Activity:
         """Return an activity; one that the Register lacks is shown as that."""
-        key = hashlib.sha256(uri.encode()).hexdigest()[:_KEY_CHARACTERS]
+        key = activity_key(uri)
         entry = self._entries.get(uri)
         if entry is None:
             return Activity(key, uri, name="Handeling zonder uitleg", known=False)
@@ -184,6 +184,11 @@ class Words:
             return date_words(entry.term.after(began))
         except ValueError:
             return ""
+
+
+def activity_key(uri: str) -> str:
+    """Return what stands for an activity in addresses."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:_KEY_CHARACTERS]
 
 
 def host_of(url: str) -> str:
