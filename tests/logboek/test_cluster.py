@@ -9,7 +9,7 @@ import pytest
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.cluster import Cluster, clustered
-from ldv_otel.logboek.migrations import all_statements, migrations
+from ldv_otel.logboek.migrations import all_statements, migrations, view_statements
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,8 @@ def test_a_new_column_is_one_of_both_tables() -> None:
 
 def test_every_migration_is_prepared_for_clusters() -> None:
     """A statement of a new kind fails here first."""
-    for migration in migrations():
-        for statement in migration.statements:
-            assert clustered(statement, Cluster("ldv", "trace"))
+    for statement in [text for migration in migrations() for text in migration.statements] + [*view_statements()]:
+        assert clustered(statement, Cluster("ldv", "trace"))
     with pytest.raises(ValueError, match="not prepared"):
         clustered("OPTIMIZE TABLE logregel", Cluster("ldv"))
 

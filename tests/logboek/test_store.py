@@ -201,3 +201,12 @@ def test_an_upgrade_keeps_what_is_there(settings: Settings, version: int) -> Non
         check_schema(client)
         assert [found.logregel for found in read.by_trace(client, record.trace_id.hex())] == [record, record]
         assert client.rows("SELECT count() FROM logregels") == [(2,)]
+
+
+def test_views_are_made_anew(settings: Settings) -> None:
+    """What an earlier version of the package showed, or somebody changed, is put right without a new number."""
+    apply_schema(settings)
+    with LogboekClient(settings) as client:
+        client.command("CREATE OR REPLACE VIEW logregels AS SELECT 1 AS something_else")
+        assert apply_schema(settings) == []
+        assert client.rows("SELECT trace_id FROM logregels") == []

@@ -1,4 +1,7 @@
-"""The tables' version: numbered SQL files, applied in order, each once, and a check that refuses what does not fit."""
+"""The tables' version: numbered SQL files, applied in order, each once, and a check that refuses what does not fit.
+
+The views that readers use hold nothing, so they have no number: they are made anew behind the tables.
+"""
 
 from __future__ import annotations
 
@@ -80,8 +83,13 @@ def migrations() -> list[Migration]:
     for resource in files("ldv_otel.logboek").joinpath("schema").iterdir():
         match = _FILE.fullmatch(resource.name)
         if match:
-            found.append(Migration(int(match[1]), match[2], statements_of(resource.read_text(encoding="utf-8"))))
+            found.append(Migration(int(match[1]), match[2], _statements_in(resource.name)))
     return sorted(found, key=lambda migration: migration.version)
+
+
+def view_statements() -> tuple[str, ...]:
+    """Return what makes the views that readers use, in place of those that are there."""
+    return _statements_in("views.sql")
 
 
 def collector_statements() -> tuple[str, ...]:
@@ -89,9 +97,8 @@ def collector_statements() -> tuple[str, ...]:
 
     A materialised view is changed in place: between dropping and making it, an insert would vanish without an error.
     """
-    text = files("ldv_otel.logboek").joinpath("schema", "collector.sql").read_text(encoding="utf-8")
     found = []
-    for statement in statements_of(text):
+    for statement in _statements_in("collector.sql"):
         found.append(statement)
         if view := _MATERIALIZED_VIEW.search(statement):
             found.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
@@ -135,6 +142,8 @@ def apply_schema(
                     {"version": migration.version, "name": migration.name},
                 )
                 applied.append(migration)
+        if up_to is None:
+            _run(client, view_statements(), cluster)
         if collector or (applied and before.collector):
             _run(client, collector_statements(), cluster)
     return applied
@@ -194,13 +203,18 @@ def all_statements(database: str, cluster: Cluster | None = None, *, collector: 
     """Give every statement that makes the tables from nothing, in order, for who runs or reads them by hand."""
     yield create_database(database, cluster)
     numbered = [text for found in migrations() for text in found.statements]
-    for written in (_CREATE_VERSIONS.strip(), *numbered, *(collector_statements() if collector else ())):
+    others = (*view_statements(), *(collector_statements() if collector else ()))
+    for written in (_CREATE_VERSIONS.strip(), *numbered, *others):
         yield from _statements(written, cluster)
 
 
 def statements_of(text: str) -> tuple[str, ...]:
     """Return the statements of an SQL file, each with the comment above it."""
     return tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
+
+
+def _statements_in(name: str) -> tuple[str, ...]:
+    return statements_of(files("ldv_otel.logboek").joinpath("schema", name).read_text(encoding="utf-8"))
 
 
 def _statements(written: str, cluster: Cluster | None) -> list[str]:

@@ -1,4 +1,5 @@
--- What readers see: the names of the standard, ids as hexadecimal text, no Logregel twice.
+-- What readers see: the names of the standard, ids as hexadecimal text, no Logregel twice and none past its term. Every
+-- `ldv schema apply` makes these views anew, so a change here needs no number.
 --
 -- A batch that was stored twice (sent again after the deduplication window had passed) leaves rows that are equal in
 -- every column. LIMIT 1 BY hides the second. Its columns are the table's sorting key: so the engine keeps one row in
@@ -6,8 +7,11 @@
 -- Without the sort, or with read-ahead (buffering), a page of 100 would read the whole period. The other setting lets
 -- each shard of a cluster look into its own projections.
 
--- Not for users: the columns as they are shown, with the stored ids beside them for the conditions of the views below.
+-- Not for users: the columns as they are shown, without what is past its term, and with the stored ids beside them for
+-- the conditions of the other views. The minute that has begun counts as over, so that the moments stay the same for a
+-- minute and the engine can remember conditions on them. An activity without a term is kept from 1970 on.
 CREATE OR REPLACE VIEW logregel_shown AS
+WITH (SELECT activities, terms FROM ldv_term ORDER BY applied DESC LIMIT 1) AS kept
 SELECT
     lower(hex(l.trace_id)) AS trace_id,
     lower(hex(l.span_id)) AS span_id,
@@ -40,7 +44,12 @@ SELECT
     l.foreign_operation_trace_id AS stored_foreign_operation_trace_id,
     l.foreign_operation_span_id AS stored_foreign_operation_span_id,
     l.outbound_span_ids AS stored_outbound_span_ids
-FROM logregel AS l;
+FROM logregel AS l
+WHERE l.start_time >= subtractDays(
+    subtractMonths(
+        toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'),
+        intDiv(transform(l.processing_activity_id, kept.1, kept.2, 120000000), 100000)),
+    transform(l.processing_activity_id, kept.1, kept.2, 120000000) % 100000);
 
 -- Everything. Conditions on start_time and processing_activity_id use the table's order and index (that is why the
 -- activity is named here once more); for a data subject or a trace use the views below.
@@ -66,12 +75,33 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- logregels_trace(trace_id = '32 hexadecimal digits').
+-- technical_above(trace_id = '32 hexadecimal digits'): not for users. For each technical span of a trace the first span
+-- above it that is none, through up to 64 of them; empty for none. Where a trace has none, that costs one look into an
+-- empty range. A mistyped id is for the views around it to refuse.
+CREATE OR REPLACE VIEW technical_above AS
+WITH RECURSIVE way AS
+(
+    SELECT span_id AS technical, parent_span_id AS above, 1 AS steps
+    FROM technical_span
+    WHERE trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
+    UNION ALL
+    SELECT w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
+    FROM way AS w
+    INNER JOIN technical_span AS t ON t.span_id = w.above
+    WHERE t.trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16) AND w.steps < 64
+)
+SELECT lower(hex(technical)) AS span_id, replaceOne(lower(hex(argMax(above, steps))), '0000000000000000', '') AS above
+FROM way
+GROUP BY technical;
+
+-- logregels_trace(trace_id = '32 hexadecimal digits'): a record's parent is the nearest Actie above it.
 CREATE OR REPLACE VIEW logregels_trace AS
-SELECT * EXCEPT '^stored_'
+WITH (SELECT (groupArray(span_id), groupArray(above)) FROM technical_above(trace_id = {trace_id:String})) AS links
+SELECT * EXCEPT '^stored_' REPLACE (
+    transform(parent_span_id, arrayPushBack(links.1, ''), arrayPushBack(links.2, ''), parent_span_id) AS parent_span_id)
 FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
-  AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
+  AND stored_trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
     WHERE bitShiftRight(reinterpretAsUInt32(substring(trace_id, 1, 4)), 4)
@@ -92,14 +122,15 @@ LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
 -- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): asked at the caller, with the ids that the
--- called party has as its foreign operation. The span is the Actie's own, or a technical client span below it.
+-- called party has as its foreign operation. The span is the Actie's own, or a technical span below it.
 CREATE OR REPLACE VIEW logregels_aanroeper AS
+WITH (SELECT any(above) FROM technical_above(trace_id = {trace_id:String}) WHERE span_id = lower({span_id:String})) AS above
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
   AND (SELECT throwIf(not match({span_id:String}, '^[0-9a-fA-F]{16}$'), 'span_id has 16 hexadecimal digits')) = 0
-  AND stored_trace_id = toFixedString(unhex({trace_id:String}), 16)
-  AND (stored_span_id = toFixedString(unhex({span_id:String}), 8)
+  AND stored_trace_id = toFixedString(substring(unhex({trace_id:String}), 1, 16), 16)
+  AND (stored_span_id IN (toFixedString(unhex({span_id:String}), 8), toFixedString(substring(unhex(above), 1, 8), 8))
     OR has(stored_outbound_span_ids, toFixedString(unhex({span_id:String}), 8)))
   AND toRelativeHourNum(start_time) IN (
     SELECT toRelativeHourNum(start_time) FROM logregel
@@ -128,3 +159,70 @@ WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_
 ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
+
+-- The entries as they are now: who, why, on what ground, for how long.
+CREATE OR REPLACE VIEW verwerkingsactiviteiten AS
+SELECT *
+FROM ldv_register
+ORDER BY processing_activity_id, applied DESC
+LIMIT 1 BY processing_activity_id;
+
+-- What `ldv retention apply` removed, and what it began to.
+CREATE OR REPLACE VIEW verwijderingen AS
+SELECT
+    r.removal_id AS removal_id,
+    max(r.state) AS state,
+    min(r.at) AS begun,
+    if(max(r.state) = 'done', max(r.at), NULL) AS done,
+    any(r.removed_by) AS removed_by,
+    r.processing_activity_id AS processing_activity_id,
+    any(r.retention) AS retention,
+    any(r.rule_applied) AS rule_applied,
+    any(r.kept_from) AS kept_from,
+    r.year AS year,
+    any(r.way) AS way,
+    any(r.logregels) AS logregels,
+    any(r.first_start_time) AS first_start_time,
+    any(r.last_start_time) AS last_start_time
+FROM ldv_removal AS r
+GROUP BY r.removal_id, r.processing_activity_id, r.year;
+
+-- Each writer: what is stored, and what is missing of its sequence though it was not removed by a term: lost Logregels.
+-- What plain OpenTelemetry sent through a Collector has the writer `collector` and no places in a sequence.
+CREATE OR REPLACE VIEW schrijvers AS
+WITH removed AS
+(
+    SELECT mapKeys(places)[n] AS writer_id, toUInt64(mapValues(places)[n]) AS removed
+    FROM (SELECT sumMap(writers) AS places FROM ldv_removal WHERE state = 'done')
+    ARRAY JOIN arrayEnumerate(mapKeys(places)) AS n
+)
+SELECT
+    l.writer_id AS writer_id,
+    any(l.resource) AS resource, -- JSON
+    JSONExtractString(resource, 'service.name') AS service,
+    count() AS stored,
+    any(removed.removed) AS removed,
+    uniqExact(if(l.writer_id = 'collector', cityHash64(l.seq, l.span_id, l.start_time), l.seq)) AS places,
+    if(l.writer_id = 'collector', 0, greatest(toInt64(max(l.seq)) + 1 - toInt64(places) - toInt64(removed), 0)) AS missing,
+    count() - places AS doubled,
+    min(l.start_time) AS first_start_time,
+    max(l.start_time) AS last_start_time
+FROM logregel AS l
+LEFT JOIN removed ON removed.writer_id = l.writer_id
+GROUP BY l.writer_id;
+
+-- gaten(writer = '...'): the places missing from a writer's sequence, as ranges; removal by a term leaves some too.
+CREATE OR REPLACE VIEW gaten AS
+SELECT previous + 1 AS first_seq, seq - 1 AS last_seq, before AS after_start_time, start_time AS before_start_time
+FROM
+(
+    SELECT
+        toInt64(seq) AS seq,
+        start_time,
+        lagInFrame(toInt64(seq), 1, toInt64(-1)) OVER w AS previous,
+        lagInFrame(start_time, 1, toDateTime64(0, 3, 'UTC')) OVER w AS before
+    FROM logregel
+    WHERE writer_id = {writer:String}
+    WINDOW w AS (ORDER BY seq ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+)
+WHERE seq > previous + 1;
