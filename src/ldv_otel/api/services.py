@@ -36,9 +36,10 @@ class Services:
             ConfigurationError: It cannot be used as it is configured.
             LogboekUnavailable: It does not answer.
         """
-        self.reader.open()
         if self.writer is not None:
+            # First, because it makes the tables of an embedded Logboek.
             self.writer.open()
+        self.reader.open()
 
     def close(self) -> None:
         """Finish what is under way, and let go of the Logboek."""

@@ -20,7 +20,9 @@ _HIDDEN: Final = frozenset({"systeem", "gebruiker", "gegevensbron"})
 
 def base_url(request: Request) -> str:
     """Return the address of the APIs as clients know it."""
-    return (services_of(request).settings.serve.url or str(request.base_url).rstrip("/")) + BASE_PATH
+    # Not `base_url`, which is that of the application around, where we are mounted into one.
+    here = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+    return (services_of(request).settings.serve.url or here) + BASE_PATH
 
 
 def actie_url(base: str, actie_id: str) -> str:
