@@ -56,6 +56,11 @@ KEPT_UNTIL: Final = "ldv.kept_until"
 #: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
 ORIGINAL_PREFIX: Final = "ldv.original."
 
+#: Why somebody looked into the records about a person, in their own words.
+REASON: Final = "ldv.reason"
+#: Who looked: the pseudonym of their identifier, of the type `personeelsnummer`.
+OFFICER: Final = "ldv.officer"
+
 #: Attributes with a field of their own in the Logregel.
 FIELDS: Final = frozenset(
     {

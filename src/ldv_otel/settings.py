@@ -169,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     inzage: InzageSettings = InzageSettings()
+    toezicht_activity: str = ""
     gemma: GemmaSettings = GemmaSettings()
     rules: Path | None = None
     expose_subject: ExposedSubject = "nothing"
@@ -634,6 +635,14 @@ VARIABLES: Final = (
         "1",
         "`0` does not keep the `gebruiker` of Verwerkingsacties; kept, it is sealed and in no answer of LDV.",
         _flag,
+    ),
+    Variable(
+        "LDV_TOEZICHT_ACTIVITY",
+        "toezicht_activity",
+        "",
+        "URI of the Verwerkingsactiviteit under which `ldv serve` logs that a privacy officer looks into the records "
+        "about somebody. With it there are pages for privacy officers.",
+        _activity,
     ),
     Variable(
         "LDV_RECORD",

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ldv_otel.attributes import CONFIDENTIAL, FLAGS
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.keyfile import add_key, read_keys
 from ldv_otel.logboek.client import LogboekClient
@@ -32,6 +34,7 @@ ACTIVITIES: Final = "https://register.gemeente.example/activiteiten/"
 ADMINISTRATION: Final = f"{ACTIVITIES}parkeervergunningadministratie-voeren"
 CHECKING: Final = f"{ACTIVITIES}tenaamstelling-controleren"
 SECRET: Final = f"{ACTIVITIES}misbruik-onderzoeken"
+OVERSEEING: Final = f"{ACTIVITIES}toezicht-op-het-logboek"
 UNKNOWN: Final = "https://register.gemeente.example/activiteiten/nergens-beschreven"
 
 ROBIN: Final = "123456782"  # whose permit it is
@@ -41,6 +44,9 @@ ONE: Final = "999990020"  # has one, which the Register does not explain
 PLAIN: Final = "999990032"  # has the same as the next, but for what is confidential
 WATCHED: Final = "999990044"
 NOBODY: Final = "999990056"  # has none
+ODD: Final = "999990068"  # has one that was changed to be storable
+LONG: Final = "999990070"  # has 105, over two pages
+LONG_WATCHED: Final = "999990081"  # the same, and between them some that are confidential by themselves
 
 PERMIT: Final = b"\x01" * 16
 SILENT: Final = b"\x02" * 16
@@ -94,6 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "LDV_KEYS": str(directory / "keys.json"),
             "LDV_PARTIES": str(directory / "parties.json"),
             "LDV_ORGANISATION": "Gemeente Voorbeeld",
+            "LDV_TOEZICHT_ACTIVITY": OVERSEEING,
             "LDV_SERVE_REQUESTS_PER_MINUTE": "1000000",
             "LDV_SERVE_SECONDS": "30",
         }
@@ -110,7 +117,8 @@ def stored(
     apply_schema(settings)
     sink = ClickHouseSink(settings)
     sink.open()
-    sink.send(number_batch(new_writer_id(), 0, logregels(read_keys(keys))))
+    # The first place of the sequence is empty: a record that was lost.
+    sink.send(number_batch(new_writer_id(), 1, logregels(read_keys(keys))))
     sink.close()
     if registered:
         register = EXAMPLE / "gemeente.register.yaml"
@@ -175,7 +183,18 @@ def gemeente_logregels(keys: KeyRing, rdw: str) -> list[Logregel]:
             found += [
                 actie(keys, bsn, 210, "Onderzoek misbruik", trace_id=SHARED, **more),
                 actie(keys, bsn, 211, "Onderzoek misbruik", trace_id=HIDDEN, **more),
+                actie(keys, bsn, 212, "Stap geheim", trace_id=SHARED, attributes={CONFIDENTIAL: "true"}),
             ]
+    odd = {FLAGS: "end_before_start,name_missing"}
+    found.append(actie(keys, ODD, 300, "(naamloos)", attributes=odd, trace_id=b"\x09" * 16))
+    for number in range(105):
+        moment = START - number * 60_000
+        for bsn, first in ((LONG, 1_000), (LONG_WATCHED, 2_000)):
+            trace_id = (first + number).to_bytes(16, "big")
+            found.append(actie(keys, bsn, first + number, f"Lang {number}", trace_id=trace_id, start_time_ms=moment))
+        if number % 10 == 0:
+            secret = actie(keys, LONG_WATCHED, 5_000 + number, "Geheim", start_time_ms=moment - 30_000)
+            found.append(msgspec.structs.replace(secret, attributes={CONFIDENTIAL: "true"}))
     for number in range(1_000):
         moment = START - number * 3_600_000
         trace_id = (0xABCD0000 + number).to_bytes(16, "big")

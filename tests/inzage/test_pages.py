@@ -12,6 +12,8 @@ from tests.inzage.conftest import MANY, NOBODY, ONE, OTHER, PERMIT, ROBIN, SILEN
 
 pytestmark = pytest.mark.slow
 
+AXE_OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
 
 def test_the_citizens_story(opened: Opened, world: World) -> None:
     """Sign in, see what was done and why, see what the other organisation did, sign out."""
@@ -130,10 +132,9 @@ def every_state(page: Page, world: World) -> Iterator[str]:
 def test_no_violation_of_wcag(opened: Opened, world: World, number: str) -> None:
     """axe-core finds nothing: signed out, empty, one record, a chain, silent parties, a thousand, errors."""
     axe = Axe()
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
     with opened(number) as page:
         for state in every_state(page, world):
-            found = axe.run(page, options=options)
+            found = axe.run(page, options=AXE_OPTIONS)
             assert not found.response["violations"], (state, found.generate_report())
 
 

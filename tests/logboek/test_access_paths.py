@@ -106,7 +106,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
         **page_parameters(),
     }
     if question == read.LATEST_BY_SUBJECT:
-        parameters["after_time"] = read._END_OF_TIME_MS
+        parameters["after_time"] = read.END_OF_TIME_MS
     text = plan(filled, question, parameters)
     assert granules(text) <= 3 * 3  # three bursts, and the granules on either side of an hour
     hours = re.search(r"IN \((SELECT toRelativeHourNum.*?toRelativeHourNum\(start_time\))\)\s+AND", question)
@@ -117,7 +117,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
 def page_parameters(**more: Any) -> dict[str, Any]:
     """A first page of everything."""
     cursor = {"after_time": -1, "after_span": "00" * 8, "after_writer": "", "after_seq": 0, "limit": 101}
-    return {"since": 0, "until": read._END_OF_TIME_MS, "confidential": True, **cursor, **more}
+    return {"since": 0, "until": read.END_OF_TIME_MS, "confidential": True, **cursor, **more}
 
 
 def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
@@ -143,7 +143,7 @@ def test_a_page_reads_in_order_and_hides_doubles_without_sorting(
     person = an_id(filled, "data_subject_id")
     parameters = page_parameters(subjects=[person], prefixes=prefixes([bytes.fromhex(person)]), activities=[])
     if order == "InReverseOrder":
-        parameters["after_time"] = read._END_OF_TIME_MS
+        parameters["after_time"] = read.END_OF_TIME_MS
     text = "\n".join(row[0] for row in filled.rows(f"EXPLAIN actions = 1 {question}", parameters))
     assert f"Read type: {order}" in text
     assert "LimitBy" in text

@@ -56,8 +56,7 @@ class Credentials:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._tokens is not None:
             fingerprint = bytes.fromhex(certificate.fingerprint) if certificate is not None else b""
-            client_id, scopes = await self._tokens.verify(token.strip(), fingerprint)
-            return self._known.by_token(client_id, scopes)
+            return self._known.by_token(*await self._tokens.verify(token.strip(), fingerprint))
         found = self._known.by_certificate(certificate) if certificate is not None else None
         if found is None:
             challenge = "Bearer" if self._tokens is not None else "Mutual-TLS"

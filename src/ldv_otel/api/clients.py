@@ -26,6 +26,8 @@ class Scope(StrEnum):
     CONFIDENTIAL = "ldv:confidential"
     #: Let this server ask other parties on the client's behalf (LDV-R6).
     CHAIN = "ldv:chain"
+    #: Watch over the Logboek: the pages for privacy officers.
+    OVERSEE = "ldv:oversee"
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +37,14 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         id: For the access log and the rate limit; never a citizen's identifier.
         activities: Beginnings of the only processing activities it may see; none for all.
         requests_per_minute: 0 for the server's own limit.
+        person: Who uses it, where its token says so (`sub`); goes into no log.
     """
 
     id: str
     scopes: frozenset[str]
     activities: tuple[str, ...] = ()
     requests_per_minute: int = 0
+    person: str = ""
 
 
 class CertificateMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,12 +100,12 @@ class KnownClients:
                 return _client(known, known.scopes or frozenset())
         return None
 
-    def by_token(self, client_id: str, scopes: frozenset[str]) -> Client:
+    def by_token(self, client_id: str, scopes: frozenset[str], person: str = "") -> Client:
         """Return the client that a token names, with the token's scopes as far as the file leaves them."""
         known = self._by_id.get(client_id)
         if known is None:
-            return Client(id=client_id, scopes=scopes)
-        return _client(known, scopes if known.scopes is None else scopes & known.scopes)
+            return Client(id=client_id, scopes=scopes, person=person)
+        return _client(known, scopes if known.scopes is None else scopes & known.scopes, person)
 
     @property
     def with_certificate(self) -> bool:
@@ -129,7 +133,11 @@ def read_clients(path: Path | None) -> KnownClients:
     return KnownClients(found)
 
 
-def _client(known: KnownClient, scopes: frozenset[str]) -> Client:
+def _client(known: KnownClient, scopes: frozenset[str], person: str = "") -> Client:
     return Client(
-        id=known.id, scopes=scopes, activities=known.activities, requests_per_minute=known.requests_per_minute
+        id=known.id,
+        scopes=scopes,
+        activities=known.activities,
+        requests_per_minute=known.requests_per_minute,
+        person=person,
     )

@@ -18,7 +18,9 @@ from ldv_otel.api.authentication import Authentication, Credentials, Nobody, con
 from ldv_otel.api.certificates import SCOPE_EXTENSION
 from ldv_otel.api.clients import read_clients
 from ldv_otel.api.inzage.identity import DemoIdentity, Identity, configured_identity
+from ldv_otel.api.inzage.opmaak import OPMAAK
 from ldv_otel.api.inzage.router import INZAGE, install_inzage
+from ldv_otel.api.toezicht.router import TOEZICHT
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.keyfile import keys_for
 from ldv_otel.pseudonym import Pseudonymiser
@@ -64,7 +66,8 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         host: Address to listen on.
         port: 0 for any that is free.
         without_authentication: Let everybody on this machine do everything; for development.
-        demo: Serve nothing but the page for citizens, and let everybody on this machine be whoever they say.
+        demo: Serve nothing but the pages for citizens and privacy officers, and let everybody on this machine be
+            whoever they say.
         addition: Served beside what the settings ask for; with it, the read API needs no clients.
         ready: Called once, with the server's address, when requests are answered.
 
@@ -100,13 +103,13 @@ def _application(
     settings: Settings, authentication: Authentication, apis: list[Api], addition: Addition | None
 ) -> FastAPI:
     if addition is None:
-        return create_app(settings, authentication, apis=apis)
+        return create_app(settings, authentication, apis=apis, writes=TOEZICHT in apis)
     app = create_app(
         settings,
         authentication,
         apis=[*apis, addition.api],
         body_bytes=addition.body_bytes,
-        writes=addition.writes,
+        writes=addition.writes or TOEZICHT in apis,
     )
     addition.install(app)
     return app
@@ -121,8 +124,12 @@ def _offered(
     if demo:
         _check_demo(settings, host, identity)
         inzage = settings.inzage
-        return Nobody(), [INZAGE], DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
-    page = [INZAGE] if identity is not None else []
+        identity = DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
+        return Nobody(), [INZAGE, TOEZICHT, OPMAAK], identity
+    page = [INZAGE, OPMAAK] if identity is not None else []
+    if settings.toezicht_activity:
+        authentication = _authentication(settings.serve, host, without=without)
+        return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
     if (page or more) and not without and configured_authentication(settings.serve) is None:
         # Only these: nobody is a client of an API that is not there.
         return Credentials(settings.serve, read_clients(None), None), page, identity

@@ -125,8 +125,8 @@ class TokenVerifier:
             exp={"essential": True},
         )
 
-    async def verify(self, token: str, fingerprint: bytes = b"") -> tuple[str, frozenset[str]]:
-        """Return client id and scopes of a token.
+    async def verify(self, token: str, fingerprint: bytes = b"") -> tuple[str, frozenset[str], str]:
+        """Return client id and scopes of a token, and who the client acts for (`sub`; empty when it does not say).
 
         Args:
             fingerprint: SHA-256 of the client's certificate; a token that is bound to one is good only with that one
@@ -139,12 +139,13 @@ class TokenVerifier:
         bound = claims.get("cnf")
         if bound is not None and (not fingerprint or bound != {"x5t#S256": _base64(fingerprint)}):
             raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
-        # Not `sub`: that may be a citizen's identifier, and this goes into the access log.
+        # Not `sub`: that may be a person's identifier, and this goes into the access log.
         client_id = next((claims[name] for name in ("client_id", "azp") if claims.get(name)), None)
         scope = claims.get("scope", "")
         if not isinstance(client_id, str) or not isinstance(scope, str):
             raise refused("Het toegangstoken noemt geen client.")
-        return client_id, frozenset(scope.split())
+        person = claims.get("sub")
+        return client_id, frozenset(scope.split()), person if isinstance(person, str) else ""
 
     async def claims(self, token: str) -> dict[str, Any]:
         """Return what a token says, when signature, issuer, audience, time and type are right.

@@ -30,7 +30,9 @@ def serve(
     demo: Annotated[
         bool,
         typer.Option(
-            "--demo", help="Only the page for citizens, where anybody signs in as anybody; loopback, embedded Logboek."
+            "--demo",
+            help="Only the pages for citizens and privacy officers, where anybody is whoever they say; loopback, "
+            "embedded Logboek.",
         ),
     ] = False,
     gemma: Annotated[
@@ -38,7 +40,7 @@ def serve(
         typer.Option("--gemma", help="Also the Bewerking API and the Inzage API of GEMMA Verwerkingenlogging."),
     ] = False,
 ) -> None:
-    """Serve the lezen API of the Logboek to others, and the page where citizens see what was done with their data."""
+    """Serve the lezen API of the Logboek to others, and pages for citizens and privacy officers."""
     try:
         from ldv_otel.api.server import serve as run  # noqa: PLC0415  (needs the extra [api])
     except ModuleNotFoundError as error:
@@ -49,10 +51,10 @@ def serve(
     if not port.isdigit() or not host:
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
     if demo and without_authentication:
-        raise ConfigurationError("--demo serves only the page for citizens, so --without-authentication says nothing.")
+        raise ConfigurationError("--demo serves only pages for people, so --without-authentication says nothing.")
     settings = read_settings(os.environ)
     if demo and gemma:
-        raise ConfigurationError("--demo serves only the page for citizens, so --gemma says nothing.")
+        raise ConfigurationError("--demo serves only pages for people, so --gemma says nothing.")
     page = demo or bool(settings.inzage.issuer)
     shown = "inzage" if page else "api/v1/openapi.json" if gemma else "lezenapi/v1/openapi.json"
     logging.getLogger("ldv_otel.api.access").setLevel(logging.INFO)

@@ -223,7 +223,7 @@ class RegisteredClients:
             return self._own(token)
         if self._issued is None:
             raise refused("Het JWT is niet ondertekend op een manier die hier geldt.")
-        client_id, _ = await self._issued.verify(token)
+        client_id, _, _ = await self._issued.verify(token)
         # Read again: `verify` does not tell an absent scope from an empty one.
         return _registered(client_id, await self._issued.claims(token))
 

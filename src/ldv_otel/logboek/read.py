@@ -38,12 +38,12 @@ PAGE_RECORDS: Final = 100
 #: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
 #: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time,
 #: and what is confidential by itself is left out here too: a page that misses it, or a cursor at it, would tell of it.
-_TERMS: Final = """
+TERMS: Final = """
 (SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
 """
 _TERM: Final = "transform(processing_activity_id, kept.1, kept.2, 120000000)"
 _OWN_TERM: Final = f"attributes['{names.KEPT_UNTIL}']"
-_KEPT: Final = f"""
+KEPT: Final = f"""
 (start_time >= subtractDays(
     subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv({_TERM}, 100000)),
     {_TERM} % 100000)
@@ -53,16 +53,16 @@ AND ({{confidential:Bool}} OR attributes['{names.CONFIDENTIAL}'] = '')
 """
 
 
-def _query(where: str, limit: str = "", order: str = ROW_ONCE, *, first: str = "") -> str:
+def query(where: str, limit: str = "", order: str = ROW_ONCE, *, first: str = "") -> str:
     """Return a query for whole records; our own text, values are parameters.
 
     Args:
         first: What the engine looks at before anything else of a row: left to itself it begins with the tuple of a
             cursor, and reads three columns of every row for that.
     """
-    select = f"WITH {_TERMS} AS kept SELECT {SELECTED} FROM logregel"  # noqa: S608
+    select = f"WITH {TERMS} AS kept SELECT {SELECTED} FROM logregel"  # noqa: S608
     prewhere = f"PREWHERE {first}" if first else ""
-    return f"{select} {prewhere} WHERE {where} AND {_KEPT} {order} {limit} SETTINGS {READ_SETTINGS}"
+    return f"{select} {prewhere} WHERE {where} AND {KEPT} {order} {limit} SETTINGS {READ_SETTINGS}"
 
 
 _TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + hours("trace_id")
@@ -75,53 +75,53 @@ AND start_time >= fromUnixTimestamp64Milli({after_time:Int64}) AND (start_time, 
      {after_seq:UInt64})
 """
 #: The same for pages that go back in time: what lies before the cursor.
-_BACK: Final = _PERIOD.replace(
+BACK: Final = _PERIOD.replace(
     "start_time >= fromUnixTimestamp64Milli({after_time", "start_time <= fromUnixTimestamp64Milli({after_time"
 ).replace("seq) >", "seq) <")
-_LIMIT: Final = "LIMIT {limit:UInt32}"
+LIMIT: Final = "LIMIT {limit:UInt32}"
 
-BY_TRACE: Final = _query(_TRACE)
-BY_OUTBOUND: Final = _query(f"{_TRACE} AND (span_id = {_SPAN} OR has(outbound_span_ids, {_SPAN}))")
-BY_FOREIGN: Final = _query(
+BY_TRACE: Final = query(_TRACE)
+BY_OUTBOUND: Final = query(f"{_TRACE} AND (span_id = {_SPAN} OR has(outbound_span_ids, {_SPAN}))")
+BY_FOREIGN: Final = query(
     "foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16) AND "
     "({span_id:String} = '' OR foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8)) AND "
     + hours("foreign_operation_trace_id")
 )
 _SUBJECT: Final = "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)"
-BY_SUBJECT: Final = _query(
+BY_SUBJECT: Final = query(
     hours(
         "data_subject_id",
         "AND toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))",
     )
     + f" AND {_PERIOD}",
-    _LIMIT,
+    LIMIT,
     first=_SUBJECT,
 )
-LATEST_BY_SUBJECT: Final = _query(
-    f"{hours('data_subject_id')} AND {_BACK} AND "
+LATEST_BY_SUBJECT: Final = query(
+    f"{hours('data_subject_id')} AND {BACK} AND "
     "(empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))",
-    _LIMIT,
+    LIMIT,
     ROW_ONCE_NEWEST,
     first=_SUBJECT,
 )
 #: Without versions, and with nothing of its own that says who may see it.
 _PLAIN: Final = f"attributes['{names.VERSION_OF}'] = '' AND attributes['{names.CONFIDENTIAL}'] = ''"
 ACTIVITIES_OF_SUBJECT: Final = f"""
-WITH {_TERMS} AS kept
+WITH {TERMS} AS kept
 SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_PLAIN}),
        toUnixTimestamp64Milli(minIf(start_time, {_PLAIN})),
        toUnixTimestamp64Milli(maxIf(start_time, {_PLAIN})), countIf(NOT ({_PLAIN}))
-FROM logregel PREWHERE {_SUBJECT} WHERE {hours("data_subject_id")} AND {_KEPT}
+FROM logregel PREWHERE {_SUBJECT} WHERE {hours("data_subject_id")} AND {KEPT}
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS {READ_SETTINGS}
 """  # noqa: S608  (our own text; values are parameters)
-OTHERS_OF_SUBJECT: Final = _query(f"{hours('data_subject_id')} AND NOT ({_PLAIN})", first=_SUBJECT)
-BY_ATTRIBUTE: Final = _query(
+OTHERS_OF_SUBJECT: Final = query(f"{hours('data_subject_id')} AND NOT ({_PLAIN})", first=_SUBJECT)
+BY_ATTRIBUTE: Final = query(
     "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
     + hours("trace_id")
 )
-BY_ACTIVITY: Final = _query("processing_activity_id = {activity:String} AND " + _PERIOD, _LIMIT)
-IN_PERIOD: Final = _query(_PERIOD, _LIMIT)
+BY_ACTIVITY: Final = query("processing_activity_id = {activity:String} AND " + _PERIOD, LIMIT)
+IN_PERIOD: Final = query(_PERIOD, LIMIT)
 
 #: The conditions of `search`, by the field of `Question` that gives the value.
 _CONDITIONS: Final = {
@@ -389,10 +389,10 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
         "prefixes": prefixes(pseudonyms),
-        "first": max(after.start_time_ms if after else 0, _ms(since) or 0, 0),
+        "first": max(after.start_time_ms if after else 0, time_ms(since) or 0, 0),
     }
-    return _page(
-        client, BY_SUBJECT, parameters, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential
+    return page_of(
+        client, BY_SUBJECT, parameters, Limits(time_ms(since), time_ms(until), after, limit), confidential=confidential
     )
 
 
@@ -401,6 +401,8 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
     pseudonyms: Sequence[bytes],
     *,
     activities: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
     confidential: bool = True,
@@ -417,8 +419,8 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": prefixes(pseudonyms),
         "activities": list(activities),
     }
-    limits = _Limits(None, None, after or Cursor(_END_OF_TIME_MS), limit)
-    return _page(client, LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
+    limits = Limits(time_ms(since), time_ms(until), after or Cursor(END_OF_TIME_MS), limit)
+    return page_of(client, LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
 def activities_of_subject(
@@ -454,8 +456,8 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    limits = _Limits(_ms(since), _ms(until), after, limit)
-    return _page(client, BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
+    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    return page_of(client, BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
 def in_period(  # noqa: PLR0913  (a question with its limits)
@@ -468,7 +470,9 @@ def in_period(  # noqa: PLR0913  (a question with its limits)
     confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    return _page(client, IN_PERIOD, {}, _Limits(_ms(since), _ms(until), after, limit), confidential=confidential)
+    return page_of(
+        client, IN_PERIOD, {}, Limits(time_ms(since), time_ms(until), after, limit), confidential=confidential
+    )
 
 
 def search(
@@ -496,11 +500,11 @@ def search(
         conditions.append(_HOURS_OF[sharpest])
         ids = given[sharpest]
         parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
-    sql = _query(" AND ".join([*conditions, _PERIOD]), _LIMIT)
+    sql = query(" AND ".join([*conditions, _PERIOD]), LIMIT)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
-    limits = _Limits(question.since_ms, until_ms, after, limit)
-    return _page(client, sql, parameters, limits, confidential=confidential)
+    limits = Limits(question.since_ms, until_ms, after, limit)
+    return page_of(client, sql, parameters, limits, confidential=confidential)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
@@ -605,20 +609,23 @@ def _above(client: LogboekClient, spans: Collection[tuple[bytes, bytes]]) -> dic
     return {(bytes(trace), bytes(span)): bytes(above) if any(above) else b"" for trace, span, above in rows}
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
+    """What of a question's answer is wanted; times in ms since 1970-01-01 UTC."""
+
     since_ms: int | None
     until_ms: int | None
     after: Cursor | None
     limit: int
 
 
-def _page(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: _Limits, *, confidential: bool) -> Page:
+def page_of(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: Limits, *, confidential: bool) -> Page:
+    """Return a page of a `query` that has the conditions of a period and `LIMIT`."""
     since_ms, until_ms, after, limit = limits
     after = after or Cursor()
     parameters |= {
         "since": _within_time(0 if since_ms is None else since_ms),
-        "until": _within_time(_END_OF_TIME_MS if until_ms is None else until_ms),
-        "after_time": min(after.start_time_ms, _END_OF_TIME_MS),
+        "until": _within_time(END_OF_TIME_MS if until_ms is None else until_ms),
+        "after_time": min(after.start_time_ms, END_OF_TIME_MS),
         "after_span": after.span_id.hex(),
         "after_writer": after.writer_id,
         "after_seq": after.seq,
@@ -631,7 +638,7 @@ def _page(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: _
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Where DateTime64(3) ends; what is later in a question is this.
-_END_OF_TIME_MS: Final = 9_223_286_400_000
+END_OF_TIME_MS: Final = 9_223_286_400_000
 
 
 def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
@@ -643,8 +650,9 @@ def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
 
 
 def _within_time(time_ms: int) -> int:
-    return min(max(time_ms, 0), _END_OF_TIME_MS)
+    return min(max(time_ms, 0), END_OF_TIME_MS)
 
 
-def _ms(moment: datetime | None) -> int | None:
+def time_ms(moment: datetime | None) -> int | None:
+    """Return a moment in ms since 1970-01-01 UTC."""
     return None if moment is None else (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from importlib import resources
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
@@ -39,20 +38,20 @@ _environment: Final = Environment(
     lstrip_blocks=True,
 )
 
-_STATIC: Final = resources.files("ldv_otel.api.inzage").joinpath("static")
-STYLESHEET: Final = _STATIC.joinpath("inzage.css").read_bytes()
-ICON: Final = _STATIC.joinpath("icoon.svg").read_bytes()
-
 
 def rendered(request: Request, template: str, **context: Any) -> str:
     """Return the text of a page."""
     settings = services_of(request).settings
+    route = request.scope.get("route")
+    kind = type(route) if isinstance(route, PageRoute) else PageRoute
     common = {
         "organisation": settings.organisation or "deze organisatie",
         "contact": settings.inzage.contact,
         "logout": settings.inzage.logout,
         "timezone": settings.inzage.timezone,
-        "demo": request.app.state.inzage_demo,
+        "demo": demonstration(request),
+        "home": kind.home,
+        "base": kind.base,
         "signed_in": True,
         "section": "",
     }
@@ -64,8 +63,23 @@ def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: 
     return Response(rendered(request, template, **context), code, PAGE_HEADERS, "text/html")
 
 
+def demonstration(request: Request) -> bool:
+    """Say whether anybody may be whoever they say."""
+    return getattr(request.app.state, "inzage_demo", False)
+
+
 class PageRoute(APIRoute):
-    """A route whose errors are pages."""
+    """A route whose errors are pages.
+
+    Attributes:
+        home: Address of the page that people can always go back to.
+        base: Template that its pages extend.
+        stranger: Template of the page for who may not be here.
+    """
+
+    home = "/inzage"
+    base = "basis.html"
+    stranger = "uitgelogd.html"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's own handler, with an answer in HTML to whatever it raises."""
@@ -75,7 +89,7 @@ class PageRoute(APIRoute):
             try:
                 return await inner(request)
             except Problem as problem:
-                return error_page(request, problem)
+                return error_page(request, problem, self.stranger)
             except HTTPException as error:
                 return error_page(request, Problem(HTTPStatus(error.status_code), ""))
             except QueryError:
@@ -89,13 +103,13 @@ class PageRoute(APIRoute):
         return handler
 
 
-def error_page(request: Request, problem: Problem) -> Response:
+def error_page(request: Request, problem: Problem, stranger: str = PageRoute.stranger) -> Response:
     """Return the page for what went wrong: what that means for the reader, and what to do."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
         # A demonstration asks who one is; elsewhere that is the proxy's.
-        return page(
-            request, "aanmelden.html" if request.app.state.inzage_demo else "uitgelogd.html", 401, signed_in=False
-        )
+        return page(request, "aanmelden.html" if demonstration(request) else stranger, 401, signed_in=False)
+    if problem.status == HTTPStatus.FORBIDDEN and stranger != PageRoute.stranger:
+        return page(request, stranger, 403, signed_in=False)
     found = page(request, "fout.html", problem.status, status=problem.status.value, signed_in=False)
     for name, value in problem.headers.items():
         found.headers.setdefault(name, value)

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -22,8 +21,9 @@ from ldv_otel.api.chains import chain_for
 from ldv_otel.api.clients import Client, Scope
 from ldv_otel.api.cursors import decode_cursor, encode_cursor
 from ldv_otel.api.inzage.download import as_csv, as_json, rows
+from ldv_otel.api.inzage.forms import form_of
 from ldv_otel.api.inzage.identity import Citizen, DemoIdentity, Identity
-from ldv_otel.api.inzage.pages import ICON, PAGE_HEADERS, STYLESHEET, PageRoute, page, rendered
+from ldv_otel.api.inzage.pages import PAGE_HEADERS, PageRoute, page, rendered
 from ldv_otel.api.inzage.picture import picture
 from ldv_otel.api.inzage.view import Words, activity_key
 from ldv_otel.api.limits import RateLimiter
@@ -40,8 +40,6 @@ _DOWNLOAD_RECORDS: Final = 10_000
 _DOWNLOAD_PAGE: Final = 1_000
 #: The most time that a page waits for other organisations, in seconds; the rest of it is there before.
 _OTHERS_SECONDS: Final = 5.0
-_FORM_BYTES: Final = 4_096
-_KEPT_HEADERS: Final = {**PAGE_HEADERS, "Cache-Control": "max-age=3600"}
 #: Stands in the template where the part about other organisations comes.
 _LATER: Final = "<!-- later -->"
 #: As whom chains are followed: without any right to what is confidential.
@@ -188,9 +186,9 @@ async def csv_file(request: Request, citizen: SignedIn) -> Response:
 async def sign_in(request: Request) -> Response:
     """Sign in to a demonstration."""
     identity = _demo(request)
-    given = parse_qs((await _form(request)).decode("ascii", "replace"), max_num_fields=10)
+    given = await form_of(request)
     answer = RedirectResponse(BASE_PATH, HTTPStatus.SEE_OTHER, PAGE_HEADERS)
-    identity.sign_in(given.get("nummer", [""])[0], answer)
+    identity.sign_in(given.get("nummer", ""), answer)
     return answer
 
 
@@ -198,22 +196,10 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the session of a demonstration."""
     identity = _demo(request)
-    await _form(request)
+    await form_of(request)
     answer = RedirectResponse(BASE_PATH, HTTPStatus.SEE_OTHER, PAGE_HEADERS)
     identity.sign_out(request, answer)
     return answer
-
-
-@router.get("/inzage.css")
-async def stylesheet() -> Response:
-    """Return the stylesheet; it and the icon may be kept, since they are the same for all."""
-    return Response(STYLESHEET, headers=_KEPT_HEADERS, media_type="text/css")
-
-
-@router.get("/icoon.svg")
-async def icon() -> Response:
-    """Return the icon."""
-    return Response(ICON, headers=_KEPT_HEADERS, media_type="image/svg+xml")
 
 
 @router.get("/{rest:path}")
@@ -262,21 +248,3 @@ def _demo(request: Request) -> DemoIdentity:
     if not isinstance(identity, DemoIdentity):
         raise Problem(HTTPStatus.NOT_FOUND, "")
     return identity
-
-
-async def _form(request: Request) -> bytes:
-    """Return the body of a form that one of our own pages sent.
-
-    Raises:
-        Problem: 403, another site's page sent it, or nobody can tell; 413, it is too large.
-    """
-    origin = request.headers.get("origin", "")
-    ours = request.headers.get("sec-fetch-site") == "same-origin"
-    if "sec-fetch-site" not in request.headers:
-        ours = bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
-    if not ours:
-        raise Problem(HTTPStatus.FORBIDDEN, "")
-    body = await request.body()
-    if len(body) > _FORM_BYTES:
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
-    return body

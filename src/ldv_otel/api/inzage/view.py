@@ -90,12 +90,22 @@ class Words:
     """Turns records into words.
 
     Args:
-        register: The Register in force in the Logboek. Its confidential entries are as good as not there.
+        register: The Register in force in the Logboek.
         apis: Read APIs of other parties, by their base.
+        confidential: Whether its confidential entries may be shown; else they are as good as not there.
     """
 
-    def __init__(self, register: Mapping[str, Registered], apis: Mapping[str, ReadApi], zone: ZoneInfo) -> None:
-        self._entries = {uri: found.activity for uri, found in register.items() if not found.activity.confidential}
+    def __init__(
+        self,
+        register: Mapping[str, Registered],
+        apis: Mapping[str, ReadApi],
+        zone: ZoneInfo,
+        *,
+        confidential: bool = False,
+    ) -> None:
+        self._entries = {
+            uri: found.activity for uri, found in register.items() if confidential or not found.activity.confidential
+        }
         self.hidden = frozenset(register) - frozenset(self._entries)
         self._apis = apis
         self._by_processor = {processor: api for api in apis.values() for processor in api.processors}

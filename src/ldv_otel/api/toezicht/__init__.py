@@ -1,0 +1,1 @@
+"""The pages where a privacy officer watches over the Logboek: a router of `ldv serve`."""
