@@ -28,9 +28,10 @@ test: .venv/test.stamp
 # Real servers, kills, crash points and faults. Most of it is waiting, so there are more workers than cores.
 TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
 
-# The same in large sizes, some hours, with its figures; LDV_TORTURE_SEED=... repeats a run.
+# The same in large sizes, a day, with its figures; SIZE=0.1 for a tenth of that, LDV_TORTURE_SEED=... repeats a run.
+SIZE ?= full
 torture: .venv/test.stamp
-	LDV_TORTURE=full $(TORTURE) -rP --show-capture=stdout
+	LDV_TORTURE=$(SIZE) $(TORTURE) -rP --show-capture=stdout
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .

@@ -10,12 +10,15 @@ import random
 import shutil
 import threading
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from ldv_otel.actie import interrupted
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel.delivery.spool.starts import Start, actie_id
 from ldv_otel.errors import BatchRefused
 from ldv_otel.logregel import decode_logregel
 from ldv_otel.testing import InMemoryLogboek
@@ -25,6 +28,9 @@ from tests.torture.rig import Oracle, dice, hurry, orphaned_segments, record, si
 _THREADS = 4
 _EACH = 40
 _CUTS_A_LIFE = 10
+
+#: `i`, `b` or `a` (issued, begun, acknowledged), and the name of a record.
+Told: TypeAlias = tuple[str, str]
 
 
 class Elsewhere(InMemoryLogboek):
@@ -59,6 +65,9 @@ def live(recording: Recording, base: Path, stored: list[Batch], first: int, *, s
         for number in range(start, start + _EACH):
             logregel = record(number)
             recording.note("i", logregel.name)
+            if number % 3 == 0:
+                delivery.begin(Start(actie_id(logregel), (interrupted(logregel),)))
+                recording.note("b", logregel.name)
             delivery.submit(logregel)
             recording.note("a", logregel.name)
 
@@ -82,46 +91,45 @@ def test_the_power_may_go_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monk
     cuts = size(60, 500)
     disk = tmp_path / "life-0"
     disk.mkdir()
-    before: list[tuple[str, str]] = []
+    before: list[Told] = []
     stored: list[Batch] = []
     acknowledged = 0
     for life in range(cuts // _CUTS_A_LIFE):
         recording = Recording(disk)
         with recording.recorded():
             live(recording, disk / "state" / "spools", stored, life * 1_000, size_bytes=chance.choice((2_048, 16_384)))
-        moments = [chance.randrange(len(recording.events) + 1) for _ in range(_CUTS_A_LIFE)]
-        for number, moment in enumerate(moments):
-            happened = [(kind, what) for kind, what in recording.events[:moment] if kind in {"i", "a", "stored"}]
-            oracle = Oracle()
-            for kind, name in (*before, *((kind, what[0]) for kind, what in happened if kind != "stored")):
-                oracle.note(f"{kind} {name}")
+        for number in range(_CUTS_A_LIFE):
+            moment = chance.randrange(len(recording.events) + 1)
+            happened = recording.events[:moment]
+            told = [*before, *((kind, what[0]) for kind, what in happened if kind in {"i", "b", "a"})]
             here = [*stored, *(what[0] for kind, what in happened if kind == "stored")]
             image = tmp_path / f"cut-{life}-{number}"
             recording.cut(moment, chance, image)
             if number == _CUTS_A_LIFE - 1:
-                kept = tmp_path / f"life-{life + 1}"
-                shutil.copytree(image, kept)
-                before = [*before, *((kind, what[0]) for kind, what in happened if kind != "stored")]
-                following = here
-            acknowledged += len(oracle.acknowledged)
-            recovered(oracle, Elsewhere(here), image / "state" / "spools", f"life {life}, before event {moment}")
+                shutil.copytree(image, tmp_path / f"life-{life + 1}")
+            acknowledged += recovered(told, Elsewhere(here), image / "state" / "spools", f"{life}, event {moment}")
             shutil.rmtree(image)
         shutil.rmtree(disk)
-        disk, stored = kept, following
+        disk, before, stored = tmp_path / f"life-{life + 1}", told, here
     print(f"{cuts} cuts, {acknowledged} acknowledged in all of them: nothing lost, doubled or altered")
 
 
-def recovered(oracle: Oracle, sink: Elsewhere, base: Path, where: str) -> None:
-    """The next process sends what is left, and the verdict is empty."""
+def recovered(told: list[Told], sink: Elsewhere, base: Path, where: str) -> int:
+    """The next process sends what is left, and the verdict is empty; return how many records were acknowledged."""
+    oracle, ended = Oracle(), {name for kind, name in told if kind == "a"}
+    for kind, name in told:
+        oracle.note(f"{kind.replace('b', 'a')} {name}")  # what has begun is on record too, ended or interrupted
     drain(sink, base)
     apart = Quarantine(base / QUARANTINE_NAME).records()
     names = []
     for logregel in (*sink.logregels, *(decode_logregel(each.payload) for each in apart)):
-        whole = logregel == record(int(logregel.name, 16) - 1)
+        issued = record(int(logregel.name, 16) - 1)
+        whole = logregel == issued or (logregel.name not in ended and logregel == interrupted(issued))
         names.append(logregel.name if whole else f"altered:{logregel.name}")
     verdict = oracle.verdict(names)
-    assert verdict.clean, f"{where}: {verdict}"
+    assert verdict.clean, f"life {where}: {verdict}"
     assert not orphaned_segments(base), where
+    return len(oracle.acknowledged)
 
 
 def test_a_write_that_was_not_flushed_may_be_gone(tmp_path: Path) -> None:
