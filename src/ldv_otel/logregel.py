@@ -159,17 +159,21 @@ class Draft:
         if not text:
             self._flags.add(Flag.NAME_MISSING)
             return NAME_MISSING_TEXT
-        return self._cut(text, "name", NAME_MAX_CHARACTERS, Flag.NAME_CUT)
+        return text if len(text) <= NAME_MAX_CHARACTERS else self._cut(text, "name", NAME_MAX_CHARACTERS, Flag.NAME_CUT)
 
     def activity(self, value: object, field: str = "processing_activity_id") -> str:
         """Return a processing activity as given, flagged when it is no URI; empty text stays empty."""
-        text = self._cut(self.text(value).strip(), field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
+        text = self.text(value).strip()
+        if len(text) > ACTIVITY_MAX_CHARACTERS:
+            text = self._cut(text, field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
         if text and not is_uri(text):
             self._flags.add(Flag.ACTIVITY_NOT_URI)
         return text
 
     def times(self, start_time_ms: int, end_time_ms: int) -> tuple[int, int]:
         """Return start and end in ms, inside what can be stored and in order."""
+        if 0 <= start_time_ms <= end_time_ms <= TIME_MAX_MS:
+            return start_time_ms, end_time_ms
         start = self._time(start_time_ms, "start_time")
         end = self._time(end_time_ms, "end_time")
         if end < start:
@@ -211,8 +215,6 @@ class Draft:
         return attributes
 
     def _cut(self, text: str, field: str, limit: int, flag: Flag) -> str:
-        if len(text) <= limit:
-            return text
         self._flags.add(flag)
         self.keep(field, text)
         return text[:limit]

@@ -140,6 +140,12 @@ def attribute_count(span: ReadableSpan) -> int:
     return len(attributes._dict) if isinstance(attributes, BoundedAttributes) else len(attributes or ())  # noqa: SLF001
 
 
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    """Return a copy of a span's attributes; a look-up of one name through the SDK's wrappers costs more than this."""
+    given = span._attributes  # noqa: SLF001
+    return given._dict.copy() if isinstance(given, BoundedAttributes) else dict(given or ())  # noqa: SLF001
+
+
 def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:
     """Return attributes, taken from a span's own, in the SDK's form; its constructor would check each value again."""
     bounded = BoundedAttributes(None)

@@ -10,10 +10,8 @@ long chain of follow-up tasks does not grow without end.
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from collections.abc import Mapping, MutableMapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -27,6 +25,7 @@ from ldv_otel.errors import LdvError
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import DataSubject
 from ldv_otel.redaction import Redactor
+from ldv_otel.sdk import _private
 from ldv_otel.sdk.inbound import foreign_of
 from ldv_otel.settings import DeliveryLevel
 
@@ -126,7 +125,7 @@ class Owner(Protocol):
         """Put a data subject on disk that was named while the Actie ran; otherwise as `begin`."""
 
 
-class TraceMemory(deque["tuple[str, str | None]"]):
+class TraceMemory(list["tuple[str, str | None]"]):
     """The last identifiers of data subjects, with their types, that spans of a trace told of (`sdk.told`).
 
     Attributes:
@@ -134,12 +133,14 @@ class TraceMemory(deque["tuple[str, str | None]"]):
         redactor: What looks for them, and up to which version it knows them.
     """
 
-    __slots__ = ("redactor", "version")
+    version = 0
+    redactor: tuple[int, Redactor] | None = None
 
-    def __init__(self) -> None:
-        super().__init__(maxlen=TOLD_IN_TRACE)
-        self.version = 0
-        self.redactor: tuple[int, Redactor] | None = None
+    def remember(self, one: tuple[str, str | None]) -> None:
+        """Add one; what was told longest ago goes, when it gets too many."""
+        self.append(one)
+        del self[:-TOLD_IN_TRACE]
+        self.version += 1
 
 
 class LiveSpan(weakref.ref[Span]):
@@ -154,7 +155,6 @@ class LiveSpan(weakref.ref[Span]):
         subjects: Data subjects named without touching the span.
         outbound: Ids of the technical client spans below.
         read_apis: Where the parties that were called can be asked.
-        attributes: Attributes of the record that the span itself does not carry.
         exception: The exception that ended the Actie, with all that only the record may keep.
         level: What `processing` asked of delivery; None for what is set.
         start: What becomes of the Actie if it is never ended, while that is on disk.
@@ -172,7 +172,6 @@ class LiveSpan(weakref.ref[Span]):
     __slots__ = (
         "_enclosing",
         "activity",
-        "attributes",
         "attributes_seen",
         "ended",
         "exception",
@@ -194,19 +193,17 @@ class LiveSpan(weakref.ref[Span]):
         "too_many",
     )
 
-    def __init__(self, span: Span, owner: Owner, started_in: Context | None = None) -> None:
-        super().__init__(span, _forget)  # type: ignore[call-arg]  # typeshed knows only __new__
-        context = span.get_span_context()
+    def follow(self, span: Span, span_id: int, owner: Owner, started_in: Context | None) -> None:
+        """Note a span that starts, and what is above it; `__init__` of a weak reference costs as much again."""
         above = span.parent
         self.owner = owner
-        self.span_id = context.span_id
+        self.span_id = span_id
         self.parent: LiveSpan | None = None
         self.foreign: Foreign | None = None
         self.activity: str | None = None
         self.subjects: list[DataSubject] = []
         self.outbound: list[bytes] = []
         self.read_apis: list[object] = []
-        self.attributes: MutableMapping[str, object] = {}
         self.exception: ExceptionFacts | None = None
         self.level: DeliveryLevel | None = None
         self.start: Logregel | None = None
@@ -240,11 +237,6 @@ class LiveSpan(weakref.ref[Span]):
         # By identity: hashing a member of an Enum takes a call in Python.
         if kind is SpanKind.CLIENT or kind is SpanKind.PRODUCER:
             self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
-
-    def __new__(cls, span: Span, owner: Owner, started_in: Context | None = None) -> Self:
-        """Make the weak reference with the callback that forgets the entry."""
-        del owner, started_in
-        return super().__new__(cls, span, _forget)
 
     @property
     def is_actie(self) -> bool:
@@ -283,7 +275,7 @@ class LiveSpan(weakref.ref[Span]):
             return _NO_ATTRIBUTES
         span, around = self(), self.parent.as_enclosing() if self.parent is not None else None
         caller = self.caller() if around is None else None
-        own = {**(attributes_of(span) if span is not None else {}), **self.attributes}
+        own = attributes_of(span) if span is not None else _NO_ATTRIBUTES
         return {
             **(around.inherited if around is not None else {}),
             **(caller.attributes if caller is not None else {}),
@@ -402,12 +394,8 @@ def _forget(live: weakref.ref[Span]) -> None:
 
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
-    """Return a span's attributes as a dict of our own.
-
-    Copying it costs 0.2 µs, where each look-up of a name that is not there costs 0.3 µs through the SDK's two wrappers.
-    """
-    given = span.attributes
-    return given.copy() if isinstance(given, MappingProxyType) else given or _NO_ATTRIBUTES
+    """Return a span's attributes as a dict of our own."""
+    return _private.attributes(span)
 
 
 def begin(span: Span, owner: Owner, started_in: Context | None = None) -> LiveSpan:
@@ -415,7 +403,9 @@ def begin(span: Span, owner: Owner, started_in: Context | None = None) -> LiveSp
     span_id = span.get_span_context().span_id
     live = _live.get(span_id)
     if live is None or live() is not span:
-        live = _live[span_id] = LiveSpan(span, owner, started_in)
+        live = LiveSpan(span, _forget)
+        live.follow(span, span_id, owner, started_in)
+        _live[span_id] = live
     return live
 
 

@@ -10,7 +10,7 @@ import functools
 import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -29,7 +29,7 @@ from ldv_otel.attributes import (
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live, told
-from ldv_otel.sdk.decorating import Running, begin, begin_off_loop, do_off_loop, finish_off_loop, wrap
+from ldv_otel.sdk.decorating import Running, begin_off_loop, do_off_loop, finish_off_loop, wrap
 from ldv_otel.settings import DeliveryLevel
 
 P = ParamSpec("P")
@@ -136,21 +136,22 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         self._name = name
         self._attributes = attributes
         self._delivery = delivery
-        self._actie: Actie | None = None
+        self._actie: Any = None
         self._token: Any = None
 
     def __enter__(self) -> Actie:
         """Start the Actie and make it current."""
         self._check_idle()
         actie = self._start()
-        begin(_running(actie))
+        if _writes_ahead(actie):
+            _begin(actie)
         return self._make_current(actie)
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
     ) -> None:
         """End the Actie; exceptions pass."""
-        actie, self._actie = cast("Actie", self._actie), None
+        actie, self._actie = self._actie, None
         otel_context.detach(self._token)
         _end(actie, error)
 
@@ -165,7 +166,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
     ) -> None:
         """End the Actie without holding up the event loop while its record is written; exceptions pass."""
-        actie, self._actie = cast("Actie", self._actie), None
+        actie, self._actie = self._actie, None
         otel_context.detach(self._token)
         await finish_off_loop(_running(actie), error)
 
@@ -289,9 +290,14 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
 
 def _running(actie: Actie) -> Running:
     context = trace.set_span_in_context(actie.span)
-    delivery = actie._live.owner.delivery  # noqa: SLF001  (as `_end`)
-    first = functools.partial(_begin, actie) if delivery.writes_ahead(actie._live.level) else None  # noqa: SLF001
-    return Running(context, first, functools.partial(_end, actie), delivery.blocks)
+    first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
+    return Running(context, first, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
+
+
+def _writes_ahead(actie: Actie) -> bool:
+    """Say whether the start of an Actie has to be on disk before anything is done."""
+    known = actie._live  # noqa: SLF001  (the other half of this module)
+    return known.owner.delivery.writes_ahead(known.level)
 
 
 def _begin(actie: Actie) -> None:

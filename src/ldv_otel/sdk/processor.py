@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
 from ldv_otel.attributes import (
+    DATA_SUBJECT_ID,
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
+_FAILED: Final = StatusCode.ERROR
 
 
 def maker_for(settings: Settings) -> LogregelMaker:
@@ -114,6 +116,7 @@ class LdvSpanProcessor(SpanProcessor):
         self.delivery = delivery
         self.flush_seconds = flush_seconds
         self.parties = parties or Parties()
+        self._calls_known_parties = self.parties.calls_known_parties
         self.extensions = extensions or Extensions()
         self._counting = threading.Lock()
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
@@ -169,10 +172,11 @@ class LdvSpanProcessor(SpanProcessor):
         known = live.begin(span, self, parent_context)
         if known.owner is not self:
             return
-        if span.parent is None and (caller := restarted_from(parent_context)) is not None:
+        if known.foreign is not None and span.parent is None and (caller := restarted_from(parent_context)) is not None:
             # As OpenTelemetry does at a public endpoint: the tracing backend can still go from one trace to the other.
             span.add_link(caller)
-        self._note_called_party(span, known)
+        if self._calls_known_parties:
+            self._note_called_party(span, known)
         if self._writes_ahead and not _is_ours(span):
             try:
                 self.begin(known)
@@ -245,7 +249,8 @@ class LdvSpanProcessor(SpanProcessor):
         known = live.find(span)
         if known is None or known.owner is not self or known.ended:
             return
-        self._note_called_party(span, known)
+        if self._calls_known_parties:
+            self._note_called_party(span, known)
         facts = self._facts(span, known)
         if facts is None:
             known.end(actie=False)
@@ -268,7 +273,8 @@ class LdvSpanProcessor(SpanProcessor):
         if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
             return None
         identifiers = rule.identifiers(attributes) if rule is not None else ()
-        told.note(known, attributes, rule, identifiers)
+        if rule is not None or DATA_SUBJECT_ID in attributes:
+            told.note(known, attributes, rule, identifiers)
         facts = span_facts(span, attributes, known)
         if known.told_in_trace:
             told.take_out(facts, known)
@@ -278,7 +284,7 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
         """Remember where the party that a span calls can be asked; some instrumentations name it only at the end."""
-        if self.parties.calls_known_parties and span.kind in live.OUTBOUND:
+        if span.kind in live.OUTBOUND:
             host, port = called_address(live.attributes_of(span))
             if host and (read_api := self.parties.read_api(host, port)):
                 known.add_read_api(read_api)
@@ -316,22 +322,23 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
     context = span.get_span_context()
     if context is None:
         raise ValueError("a span without a context has no ids")
-    status = _STATUS[span.status.status_code]
+    code, started = span.status.status_code, span.start_time or 0
+    status = _STATUS[code]
     facts = SpanFacts(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
         name=span.name,
-        start_time_ns=span.start_time or 0,
-        end_time_ns=span.end_time or span.start_time or 0,
+        start_time_ns=started,
+        end_time_ns=span.end_time or started,
         status=status,
         attributes=attributes,
         # Only a failure's exception enters the record, and `events` makes a tuple each time.
-        exception=_exception(span.events) if status is Status.ERROR else None,
+        exception=_exception(span.events) if code is _FAILED else None,
         resource=record_of_resource(span.resource),
     )
     if span.dropped_attributes:
         facts.flags = (Flag.ATTRIBUTES_DROPPED,)
-    if _is_cut(cut_attributes(span, attributes), attributes, known):
+    if (cut := cut_attributes(span, attributes)) and _is_cut(cut, attributes, known):
         facts.flags = (*facts.flags, Flag.VALUE_CUT)
     if known is not None:
         _add_known(facts, known)
@@ -340,8 +347,6 @@ def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live
 
 def _is_cut(cut: Sequence[str], attributes: Mapping[str, object], known: live.LiveSpan | None) -> bool:
     """Whether the record may hold a part of a value: who is known by a part of a number is somebody else."""
-    if not cut:
-        return False
     given_whole = known is not None and known.activity is not None
     if not given_whole and not is_actie(attributes):
         # An Actie by a mapping rule, which may look anywhere.
@@ -352,9 +357,7 @@ def _is_cut(cut: Sequence[str], attributes: Mapping[str, object], known: live.Li
 def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
     if known.activity is not None and facts.attributes.get(PROCESSING_ACTIVITY_ID) != known.activity:
         # Span limits may have cut or dropped it; the record keeps what `processing` was given.
-        known.attributes.setdefault(PROCESSING_ACTIVITY_ID, known.activity)
-    if known.attributes:
-        facts.attributes = {**facts.attributes, **known.attributes}
+        facts.attributes = {**facts.attributes, PROCESSING_ACTIVITY_ID: known.activity}
     if extended := known.extended():
         facts.extended = known.owner.extensions.record(extended, facts.start_time_ns // 1_000_000)
     facts.subjects = known.subjects

@@ -45,8 +45,7 @@ def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bo
         known.told.append(one)
     elif seen_on_span:
         known.too_many = True
-    known.told_in_trace.append(one)
-    known.told_in_trace.version += 1
+    known.told_in_trace.remember(one)
 
 
 def learn(known: live.LiveSpan, span: ReadableSpan) -> None:
