@@ -27,6 +27,19 @@ _NULLABLE: Final = (
     "verwerkingsactiviteitUrlAfnemer",
     "verwerkingIdAfnemer",
 )
+#: Headers of questions, by whether a list of the Inzage API has to have them (1.4): the contracts name none.
+_HEADERS: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
+    "OIN": (True, {"type": "string", "pattern": "^[0-9]{20}$"}),
+    "VerwerkingsactiviteitId": (True, {"type": "string", "format": "uuid"}),
+    "VerwerkingsactiviteitUrl": (True, {"type": "string", "format": "uri", "maxLength": 2042}),
+    "VerwerkingId": (False, {"type": "string", "format": "uuid"}),
+    "Vertrouwelijkheid": (False, {"type": "string", "enum": ["normaal", "vertrouwelijk"]}),
+    "Bewaartermijn": (False, {"type": "string", "format": "duration"}),
+}
+_PAGES: Final = (
+    {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}},
+    {"name": "pageSize", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1_000}},
+)
 
 
 def contract(name: str) -> dict[str, Any]:
@@ -47,11 +60,17 @@ def overlaid(name: str) -> dict[str, Any]:
                 properties[element]["nullable"] = True
         if "uitvoerder" in properties:
             properties["uitvoerder"]["pattern"] = "^[0-9]{20}$"
-    for path in document["paths"].values():
-        for operation in path.values():
-            if isinstance(operation, dict):
-                operation.pop("security", None)
-                operation["responses"].setdefault("400", _invalid(document))
+    for address, path in document["paths"].items():
+        is_list = "{" not in address
+        for method, operation in path.items():
+            if method == "parameters":
+                continue
+            operation.pop("security", None)  # lists of scopes there mean "all of them"; the general one is right
+            operation["responses"].setdefault("400", _invalid(document))
+            if method == "get":
+                parameters = operation.setdefault("parameters", [])
+                parameters += _headers(required=is_list and name == "inzage")
+                parameters += _PAGES if is_list else ()
     return document
 
 
@@ -70,7 +89,14 @@ def openapi_document(base: str) -> dict[str, Any]:
     return found | {"servers": [{"url": base}]}
 
 
+def _headers(*, required: bool) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": required and needed, "schema": schema}
+        for name, (needed, schema) in _HEADERS.items()
+    ]
+
+
 def _invalid(document: dict[str, Any]) -> dict[str, Any]:
     """Return the answer 400 as some operation has it."""
-    operations = (operation for path in document["paths"].values() for operation in path.values())
-    return next(deepcopy(each["responses"]["400"]) for each in operations if "400" in each.get("responses", {}))
+    operations = [path["get"] for path in document["paths"].values() if "get" in path]
+    return next(deepcopy(each["responses"]["400"]) for each in operations if "400" in each["responses"])
