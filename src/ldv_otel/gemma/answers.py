@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -12,8 +13,9 @@ from starlette.responses import Response
 from ldv_otel.api.services import services_of
 from ldv_otel.gemma.model import Version
 from ldv_otel.gemma.openapi import BASE_PATH
-from ldv_otel.gemma.requests import Question
+from ldv_otel.gemma.requests import MOMENT, Question
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: What no data subject sees: the privacy of employees, the security of systems (GI-10).
 _HIDDEN: Final = frozenset({"systeem", "gebruiker", "gegevensbron"})
 
@@ -62,8 +64,8 @@ def page(request: Request, question: Question, found: Sequence[Any]) -> Response
     return answer(
         {
             "count": len(found),
-            "next": _page_url(request, question.page + 1) if end < len(found) else None,
-            "previous": _page_url(request, question.page - 1) if question.page > 1 else None,
+            "next": _page_url(request, question, question.page + 1) if end < len(found) else None,
+            "previous": _page_url(request, question, question.page - 1) if question.page > 1 else None,
             "results": results,
         }
     )
@@ -74,7 +76,8 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
-def _page_url(request: Request, number: int) -> str:
-    target = request.url.include_query_params(page=number)
+def _page_url(request: Request, question: Question, number: int) -> str:
+    moment = (_EPOCH + timedelta(milliseconds=question.moment_ms)).isoformat(timespec="milliseconds")
+    target = request.url.include_query_params(**{"page": number, MOMENT: moment.replace("+00:00", "Z")})
     resource = request.url.path.rpartition("/")[2]
     return f"{base_url(request)}/{resource}?{target.query}"

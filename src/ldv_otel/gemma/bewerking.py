@@ -69,17 +69,13 @@ async def list_(request: Request, client: Entered) -> Response:
     right = await right_to("read", provider.authorisation, client, Component.BEWERKING)
     if not right.confidential and question.kinds != frozenset({"normaal"}):
         raise forbidden("Met alleen read:normal moet de vraag vertrouwelijkheid=normaal hebben, en niets anders.")
-    own = await log_question(request, [question.person], doelbinding, _WHAT)
-    found = await provider.acties.of_person(
-        question.person, question.begin, question.end, confidential=right.confidential
-    )
+    await log_question(request, [question.person], doelbinding, _WHAT)
+    found = await provider.acties.asked_for(question, confidential=right.confidential)
     base = answers.base_url(request)
     shown = [
         answers.verwerkingsactie(version, base)
         for version in found
-        if version.actie_id != own
-        and (question.kinds is None or version.actie.vertrouwelijkheid in question.kinds)
-        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
+        if question.kinds is None or version.actie.vertrouwelijkheid in question.kinds
     ]
     return answers.page(request, question, shown)
 

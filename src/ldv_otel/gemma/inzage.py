@@ -36,18 +36,11 @@ async def list_(request: Request, client: Entered) -> Response:
     if question is None:
         raise RuntimeError("a question without faults is there")
     right = await right_to("read", provider.authorisation, client, Component.INZAGE)
-    own = await log_question(request, [question.person], doelbinding, _WHAT)
-    found = await provider.acties.of_person(
-        question.person, question.begin, question.end, confidential=right.confidential
-    )
+    await log_question(request, [question.person], doelbinding, _WHAT)
+    found = await provider.acties.asked_for(question, confidential=right.confidential)
     base = answers.base_url(request)
     shown = [
-        each
-        for version in found
-        if version.actie_id != own
-        and _is_visible(version, right)
-        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
-        for each in answers.verwerkte_objecten(version, base)
+        each for version in found if _is_visible(version, right) for each in answers.verwerkte_objecten(version, base)
     ]
     return answers.page(request, question, shown)
 

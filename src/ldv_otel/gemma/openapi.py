@@ -39,6 +39,7 @@ _HEADERS: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
 _PAGES: Final = (
     {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}},
     {"name": "pageSize", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1_000}},
+    {"name": "peilmoment", "in": "query", "schema": {"type": "string", "format": "date-time"}},
 )
 
 

@@ -14,8 +14,8 @@ from ldv_otel.gemma.provider import provider_of
 from ldv_otel.gemma.requests import Doelbinding, Person, caller_of
 
 
-async def log_question(request: Request, persons: Iterable[Person], doelbinding: Doelbinding, what: str) -> str:
-    """Log a question under our own Verwerkingsactiviteit, and return the `actieId` (GW-13, GW-14, GI-13).
+async def log_question(request: Request, persons: Iterable[Person], doelbinding: Doelbinding, what: str) -> None:
+    """Log a question under our own Verwerkingsactiviteit (GW-13, GW-14, GI-13).
 
     Args:
         persons: Whom the answer tells about.
@@ -50,4 +50,4 @@ async def log_question(request: Request, persons: Iterable[Person], doelbinding:
             for person in persons
         ),
     )
-    return (await provider.acties.log(actie, caller_of(request))).actie_id
+    await provider.acties.log(actie, caller_of(request))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from http import HTTPStatus
+from time import time_ns
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,8 +17,11 @@ from starlette.requests import Request
 from ldv_otel.api.problem import Problem
 from ldv_otel.gemma import model
 from ldv_otel.gemma.fout import ValidatieFout
+from ldv_otel.rfc3339 import parse_date_time
 
 KINDS: Final = frozenset({"normaal", "vertrouwelijk", "opgeheven"})
+#: Parameter of the addresses of further pages.
+MOMENT: Final = "peilmoment"
 _PAGE_SIZE: Final = 100
 _MAX_PAGE_SIZE: Final = 1_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -46,6 +50,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         activity: A `verwerkingsactiviteitId` in lower case; empty for all.
         kinds: Of `vertrouwelijkheid`; None when nothing was said of it.
         page: From 1.
+        moment_ms: When the first page was asked for, in ms since 1970. What took place and was logged since, such as
+            the questions for pages themselves, is on none of them.
     """
 
     person: Person
@@ -55,6 +61,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     kinds: frozenset[str] | None
     page: int
     page_size: int
+    moment_ms: int
 
 
 class Doelbinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,15 +176,26 @@ def question_of(request: Request, faults: Faults, zone: ZoneInfo, *, period: boo
     for name in ("vertrouwelijkheid", "vertrouwelijkheid__in"):
         with faults.gathered():
             kinds = _kinds(request, name, kinds)
-    page, size = 1, _PAGE_SIZE
+    page, size, moment_ms = 1, _PAGE_SIZE, time_ns() // 1_000_000
+    with faults.gathered():
+        if MOMENT in given:
+            moment_ms = parse_date_time(model.element(model.Moment, given[MOMENT], MOMENT))
     with faults.gathered():
         page = _whole(request, "page", 1)
     with faults.gathered():
         size = min(_whole(request, "pageSize", _PAGE_SIZE), _MAX_PAGE_SIZE)
     if len(faults.found) > before:
         return None
-    person = Person(soort, identifier)
-    return Question(person=person, begin=begin, end=end, activity=activity, kinds=kinds, page=page, page_size=size)
+    return Question(
+        person=Person(soort, identifier),
+        begin=begin,
+        end=end,
+        activity=activity,
+        kinds=kinds,
+        page=page,
+        page_size=size,
+        moment_ms=moment_ms,
+    )
 
 
 def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> Doelbinding:

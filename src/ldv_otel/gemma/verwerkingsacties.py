@@ -18,7 +18,7 @@ from ldv_otel.api.reader import Reader
 from ldv_otel.api.writer import Writer
 from ldv_otel.gemma import model
 from ldv_otel.gemma.mapping import Mapper, derived_actie_id, is_version, object_id, trace_of
-from ldv_otel.gemma.requests import Person
+from ldv_otel.gemma.requests import Question
 from ldv_otel.logboek import read
 from ldv_otel.logboek.registered import confidential_activities
 from ldv_otel.logboek.rows import StoredLogregel
@@ -116,14 +116,14 @@ class Verwerkingsacties:
         versions = await self._versions(found)
         return [each for each in versions if (each.actie.verwerking_id or "").lower() == verwerking_id.lower()]
 
-    async def of_person(
-        self, person: Person, begin: datetime | None, end: datetime | None, *, confidential: bool
-    ) -> list[model.Version]:
-        """Return the acties about a person, each with that person's objects only, the newest first.
+    async def asked_for(self, question: Question, *, confidential: bool) -> list[model.Version]:
+        """Return the acties that a question is for, each with that person's objects only, the newest first.
 
         Args:
-            confidential: Also those that are `vertrouwelijk` or `opgeheven`, or ever were `vertrouwelijk` (D-07).
+            confidential: Also those that are `vertrouwelijk` or `opgeheven`, or ever were `vertrouwelijk` (D-07); which
+                of them, the caller sorts out.
         """
+        person, begin, end = question.person, question.begin, question.end
         subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
         # What lies outside the times that can be stored stands at their ends.
         since = min(max(begin, _EPOCH), _LATEST) if begin else None
@@ -144,7 +144,7 @@ class Verwerkingsacties:
             after = page.following
             if after is None:
                 break
-        versions = [each for each in await self._versions(found) if _is_between(each, begin, end)]
+        versions = [each for each in await self._versions(found) if _is_meant(each, question)]
         return sorted(versions, key=lambda each: (-each.actie.tijdstip_ms, each.actie_id))
 
     async def _store(self, versions: Sequence[model.Version]) -> None:
@@ -218,9 +218,15 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
     ]
 
 
-def _is_between(version: model.Version, begin: datetime | None, end: datetime | None) -> bool:
-    moment_ms = version.actie.tijdstip_ms
-    return (begin is None or _ms(begin) <= moment_ms) and (end is None or moment_ms < _ms(end))
+def _is_meant(version: model.Version, question: Question) -> bool:
+    began_ms = version.actie.tijdstip_ms
+    is_later = began_ms >= question.moment_ms and version.registered_us >= question.moment_ms * 1_000
+    return (
+        (question.begin is None or _ms(question.begin) <= began_ms)
+        and (question.end is None or began_ms < _ms(question.end))
+        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
+        and not is_later
+    )
 
 
 def _ms(moment: datetime) -> int:
