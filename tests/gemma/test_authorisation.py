@@ -6,16 +6,23 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, Request
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from starlette.testclient import TestClient
 
+from ldv_otel.api.certificates import SCOPE_EXTENSION
 from ldv_otel.api.problem import add_problem_handlers
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.gemma.access import Component
@@ -27,6 +34,8 @@ from tests.support.serving import Issuer
 
 #: A header that says that nobody signed.
 NONE = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+OIN = "00000001821002198000"
+OTHER_OIN = "00000001002306608000"
 LOCAL_SECRET = "a secret of the case system, on both sides"  # noqa: S105  (for tests)
 PORTAL_SECRET = "another secret, of the portal for citizens"  # noqa: S105  (for tests)
 
@@ -71,10 +80,27 @@ def with_component(file: Path, server: AutorisatiesServer, **more: object) -> Pa
     return file
 
 
-def served(clients: RegisteredClients) -> TestClient:
-    """An application whose two routes say what the client may do."""
+def as_der(oin: str) -> bytes:
+    """A certificate with an OIN in its subject; nothing for none."""
+    if not oin:
+        return b""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.SERIAL_NUMBER, oin)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + timedelta(days=1))
+    return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
+
+
+def served(clients: RegisteredClients, certificate: bytes = b"") -> TestClient:
+    """An application whose two routes say what the client may do; every connection has proven the certificate."""
     app = FastAPI()
     add_problem_handlers(app)
+
+    @app.middleware("http")
+    async def proven(request: Request, call_next: Any) -> Any:
+        if certificate:
+            request.scope.setdefault("extensions", {})[SCOPE_EXTENSION] = certificate
+        return await call_next(request)
 
     @app.get("/{component}")
     async def scopes(request: Request, component: Component) -> list[str]:
@@ -233,6 +259,31 @@ def test_a_token_of_the_issuer_is_as_good(file: Path, autorisaties: Autorisaties
     found = ask(path, issuer.token(client_id="balie", scope=None), serve=serve)
     assert found.json() == ["create:normal", "read:normal"]
     assert ask(path, issuer.token(client_id="balie", scope=None)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("oins", "certificate", "claimed", "status"),
+    [
+        ([], "", [OIN], 200),
+        ([OIN], "", [OIN], 200),
+        ([OIN], "", [], 200),
+        ([OIN], "", [OTHER_OIN], 403),
+        ([OIN], "", [OIN, OTHER_OIN], 403),
+        ([], OIN, [OIN], 200),
+        ([], OIN, [OTHER_OIN], 403),
+        ([OTHER_OIN], OIN, [OTHER_OIN], 200),
+    ],
+)
+def test_a_client_names_no_organisation_but_its_own(
+    file: Path, oins: list[str], certificate: str, claimed: list[str], status: int
+) -> None:
+    """B9177: the header is a claim, which the list of clients or a client certificate has to bear out."""
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("{id: zaak", f"{{oins: {json.dumps(oins)}, id: zaak"), encoding="utf-8"
+    )
+    application: Any = served(read_registered_clients(file, ServeSettings()), as_der(certificate))
+    headers = [("Authorization", f"Bearer {token_of()}"), *(("OIN", oin) for oin in claimed)]
+    assert application.get("/bewerking", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,22 @@ def test_no_right_stops_nothing_from_being_kept(
     assert names(register) == ["Zoeken 1"]
 
 
+def test_what_one_caller_made_confidential_holds_up_nobody_else(
+    register: Register, settings: Settings, keys: Path, tmp_path: Path
+) -> None:
+    """Without a right to it, that record is set apart until there is one; those after it go on."""
+    confidential = {"gemma.vertrouwelijkheid": "vertrouwelijk", "ldv.confidential": "true"}
+    register.faults += [None, (403, {}, FOUT)]
+    delivery = DurableDelivery(GemmaSink(settings), tmp_path)
+    delivery.submit(a_record(1, keys))
+    delivery.submit(a_record(2, keys, attributes=confidential))
+    delivery.submit(a_record(3, keys))
+    assert not delivery.shutdown(20)
+    assert sorted(names(register)) == ["Zoeken 1", "Zoeken 3"]
+    (apart,) = Quarantine(tmp_path / QUARANTINE_NAME).records()
+    assert "create:confidential" in apart.reason
+
+
 @pytest.mark.parametrize(
     ("away", "error"),
     [

@@ -35,6 +35,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from starlette.requests import Request
 
+from ldv_otel.api.certificates import certificate_of
 from ldv_otel.api.clients import Client
 from ldv_otel.api.problem import Problem, unavailable
 from ldv_otel.api.tokens import Keys, TokenVerifier, refused
@@ -70,9 +71,11 @@ class KnownClient(Secret, frozen=True, kw_only=True, forbid_unknown_fields=True)
         secret_file: Of its tokens; left out for a client with tokens of the issuer.
         bewerking: Its scopes in the Bewerking API; when both are left out, the AC is asked.
         inzage: And in the Inzage API.
+        oins: What it may name in the header `OIN`; by default the one in its certificate, and without that any.
     """
 
     id: str
+    oins: frozenset[str] = frozenset()
     bewerking: frozenset[str] | None = None
     inzage: frozenset[str] | None = None
 
@@ -154,15 +157,17 @@ class RegisteredClients:
 
     Args:
         secrets: Of clients with tokens of their own.
+        serve: How the server, or a proxy before it, shows client certificates.
         issued: Checks tokens of the issuer; None when there is none.
         clock: Seconds since 1970, for the age of tokens.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (parts that can be had without the others)
         self,
         file: ClientsFile,
         secrets: Mapping[str, OctKey],
         *,
+        serve: ServeSettings = ServeSettings(),  # noqa: B008  (frozen)
         issued: TokenVerifier | None = None,
         component: Autorisatiecomponent | None = None,
         clock: Callable[[], float] = time.time,
@@ -170,6 +175,7 @@ class RegisteredClients:
         self._known = {client.id: client for client in file.clients}
         self._token_seconds = file.token_minutes * 60
         self._secrets = secrets
+        self._serve = serve
         self._issued = issued
         self._component = component
         self._clock = clock
@@ -178,7 +184,8 @@ class RegisteredClients:
         """Return the client; only one that is not on the local list costs a look at the AC (GW-23).
 
         Raises:
-            Problem: 401, no or no good token, or a client that is not registered; 503, that cannot be found out now.
+            Problem: 401, no or no good token, or a client that is not registered; 403, its header `OIN` names another
+                organisation (B9177); 503, who it is cannot be found out now.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -188,9 +195,15 @@ class RegisteredClients:
                 "Geef een JWT mee in de header Authorization.",
                 headers={"WWW-Authenticate": 'Bearer realm="ldv"'},
             )
-        client = await self._proven(token)
-        if client.id not in self._known and await self._asked(client.id) is None:
+        certificate = certificate_of(request, proxies=self._serve.proxies, header=self._serve.certificate_header)
+        client = await self._proven(token, bytes.fromhex(certificate.fingerprint) if certificate is not None else b"")
+        known = self._known.get(client.id)
+        if known is None and await self._asked(client.id) is None:
             raise refused("Deze client is hier niet bekend.")
+        proven = frozenset({certificate.oin} if certificate is not None and certificate.oin else ())
+        oins = (known.oins if known is not None else frozenset()) or proven
+        if oins and not oins.issuperset(request.headers.getlist("OIN")):
+            raise Problem(HTTPStatus.FORBIDDEN, "De header OIN noemt een andere organisatie dan die van deze client.")
         return client
 
     async def scopes(self, client: Client, component: Component) -> frozenset[str]:
@@ -212,7 +225,7 @@ class RegisteredClients:
     async def _asked(self, client_id: str) -> Mapping[Component, frozenset[str]] | None:
         return await self._component.granted(client_id) if self._component is not None else None
 
-    async def _proven(self, token: str) -> RegisteredClient:
+    async def _proven(self, token: str, fingerprint: bytes) -> RegisteredClient:
         if len(token) > _MAX_TOKEN or not token.isascii():
             raise refused("Het JWT is niet geldig.")
         try:
@@ -223,9 +236,9 @@ class RegisteredClients:
             return self._own(token)
         if self._issued is None:
             raise refused("Het JWT is niet ondertekend op een manier die hier geldt.")
-        client_id, _, _ = await self._issued.verify(token)
-        # Read again: `verify` does not tell an absent scope from an empty one.
-        return _registered(client_id, await self._issued.claims(token))
+        client_id, _, _ = await self._issued.verify(token, fingerprint)
+        # What was just verified is read again: `verify` does not tell an absent scope from an empty one.
+        return _registered(client_id, _payload(token))
 
     def _own(self, token: str) -> RegisteredClient:
         """Return the client that signed a token with its secret.
@@ -233,7 +246,7 @@ class RegisteredClients:
         Which one it says that it is has to be read before the signature can be checked.
         """
         try:
-            claims = msgspec.json.decode(jws.extract_compact(token.encode()).payload, type=dict[str, Any])
+            claims = _payload(token)
             client_id = claims.get("client_id") or claims.get("iss")
             secret = self._secrets.get(client_id) if isinstance(client_id, str) else None
             if secret is None:
@@ -361,7 +374,7 @@ def read_registered_clients(path: Path, serve: ServeSettings) -> RegisteredClien
             f"LDV_GEMMA_CLIENTS: {path} has no client with a secret_file, and LDV_SERVE_ISSUER names no issuer of "
             "tokens, so nobody could be let in. Nothing was started."
         )
-    return RegisteredClients(file, secrets, issued=issued, component=component)
+    return RegisteredClients(file, secrets, serve=serve, issued=issued, component=component)
 
 
 def _registered(client_id: str, claims: Mapping[str, Any]) -> RegisteredClient:
@@ -370,6 +383,10 @@ def _registered(client_id: str, claims: Mapping[str, Any]) -> RegisteredClient:
     words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
     left = None if given is None else frozenset(word for word in words if isinstance(word, str))
     return RegisteredClient(id=client_id, scopes=frozenset(), left=left)
+
+
+def _payload(token: str) -> dict[str, Any]:
+    return msgspec.json.decode(jws.extract_compact(token.encode()).payload, type=dict[str, Any])
 
 
 def _whole(scopes: Iterable[str]) -> frozenset[str]:

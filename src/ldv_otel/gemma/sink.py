@@ -131,9 +131,7 @@ class GemmaSink:
             self._stored.add(place)
             return
         try:
-            answer = self._request("POST", "/verwerkingsacties", json=self.verwerkingsactie(record))
-            if answer.status_code != HTTPStatus.CREATED or not _is_json(answer):
-                raise self._error(answer)
+            self._post(self.verwerkingsactie(record))
         except LogboekUnavailable as error:
             if error.in_doubt:
                 self._doubtful.add(place)
@@ -142,6 +140,18 @@ class GemmaSink:
             self._refused = {place: error}
             raise
         self._stored.add(place)
+
+    def _post(self, actie: dict[str, Any]) -> None:
+        answer = self._request("POST", "/verwerkingsacties", json=actie)
+        if answer.status_code == HTTPStatus.FORBIDDEN and actie["vertrouwelijkheid"] == "vertrouwelijk":
+            # A caller's header can make it so: what everybody else logs must not have to wait for that.
+            raise BatchRefused(
+                f"The register {self._settings.logboek} lets us log nothing that is `vertrouwelijk`. Ask for "
+                "create:confidential there, then run `ldv spool quarantine retry`.",
+                code=answer.status_code,
+            )
+        if answer.status_code != HTTPStatus.CREATED or not _is_json(answer):
+            raise self._error(answer)
 
     def verwerkingsactie(self, record: Logregel) -> dict[str, Any]:
         """Return what is sent of a Logregel: elements without a value are left out.
@@ -235,9 +245,7 @@ class GemmaSink:
         if status in _REFUSED and answer.request.method == "POST":
             return BatchRefused(f"{said} It will never take this record as it is.", code=status)
         if status == HTTPStatus.FORBIDDEN:
-            return ConfigurationError(
-                f"{said} Our client has no right to this there; what is `vertrouwelijk` needs create:confidential."
-            )
+            return ConfigurationError(f"{said} Our client has no right to this there.")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
             return ConfigurationError(
                 f"{said} Check that LDV_LOGBOEK names its Bewerking API and our client there, and the secret."
