@@ -24,8 +24,7 @@ from typing import Final, Self
 from ldv_otel.keyfile import add_key
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.settings import LogboekAddress, Settings
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 
 ROOT: Final = Path(__file__).parents[2]
 #: What a service may take to stop before it counts as hanging.
@@ -126,14 +125,7 @@ class Rig:
         self.directory = directory
         self.spool = directory / "spool"
         self.acknowledgements = directory / "acknowledged"
-        self.settings = Settings(
-            logboek=LogboekAddress(
-                scheme="clickhouse+http",
-                host="127.0.0.1",
-                port=logboek.port,
-                database=f"processes_{next(_databases)}",
-            )
-        )
+        self.settings = settings_at(logboek.port, f"processes_{next(_databases)}")
         apply_schema(self.settings)
         add_key(directory / "keys.json")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_CLEAN)}

@@ -11,6 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
+from ldv_otel.settings import LogboekAddress, Settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -100,6 +102,12 @@ class LogboekProcess:
         if stdout is None or not select.select([stdout], [], [], _START_SECONDS)[0]:
             return ""
         return stdout.readline().strip()
+
+
+def settings_at(port: int, database: str = "ldv") -> Settings:
+    """Return the settings of who logs to what listens on a port of this machine."""
+    address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=port, database=database)
+    return Settings(logboek=address)
 
 
 class Got(NamedTuple):

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.sending import deliver
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, record, size, span_ids
 
 _ROWS = 5
@@ -140,32 +139,17 @@ CLASSES: dict[str, tuple[Fault, ...]] = {
 _databases = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """One Logboek for all classes."""
-    path: Path = tmp_path_factory.mktemp("ambiguous") / "logboek"
-    with LogboekProcess(path) as found:
-        yield found
-
-
 @pytest.fixture
 def database(process: LogboekProcess) -> Settings:
     """Tables of its own for a class, asked directly."""
-    address = LogboekAddress(
-        scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=f"ambiguous_{next(_databases)}"
-    )
-    apply_schema(Settings(logboek=address))
-    return Settings(logboek=address)
+    settings = settings_at(process.port, f"ambiguous_{next(_databases)}")
+    apply_schema(settings)
+    return settings
 
 
 def through(settings: Settings, front: faults.FaultFront, timeout_seconds: float) -> ClickHouseSink:
     """A sink for the same tables behind the front, which waits so long for an answer."""
-    address = settings.logboek
-    sink = ClickHouseSink(
-        Settings(
-            logboek=LogboekAddress(scheme=address.scheme, host=address.host, port=front.port, database=address.database)
-        )
-    )
+    sink = ClickHouseSink(settings_at(front.port, settings.logboek.database))
     sink.open()
     # The driver takes whole seconds only.
     driver: Any = sink._connected()._client

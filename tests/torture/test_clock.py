@@ -20,9 +20,8 @@ from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, log_through, size, span_ids, wait_until
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
@@ -84,8 +83,8 @@ def test_whatever_the_clock_says_each_record_is_there_once(tmp_path: Path, monke
     each = size(3_000, 100_000) // _THREADS
     oracle = Oracle()
     with LogboekProcess(tmp_path / "logboek") as process, faults.FaultFront(process.port) as front:
-        direct = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
-        behind = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=front.port))
+        direct = settings_at(process.port)
+        behind = settings_at(front.port)
         apply_schema(direct)
         # What takes effect and says that it did not is read back by the hours its records are in.
         front.add(faults.refuse(), when=faults.is_insert, times=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -26,8 +25,8 @@ from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
-from tests.support.logboek import LogboekProcess
+from ldv_otel.settings import Settings
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import SEED, record, size
 
 Fault = Literal["answer lost", "never arrived", "token without rows"]
@@ -174,20 +173,12 @@ def places(batch: Batch) -> set[tuple[str, int]]:
     return {(batch.writer_id, seq) for seq in batch.seqs}
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """The engine in a process of its own: the one of this process may serve another directory already."""
-    with LogboekProcess(tmp_path_factory.mktemp("window") / "logboek") as found:
-        yield found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("window", [WINDOW, 1_000, 0])
 def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: int) -> None:
     """Whatever is sent, retried, adopted late or forgotten by the window: a reader sees each record once."""
-    address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=f"window_{window}")
-    store = Settings(logboek=address)
+    store = settings_at(process.port, f"window_{window}")
     apply_schema(store)
     with LogboekClient(store) as client:
         sink = ClickHouseSink(store)

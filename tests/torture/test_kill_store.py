@@ -15,9 +15,8 @@ from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.sending import deliver
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids, strace
 
 
@@ -39,9 +38,9 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
             killed.set()
 
         with faults.FaultFront(process.port, kill=kill) as front:
-            direct = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
+            direct = settings_at(process.port)
             apply_schema(direct)
-            behind = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=front.port))
+            behind = settings_at(front.port)
             delivery = DurableDelivery(ClickHouseSink(behind), tmp_path / "spool")
 
             def log() -> None:
@@ -78,7 +77,7 @@ def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
     """Killed at the rename of the part: the engine has noted the token, says so to the retry, and has no rows."""
     oracle = Oracle()
     with LogboekProcess(tmp_path / "logboek") as process:
-        store = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
+        store = settings_at(process.port)
         apply_schema(store)
         sink, reader, writer_id = ClickHouseSink(store), ClickHouseSink(store), new_writer_id()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, stored
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, encode_logregel
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.settings import DeliveryLevel, LogboekAddress, Settings
+from ldv_otel.settings import DeliveryLevel
 from tests.strategies import anything
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import SEED, log_through, record, size
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
@@ -85,7 +85,7 @@ def nested(depth: int) -> list[Any]:
 MONSTERS: dict[str, Callable[[], dict[str, Any]]] = {
     "10 MB of text": lambda: {"dpl.objects.x": "x" * 10_000_000},
     "17 Mi characters": lambda: {"dpl.objects.x": "\u00e9" * (17 << 20)},
-    "10 MB of bytes": lambda: {"dpl.objects.x": bytes(10_000_000)},
+    "1 MB of bytes": lambda: {"dpl.objects.x": bytes(1_000_000)},
     "1,000 attributes": lambda: {f"dpl.objects.{number}": number for number in range(1_000)},
     "deep": lambda: {"dpl.objects.x": nested(500)},
     "cyclic": lambda: {"dpl.objects.x": cyclic()},
@@ -141,13 +141,6 @@ class Service:
         self.issued.add(span_id.hex())
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """The engine."""
-    with LogboekProcess(tmp_path_factory.mktemp("malformed") / "logboek") as found:
-        yield found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(7_200)
 def test_nothing_that_was_taken_is_dropped_later(
@@ -156,7 +149,7 @@ def test_nothing_that_was_taken_is_dropped_later(
     """Read back, every record is the bytes that were committed; what no table holds is set apart, and nothing else."""
     monkeypatch.setattr(os, "fdatasync", lambda _: None)  # the disk is not what is tested here
     caplog.set_level(logging.CRITICAL)  # each thing that is bent or set apart is said
-    store = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
+    store = settings_at(process.port)
     apply_schema(store)
     delivery = Keeping(ClickHouseSink(store), tmp_path / "spools")
     delivery.committed = []
@@ -188,7 +181,7 @@ def test_nothing_that_was_taken_is_dropped_later(
 
     @seed(SEED)
     @settings(
-        max_examples=size(400, 100_000),
+        max_examples=size(250, 100_000),
         deadline=None,
         database=None,
         phases=[Phase.generate],

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,9 @@ from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import encode_logregel
-from ldv_otel.settings import LogboekAddress, Settings
 from ldv_otel.testing import HandClock
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, record, size, span_ids, wait_until
 
 _DAY_SECONDS = 24 * 3_600
@@ -94,28 +92,13 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """One Logboek for both."""
-    with LogboekProcess(tmp_path_factory.mktemp("away") / "logboek") as found:
-        yield found
-
-
-def made(port: int, database: str) -> Settings:
-    """Tables of a test's own."""
-    settings = Settings(
-        logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=port, database=database)
-    )
-    apply_schema(settings)
-    return settings
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 def test_a_week_without_a_logboek(process: LogboekProcess, tmp_path: Path) -> None:
     """It goes in the middle, the service is restarted daily meanwhile, and nothing expires, by age or by attempts."""
     logging.getLogger("ldv_otel").setLevel(logging.ERROR)  # 30,000 attempts, each of which is said
-    settings = made(process.port, "week")
+    settings = settings_at(process.port, "week")
+    apply_schema(settings)
     clock = DayClock()
     sink = Away(ClickHouseSink(settings), clock)
     numbers = itertools.count()
@@ -168,7 +151,8 @@ def test_a_week_without_a_logboek(process: LogboekProcess, tmp_path: Path) -> No
 @pytest.mark.timeout(3_600)
 def test_an_outage_in_our_time(process: LogboekProcess, tmp_path: Path) -> None:
     """While it is away the service logs on; when it is back there is one request at a time, and everything is there."""
-    settings = made(process.port, "outage")
+    settings = settings_at(process.port, "outage")
+    apply_schema(settings)
     oracle = Oracle()
     flying, most = 0, 0
 
@@ -183,8 +167,7 @@ def test_an_outage_in_our_time(process: LogboekProcess, tmp_path: Path) -> None:
 
     with faults.FaultFront(process.port) as front:
         front.add(counted)
-        behind = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=front.port, database="outage")
-        delivery = DurableDelivery(ClickHouseSink(Settings(logboek=behind)), tmp_path / "spools")
+        delivery = DurableDelivery(ClickHouseSink(settings_at(front.port, "outage")), tmp_path / "spools")
         stop = threading.Event()
 
         def log(thread: int) -> None:

@@ -16,14 +16,14 @@ from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, hurry, log_through, size, span_ids
 from tests.torture.test_ambiguous_answers import CLASSES, through
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
-_THREADS = 8
+_THREADS = 4
 _CONFIRM_SECONDS = 0.5
 _TIMEOUT_SECONDS = 0.25
 
@@ -136,9 +136,9 @@ def test_what_is_said_is_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     An exception of the application's own comes out whatever the Logboek does.
     """
     hurry(monkeypatch)
-    calls = size(120, 10_000)
+    calls = size(80, 10_000)
     with LogboekProcess(tmp_path / "logboek") as process, faults.FaultFront(process.port) as front:
-        direct = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port))
+        direct = settings_at(process.port)
         apply_schema(direct)
         sink = through(direct, front, _TIMEOUT_SECONDS)
         front.add(unsteady())

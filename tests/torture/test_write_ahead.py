@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.settings import Settings, read_settings
 from tests.support.logboek import LogboekProcess
 from tests.torture.rig import Forge, dice, hurry, size, wait_until
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]:
-    """A Logboek that lives through all of it."""
-    with LogboekProcess(tmp_path_factory.mktemp("logboek")) as found:
-        yield found
 
 
 @pytest.fixture
