@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot test torture format bench clean collector
+.PHONY: demo demo-shot assets test torture format bench clean collector
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -11,11 +11,19 @@ demo: .venv/demo.stamp
 demo-shot: .venv/test.stamp
 	$(BIN)/python examples/parkeervergunning/screenshots.py
 
+# Components and tokens of the NL Design System for the pages of `ldv serve`, into the package that is built after this.
+# Without npm the project's own stylesheet serves.
+assets:
+	@if command -v npm >/dev/null; \
+	then cd assets && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && node build.mjs; \
+	else echo "npm is missing, so pages keep the project's own stylesheet"; fi
+
 # The OpenTelemetry Collector of collector-config, with Go 1.26; built once for each version of its manifest.
 collector:
 	@$(PYTHON) collector-config/build.py
 
 test: .venv/test.stamp
+	@$(MAKE) --no-print-directory assets || echo "the NL Design System could not be fetched; its stylesheet is not tested"
 	@$(PYTHON) collector-config/build.py --if-possible
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

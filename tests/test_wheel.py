@@ -77,6 +77,11 @@ def test_the_wheel_holds_the_package(wheel: Path) -> None:
         names = set(archive.namelist())
     schema = {f"ldv_otel/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.glob("logboek/schema/*.sql")}
     assert schema
+    # With what `make assets` made, if it did, and the licences of that.
+    static = {f"ldv_otel/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.glob("api/inzage/static/*")}
+    assert "ldv_otel/api/inzage/static/eigen.css" in static
+    assert static == {name for name in names if name.startswith("ldv_otel/api/inzage/static/")}
+    assert any(name.endswith("nlds.css") for name in static) == any("licences" in name for name in static)
     assert schema | {"ldv_otel/py.typed", "ldv_otel/testing.py"} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"ldv_otel"}

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ldv_otel.api.inzage.opmaak import stylesheet_of
 from ldv_otel.attributes import CONFIDENTIAL, FLAGS
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.keyfile import add_key, read_keys
@@ -230,15 +231,21 @@ Opened = Callable[..., AbstractContextManager[Page]]
 
 @pytest.fixture
 def opened(world: World, browser: Browser) -> Opened:
-    """Open a page signed in as somebody; it fails on an error in the console, and on a request to elsewhere."""
+    """Open a page signed in as somebody, with a look or the server's own.
+
+    It fails on an error in the console, and on a request to elsewhere.
+    """
 
     @contextmanager
-    def open_(number: str = "", *, width: int = 1_000, script: bool = True) -> Iterator[Page]:
+    def open_(number: str = "", *, width: int = 1_000, script: bool = True, look: str = "") -> Iterator[Page]:
         context = browser.new_context(
             viewport={"width": width, "height": 800}, java_script_enabled=script, timezone_id="Asia/Tokyo"
         )
         page = context.new_page()
         page.set_default_timeout(15_000)
+        if look:
+            sheet = stylesheet_of(look)
+            page.route("**/opmaak/stijl.css", lambda route: route.fulfill(body=sheet, content_type="text/css"))
         wrong: list[str] = []
         page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
         page.on(

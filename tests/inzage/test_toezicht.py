@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.inzage.conftest import NOBODY, ROBIN, UNKNOWN, Opened, World
-from tests.inzage.test_pages import AXE_OPTIONS, tab_to
+from tests.inzage.test_pages import AXE_OPTIONS, LOOKS_TO_TEST, tab_to
 
 pytestmark = pytest.mark.slow
 
@@ -134,10 +134,11 @@ def every_state(page: Page, world: World) -> Iterator[str]:
     yield "person"
 
 
-def test_no_violation_of_wcag_and_no_sideways_scrolling(opened: Opened, world: World) -> None:
+@pytest.mark.parametrize("look", LOOKS_TO_TEST)
+def test_no_violation_of_wcag_and_no_sideways_scrolling(opened: Opened, world: World, look: str) -> None:
     """axe-core finds nothing on any page, and at 320 px only the tables scroll, by themselves."""
     axe = Axe()
-    with opened(width=320) as page:
+    with opened(width=320, look=look) as page:
         for state in every_state(page, world):
             found = axe.run(page, options=AXE_OPTIONS)
             assert not found.response["violations"], (state, found.generate_report())

@@ -1,4 +1,8 @@
-"""What pages look like: the stylesheet and the icon, which are the same for everybody."""
+"""What pages look like: the stylesheet and the icon, which are the same for everybody.
+
+The stylesheet is the layout, after what its parts look like: those of the NL Design System where `make assets` put them
+into the package, the project's own otherwise.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,19 @@ from ldv_otel.api.app import Api
 from ldv_otel.api.inzage.pages import PAGE_HEADERS
 
 _STATIC: Final = resources.files("ldv_otel.api.inzage").joinpath("static")
-_STYLESHEET: Final = _STATIC.joinpath("inzage.css").read_bytes()
 _ICON: Final = _STATIC.joinpath("icoon.svg").read_bytes()
+OWN: Final = "eigen.css"
+NL_DESIGN_SYSTEM: Final = "nlds.css"
+LOOKS: Final = tuple(name for name in (NL_DESIGN_SYSTEM, OWN) if _STATIC.joinpath(name).is_file())
 _HEADERS: Final = {**PAGE_HEADERS, "Cache-Control": "max-age=3600"}
+
+
+def stylesheet_of(look: str) -> bytes:
+    """Return a whole stylesheet, with one of `LOOKS`."""
+    return b"\n".join(_STATIC.joinpath(name).read_bytes() for name in (look, "inzage.css"))
+
+
+_STYLESHEET: Final = stylesheet_of(LOOKS[0])
 
 router: Final = APIRouter(prefix="/opmaak")
 OPMAAK: Final = Api(router)

@@ -35,7 +35,7 @@ from ldv_otel.logboek.registered import registered
 from ldv_otel.logregel import Logregel
 
 BASE_PATH: Final = "/inzage"
-PAGE_RECORDS: Final = 100
+PAGE_RECORDS: Final = 50
 _DOWNLOAD_RECORDS: Final = 10_000
 _DOWNLOAD_PAGE: Final = 1_000
 #: The most time that a page waits for other organisations, in seconds; the rest of it is there before.
