@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -353,6 +355,16 @@ def test_mistakes_stop_the_start(register: Register, keys: Path, tmp_path: Path)
         read_settings({"LDV_LOGBOEK": "gemma+http://register.example/api/v1"})
     with pytest.raises(ConfigurationError, match="written to but not read"):
         LogboekClient(settings_for(register, keys))
+
+
+def test_a_service_needs_no_server_for_it() -> None:
+    """The extra [gemma] is httpx and joserfc; what `ldv serve` is made of stays out of services that only log."""
+    script = (
+        "import sys, ldv_otel.gemma.sink, ldv_otel.gemma.doelbinding\n"
+        "print([name for name in ('fastapi', 'starlette', 'uvicorn', 'clickhouse_connect') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_an_address_is_shown_as_it_was_given(register: Register, keys: Path) -> None:

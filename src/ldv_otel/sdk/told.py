@@ -124,7 +124,8 @@ def _may_be_quoted(facts: SpanFacts, known: live.LiveSpan) -> bool:
     name = str(facts.name)
     if known.activity is not None:
         # `processing` with a name of its own, in which a short number is no person's.
-        return any(len(text) >= SHORT and text in name for text, _ in known.told_in_trace)
+        texts = (name, *map(str, facts.extended.values()))
+        return any(len(text) >= SHORT and text in one for text, _ in known.told_in_trace for one in texts)
     values = [str(value) for key, value in facts.attributes.items() if key.startswith(NAMESPACE) and key not in SUBJECT]
     values += map(str, facts.extended.values())
     # As good as always: a number, and a name and an activity without any.
