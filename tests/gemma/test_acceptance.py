@@ -17,9 +17,13 @@ import httpx
 import pytest
 import yaml
 
+from ldv_otel.duration import Duration
 from ldv_otel.gemma.openapi import contract
 from ldv_otel.gemma.zgw import zgw_token
 from ldv_otel.logboek.client import LogboekClient
+from ldv_otel.logboek.registered import apply_register
+from ldv_otel.logboek.retention import apply_retention, plan_retention
+from ldv_otel.register import ProcessingActivity, Register
 from ldv_otel.settings import Settings
 from tests.gemma.autorisaties import AutorisatiesServer
 from tests.gemma.conftest import address_of
@@ -556,6 +560,36 @@ def test_ac_48_json_goes_in_and_comes_out(over_http: Provider) -> None:
     ) == {"body"}
     assert api.one({"actieId": new_uuid()}).status_code == 404
     assert faults(api.one({"actieId": "x"})) == {"actieId"}
+
+
+def test_ac_49_terms_of_their_own_of_the_activity_and_the_longest(over_http: Provider, store: LogboekClient) -> None:
+    """All versions go when the last one's time is over, and nothing else does; readers saw it go before."""
+    api, bsn = over_http.client(), somebody()
+    activity = f"https://var.example/{new_uuid()}"
+    old: dict[str, Any] = {"tijdstip": "2020-01-01T00:00:00Z", "verwerkingsactiviteitUrl": activity}
+    ended = api.post(bewaartermijn="P50Y", **old, **about(bsn))
+    assert api.put(ended, bewaartermijn="P1Y").status_code == 200
+    assert api.one(ended).status_code == 404
+    without = api.post(**old, **about(bsn))
+    lasting = api.post(bewaartermijn="P50Y", **old, **about(bsn))
+    nowhere = api.post(**about(bsn), tijdstip="1975-01-01T00:00:00Z")
+    recent = api.post(**about(bsn))
+    apply_register(store, Register([ProcessingActivity(id=activity, name="a", retention="P1Y")], source="test"))
+    assert sorted(found["actieId"] for found in api.list(bsn, eindDatum="2026-06-01").json()["results"]) == sorted(
+        actie["actieId"] for actie in (lasting, nowhere, recent)
+    )
+    plan = plan_retention(store, longest=Duration.parse("P50Y"))
+    assert sum(found.logregels for found in plan.own if found.activity == activity) == 3
+    apply_retention(store, plan)
+    of_actie = "FROM logregel WHERE attributes['ldv.version_of'] IN {ids:Array(String)}"
+    ids = [actie["actieId"] for actie in (ended, without, lasting, nowhere, recent)]
+    assert {row[0] for row in store.rows(f"SELECT attributes['ldv.version_of'] {of_actie}", {"ids": ids})} == {
+        lasting["actieId"],
+        recent["actieId"],
+    }
+    # What was removed is not taken for lost.
+    (ours,) = {row[0] for row in store.rows(f"SELECT writer_id {of_actie}", {"ids": [recent["actieId"]]})}
+    assert store.rows("SELECT missing FROM schrijvers WHERE writer_id = {id:String}", {"id": ours}) == [(0,)]
 
 
 @pytest.mark.parametrize("name", ["bewerking", "inzage"])

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ldv_otel.cli.output import AsJson, console, page_out, print_json
 from ldv_otel.cli.rendering import moment, plain
+from ldv_otel.duration import Duration
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import checked
@@ -91,12 +92,18 @@ def apply(
         typer.echo("nothing to do")
 
 
-def plan(*, as_json: AsJson = False) -> None:
+Longest = Annotated[
+    str,
+    typer.Option("--longest", help="How long to keep what has no term, as ISO 8601 has it: P20Y. Default: for ever."),
+]
+
+
+def plan(*, longest: Longest = "", as_json: AsJson = False) -> None:
     """Count what is past its term, by activity and year; nothing changes."""
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         _check_applied(settings, client)
-        found = plan_retention(client)
+        found = plan_retention(client, longest=_term(longest))
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:
@@ -106,13 +113,14 @@ def plan(*, as_json: AsJson = False) -> None:
 def apply_plan(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: for a timer.")] = False,
+    longest: Longest = "",
     as_json: AsJson = False,
 ) -> None:
     """Remove what is past its term, after showing the plan and asking; what was removed is on record."""
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         _check_applied(settings, client)
-        found = plan_retention(client)
+        found = plan_retention(client, longest=_term(longest))
         if not as_json:
             _print_plan(found)
         if found.logregels and not yes:
@@ -128,6 +136,15 @@ def apply_plan(
         print_json({"removed": msgspec.to_builtins(removed)})
 
 
+def _term(text: str) -> Duration | None:
+    if not text:
+        return None
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--longest cannot be used: {error}. Nothing was removed.") from None
+
+
 def _check_applied(settings: Settings, client: LogboekClient) -> None:
     """Refuse to remove by terms that the Register no longer has; without a Register, those in force count."""
     if settings.register and changes(client, load_register(settings)):
@@ -141,16 +158,16 @@ def _print_plan(found: RetentionPlan) -> None:
     table = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
     for caption in ("activity", "year", "past its term", "first", "last", "kept from (UTC)"):
         table.add_column(caption, overflow="fold")
-    for expired in found.expired:
+    for expired in (*found.expired, *found.own):
         table.add_row(
             Text(plain(expired.activity)),
             str(expired.year),
             str(expired.logregels),
             moment(expired.first_ms)[:10],
             moment(expired.last_ms)[:10],
-            moment(expired.kept_from_ms)[:19],
+            moment(expired.kept_from_ms)[:19] if expired.kept_from_ms else "(own term)",
         )
-    if found.expired:
+    if found.logregels:
         page_out(table)
     out = console()
     out.print(f"past their term  {found.logregels} Logregels")

@@ -9,41 +9,30 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
+from ldv_otel.duration import Duration
 from ldv_otel.errors import LdvError
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.cluster import LOCAL_TABLE, Cluster
 from ldv_otel.logboek.migrations import schema_status
+from ldv_otel.logboek.own_terms import count_over, remove_over
+from ldv_otel.logboek.terms import BY_ACTIVITY, TERMS, kept_from, parameters
 
-#: From when on each activity's Logregels are kept at the plan's moment, in ms, by the terms that were in force then;
-#: an activity that has no term, and is there because it is confidential, is kept from 1970 on.
-_TERMS: Final = """
-(
-    SELECT
-    (
-        activities,
-        arrayMap(
-            (m, d) -> if(m + d = 0, toInt64(0), toUnixTimestamp64Milli(
-                subtractDays(subtractMonths(fromUnixTimestamp64Milli({moment:Int64}, 'UTC'), m), d))),
-            months, days)
-    )
-    FROM ldv_term WHERE toUnixTimestamp64Micro(applied) = {terms:Int64}
-) AS terms
-"""
-_KEPT_FROM: Final = "transform(processing_activity_id, terms.1, terms.2, toInt64(0))"
+_KEPT_FROM: Final = kept_from("processing_activity_id")
 #: The bound on start_time alone lets the primary key leave out what is younger than any term.
 _PAST_TERM: Final = f"""
-start_time < fromUnixTimestamp64Milli(arrayMax(terms.2)) AND toUnixTimestamp64Milli(start_time) < {_KEPT_FROM}
+start_time < fromUnixTimestamp64Milli(greatest(arrayMax(terms.2), {{longest_from:Int64}}))
+AND toUnixTimestamp64Milli(start_time) < {_KEPT_FROM} AND {BY_ACTIVITY}
 """
 
 _LAST_TERMS: Final = "SELECT toUnixTimestamp64Micro(max(applied)) FROM ldv_term HAVING count() > 0"
 
 _PLAN: Final = f"""
-WITH {_TERMS}
+WITH {TERMS}
 SELECT processing_activity_id, toYear(start_time) AS year, count(), toUnixTimestamp64Milli(min(start_time)),
        toUnixTimestamp64Milli(max(start_time)), any({_KEPT_FROM})
 FROM logregel WHERE {_PAST_TERM}
@@ -60,8 +49,9 @@ GROUP BY processing_activity_id ORDER BY count() DESC, processing_activity_id
 _RECORD: Final = f"""
 INSERT INTO ldv_removal (removal_id, state, processing_activity_id, retention, rule_applied, kept_from, year, way,
                          logregels, first_start_time, last_start_time, writers)
-WITH {_TERMS}
-SELECT {{removal:UUID}}, 'begun', processing_activity_id, retention, rule_applied, kept_from, {{year:UInt16}},
+WITH {TERMS}
+SELECT {{removal:UUID}}, 'begun', processing_activity_id, if(retention = '', {{longest:String}}, retention),
+       rule_applied, kept_from, {{year:UInt16}},
        {{way:String}}, logregels, first, last, writers
 FROM
 (
@@ -77,7 +67,7 @@ FROM
     )
     GROUP BY processing_activity_id
 ) AS expired
-INNER JOIN
+LEFT JOIN
 (
     SELECT processing_activity_id, argMax(retention, applied) AS retention, max(applied) AS rule_applied
     FROM ldv_register WHERE toUnixTimestamp64Micro(applied) <= {{terms:Int64}} GROUP BY processing_activity_id
@@ -131,11 +121,15 @@ class RetentionPlan(msgspec.Struct, frozen=True):
 
     Attributes:
         terms: Which terms were in force: the moment at which they came into force, in us; 0 for none.
+        longest: How long what has no term is kept; None for ever.
+        own: What is over by a term of its own, or has versions of which the last one's time is over.
         unfinished: Years that an earlier run recorded and did not finish; `apply_retention` finishes them first.
     """
 
     moment: datetime
     terms: int
+    longest: Duration | None
+    own: list[Expired]
     expired: list[Expired]
     without_term: list[Kept]
     unfinished: int
@@ -143,7 +137,7 @@ class RetentionPlan(msgspec.Struct, frozen=True):
     @property
     def logregels(self) -> int:
         """How many Logregels would be removed."""
-        return sum(expired.logregels for expired in self.expired)
+        return sum(expired.logregels for expired in (*self.expired, *self.own))
 
     @property
     def years(self) -> list[int]:
@@ -155,7 +149,7 @@ class Removed(msgspec.Struct, frozen=True):
     """What one run removed from one year.
 
     Attributes:
-        way: `parts` when nothing else was there, otherwise `mutation`.
+        way: `parts` when nothing else was there, otherwise `mutation`; `own term` for what has one.
     """
 
     year: int
@@ -163,21 +157,32 @@ class Removed(msgspec.Struct, frozen=True):
     logregels: int
 
 
-def plan_retention(client: LogboekClient, *, now: datetime | None = None) -> RetentionPlan:
+def plan_retention(
+    client: LogboekClient, *, now: datetime | None = None, longest: Duration | None = None
+) -> RetentionPlan:
     """Count what is past its term by the rules in force in the Logboek; nothing changes.
 
     Args:
         now: The moment to plan for, at most the present.
+        longest: How long to keep what has no term; None for ever.
     """
     present = datetime.now(UTC)
     moment = min(now or present, present)
     last = client.rows(_LAST_TERMS)
     terms = int(last[0][0]) if last else 0
-    expired = client.rows(_PLAN, _parameters(moment, terms)) if terms else []
+    in_force = parameters(moment, terms, longest)
+    expired = client.rows(_PLAN, in_force) if last else []
+    own = [Expired(*row, 0) for row in count_over(client, in_force)] if last else []
     without = client.rows(_WITHOUT_TERM)
     unfinished = client.rows(_UNFINISHED)
     return RetentionPlan(
-        moment, terms, [Expired(*row) for row in expired], [Kept(*row) for row in without], len(unfinished)
+        moment,
+        terms,
+        longest,
+        own,
+        [Expired(*row) for row in expired],
+        [Kept(*row) for row in without],
+        len(unfinished),
     )
 
 
@@ -189,10 +194,11 @@ def apply_retention(
     A run that is cut short is finished by the next: its record was begun, and it is the rows named there that go.
     """
     cluster = schema_status(client).cluster
-    for removal, year, activities, kept_from in client.rows(_UNFINISHED):
-        _delete(client, year, dict(zip(activities, kept_from, strict=True)), cluster)
+    for removal, year, activities, moments in client.rows(_UNFINISHED):
+        _delete(client, year, dict(zip(activities, moments, strict=True)), cluster)
         client.command(_DONE, {"removal": removal, "year": year})
     removal = str(uuid.uuid4())
+    in_force = parameters(plan.moment, plan.terms, plan.longest)
     done = []
     for year in plan.years:
         expired = [found for found in plan.expired if found.year == year]
@@ -200,17 +206,19 @@ def apply_retention(
         parts = [] if cluster else _whole_parts(client, year, logregels)
         way = "parts" if parts else "mutation"
         named = {"removal": removal, "year": year}
-        client.command(_RECORD, _parameters(plan.moment, plan.terms) | named | {"way": way})
+        client.command(_RECORD, in_force | named | {"way": way, "longest": str(plan.longest or "")})
         if not parts or not _drop(client, parts):
             _delete(client, year, {found.activity: found.kept_from_ms for found in expired}, cluster)
         client.command(_DONE, named)
         done.append(Removed(year, way, logregels))
         progress(done[-1])
+    if plan.own:
+        remove_over(client, in_force, cluster)
+        for year in sorted({found.year for found in plan.own}):
+            logregels = sum(found.logregels for found in plan.own if found.year == year)
+            done.append(Removed(year, "own term", logregels))
+            progress(done[-1])
     return done
-
-
-def _parameters(moment: datetime, terms: int) -> dict[str, Any]:
-    return {"moment": int(moment.timestamp() * 1_000), "terms": terms}
 
 
 def _whole_parts(client: LogboekClient, year: int, expired: int) -> list[str]:
@@ -238,6 +246,7 @@ def _delete(client: LogboekClient, year: int, kept_from: Mapping[str, int], clus
     statement = (
         f"ALTER TABLE {table} DELETE IN PARTITION {int(year)} WHERE toUnixTimestamp64Milli(start_time) < "
         "transform(processing_activity_id, {activities:Array(String)}, {kept_from:Array(Int64)}, toInt64(0)) "
+        f"AND {BY_ACTIVITY} "
         f"SETTINGS mutations_sync = {2 if cluster else 1}"
     )
     for activities in _chunks(kept_from):

@@ -41,7 +41,8 @@ GRANT ON_CLUSTER SELECT ON system.mutations TO ldv_beheer;
 
 -- Policies of one user add up, so who has ldv_inzage and ldv_auditor sees everything.
 CREATE ROW POLICY OR REPLACE ldv_inzage ON_CLUSTER ON DATABASE.logregel FOR SELECT
-USING processing_activity_id NOT IN
+USING attributes['ldv.confidential'] = '' AND attributes['ldv.version_of'] = '' -- of what was put right, `ldv serve` shows the last
+AND processing_activity_id NOT IN
 (
     SELECT arrayJoin(arrayFilter((a, c) -> c, argMax(activities, applied), argMax(confidential, applied)))
     FROM DATABASE.ldv_term

@@ -9,7 +9,9 @@
 
 -- Not for users: the columns as they are shown, without what is past its term, and with the stored ids beside them for
 -- the conditions of the other views. The minute that has begun counts as over, so that the moments stay the same for a
--- minute and the engine can remember conditions on them. An activity without a term is kept from 1970 on.
+-- minute and the engine can remember conditions on them. An activity without a term is kept from 1970 on; a record's own
+-- term goes before that of its activity. Of a record that was put right later all versions are here (`ldv.version_of`,
+-- `ldv.version` in its attributes): this is the log as it grew.
 CREATE OR REPLACE VIEW logregel_shown AS
 WITH (SELECT activities, terms FROM ldv_term ORDER BY applied DESC LIMIT 1) AS kept
 SELECT
@@ -45,11 +47,16 @@ SELECT
     l.foreign_operation_span_id AS stored_foreign_operation_span_id,
     l.outbound_span_ids AS stored_outbound_span_ids
 FROM logregel AS l
-WHERE l.start_time >= subtractDays(
-    subtractMonths(
-        toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'),
-        intDiv(transform(l.processing_activity_id, kept.1, kept.2, 120000000), 100000)),
-    transform(l.processing_activity_id, kept.1, kept.2, 120000000) % 100000);
+WHERE
+(
+    l.start_time >= subtractDays(
+        subtractMonths(
+            toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'),
+            intDiv(transform(l.processing_activity_id, kept.1, kept.2, 120000000), 100000)),
+        transform(l.processing_activity_id, kept.1, kept.2, 120000000) % 100000)
+    OR l.attributes['ldv.kept_until'] != ''
+)
+AND (l.attributes['ldv.kept_until'] = '' OR toInt64OrZero(l.attributes['ldv.kept_until']) > toUnixTimestamp64Milli(now64(3)));
 
 -- Everything. Conditions on start_time and processing_activity_id use the table's order and index (that is why the
 -- activity is named here once more); for a data subject or a trace use the views below.
