@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ldv_otel import redaction
 from ldv_otel.actie import ExceptionFacts, SpanFacts
-from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, NAMESPACE, Flag
+from ldv_otel.attributes import CONFIDENTIAL, DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, KEPT_UNTIL, NAMESPACE, Flag
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import normalise_identifier
 from ldv_otel.redaction import EVERYTHING, SHORT, Redactor, identifier
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
+#: What readers calculate with; a number may have another one in it by chance.
+_NO_TEXT: Final = frozenset({CONFIDENTIAL, KEPT_UNTIL})
 #: An identifier as it was told, as text, with its type.
 Told = tuple[str, str | None]
 
@@ -107,7 +109,9 @@ def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
         name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT else value
         for name, value in facts.attributes.items()
     }
-    facts.extended = {name: redactor.value(value) for name, value in facts.extended.items()}
+    facts.extended = {
+        name: value if name in _NO_TEXT else redactor.value(value) for name, value in facts.extended.items()
+    }
     exception = facts.exception
     if exception is not None:
         facts.exception = ExceptionFacts(
