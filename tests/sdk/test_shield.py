@@ -427,6 +427,17 @@ def test_when_looking_fails_nothing_gets_through(
     assert BSN not in caplog.text
 
 
+def test_a_subject_that_takes_the_place_of_another_is_kept_too(service: Service) -> None:
+    """An attribute that is set again: what was learnt when an earlier child ended no longer holds."""
+    with service.tracer.start_as_current_span("x", attributes={DATA_SUBJECT_ID: "made up"}) as span:
+        with service.tracer.start_as_current_span("first"):
+            pass
+        span.set_attribute(DATA_SUBJECT_ID, BSN)
+        with service.tracer.start_as_current_span("second", attributes={"url.full": f"https://x.example/{BSN}"}):
+            pass
+    assert nobody_is_named(service.seen(), *SPELLINGS)
+
+
 def test_what_was_told_goes_with_its_trace(service: Service) -> None:
     """The identifiers that are looked for live no longer than the spans they were told of."""
     with service.tracer.start_as_current_span("x", attributes={DATA_SUBJECT_ID: BSN}) as span:

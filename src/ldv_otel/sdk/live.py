@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -143,6 +144,19 @@ class TraceMemory(list["tuple[str, str | None]"]):
         self.version += 1
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What a span said when it was looked at.
+
+    Attributes:
+        rule: The mapping rule that takes it, and the identifiers that this rule finds in it, with their types.
+    """
+
+    name: str
+    attributes: Mapping[str, object]
+    rule: Rule | None
+    identifiers: Sequence[tuple[object, str]]
+
+
 class LiveSpan(weakref.ref[Span]):
     """One span between start and end (and, for its late children, after that).
 
@@ -164,7 +178,7 @@ class LiveSpan(weakref.ref[Span]):
         too_many: More stand on the span than are looked for.
         told_in_trace: The last of all spans of this trace here, which share it.
         redactor: What looks for them, where that is not what the whole trace looks for.
-        attributes_seen: What the shield has learnt from last.
+        seen: What was learnt from last, while the span runs.
         hidden: Names of attributes that a mapping rule takes a data subject from.
         exposed: Attributes that other exporters may see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.
     """
@@ -172,7 +186,6 @@ class LiveSpan(weakref.ref[Span]):
     __slots__ = (
         "_enclosing",
         "activity",
-        "attributes_seen",
         "ended",
         "exception",
         "exposed",
@@ -185,6 +198,7 @@ class LiveSpan(weakref.ref[Span]):
         "read_apis",
         "redactor",
         "refused",
+        "seen",
         "span_id",
         "start",
         "subjects",
@@ -213,7 +227,7 @@ class LiveSpan(weakref.ref[Span]):
         self.too_many = False
         self.told: list[tuple[str, str | None]] | None = None
         self.redactor: tuple[int, Redactor] | None = None
-        self.attributes_seen: tuple[int, str] | None = None
+        self.seen: Seen | None = None
         self.hidden: frozenset[str] = _NONE_HIDDEN
         self.exposed: Mapping[str, AttributeValue] = _NONE_EXPOSED
         self.told_in_trace: TraceMemory
@@ -317,6 +331,7 @@ class LiveSpan(weakref.ref[Span]):
     def end(self, *, actie: bool, activity: str = "") -> None:
         """Cut the chain: from now on children learn the nearest Actie from here."""
         self.ended = True
+        self.seen = None
         if actie:
             self._enclosing = self._enclosed(activity)
             self.parent = None

@@ -16,7 +16,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from ldv_otel.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
 from ldv_otel.attributes import (
-    DATA_SUBJECT_ID,
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
@@ -267,19 +266,14 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _facts(self, span: ReadableSpan, known: live.LiveSpan) -> SpanFacts | None:
         """Return what is known of a span as it is now; None when it is no Actie."""
-        attributes = live.attributes_of(span)
-        # What was started with `processing` says itself what it is.
-        rule = self.rule_for(span, attributes) if known.activity is None else None
-        if rule is None and known.activity is None and not known.subjects and not is_actie(attributes):
+        seen = told.learn(known, span)
+        if seen.rule is None and known.activity is None and not known.subjects and not is_actie(seen.attributes):
             return None
-        identifiers = rule.identifiers(attributes) if rule is not None else ()
-        if rule is not None or DATA_SUBJECT_ID in attributes:
-            told.note(known, attributes, rule, identifiers)
-        facts = span_facts(span, attributes, known)
+        facts = span_facts(span, seen.attributes, known)
         if known.told_in_trace:
             told.take_out(facts, known)
-        if rule is not None:
-            self._mapper.apply(rule, identifiers, facts)
+        if seen.rule is not None:
+            self._mapper.apply(seen.rule, seen.identifiers, facts)
         return facts
 
     def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:

@@ -7,7 +7,7 @@ trace remembers the last few, so that a job about a million people does not reme
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
@@ -18,11 +18,7 @@ from ldv_otel.attributes import CONFIDENTIAL, DATA_SUBJECT_ID, DATA_SUBJECT_ID_T
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import normalise_identifier
 from ldv_otel.redaction import EVERYTHING, SHORT, Redactor, identifier
-from ldv_otel.sdk import _private, live
-
-if TYPE_CHECKING:
-    from ldv_otel.rules import Rule  # whoever has no rules does not pay for them
-
+from ldv_otel.sdk import live
 
 SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 #: What readers calculate with; a number may have another one in it by chance.
@@ -50,31 +46,23 @@ def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bo
     known.told_in_trace.remember(one)
 
 
-def learn(known: live.LiveSpan, span: ReadableSpan) -> None:
-    """Remember whom a span is about as its attributes and the mapping rules say by now."""
-    count = _private.attribute_count(span)
-    if known.attributes_seen == (count, span.name):
-        return
-    known.attributes_seen = (count, span.name)
-    attributes = live.attributes_of(span)
-    rule = known.owner.rule_for(span, attributes) if known.activity is None else None
-    note(known, attributes, rule, rule.identifiers(attributes) if rule is not None else ())
-
-
-def note(
-    known: live.LiveSpan,
-    attributes: Mapping[str, object],
-    rule: Rule | None,
-    identifiers: Sequence[tuple[object, str]],
-) -> None:
-    """As `learn`, with the attributes, the rule and what it found at hand."""
+def learn(known: live.LiveSpan, span: ReadableSpan) -> live.Seen:
+    """Return what a span says by now, and remember whom it is about by its attributes and the mapping rules."""
+    seen, name, attributes = known.seen, span.name, live.attributes_of(span)
+    # What was started with `processing` says itself what it is.
+    ruled = known.activity is None
+    if seen is not None and seen.name == name and seen.attributes == attributes and (ruled or seen.rule is None):
+        return seen
+    rule = known.owner.rule_for(span, attributes) if ruled else None
+    seen = known.seen = live.Seen(name, attributes, rule, rule.identifiers(attributes) if rule is not None else ())
     if DATA_SUBJECT_ID in attributes:
         for one in in_attributes(attributes):
             _tell_once(known, one)
     if rule is not None and rule.subjects:
-        for value, type_ in identifiers:
+        for value, type_ in seen.identifiers:
             _tell_once(known, (normalise_identifier("", value)[0], type_))
         known.hidden = frozenset(source.attribute for source in rule.subjects if source.attribute)
+    return seen
 
 
 def learn_upwards(known: live.LiveSpan) -> None:
