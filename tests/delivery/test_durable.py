@@ -378,6 +378,23 @@ def test_a_spool_that_somebody_removed_refuses(tmp_path: Path, sink: InMemoryLog
     assert delivery.lost == 1
 
 
+@pytest.mark.parametrize("call", ["pwrite", "rename", "fsync"])
+def test_a_spool_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """No directory, and no file held open: a forked child on a full disk tries again at each of its records."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    base = tmp_path / "spools"
+    base.mkdir()
+    held = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(ConfigurationError, match="No space left"):
+        Spool(base, "0011223344556677")
+    assert list(base.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == held
+
+
 def test_a_fork_that_ran_no_hooks_is_noticed(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """UWSGI forks in C: the worker must not write into its parent's segment."""
     delivery = DurableDelivery(sink, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from ldv_otel.delivery.durable import DurableDelivery, drain
 from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
 from ldv_otel.delivery.spool.spool import Spool
-from ldv_otel.errors import LogboekUnavailable
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import decode_logregel, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
 from tests.torture.rig import dice, hurry, log_through, orphaned_segments, record, size, wait_until
@@ -147,6 +148,54 @@ def test_after_a_failed_flush_a_file_is_never_trusted_again(tmp_path: Path, monk
     stored = [logregel.name for logregel in sink.logregels]
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
+
+
+class Refusing:
+    """Calls of the operating system that change a disk, of which one finds no space."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self._at = at
+        self.calls = 0
+        for name in ("open", "write", "pwrite", "fsync", "fdatasync", "mkdir", "rename"):
+            monkeypatch.setattr(os, name, functools.partial(self._call, getattr(os, name)))
+
+    def _call(self, real: Callable[..., object], *given: object, **options: object) -> object:
+        self.calls += 1
+        if self.calls == self._at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*given, **options)
+
+
+@pytest.mark.timeout(300)
+def test_no_space_at_any_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever call of a life it is, from making the spool to taking it away: who is not told so finds the record."""
+    hurry(monkeypatch)
+    refused = 0
+    for at in itertools.count(1):
+        base = tmp_path / str(at)
+        sink = InMemoryLogboek()
+        acknowledged = set()
+        with monkeypatch.context() as disturbed:
+            disk = Refusing(disturbed, at)
+            with suppress(ConfigurationError):  # at the start it is said at once
+                delivery = DurableDelivery(sink, base / "spools", segment_bytes=1_024)
+                for number in range(12):
+                    try:
+                        delivery.submit(record(number))
+                    except LogboekUnavailable:
+                        refused += 1
+                    else:
+                        acknowledged.add(record(number).name)
+                delivery.shutdown(60)
+        drain(sink, base / "spools")
+        stored = [logregel.name for logregel in sink.logregels]
+        assert len(stored) == len(set(stored)), at
+        assert acknowledged <= set(stored), at
+        assert not orphaned_segments(base / "spools"), at
+        if disk.calls < at:
+            break
+    print(f"{at - 1} calls, {refused} records refused")
+    assert refused
 
 
 def flip_bits(data: bytearray, chance: random.Random) -> None:

@@ -50,8 +50,9 @@ class Progress:
 
     def __init__(self, directory: Path) -> None:
         self._load(directory)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(directory / PROGRESS_NAME, flags, 0o600)
+        self._path = directory / PROGRESS_NAME
+        #: Opened by the first entry, since a full disk may have no room for a file; -1 once it is closed.
+        self._descriptor: int | None = None
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -85,8 +86,7 @@ class Progress:
             OSError: The disk refused; the batch may be sent all the same, and is then in doubt after a restart.
         """
         self.frozen.append(batch)
-        self._write(batch)
-        flushing(os.fdatasync, self._descriptor)
+        flushing(os.fdatasync, self._write(batch))
 
     def confirm(self, entry: Confirmed) -> None:
         """Note how far everything is done. Not flushed: what is lost of it is only read back again.
@@ -99,18 +99,21 @@ class Progress:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor is not None and descriptor >= 0:
+            os.close(descriptor)
 
     def _confirm(self, entry: Confirmed) -> None:
         self.confirmed = max(self.confirmed, entry.last)
         self.confirmed_ms = max(self.confirmed_ms, entry.at_ms)
         self.frozen = [batch for batch in self.frozen if batch.last > self.confirmed]
 
-    def _write(self, entry: _Entry) -> None:
+    def _write(self, entry: _Entry) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         text = _encode(entry)
         os.write(self._descriptor, b"\n%08x %s\n" % (zlib.crc32(text), text))
+        return self._descriptor
 
 
 def _checked(line: bytes) -> _Entry | None:

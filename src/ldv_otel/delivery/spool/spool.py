@@ -17,6 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -99,10 +100,10 @@ class Spool:
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
         self._ends: dict[int, int] = {}
+        # Held before it has its name: another process could adopt, and remove, what nobody holds.
+        draft = base / f".{writer_id}"
         try:
             make_directory(base)
-            # Held before it has its name: another process could adopt, and remove, what nobody holds.
-            draft = base / f".{writer_id}"
             draft.mkdir(mode=0o700)
             self._lock = hold(draft)
             os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
@@ -110,6 +111,10 @@ class Spool:
             sync_directory(base)
             self._open_segment(1, self._segment_bytes)
         except OSError as error:
+            with suppress(OSError):  # what the disk does not let go of is found by who adopts
+                remove_spool(draft)
+                remove_spool(self.directory)
+            self.abandon()
             raise ConfigurationError(
                 f"LDV_SPOOL: the spool {self.directory} cannot be made ({error.strerror}). Logging did not start. "
                 "Let LDV_SPOOL name a directory on a local disk that this user may write."
@@ -201,7 +206,7 @@ class Spool:
             self._enough.notify_all()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent, without touching any lock it may have held."""
+        """Let go without a word: in a forked child, whose parent may hold our locks, and where none could be made."""
         for descriptor in (self._descriptor, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
