@@ -15,8 +15,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.trace import SpanKind
 
 import ldv_otel as ldv
 from ldv_otel import testing
@@ -195,6 +197,23 @@ def test_no_other_host_is_told(party: Party, stranger: Party, get: Callable[[str
         get(stranger.url)
     get(party.url)
     assert stranger.doelbinding == party.doelbinding == {}
+
+
+@pytest.mark.usefixtures("logboek")
+@pytest.mark.parametrize(("name", "told"), [("http.request.method", {"OIN"}), ("rpc.system", set())])
+def test_only_calls_over_http_have_headers(party: Party, name: str, told: set[str]) -> None:
+    """In the metadata of gRPC a name with a capital makes the call fail (LDV-A8)."""
+    carrier: dict[str, str] = {}
+    port = int(party.server_address[1])
+    attributes: dict[str, str | int] = {"server.address": "127.0.0.1", "server.port": port, name: "GET"}
+    tracer = trace.get_tracer("client")
+    with (
+        ldv.processing(ACTIVITY),
+        tracer.start_as_current_span("call", kind=SpanKind.CLIENT, attributes=attributes),
+    ):
+        propagate.inject(carrier)
+    assert carrier.keys() & {"OIN"} == told
+    assert "traceparent" in carrier
 
 
 @pytest.mark.usefixtures("logboek")

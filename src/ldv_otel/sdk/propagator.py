@@ -37,6 +37,8 @@ _logger = logging.getLogger(__name__)
 _TRACEPARENT: Final = "traceparent"
 _CALL_GETTER: Final = CallGetter()
 _NOBODY: Final = Foreign(b"", b"")
+#: What the instrumentations of HTTP clients set as a span starts.
+_OF_HTTP: Final = ("http.request.method", "http.method")
 
 
 class LdvPropagator(TextMapPropagator):
@@ -122,7 +124,11 @@ class LdvPropagator(TextMapPropagator):
         call, actie = (known(), known.as_enclosing()) if known is not None else (None, None)
         if call is None or actie is None or call.kind is not SpanKind.CLIENT:
             return
-        names = self._parties.headers(*called_address(live.attributes_of(call)))
+        attributes = live.attributes_of(call)
+        if not any(name in attributes for name in _OF_HTTP):
+            # Elsewhere, as in the metadata of gRPC, names like these may make the call fail.
+            return
+        names = self._parties.headers(*called_address(attributes))
         trace_id = span.get_span_context().trace_id.to_bytes(16, "big")
         calling = Calling(trace_id, actie.processing_activity_id, actie.inherited)
         for name, value in self._extensions.tell(names or self._parties.extensions, calling).items():
