@@ -51,6 +51,7 @@ bench: .venv/test.stamp
 	$(BIN)/python -m benchmarks.schema --rows $(ROWS)
 	$(BIN)/python -m benchmarks.reading --rows $(ROWS)
 	$(BIN)/python -m benchmarks.inzage --rows $(ROWS)
+	$(BIN)/python -m benchmarks.gemma --rows $(ROWS)
 	$(BIN)/python -m benchmarks.rules
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.delivery

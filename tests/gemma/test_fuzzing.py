@@ -30,7 +30,8 @@ OPERATIONS = [
     ("/verwerkte-objecten/{verwerktObjectId}", "GET"),
 ]
 READ_ONLY = {"url", "actieId", "tijdstipRegistratie"}
-EXAMPLES = 10_000 // (2 * len(OPERATIONS)) if os.environ.get("LDV_TORTURE") == "full" else 20
+FULL = os.environ.get("LDV_TORTURE") == "full"
+EXAMPLES = 10_000 // (2 * len(OPERATIONS)) if FULL else 20
 
 schemathesis.openapi.format("duration", strategies.durations)
 schemathesis.openapi.format("uri", strategies.urls)
@@ -45,6 +46,7 @@ def document(over_http: Provider) -> Any:
     return schemathesis.openapi.from_url(f"{over_http.base}/openapi.json")
 
 
+@pytest.mark.timeout(3_600 if FULL else 120)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=str)
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_the_server_does_what_the_contract_says(
@@ -63,8 +65,9 @@ def test_the_server_does_what_the_contract_says(
     def check(case: Any, *, hit: bool) -> None:
         if hit and mode is GenerationMode.POSITIVE and method != "DELETE":
             case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
-        # Elements that the log sets are ignored, whatever is in them (GW-07).
+        # Elements that the log sets are ignored, whatever is in them (GW-07); an empty header says nothing.
         ignored = isinstance(case.body, dict) and not READ_ONLY.isdisjoint(case.body)
+        ignored = ignored or not all((case.headers or {"": "x"}).values())
         more = [negative_data_rejection] if ignored else []
         case.call_and_validate(headers={"Authorization": f"Bearer {client.token}"}, excluded_checks=[*excluded, *more])
 
