@@ -1,4 +1,4 @@
-"""A register of GEMMA Verwerkingenlogging with millions of rows: how much it takes in a second, how long questions take.
+"""A register of GEMMA Verwerkingenlogging with millions of rows: how much it takes a second, how long questions take.
 
 Run: `python -m benchmarks.gemma [--rows N] [--seconds 20] [--times 300] [--keep DIR]`. It prints a table in Markdown.
 
