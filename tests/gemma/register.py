@@ -45,6 +45,7 @@ class Register(ThreadingHTTPServer):
         acties: What it has, as it was sent, with an `actieId`.
         asked: How often it was asked for a list.
         posted: How often something was sent to it.
+        was_posted_to: Set the first time.
         faults: What becomes of the coming POSTs: an answer in place of its own, or `cut before` or `cut after` that
             the connection is. After those it works.
         readable: Whether our client has a read scope.
@@ -61,6 +62,7 @@ class Register(ThreadingHTTPServer):
         """Forget everything."""
         self.acties: list[dict[str, Any]] = []
         self.asked = self.posted = 0
+        self.was_posted_to = threading.Event()
         self.faults: list[Answer | str | None] = []
         self.readable = True
         self.away: Answer | None = None
@@ -127,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posted += 1
+        self.server.was_posted_to.set()
         fault = self.server.faults.pop(0) if self.server.faults else None
         if isinstance(fault, tuple):
             return self._answer(fault)

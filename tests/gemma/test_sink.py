@@ -313,6 +313,24 @@ def test_what_one_caller_made_confidential_holds_up_nobody_else(
     assert "create:confidential" in apart.reason
 
 
+def test_what_was_never_sent_is_not_asked_for(
+    register: Register, settings: Settings, keys: Path, tmp_path: Path
+) -> None:
+    """A question is on record at the register as a processing itself; after an outage there would be one a record."""
+    delivery = DurableDelivery(GemmaSink(settings), tmp_path)
+    register.faults = [(503, {}, FOUT)] * 100
+    delivery.submit(a_record(1, keys))
+    assert register.was_posted_to.wait(20)
+    for number in range(2, 61):
+        delivery.submit(a_record(number, keys))
+    delivery.shutdown(0.1)
+    register.faults.clear()
+    asked = register.asked
+    assert drain(GemmaSink(settings), tmp_path) == (60, 0)
+    assert register.asked - asked == 1
+    assert len(set(names(register))) == len(register.acties) == 60
+
+
 @pytest.mark.parametrize(
     ("away", "error"),
     [

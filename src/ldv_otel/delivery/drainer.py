@@ -81,6 +81,7 @@ class Drainer:
         self._spool = spool
         self._base = spool.directory.parent
         self._batch_records: int = getattr(sink, "batch_records", BATCH_RECORDS)
+        self._asked_sparingly: bool = getattr(sink, "asked_sparingly", False)
         self._clock = clock
         self._quiet = quiet
         self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
@@ -319,7 +320,8 @@ class Drainer:
     def _send_batches(self, orphan: Orphan, progress: Progress) -> Iterator[None]:
         for records, frozen in orphan.batches(progress, self._batch_records):
             # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
-            self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=True)
+            in_doubt = frozen or not self._asked_sparingly
+            self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=in_doubt)
             yield
 
 

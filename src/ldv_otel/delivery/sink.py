@@ -22,8 +22,9 @@ class Sink(Protocol):
     store the same batch again, token and all, and has to make that harmless as far as its store can; what it cannot
     promise, delivery finds out by reading back.
 
-    A sink may also have `batch_records`, how many records it wants at once, and `extension`, the name of an extension
-    (`ldv_otel_extension`) that services that log to it have.
+    A sink may also have `batch_records`, how many records it wants at once; `asked_sparingly`, true where reading back
+    costs so much that what a process left counts as never sent unless it noted that it was going to; and `extension`,
+    the name of an extension (`ldv_otel_extension`) that services that log to it have.
     """
 
     def open(self) -> None:

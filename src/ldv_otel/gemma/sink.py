@@ -71,6 +71,8 @@ class GemmaSink:
 
     #: So few that a batch in doubt costs the register few questions.
     batch_records: Final = 50
+    #: Each question is on record there, and about a person (PR-07).
+    asked_sparingly: Final = True
     extension: Final = "gemma"
 
     def __init__(self, settings: Settings) -> None:
