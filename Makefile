@@ -8,7 +8,7 @@ demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
 
 # The pictures of docs/inzage.md; needs Chromium.
-demo-shot: .venv/test.stamp
+demo-shot: .venv/test.stamp assets
 	$(BIN)/python examples/parkeervergunning/screenshots.py
 
 # Components and tokens of the NL Design System for the pages of `ldv serve`, into the package that is built after this.

@@ -106,7 +106,9 @@ def keep_up(gemeente: Organisation, rdw: Organisation, home: Path) -> None:
     """Keep the citizen's page up, and the RDW's read API that it asks, until somebody presses Ctrl+C."""
     with pages(gemeente, rdw, home) as address:
         console.rule("What the citizen sees")
-        console.print(f"{address}\nSign in with the number that is there. Ctrl+C ends it.")
+        console.print(f"{address}\nSign in with the number that is there.")
+        console.rule("What the privacy officer sees")
+        console.print(f"{address.removesuffix('inzage')}toezicht\nCtrl+C ends it.")
         with suppress(KeyboardInterrupt):
             signal.pause()
 
@@ -122,7 +124,16 @@ def pages(gemeente: Organisation, rdw: Organisation, home: Path) -> Iterator[str
     with ExitStack() as stack:
         for organisation, arguments, url, more in (
             (rdw, ["--without-authentication"], api, {}),
-            (gemeente, ["--demo"], page, {"LDV_PARTIES": str(parties), "LDV_ORGANISATION": "Gemeente Voorbeeld"}),
+            (
+                gemeente,
+                ["--demo"],
+                page,
+                {
+                    "LDV_PARTIES": str(parties),
+                    "LDV_ORGANISATION": "Gemeente Voorbeeld",
+                    "LDV_TOEZICHT_ACTIVITY": "https://register.gemeente.example/activiteiten/toezicht-op-het-logboek",
+                },
+            ),
         ):
             environ = organisation.environ | more | {"LDV_LOGBOEK": f"chdb://{organisation.directory}"}
             command = [*LDV, "serve", *arguments, "--listen", url.removeprefix("http://")]

@@ -1,4 +1,4 @@
-"""Plays the story and writes the pictures of `docs/inzage.md`: what a citizen sees of it, in Chromium."""
+"""Plays the story and writes the pictures of `docs/inzage.md`: what people see of it, in Chromium."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from demo import ROOT, pages, play
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 PICTURES = ROOT / "docs" / "inzage"
 
@@ -25,17 +25,31 @@ def main() -> None:
         with pages(gemeente, rdw, home) as address:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for width, suffix in ((900, ""), (360, "-smal")):
-                page = browser.new_page(viewport={"width": width, "height": 900})
+                page = browser.new_page(viewport={"width": width, "height": 900}, locale="nl-NL")
                 page.goto(address)
-                page.get_by_role("button", name="Log in").click()
-                page.get_by_role("article").first.wait_for()
+                with page.expect_navigation():
+                    page.get_by_role("button", name="Log in").click()
                 page.screenshot(path=PICTURES / f"tijdlijn{suffix}.png")
                 if not suffix:
                     page.get_by_role("link", name="Bekijk alle stappen").first.click()
                     page.locator("#tekening").wait_for()
                     page.screenshot(path=PICTURES / "handeling.png", full_page=True)
                 page.close()
+            officer(browser.new_page(viewport={"width": 900, "height": 900}), address.replace("/inzage", "/toezicht"))
             browser.close()
+
+
+def officer(page: Page, address: str) -> None:
+    """Write the pictures of the pages for privacy officers."""
+    page.goto(address)
+    page.screenshot(path=PICTURES / "toezicht.png", full_page=True)
+    page.goto(f"{address}/persoon")
+    page.get_by_label("Nummer van de persoon").fill("123456782")
+    page.get_by_label("Waarom wilt u dit zien?").fill("Klacht 2026-17 van een inwoner")
+    page.screenshot(path=PICTURES / "toezicht-persoon.png", full_page=True)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Leg vast en laat zien").click()
+    page.screenshot(path=PICTURES / "toezicht-persoon-regels.png")
 
 
 if __name__ == "__main__":

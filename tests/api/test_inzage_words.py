@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import date
+from importlib import resources
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -40,3 +43,51 @@ def test_terms(term: str, words: str) -> None:
 def test_days() -> None:
     """A date with the name of the day."""
     assert day_words(date(2026, 3, 1)) == "zondag 1 maart 2026"
+
+
+MOST_WORDS = 14
+#: Of letters from offices: there is an easier word, or an easier sentence, for each.
+HARD = re.compile(
+    r"\b(aangaande|alsmede|alvorens|behoudens|betreffende|betrokkene\w*|conform|derhalve|desbetreffende|dienen te|"
+    r"doeleinde\w*|eveneens|geraadpleegd|gegevensverwerking|grondslag|hetgeen|indien|inzake|logregel\w*|middels|mits|"
+    r"omtrent|raadplegen|reeds|teneinde|tenzij|termijn\w*|tevens|vastgesteld|verstrek\w*|verwerkingsactiviteit\w*|"
+    r"verwerkingsverantwoordelijke|verzoek\w*|voornoemd\w*|wijzig\w*|zodanig)\b",
+    re.IGNORECASE,
+)
+TEMPLATES = resources.files("ldv_otel.api.inzage").joinpath("templates")
+
+
+def sentences(template: str) -> Iterator[str]:
+    """What a template says, in whatever case; what the Register and records say stands as X."""
+    text = TEMPLATES.joinpath(template).read_text("utf-8")
+    text = re.sub(r"{%.*?%}|<svg.*?</svg>", "\n", text, flags=re.DOTALL)
+    # Words that are chosen between are said too.
+    said = [quoted for inside in re.findall(r"{{(.*?)}}", text) for quoted in re.findall(r'"([^"]* [^"]*)"', inside)]
+    text = re.sub(r"</?(?:span|strong|a|br|time)\b[^>]*>", "", re.sub(r"{{.*?}}", "X", text))
+    for line in (*re.sub(r"<[^>]+>", "\n", text).split("\n"), *said):
+        yield from (found for found in re.split(r"(?<=[.?!]) ", line.strip()) if found)
+
+
+CITIZENS = sorted(found.name for found in TEMPLATES.iterdir() if found.name.endswith(".html"))
+OFFICERS = sorted(f"toezicht/{found.name}" for found in TEMPLATES.joinpath("toezicht").iterdir())
+
+
+@pytest.mark.parametrize("template", [*CITIZENS, *OFFICERS])
+def test_short_sentences(template: str) -> None:
+    """B1 Dutch: one thing in a sentence."""
+    assert not [said for said in sentences(template) if len(said.split()) > MOST_WORDS]
+
+
+@pytest.mark.parametrize("template", CITIZENS)
+def test_easy_words(template: str) -> None:
+    """B1 Dutch: no words of offices and laws in what we say ourselves."""
+    assert not [said for said in sentences(template) if HARD.search(said)]
+
+
+def test_what_is_checked_is_what_is_said() -> None:
+    """The two above would find nothing in nothing."""
+    said = [one for template in CITIZENS for one in sentences(template)]
+    assert len(said) > 100
+    assert "Mail naar X." in said or any("Mail naar" in one for one in said)
+    assert "Dat hebben wij nog niet bepaald." in said
+    assert HARD.search("Indien u het verzoek wijzigt")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import random
 import re
+import statistics
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inzage.conftest import HIDDEN, MANY, NOBODY, ONE, PERMIT, PLAIN, ROBIN, SHARED, WATCHED, World
+from tests.inzage.conftest import (
+    HIDDEN,
+    LONG,
+    LONG_WATCHED,
+    MANY,
+    NOBODY,
+    ONE,
+    PERMIT,
+    PLAIN,
+    ROBIN,
+    SHARED,
+    WATCHED,
+    World,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +42,7 @@ MARKS = {ROBIN: "kenteken", MANY: "Van velen", ONE: "HYPERLINK", NOBODY: ""}
 @pytest.fixture(scope="module")
 def sessions(world: World) -> Iterator[dict[str, httpx.Client]]:
     """A session of each."""
-    found = {number: world.signed_in(number) for number in (*MARKS, PLAIN, WATCHED)}
+    found = {number: world.signed_in(number) for number in (*MARKS, PLAIN, WATCHED, LONG, LONG_WATCHED)}
     yield found
     for client in found.values():
         client.close()
@@ -44,6 +61,60 @@ def test_confidential_activities_leave_no_trace(sessions: dict[str, httpx.Client
     assert "3 handelingen" in plain[0].text
     assert plain[-1].status_code == plain[-2].status_code == 404
     assert plain[-1].content == plain[-2].content
+
+
+def test_what_is_confidential_by_itself_leaves_no_gap_in_a_page(sessions: dict[str, httpx.Client]) -> None:
+    """Pages are as long, and turn at the same place, whether such records lie between those that are shown or not."""
+    plain, watched = (sessions[number].get("/inzage").text for number in (LONG, LONG_WATCHED))
+    for _ in range(3):
+        shown = re.findall(r'class="what">(Lang \d+)<', plain)
+        assert shown
+        assert shown == re.findall(r'class="what">(Lang \d+)<', watched)
+        assert "Geheim" not in watched
+        following = [re.search(r'href="(/inzage\?vanaf=(\d+)-[^"]*)"', text) for text in (plain, watched)]
+        if following[0] is None or following[1] is None:
+            break
+        assert following[0][2] == following[1][2]
+        plain, watched = sessions[LONG].get(following[0][1]).text, sessions[LONG_WATCHED].get(following[1][1]).text
+    assert following == [None, None]
+
+
+def differ(first: list[float], second: list[float]) -> bool:
+    """Say whether two series of times, in seconds, differ by more than their own noise.
+
+    Five times the error of the difference of two medians is more than chance gives in years of runs; and less than
+    2 ms, or a tenth, nobody sees over a network.
+    """
+    medians = [statistics.median(found) for found in (first, second)]
+    errors = []
+    for found in (first, second):
+        quarters = statistics.quantiles(found, n=4)
+        errors.append(1.2533 * (quarters[2] - quarters[0]) / 1.349 / len(found) ** 0.5)
+    return abs(medians[0] - medians[1]) > max(5 * math.hypot(*errors), 0.002, 0.1 * min(medians))
+
+
+@pytest.mark.parametrize("path", ["", f"/handelingen/{HIDDEN.hex()}"])
+def test_confidential_activities_take_no_time(sessions: dict[str, httpx.Client], path: str) -> None:
+    """Whether there is something that is not shown cannot be told from how long a page takes.
+
+    Both are asked in turn, in an order that is drawn each time, so that whatever else the machine does hits both.
+    """
+    taken: dict[str, list[float]] = {PLAIN: [], WATCHED: []}
+    draw = random.Random(0)  # noqa: S311  (an order, no secret)
+    for _ in range(30):
+        for number in draw.sample((PLAIN, WATCHED), 2):
+            begin = time.perf_counter()
+            sessions[number].get(f"/inzage{path}")
+            taken[number].append(time.perf_counter() - begin)
+    assert not differ(*taken.values())
+
+
+def test_time_could_tell() -> None:
+    """The test above would see 15 ms more of 30, with noise of 5 ms, and takes nothing for a difference of itself."""
+    draw = random.Random(1)  # noqa: S311  (noise)
+    first, second = ([draw.gauss(base, 0.005) for _ in range(30)] for base in (0.030, 0.045))
+    assert differ(first, second)
+    assert not differ(first, [draw.gauss(0.030, 0.005) for _ in range(30)])
 
 
 @settings(max_examples=15)

@@ -35,7 +35,7 @@ def rows(records: Iterable[Logregel], words: Words, organisation: str) -> list[d
                 "bewaartermijn": activity.kept,
                 "resultaat": _RESULTS[record.status],
                 "gevraagd aan": step.asked,
-                "op verzoek van": step.asked_by,
+                "gevraagd door": step.asked_by,
                 "verwerkingsactiviteit": record.processing_activity_id,
                 "kenmerk": record.trace_id.hex(),
             }
