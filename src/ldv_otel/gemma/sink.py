@@ -184,7 +184,10 @@ class GemmaSink:
         """Ask the register for an actie of this record; no, where it cannot be asked."""
         if not record.data_subject_id:
             return False
-        sent = self.verwerkingsactie(record)
+        try:
+            sent = self.verwerkingsactie(record)
+        except BatchRefused:
+            return False
         return any(
             found.get("tijdstip") == sent["tijdstip"]
             and str(found.get("verwerkingId")).lower() == sent["verwerkingId"].lower()
@@ -215,7 +218,7 @@ class GemmaSink:
             if answer.status_code != HTTPStatus.OK or not _is_json(answer):
                 raise self._error(answer)
             page = answer.json()
-            yield from page.get("results", ())
+            yield from (each for each in page.get("results") or () if isinstance(each, dict))
             if not page.get("next"):
                 return
             # Of the address that it gives only the question: elsewhere our token would be in somebody else's hands.
@@ -233,7 +236,7 @@ class GemmaSink:
             # It logs each address, and those of questions have an identifier in them.
             with silent("httpx"):
                 return self._http.request(method, self._base + path, headers=headers, **content)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = f"The register {self._settings.logboek} cannot be reached: {type(error).__name__}."
             if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "CERTIFICATE" in str(error):
                 said += " If an authority of your own signed its certificate, LDV_LOGBOEK_CA_FILE has to name it."
