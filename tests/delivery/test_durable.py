@@ -109,6 +109,20 @@ def test_segments_follow_one_another(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_short_life_takes_little_disk(tmp_path: Path) -> None:
+    """Where each task has a process there are thousands of spools to keep and to read; a long life has large ones."""
+    spool = Spool(tmp_path, "0011223344556677")
+    for number in range(40):
+        spool.append(*[b"x" * 1_000] * 500)
+        if not number:
+            assert sum(path.stat().st_size for path in spool.directory.iterdir()) < 1 << 20
+    spool.close()
+    sizes = [path.stat().st_size for path in sorted(spool.directory.glob(f"*{SUFFIX}"))]
+    assert sizes == sorted(sizes)
+    assert sizes[0] <= 1 << 16
+    assert sizes[-1] == 8 << 20
+
+
 def test_the_next_segment_is_made_ahead(tmp_path: Path) -> None:
     """When half of one is used, while others commit; no record of either gets lost in between."""
     spool = Spool(tmp_path, "0011223344556677", segment_bytes=4_096)

@@ -166,11 +166,15 @@ class Rig:
 
     def adopt(self) -> None:
         """Let a fresh process of the service send what the others have left on disk."""
-        deadline = time.monotonic() + _ADOPT_SECONDS
         while self.left_over():
-            assert time.monotonic() < deadline, f"left in the spool: {self.left_over()}"
             with self.start_adopter() as adopter:
-                wait_until(lambda: len(self.left_over()) <= 1, _ADOPT_SECONDS, lambda: str(self.left_over()))
+                # However long all of it takes: without any progress it hangs.
+                while (before := len(self.left_over())) > 1:
+                    wait_until(
+                        lambda: len(self.left_over()) < before,
+                        _ADOPT_SECONDS,
+                        lambda: f"left in the spool: {self.left_over()[:5]}",
+                    )
                 said, _ = adopter.communicate(timeout=_ADOPT_SECONDS)
                 assert adopter.returncode == 0, said
 

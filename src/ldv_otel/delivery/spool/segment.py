@@ -29,6 +29,9 @@ VERSION: Final = 2
 SUFFIX: Final = ".segment"
 #: 8 MiB hold some 20,000 records; zero-filling one takes a few ms, and it is done ahead.
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
+#: The first is small, because many a process lives for one task only; each after it is four times larger.
+_FIRST_SEGMENT_BYTES: Final = 64 * 1024
+_LARGE_FROM: Final = 5
 
 #: Sequence numbers from here on are those of starts.
 FIRST_START: Final = 1 << 63
@@ -73,6 +76,11 @@ class Scan(msgspec.Struct):
 def segment_name(number: int) -> str:
     """Return the file name of a segment; names sort as numbers do."""
     return f"{number:012d}{SUFFIX}"
+
+
+def segment_size(number: int, largest: int = SEGMENT_BYTES) -> int:
+    """Return how large a segment is made."""
+    return min(_FIRST_SEGMENT_BYTES << 2 * (min(number, _LARGE_FROM) - 1), largest)
 
 
 def make_segment(directory: Path, number: int, writer_id: str, *, size: int = SEGMENT_BYTES) -> Path:

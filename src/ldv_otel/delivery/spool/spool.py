@@ -32,6 +32,7 @@ from ldv_otel.delivery.spool.segment import (
     make_directory,
     make_segment,
     segment_name,
+    segment_size,
     sync_directory,
 )
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
@@ -63,7 +64,7 @@ class Spool:
     Args:
         base: Directory of all spools for the same Logboek; made 0700 if it is not there.
         writer_id: Names this spool; a process takes a fresh one.
-        segment_bytes: Size of a segment; one record may be as large as that allows.
+        segment_bytes: Size of the largest segments; the first ones are smaller, and a large record gets a larger one.
 
     Raises:
         ConfigurationError: The directory cannot be made or written; the message names it.
@@ -109,7 +110,7 @@ class Spool:
             os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
             draft.rename(self.directory)
             sync_directory(base)
-            self._open_segment(1, self._segment_bytes)
+            self._open_segment(1, segment_size(1, self._segment_bytes))
         except OSError as error:
             with suppress(OSError):  # what the disk does not let go of is found by who adopts
                 remove_spool(draft)
@@ -190,7 +191,8 @@ class Spool:
                 return
             self._preparing = True
         try:
-            flushing(make_segment, self.directory, number, self.writer_id, size=self._segment_bytes)
+            size = segment_size(number, self._segment_bytes)
+            flushing(make_segment, self.directory, number, self.writer_id, size=size)
         except OSError as error:
             # Said once: the commit that needs it tries again, and tells its callers.
             _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
@@ -336,7 +338,8 @@ class Spool:
             # What runs goes along, so that older segments can go.
             carried = encode_records(record for starts in self._running.values() for record in starts)
             longest = HEADER_BYTES + len(carried) + len(data)
-            self._open_segment(self._segment + 1, max(self._segment_bytes + len(carried), longest))
+            number = self._segment + 1
+            self._open_segment(number, max(segment_size(number, self._segment_bytes) + len(carried), longest))
             self._room = max(self._room, longest)
             data = carried + data
         written = os.pwrite(self._descriptor, data, self._offset)
