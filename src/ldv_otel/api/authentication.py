@@ -68,8 +68,11 @@ class Credentials:
         return found
 
 
-def configured_authentication(settings: ServeSettings) -> Authentication | None:
+def configured_authentication(settings: ServeSettings, *, others: bool = False) -> Authentication | None:
     """Return what the settings ask for, or None when they ask for nothing.
+
+    Args:
+        others: There are APIs with clients of their own, whom certificates may be asked for.
 
     Raises:
         ConfigurationError: They ask for half of something; the message names what is missing.
@@ -86,7 +89,9 @@ def configured_authentication(settings: ServeSettings) -> Authentication | None:
         )
     known = read_clients(settings.clients)
     certificates = settings.client_ca is not None or bool(settings.proxies)
-    if certificates and not known.with_certificate:
+    if certificates and not known.with_certificate and others:
+        certificates = False
+    elif certificates and not known.with_certificate:
         raise ConfigurationError(
             "Client certificates are asked for, and no client is known by one. Nothing was started. "
             "Let LDV_SERVE_CLIENTS name a file that says which certificate is whose."

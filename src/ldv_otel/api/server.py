@@ -128,12 +128,12 @@ def _offered(
         return Nobody(), [INZAGE, TOEZICHT, OPMAAK], identity
     page = [INZAGE, OPMAAK] if identity is not None else []
     if settings.toezicht_activity:
-        authentication = _authentication(settings.serve, host, without=without)
+        authentication = _authentication(settings.serve, host, without=without, others=more)
         return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
-    if (page or more) and not without and configured_authentication(settings.serve) is None:
+    if (page or more) and not without and configured_authentication(settings.serve, others=more) is None:
         # Only these: nobody is a client of an API that is not there.
         return Credentials(settings.serve, read_clients(None), None), page, identity
-    authentication = _authentication(settings.serve, host, without=without)
+    authentication = _authentication(settings.serve, host, without=without, others=more)
     return authentication, [LEZEN, *page], identity
 
 
@@ -153,8 +153,8 @@ def _check_demo(settings: Settings, host: str, identity: Identity | None) -> Non
         )
 
 
-def _authentication(settings: ServeSettings, host: str, *, without: bool) -> Authentication:
-    found = configured_authentication(settings)
+def _authentication(settings: ServeSettings, host: str, *, without: bool, others: bool) -> Authentication:
+    found = configured_authentication(settings, others=others)
     if without:
         if found is not None:
             raise ConfigurationError("--without-authentication contradicts the authentication that is configured.")
