@@ -35,7 +35,9 @@ _logger = logging.getLogger(__name__)
 
 BATCH_RECORDS: Final = 5_000
 
-_GATHER_SECONDS: Final = 0.2
+#: How long records gather unless somebody waits: ClickHouse wants an insert a second, and one costs it as much as
+#: hundreds of rows.
+_GATHER_SECONDS: Final = 1.0
 _ABANDONED_SECONDS: Final = 60.0
 _ADOPT_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
