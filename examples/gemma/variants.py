@@ -47,7 +47,6 @@ class Services:
     def __init__(self, variant: str, home: Path) -> None:
         self.logs_at = VARIANTS[variant]
         self.home = home
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {name: _free_port() for name in ("register", *self.logs_at)}
         self.secrets = {client: secrets.token_hex(32) for client in (*self.logs_at, "portaal")}
         # One organisation, one key ring: a person has the same pseudonym in each of its Logboeken.
@@ -84,8 +83,6 @@ class Services:
             "LDV_STATE": str(self.home / f"{name}.state"),
             "LDV_PARTIES": str(self.home / "parties.yaml"),
             "LDV_DELIVERY": "confirmed",
-            "LDV_CONFIRM_SECONDS": "2",
-            "LDV_FLUSH_SECONDS": "1",
         }
         if name in self.registers:
             return own | {
@@ -106,24 +103,26 @@ class Services:
         return [sys.executable, str(HERE / f"{name}.py")]
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run all of them, each in a process of its own."""
+    def running(self, *names: str, **environ: str) -> Iterator[None]:
+        """Run all of them, or only these, each in a process of its own."""
+        processes = []
         try:
-            for name in {*self.logs_at, *self.registers}:
-                self.processes[name] = subprocess.Popen(self.command(name), env=self.environ(name), cwd=HERE)
-            for name in self.processes:
+            for name in names or {*self.logs_at, *self.registers}:
+                environment = self.environ(name) | environ
+                processes.append(subprocess.Popen(self.command(name), env=environment, cwd=HERE))
+            for name in names or {*self.logs_at, *self.registers}:
                 _wait_for(f"http://127.0.0.1:{self.ports[name]}/")
             yield
         finally:
-            for process in self.processes.values():
+            for process in processes:
                 process.terminate()
-            for process in self.processes.values():
+            for process in processes:
                 process.wait()
 
     def apply(self, bsn: str = BSN) -> httpx.Response:
         """Apply for a permit, as somebody at the desk does."""
         application = {"bsn": bsn, "zaak": str(uuid.uuid4())}
-        return httpx.post(f"http://127.0.0.1:{self.ports['vergunningen']}/aanvragen", json=application, timeout=30)
+        return httpx.post(f"http://127.0.0.1:{self.ports['vergunningen']}/aanvragen", json=application, timeout=60)
 
     def seen(self, register: str, bsn: str = BSN) -> list[dict[str, Any]]:
         """Return the Verwerkingsacties that a citizen sees in a register, through the Inzage API; oldest first."""

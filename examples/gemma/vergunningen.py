@@ -35,7 +35,7 @@ def decide(application: Application) -> str:
         # The person is known, so this is on record before it is done (IR-02); if that fails, it is not done (IR-03).
         with ldv.processing(ACTIVITY, name="Opvragen adres", attributes={"gemma.betrokkenheid": "Aanvrager"}):
             ldv.data_subject(application.bsn, type="BSN")
-        answer = httpx.post(f"{os.environ['PERSONEN']}/adressen", json={"bsn": application.bsn})
+        answer = httpx.post(f"{os.environ['PERSONEN']}/adressen", json={"bsn": application.bsn}, timeout=30)
         answer.raise_for_status()
         return f"Verleend voor {answer.json()}"
 

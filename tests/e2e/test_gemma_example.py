@@ -47,9 +47,13 @@ def test_a_variant(variant: str, tmp_path: Path) -> None:
         assert told["verwerkingsactiviteitIdAfnemer"] == asking["verwerkingsactiviteitId"]
         assert told["verwerkingsactiviteitIdAfnemer"] != told["verwerkingsactiviteitId"]
         assert {told["bewaartermijn"], asking["bewaartermijn"]} == {"P5Y"}
-        if variant == "apart":
-            # No register, no processing (IR-03).
-            services.processes["register"].kill()
-            answer = services.apply()
-            assert answer.status_code == 503
-            assert "Dorpsstraat" not in answer.text
+
+
+@pytest.mark.slow
+def test_without_a_register_nothing_is_done(tmp_path: Path) -> None:
+    """IR-03: what could not be logged is not done; the application says so, and asks nobody for an address."""
+    services = variants().Services("apart", tmp_path)
+    with services.running("vergunningen", LDV_CONFIRM_SECONDS="0.1", LDV_FLUSH_SECONDS="0"):
+        answer = services.apply()
+        assert answer.status_code == 503
+        assert answer.json() == {"detail": "De verwerking kon niet worden vastgelegd."}
