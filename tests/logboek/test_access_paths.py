@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldv_otel.logboek import read
+from ldv_otel.logboek import overseeing, read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.hours import prefixes
 from ldv_otel.logboek.migrations import apply_schema
@@ -131,6 +131,18 @@ def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
     assert "rare_activities" in rare
     assert granules(rare) <= GRANULES // 10
     assert read.by_activity(filled, "urn:rare", limit=10).following is not None
+
+
+def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> None:
+    """Figures of a day and its newest records read a day; a rare activity is looked for with its index."""
+    middle = 1_768_500_000_000
+    day = page_parameters(since=middle, until=middle + 86_400_000, after_time=read.END_OF_TIME_MS)
+    for question in (overseeing.USED_IN_PERIOD, overseeing.latest_query(overseeing.Kind.FLAGGED, of_activity=False)):
+        assert granules(plan(filled, question, day)) <= GRANULES // 30 + 2
+    rare = page_parameters(after_time=read.END_OF_TIME_MS) | {"activity": "urn:nothing"}
+    text = plan(filled, overseeing.latest_query(overseeing.Kind.ALL, of_activity=True), rare)
+    assert "rare_activities" in text
+    assert granules(text) <= GRANULES // 10
 
 
 @pytest.mark.parametrize(
