@@ -34,6 +34,7 @@ from typing import Final, NamedTuple
 
 import httpx
 from benchmarks.generating import ACTIVITY, BEGIN, DAYS, RARE, Sample, load
+from benchmarks.processors import cpu_ms
 from playwright.sync_api import sync_playwright
 
 from ldv_otel.delivery.batch import new_writer_id, number_batch
@@ -109,8 +110,7 @@ class Server(NamedTuple):
 
     def cpu_ms(self) -> float:
         """Return what its process took of the processors so far."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return sum(map(int, stat[11:13])) * 1_000 / os.sysconf("SC_CLK_TCK")
+        return cpu_ms(self.pid)
 
 
 @contextmanager
@@ -179,10 +179,10 @@ def report(pages: dict[str, tuple[list[float], float]], painted: dict[str, float
         "| page | p50 | p95 | CPU of the server | goal |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
-    for name, (found, cpu_ms) in pages.items():
+    for name, (found, cpu) in pages.items():
         median = statistics.median(found)
         goal = f"{GOAL_MS} ms: {'met' if median <= GOAL_MS else 'missed'}" if name == FIRST else ""
-        cells = f"{median:,.0f} ms | {statistics.quantiles(found, n=20)[-1]:,.0f} ms | {cpu_ms:,.0f} ms"
+        cells = f"{median:,.0f} ms | {statistics.quantiles(found, n=20)[-1]:,.0f} ms | {cpu:,.0f} ms"
         lines.append(f"| {name} | {cells} | {goal} |")
     weight = painted["bytes"]
     lines += [
