@@ -163,7 +163,7 @@ def test_any_order_of_changes_reads_back(over_http: Provider) -> None:
     """Each run has persons and Verwerkingen of its own."""
     machine = type("Machine", (Acties,), {"provider": over_http})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=500 if FULL else 12, stateful_step_count=30 if FULL else 15)
+        machine, settings=settings(max_examples=500 if FULL else 8, stateful_step_count=30 if FULL else 15)
     )
 
 

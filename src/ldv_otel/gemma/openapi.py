@@ -36,9 +36,10 @@ _HEADERS: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
     "Vertrouwelijkheid": (False, {"type": "string", "enum": ["normaal", "vertrouwelijk"]}),
     "Bewaartermijn": (False, {"type": "string", "format": "duration"}),
 }
+#: A page has at most 1,000, whatever is asked for.
 _PAGES: Final = (
     {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}},
-    {"name": "pageSize", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1_000}},
+    {"name": "pageSize", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}},
     {"name": "peilmoment", "in": "query", "schema": {"type": "string", "format": "date-time"}},
 )
 
