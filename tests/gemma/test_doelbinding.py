@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -297,6 +298,16 @@ def test_whatever_a_stranger_sends_the_record_has_what_is_well_formed(headers: d
     heard = hear(headers)
     assert heard.get("gemma.afnemer_id", OIN) == OIN
     assert set(heard) <= {"gemma.afnemer_id", "gemma.soort_afnemer_id", "gemma.vertrouwelijkheid"}
+
+
+@pytest.mark.parametrize(
+    ("verwerking", "trace_id"),
+    [(VERWERKING_ID, VERWERKING_ID.replace("-", "")), (f"{uuid.UUID(int=0)}", ""), ("zaak 7", "")],
+)
+def test_without_a_trace_context_the_verwerking_is_the_foreign_trace(verwerking: str, trace_id: str) -> None:
+    """Section 6.2; of the nil UUID, which no trace may have, only the attribute is kept."""
+    foreign = open_extension({}).hear(lambda name: [verwerking] if name == "VerwerkingId" else [], None)
+    assert foreign.trace_id.hex() == trace_id
 
 
 def test_an_oin_that_the_certificate_contradicts_is_not_believed() -> None:

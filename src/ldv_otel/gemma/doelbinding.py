@@ -17,7 +17,7 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel.actie import Foreign
-from ldv_otel.gemma.mapping import kept_until
+from ldv_otel.gemma.mapping import kept_until, uuid_bytes
 from ldv_otel.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
 from ldv_otel.parties import Certificate
 from ldv_otel.sdk.extension import Calling, Header
@@ -118,8 +118,9 @@ class Doelbinding:
         attributes = {_ATTRIBUTES[name]: value for name, value in said.items()}
         if AFNEMER_ID in attributes:
             attributes[SOORT_AFNEMER_ID] = "OIN"
-        verwerking = said.get("VerwerkingId")
-        return Foreign(uuid.UUID(verwerking).bytes if verwerking else b"", b"", attributes=attributes)
+        trace_id = uuid_bytes(said.get("VerwerkingId"))
+        # The nil UUID is one, but no trace may have it.
+        return Foreign(trace_id if any(trace_id) else b"", b"", attributes=attributes)
 
 
 def activity_uuid(activity: str) -> str:
