@@ -252,7 +252,7 @@ def test_a_bad_question_is_told_what_is_wrong_with_it(api: TestClient, question:
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["api-version"] == "1.1.0"
-    assert {"status", "title", "detail", "errors"} == answer.json().keys()
+    assert {"status", "code", "title", "detail", "instance", "errors"} == answer.json().keys()
 
 
 @pytest.mark.parametrize(
