@@ -11,8 +11,8 @@ from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.settings import Settings
 
-#: Six seconds, if nobody ends it.
-SLOW = "SELECT sum(sleepEachRow(0.1)) FROM numbers(60) SETTINGS max_block_size = 1"
+#: A minute, if nobody ends it.
+SLOW = "SELECT sum(sleepEachRow(0.1)) FROM numbers(600) SETTINGS max_block_size = 1"
 
 
 def one(client: LogboekClient) -> int:
@@ -29,7 +29,7 @@ def test_a_question_that_takes_too_long_is_ended_in_the_engine_too(served_settin
     """With one thread: it could not answer the next question if the engine went on."""
 
     async def questions() -> int:
-        reader = Reader(served_settings, seconds=1, threads=1)
+        reader = Reader(served_settings, seconds=3, threads=1)
         reader.open()
         try:
             with pytest.raises(Problem) as caught:
