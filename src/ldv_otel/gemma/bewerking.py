@@ -27,7 +27,7 @@ from ldv_otel.gemma.requests import (
     doelbinding_of,
     id_of,
     json_of,
-    question_of,
+    list_of,
 )
 
 router: Final = APIRouter()
@@ -60,12 +60,7 @@ async def create(request: Request, client: Entered) -> Response:
 async def list_(request: Request, client: Entered) -> Response:
     """Return the acties about a person (F9787, F2525, F0143)."""
     provider = provider_of(request)
-    faults = Faults()
-    question = question_of(request, faults, provider.zone, period=False)
-    doelbinding = doelbinding_of(request, faults, required=False)
-    faults.refuse()
-    if question is None:
-        raise RuntimeError("a question without faults is there")
+    question, doelbinding = list_of(request, provider.zone, inzage=False)
     right = await right_to("read", provider.authorisation, client, Component.BEWERKING)
     if not right.confidential and question.kinds != frozenset({"normaal"}):
         raise forbidden("Met alleen read:normal moet de vraag vertrouwelijkheid=normaal hebben, en niets anders.")

@@ -18,7 +18,7 @@ from ldv_otel.gemma.access import Component, Right, right_to
 from ldv_otel.gemma.model import Version
 from ldv_otel.gemma.provider import Entered, provider_of
 from ldv_otel.gemma.questions import log_question
-from ldv_otel.gemma.requests import Faults, Person, doelbinding_of, id_of, question_of
+from ldv_otel.gemma.requests import Faults, Person, doelbinding_of, id_of, list_of
 
 router: Final = APIRouter()
 
@@ -29,12 +29,7 @@ _WHAT: Final = "verwerkte objecten"
 async def list_(request: Request, client: Entered) -> Response:
     """Return what was done with the data of a person in a period."""
     provider = provider_of(request)
-    faults = Faults()
-    question = question_of(request, faults, provider.zone, period=True)
-    doelbinding = doelbinding_of(request, faults, required=True)
-    faults.refuse()
-    if question is None:
-        raise RuntimeError("a question without faults is there")
+    question, doelbinding = list_of(request, provider.zone, inzage=True)
     right = await right_to("read", provider.authorisation, client, Component.INZAGE)
     await log_question(request, [question.person], doelbinding, _WHAT)
     found = await provider.acties.asked_for(question, confidential=right.confidential)

@@ -149,7 +149,24 @@ def id_of(request: Request, name: str) -> str:
     return found.lower()
 
 
-def question_of(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> Question | None:
+def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[Question, Doelbinding]:
+    """Return what is asked for in a list, and by whom.
+
+    Args:
+        inzage: A period and some of the headers have to be there (GI-05, GI-15).
+
+    Raises:
+        ValidatieFout: Something is wrong with it.
+    """
+    faults = Faults()
+    question = _question(request, faults, zone, period=inzage)
+    doelbinding = doelbinding_of(request, faults, required=inzage)
+    if question is None or faults.found:
+        raise ValidatieFout(faults.found)
+    return question, doelbinding
+
+
+def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> Question | None:
     """Return what is asked for in a list; None when something is wrong with it.
 
     Args:
