@@ -18,6 +18,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from ldv_otel.api.problem import Problem, unavailable
+from ldv_otel.bounded import content_of
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
@@ -82,12 +83,7 @@ class Keys:
             client.stream("GET", self._source, headers={"Accept": "application/json"}) as answer,
         ):
             answer.raise_for_status()
-            content = b""
-            async for part in answer.aiter_bytes():
-                content += part
-                if len(content) > _MAX_JWKS:
-                    raise ValueError("too large")
-            return content
+            return await content_of(answer, _MAX_JWKS)
 
     def _from_file(self) -> KeySet:
         try:

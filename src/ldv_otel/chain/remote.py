@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from ldv_otel import attributes as names
+from ldv_otel.bounded import TooLargeError, content_of
 from ldv_otel.chain.model import PartyState
 from ldv_otel.chain.source import MAX_RECORDS, PartyFailed, Records
 from ldv_otel.errors import ConfigurationError
@@ -183,12 +184,11 @@ class RemoteLogboek:
     async def _exchange(self, method: str, target: httpx.URL | str, **given: Any) -> tuple[httpx.Response, bytes]:
         """Send a request and read its answer up to a limit, after decompression."""
         async with self._http.stream(method, target, **given) as answer:
-            content = bytearray()
-            async for part in answer.aiter_bytes(65_536):
-                content += part
-                if len(content) > _MAX_ANSWER:
-                    raise PartyFailed(PartyState.UNREADABLE, f"the answer is over {_MAX_ANSWER >> 20} MiB")
-            return answer, bytes(content)
+            try:
+                return answer, await content_of(answer, _MAX_ANSWER)
+            except TooLargeError:
+                reason = f"the answer is over {_MAX_ANSWER >> 20} MiB"
+                raise PartyFailed(PartyState.UNREADABLE, reason) from None
 
     async def _authorization(self) -> dict[str, str]:
         if self._api.token_file:

@@ -39,6 +39,7 @@ from ldv_otel.api.certificates import certificate_of
 from ldv_otel.api.clients import Client
 from ldv_otel.api.problem import Problem, unavailable
 from ldv_otel.api.tokens import Keys, TokenVerifier, refused
+from ldv_otel.bounded import content_of
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.gemma.access import Component
 from ldv_otel.gemma.zgw import Secret, read_secret, zgw_token
@@ -316,11 +317,7 @@ class Autorisatiecomponent:
                 if answer.status_code == HTTPStatus.NOT_FOUND:
                     return None
                 answer.raise_for_status()
-                content = b""
-                async for part in answer.aiter_bytes():
-                    content += part
-                    if len(content) > _MAX_ANSWER:
-                        raise ValueError("too large")
+                content = await content_of(answer, _MAX_ANSWER)
         return self._scopes(client_id, msgspec.json.decode(content, type=_Applicatie))
 
     def _scopes(self, client_id: str, found: _Applicatie) -> Mapping[Component, frozenset[str]]:
