@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
@@ -16,22 +15,23 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 import ldv_otel as ldv
 from ldv_otel import testing
 from ldv_otel.tracestate import KEY, CallingActie, format_member
+from tests.support.loopback import LoopbackServer
 
 ACTIVITY = "https://register.example/activiteiten/geheime-activiteit"
 NAME = "Zoek de betrokkene"
 
 
-class Recorder(ThreadingHTTPServer):
+class Recorder(LoopbackServer):
     """A party that is called and writes down every header as it came in."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.heard: list[list[tuple[str, str]]] = []
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        return f"http://127.0.0.1:{self.port}/"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,11 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
 def recorder() -> Iterator[Recorder]:
     """A called party."""
     with Recorder() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(params=["requests", "httpx", "httpx async"])

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from tests.support.loopback import LoopbackServer
+
 CLIENT_ID: Final = "verwerkingenlog"
 SECRET: Final = "for tests only: not a secret, but long enough"  # noqa: S105  (says so itself)
 
 
-class AutorisatiesServer(ThreadingHTTPServer):
+class AutorisatiesServer(LoopbackServer):
     """The server.
 
     Attributes:
@@ -26,7 +27,7 @@ class AutorisatiesServer(ThreadingHTTPServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.applicaties: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.broken: tuple[int, bytes] | None = None
@@ -34,7 +35,7 @@ class AutorisatiesServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Its base."""
-        return f"http://127.0.0.1:{self.server_address[1]}/api/v1"
+        return f"http://127.0.0.1:{self.port}/api/v1"
 
     def grant(self, client_id: str, **scopes: list[str]) -> None:
         """Register a client with scopes by component; with none it may do everything."""
@@ -49,18 +50,6 @@ class AutorisatiesServer(ThreadingHTTPServer):
                 ],
             }
         )
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -10,9 +10,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jwt
@@ -21,6 +21,7 @@ from joserfc.jwk import OctKey
 from jsonschema import Draft202012Validator
 
 import ldv_otel.gemma
+from tests.support.loopback import LoopbackServer
 
 CLIENT_ID: Final = "parkeren"
 SECRET: Final = "for tests only: on both sides, and long enough"  # noqa: S105  (says so itself)
@@ -38,7 +39,7 @@ _PAGE: Final = 2
 Answer = tuple[int, dict[str, str], dict[str, Any] | None]
 
 
-class Register(ThreadingHTTPServer):
+class Register(LoopbackServer):
     """The register.
 
     Attributes:
@@ -55,7 +56,7 @@ class Register(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.renew()
 
     def renew(self) -> None:
@@ -66,23 +67,6 @@ class Register(ThreadingHTTPServer):
         self.faults: list[Answer | str | None] = []
         self.readable = True
         self.away: Answer | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server_address[1])
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
     def store(self, actie: Any) -> Answer:
         """Take a Verwerkingsactie, if it is one."""

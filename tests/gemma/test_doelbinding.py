@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ldv_otel.duration import Duration
 from ldv_otel.gemma.doelbinding import Options, activity_uuid, open_extension
 from ldv_otel.parties import Certificate, read_parties
 from ldv_otel.sdk.extension import load_extensions
+from tests.support.loopback import LoopbackServer
 
 OIN = "00000001821002198000"
 ACTIVITY_ID = "5f0bef4c-f66f-4311-84a5-19e8bf359eaf"
@@ -48,7 +48,7 @@ CONFIDENTIAL = {
 }
 
 
-class Party(ThreadingHTTPServer):
+class Party(LoopbackServer):
     """A party that is called: it logs an Actie for each request, and writes the headers down.
 
     Attributes:
@@ -56,14 +56,14 @@ class Party(ThreadingHTTPServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.heard: list[dict[str, str]] = []
         self.redirect = ""
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        return f"http://127.0.0.1:{self.port}/"
 
     @property
     def doelbinding(self) -> dict[str, str]:
@@ -91,11 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _serve() -> Iterator[Party]:
     with Party() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -205,7 +201,7 @@ def test_no_other_host_is_told(party: Party, stranger: Party, get: Callable[[str
 def test_only_calls_over_http_have_headers(party: Party, name: str, told: set[str]) -> None:
     """In the metadata of gRPC a name with a capital makes the call fail (LDV-A8)."""
     carrier: dict[str, str] = {}
-    port = int(party.server_address[1])
+    port = party.port
     attributes: dict[str, str | int] = {"server.address": "127.0.0.1", "server.port": port, name: "GET"}
     tracer = trace.get_tracer("client")
     with (
