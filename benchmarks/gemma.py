@@ -17,17 +17,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import multiprocessing
-import os
-import select
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -35,6 +29,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 from benchmarks.generating import BEGIN, DAYS, Sample, load
 from benchmarks.processors import cpu_ms
+from benchmarks.stores import filled, serving
 
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.gemma.mapping import Mapper
@@ -72,17 +67,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="how long 16 clients log")
     parser.add_argument("--keep", type=Path, help="directory for the store; loaded rows are used again by the next run")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ldv-gemma-") as scratch:
-        directory: Path = wanted.keep or Path(scratch)
-        directory.mkdir(parents=True, exist_ok=True)
-        # In a process of its own, which lets go of the directory for good.
-        loading = multiprocessing.get_context("spawn").Process(target=fill, args=(directory, wanted.rows))
-        loading.start()
-        loading.join()
-        if loading.exitcode:
-            return 1
-        with serving(directory) as (address, pid):
-            found = asyncio.run(measure(address, pid, wanted))
+    with (
+        filled(wanted.keep, fill, wanted.rows) as directory,
+        serving(directory, "--gemma", "--without-authentication", LDV_GEMMA_ACTIVITY=ACTIVITY) as (ready, pid),
+    ):
+        found = asyncio.run(measure(ready.partition("/api/")[0], pid, wanted))
     print(report(found, wanted))
     return 0
 
@@ -173,27 +162,6 @@ def body() -> dict[str, Any]:
             }
         ],
     }
-
-
-@contextmanager
-def serving(directory: Path) -> Iterator[tuple[str, int]]:
-    """Serve both APIs and the read API for the length of a block; give the address and the process."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")} | {
-        "LDV_LOGBOEK": f"chdb://{directory / 'store'}",
-        "LDV_KEYS": str(directory / "keys.json"),
-        "LDV_GEMMA_ACTIVITY": ACTIVITY,
-        "LDV_SERVE_REQUESTS_PER_MINUTE": "1000000",
-    }
-    command = [sys.executable, "-m", "ldv_otel.cli", "serve", "--gemma", "--without-authentication"]
-    with subprocess.Popen(
-        [*command, "--listen", "127.0.0.1:0"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            if process.stdout is None or not select.select([process.stdout], [], [], 60)[0]:
-                raise RuntimeError("the server did not start")
-            yield process.stdout.readline().removeprefix("Ready: ").partition("/api/")[0], process.pid
-        finally:
-            process.terminate()
 
 
 def report(found: dict[str, Taken], wanted: argparse.Namespace) -> str:

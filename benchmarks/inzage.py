@@ -16,18 +16,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import re
-import select
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,6 +29,7 @@ from typing import Final, NamedTuple
 import httpx
 from benchmarks.generating import ACTIVITY, BEGIN, DAYS, RARE, Sample, load
 from benchmarks.processors import cpu_ms
+from benchmarks.stores import filled, serving
 from playwright.sync_api import sync_playwright
 
 from ldv_otel.delivery.batch import new_writer_id, number_batch
@@ -86,18 +81,10 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=50, help="how often each page is asked for")
     parser.add_argument("--keep", type=Path, help="directory for the store; loaded rows are used again by the next run")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ldv-inzage-") as scratch:
-        directory: Path = wanted.keep or Path(scratch)
-        directory.mkdir(parents=True, exist_ok=True)
-        # In a process of its own, which lets go of the directory for good.
-        loading = multiprocessing.get_context("spawn").Process(target=fill, args=(directory, wanted.rows))
-        loading.start()
-        loading.join()
-        if loading.exitcode:
-            return 1
-        with serving(directory) as server:
-            pages = {name: times(server, bsn, path, wanted.times) for name, bsn, path in PAGES}
-            painted = paint(server.address)
+    with filled(wanted.keep, fill, wanted.rows) as directory, serving(directory, "--demo") as (ready, pid):
+        server = Server(ready.removesuffix("/inzage"), pid)
+        pages = {name: times(server, bsn, path, wanted.times) for name, bsn, path in PAGES}
+        painted = paint(server.address)
     print(report(pages, painted, wanted))
     return 0
 
@@ -111,27 +98,6 @@ class Server(NamedTuple):
     def cpu_ms(self) -> float:
         """Return what its process took of the processors so far."""
         return cpu_ms(self.pid)
-
-
-@contextmanager
-def serving(directory: Path) -> Iterator[Server]:
-    """Serve the pages for the length of a block."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")} | {
-        "LDV_LOGBOEK": f"chdb://{directory / 'store'}",
-        "LDV_KEYS": str(directory / "keys.json"),
-        "LDV_SERVE_REQUESTS_PER_MINUTE": "1000000",
-    }
-    command = [sys.executable, "-m", "ldv_otel.cli", "serve", "--demo", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            if process.stdout is None or not select.select([process.stdout], [], [], 60)[0]:
-                raise RuntimeError("the server did not start")
-            address = process.stdout.readline().removeprefix("Ready: ").strip().removesuffix("/inzage")
-            yield Server(address, process.pid)
-        finally:
-            process.terminate()
 
 
 def times(server: Server, bsn: str, path: str, count: int) -> tuple[list[float], float]:

@@ -27,7 +27,6 @@ import select
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -40,6 +39,7 @@ import clickhouse_connect
 import msgspec
 from benchmarks.generating import ACTIVITY, RARE, ROWS_IN_BATCH, SOURCES, TRACES_IN_BATCH, Sample, questions
 from benchmarks.schema import Bench
+from benchmarks.stores import filled
 
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
@@ -103,17 +103,8 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0, help="seconds that a reader reads an answer, on average")
     parser.add_argument("--keep", type=Path, help="directory for the store; loaded rows are used again by the next run")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ldv-reading-") as scratch:
-        directory: Path = wanted.keep or Path(scratch)
-        directory.mkdir(parents=True, exist_ok=True)
-        # In a process of its own, which lets go of the directory for good.
-        loading = multiprocessing.get_context("spawn").Process(target=_fill, args=(directory, wanted.rows))
-        loading.start()
-        loading.join()
-        if loading.exitcode:
-            return 1
-        with served(directory / "store") as port:
-            print(run(port, Sample(wanted.rows).part(1.0), wanted))
+    with filled(wanted.keep, _fill, wanted.rows) as directory, served(directory / "store") as port:
+        print(run(port, Sample(wanted.rows).part(1.0), wanted))
     return 0
 
 
