@@ -92,6 +92,7 @@ class Spool:
         self._running: dict[bytes, list[tuple[int, bytes]]] = {}
         self._segment = 0
         self._descriptor = self._lock = -1
+        self._path = ""
         self._offset = 0
         self._room = 0
         #: Number of the last segment made ahead, whether one is being made, and whether the leader takes the next.
@@ -350,7 +351,9 @@ class Spool:
 
     def _flush(self) -> None:
         os.fdatasync(self._descriptor)
-        if not os.fstat(self._descriptor).st_nlink:
+        # Asked by name first: whoever reads a file's times, as `fstat` does, makes Linux note the next write's more
+        # finely, and the flush after that one takes half as long again.
+        if not os.access(self._path, os.F_OK) and not os.fstat(self._descriptor).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
     def _open_segment(self, number: int, size: int) -> None:
@@ -362,6 +365,7 @@ class Spool:
             os.close(self._descriptor)
             self._ends[self._segment] = self._offset
         self._descriptor, self._segment, self._offset = descriptor, number, HEADER_BYTES
+        self._path = str(path)
         # One that was made ahead may be smaller.
         self._room = os.fstat(descriptor).st_size
 
