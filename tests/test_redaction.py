@@ -129,3 +129,15 @@ def test_what_is_not_even_looked_through_holds_nothing(value: str, text: str, ty
     """The short way of the privacy shield: a text without digits, when whom it is about has one."""
     if only_beside_digits(value) and not has_digits(text):
         assert not Redactor([identifier(value, type_)]).finds(text)
+
+
+@example("012345672", "0123+45672")
+@example("100000000", "%31 000 000 00")
+@given(
+    st.text(st.sampled_from("0123456789"), min_size=1, max_size=12),
+    st.text(st.sampled_from("00112345678٣ .%+-/\u00a0"), max_size=40),
+)
+def test_a_glance_for_numbers_overlooks_none(number: str, text: str) -> None:
+    """Who looks for numbers alone finds what one finds who looks for a name as well."""
+    numbers = [identifier(number, "BSN")]
+    assert Redactor(numbers).finds(text) == Redactor([*numbers, identifier("Jan Jansen", "x")]).finds(text)

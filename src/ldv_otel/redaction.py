@@ -8,8 +8,9 @@ elsewhere it says nothing.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
@@ -26,7 +27,8 @@ _DECODINGS: Final = 4
 _MAX_DEPTH: Final = 16
 _NUMBER: Final = re.compile(r"\d(?:[ .\u00a0\u2011-]?\d)*", re.ASCII)
 _SEPARATOR: Final = re.compile(r"(?<=\d)[ .\u00a0\u2011-](?=\d)", re.ASCII)
-_DIGIT: Final = re.compile(r"[\d%]")
+_DIGIT: Final = re.compile("[0-9%]")
+_NOTHING: Final = re.compile("(?!)")
 _TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
 
 
@@ -88,21 +90,42 @@ def has_digits(value: object) -> bool:
     return type(value) is not str or _DIGIT.search(value) is not None
 
 
+@functools.cache
+def _run_of_digits(count: int) -> re.Pattern[str]:
+    """Return what matches a text that may hold a number of so many digits, however written; or anything encoded.
+
+    A look for this costs a tenth of one for the number itself, and is all that most texts need.
+    """
+    return re.compile(rf"[0-9%](?:(?<=%)|(?:[ .+\u00a0\u2011-]?[0-9]){{{count - 1}}})")
+
+
+def _glance(identifiers: Sequence[Identifier], texts: Iterable[str]) -> Callable[[str], object]:
+    """Return what says at little cost that a text holds none of these; else it takes a closer look."""
+    if not any(texts):
+        return _NOTHING.search
+    if all(one.digits and all(map(_is_number, one.texts)) for one in identifiers):
+        return _run_of_digits(min(len(one.digits) for one in identifiers)).search
+    return _DIGIT.search if all(map(only_beside_digits, texts)) else bool
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 class Redactor:
     """Looks for some identifiers and puts `REDACTED` in their place."""
 
     def __init__(self, identifiers: Iterable[Identifier]) -> None:
         found = tuple(identifiers)
-        self._long = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) >= SHORT))
-        self._short = tuple(dict.fromkeys(text for one in found for text in one.texts if len(text) < SHORT))
-        self._digits = tuple(dict.fromkeys(one.digits for one in found if one.digits))
-        self._beside_digits = all(map(only_beside_digits, (*self._long, *self._short)))
-        #: Nothing shorter can hold one: decoding makes a text shorter, and leading zeros are gone already.
-        self._least = min(map(len, (*self._long, *self._short, *self._digits)), default=1 << 60)
+        texts = dict.fromkeys([text for one in found for text in one.texts])
+        self._long = tuple([text for text in texts if len(text) >= SHORT])
+        self._short = tuple([text for text in texts if len(text) < SHORT])
+        self._digits = tuple(dict.fromkeys([one.digits for one in found if one.digits]))
+        self._may_stand_in = _glance(found, texts)
 
     def finds(self, text: str) -> bool:
         """Say whether an identifier stands in a text."""
-        if len(text) < self._least or (self._beside_digits and _DIGIT.search(text) is None):
+        if not self._may_stand_in(text):
             return False
         seen = text.lower()
         for _ in range(_DECODINGS):
@@ -137,10 +160,14 @@ class Redactor:
             hidden: Names of attributes that hold nothing but an identifier.
         """
         names = {name: self.text(name) for name in attributes} if self.finds("\n".join(attributes)) else None
-        return {
-            (name if names is None else names[name]): REDACTED if name in hidden else self.value(value)
-            for name, value in attributes.items()
-        }
+        kept, may_stand_in = {}, self._may_stand_in
+        for name, value in attributes.items():
+            if name in hidden:
+                shown = REDACTED
+            else:
+                shown = value if type(value) is str and not may_stand_in(value) else self.value(value)
+            kept[name if names is None else names[name]] = shown
+        return kept
 
     def value(self, value: Any, depth: int = _MAX_DEPTH) -> Any:
         """Return an attribute value without the identifiers; what holds none comes back as it is."""

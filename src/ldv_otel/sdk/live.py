@@ -175,6 +175,7 @@ class LiveSpan(weakref.ref[Span]):
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
         told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
+        says_whom: Some of them stand on the span itself.
         too_many: More stand on the span than are looked for.
         told_in_trace: The last of all spans of this trace here, which share it.
         redactor: What looks for them, where that is not what the whole trace looks for.
@@ -198,6 +199,7 @@ class LiveSpan(weakref.ref[Span]):
         "read_apis",
         "redactor",
         "refused",
+        "says_whom",
         "seen",
         "span_id",
         "start",
@@ -224,6 +226,7 @@ class LiveSpan(weakref.ref[Span]):
         self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: Enclosing | None = None
+        self.says_whom = False
         self.too_many = False
         self.told: list[tuple[str, str | None]] | None = None
         self.redactor: tuple[int, Redactor] | None = None

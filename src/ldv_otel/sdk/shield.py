@@ -11,8 +11,8 @@ A span that is about nobody costs a look at its live span, and goes through as i
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -28,6 +28,8 @@ from ldv_otel.sdk import _private, live, told
 _logger = logging.getLogger(__name__)
 
 _NOTHING: Final[Mapping[str, AttributeValue]] = {}
+
+Item = TypeVar("Item", Event, Link)
 
 
 class SubjectShieldingSpanProcessor(SpanProcessor):
@@ -125,9 +127,8 @@ def _shielded(span: ReadableSpan) -> ReadableSpan:
         if known.parent is not None:
             told.learn_upwards(known.parent)
     redactor = told.redactor_of(known)
-    if redactor is None and not known.exposed:
-        return span
-    if redactor is not None and not known.exposed and _says_nothing(span, redactor, known.hidden):
+    # A glance is in vain where it is known what a closer look finds.
+    if not known.exposed and not known.says_whom and (redactor is None or _says_nothing(span, redactor, known.hidden)):
         return span
     return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
 
@@ -190,10 +191,6 @@ def copy_of(
     """
     attributes = redactor.attributes(_without_subject(live.attributes_of(span)), hidden=hidden)
     attributes.update(exposed)
-    events = BoundedList.from_seq(None, [_event(event, redactor) for event in span.events])
-    events.dropped = span.dropped_events
-    links = BoundedList.from_seq(None, [_link(link, redactor) for link in span.links])
-    links.dropped = span.dropped_links
     description = span.status.description
     return ReadableSpan(
         name=redactor.text(span.name),
@@ -201,14 +198,23 @@ def copy_of(
         parent=_context(span.parent, redactor),
         resource=span.resource,
         attributes=_private.bounded_attributes(attributes, span.dropped_attributes),
-        events=events,
-        links=links,
+        events=_bounded([_event(event, redactor) for event in span.events], span.dropped_events),
+        links=_bounded([_link(link, redactor) for link in span.links], span.dropped_links),
         kind=span.kind,
         status=Status(span.status.status_code, redactor.text(description)) if description else span.status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _bounded(items: Sequence[Item], dropped: int) -> Sequence[Item]:
+    """Return events or links as spans hold them, with how many were dropped; of nothing there is nothing to make."""
+    if not items and not dropped:
+        return ()
+    bounded = BoundedList.from_seq(None, items)
+    bounded.dropped = dropped
+    return bounded
 
 
 def _without_subject(attributes: Mapping[str, object] | None) -> Mapping[str, object]:

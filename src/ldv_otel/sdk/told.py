@@ -36,6 +36,7 @@ def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bo
     text = value if type(value) is str else normalise_identifier("", value)[0]
     if not text:
         return
+    known.says_whom = known.says_whom or seen_on_span
     if known.told is None:
         known.told = []
     one = (text, type_ if isinstance(type_, str) else None)
