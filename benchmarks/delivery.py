@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import ldv_otel as ldv
 from ldv_otel.actie import LogregelMaker
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.spool.spool import Spool
@@ -40,7 +41,7 @@ from ldv_otel.logregel import Logregel, encode_logregel
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 

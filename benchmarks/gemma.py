@@ -31,6 +31,7 @@ from benchmarks.generating import BEGIN, DAYS, Sample, load
 from benchmarks.processors import cpu_ms
 from benchmarks.stores import filled, serving
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.gemma.mapping import Mapper
 from ldv_otel.gemma.model import Version, Verwerkingsactie, VerwerktObject, new_id
@@ -39,7 +40,7 @@ from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 PERSONS: Final = tuple(f"{999_990_000 + number}" for number in range(50))
 ACTIES: Final = 20

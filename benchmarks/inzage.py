@@ -32,6 +32,7 @@ from benchmarks.processors import cpu_ms
 from benchmarks.stores import filled, serving
 from playwright.sync_api import sync_playwright
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.keyfile import add_key, read_keys
 from ldv_otel.logboek.client import LogboekClient
@@ -41,7 +42,7 @@ from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import KeyRing
 from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 PERSON: Final = "999990019"
 SPREAD: Final = "999990020"

@@ -41,13 +41,14 @@ from benchmarks.generating import ACTIVITY, RARE, ROWS_IN_BATCH, SOURCES, TRACES
 from benchmarks.schema import Bench
 from benchmarks.stores import filled
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.logboek import read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.registered import apply_register
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 KEYS: Final = 200
 PROCESSES: Final = 4

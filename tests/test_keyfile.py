@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.keyfile import add_key, keys_for, read_keys
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 
 def test_a_new_ring_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.sending import deliver
 from ldv_otel.delivery.sink import Sink, make_sink
@@ -19,7 +20,7 @@ from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekU
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logregel import Logregel
 from ldv_otel.otlp import OtlpSink
-from ldv_otel.settings import LogboekAddress, Settings, read_settings
+from ldv_otel.settings import Settings, read_settings
 from tests.support.collector import HttpRecorder
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.errors import ConfigurationError, LdvError
 from ldv_otel.register import ProcessingActivity, Register, RegisterError
 from ldv_otel.registerfile import RegisterSource, load_register, parse_register
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 A, B, C, PARENT = (f"https://register.example/{name}" for name in ("a", "b", "c", "parent"))
 TEXT = f"""

@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ldv_otel.address import LogboekAddress, is_loopback
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.settings import (
-    VARIABLES,
-    GemmaSettings,
-    InzageSettings,
-    LogboekAddress,
-    ServeSettings,
-    Settings,
-    is_loopback,
-    read_settings,
-    unknown_variables,
-)
+from ldv_otel.settings import GemmaSettings, InzageSettings, ServeSettings, Settings, read_settings, unknown_variables
+from ldv_otel.variables import VARIABLES
 
 GOOD = {"LDV_LOGBOEK": "chdb:///var/lib/ldv/logboek"}
 

@@ -15,13 +15,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from ldv_otel import attributes as names
+from ldv_otel.address import LogboekAddress, is_loopback
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.delivery.silence import silent
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from ldv_otel.keyfile import client_certificate, password
 from ldv_otel.logregel import Logregel, Status
-from ldv_otel.settings import LogboekAddress, Settings, is_loopback
+from ldv_otel.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

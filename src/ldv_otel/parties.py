@@ -33,8 +33,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ldv_otel.settings import Settings, TraceChoice, is_loopback
+from ldv_otel.address import is_loopback
+from ldv_otel.settings import Settings
 from ldv_otel.tracestate import CLAIM
+from ldv_otel.variables import TraceChoice
 
 if TYPE_CHECKING:
     from cryptography.x509 import Name

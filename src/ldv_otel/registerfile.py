@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 import msgspec
 import urllib3
 
+from ldv_otel.address import is_loopback
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.register import ProcessingActivity, Register, RegisterError, consistency_problems
-from ldv_otel.settings import Settings, is_loopback
+from ldv_otel.settings import Settings
 
 _logger = logging.getLogger(__name__)
 

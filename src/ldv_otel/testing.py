@@ -35,7 +35,7 @@ from ldv_otel.sdk.mapping import SpanMapper
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.propagator import use_propagator
 from ldv_otel.sdk.shield import Front
-from ldv_otel.settings import DeliveryLevel, TraceChoice
+from ldv_otel.variables import DeliveryLevel, TraceChoice
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
 

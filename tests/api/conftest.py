@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.api.app import create_app
 from ldv_otel.api.clients import Client, Scope
 from ldv_otel.api.problem import Problem
@@ -18,7 +19,7 @@ from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import LogboekAddress, ServeSettings, Settings
+from ldv_otel.settings import ServeSettings, Settings
 from tests.support.logboek import LogboekProcess
 
 BSN = "123456782"

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import new_writer_id, number_batch
 from ldv_otel.keyfile import add_key
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import ServeProcess, environ_of
 

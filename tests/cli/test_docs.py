@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from ldv_otel.cli.app import app
-from ldv_otel.settings import VARIABLES
+from ldv_otel.variables import VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLI = (DOCS / "cli.md").read_text(encoding="utf-8")

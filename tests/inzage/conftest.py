@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.api.inzage.opmaak import stylesheet_of
 from ldv_otel.attributes import CONFIDENTIAL, FLAGS
 from ldv_otel.delivery.batch import new_writer_id, number_batch
@@ -26,7 +27,7 @@ from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, Status
 from ldv_otel.pseudonym import KeyRing
 from ldv_otel.registerfile import parse_register
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import ServeProcess
 

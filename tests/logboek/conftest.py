@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support.logboek import LogboekProcess
 
 

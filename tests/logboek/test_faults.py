@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel.delivery.durable import DurableDelivery
 from ldv_otel.delivery.retry_after import retry_after_seconds
@@ -19,7 +20,7 @@ from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.migrations import apply_schema
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 from tests.support import faults
 from tests.support.logboek import LogboekProcess
 

@@ -26,8 +26,8 @@ from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.processor import LdvSpanProcessor
 from ldv_otel.sdk.shield import Front
-from ldv_otel.settings import DeliveryLevel
 from ldv_otel.testing import InMemoryLogboek
+from ldv_otel.variables import DeliveryLevel
 from tests.sdk.conftest import ACTIVITY, OTHER
 
 BSN = "123456782"

@@ -11,7 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.address import LogboekAddress
+from ldv_otel.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

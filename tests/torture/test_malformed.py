@@ -26,7 +26,7 @@ from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, stored
 from ldv_otel.logboek.write import ClickHouseSink
 from ldv_otel.logregel import Logregel, encode_logregel
 from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.variables import DeliveryLevel
 from tests.strategies import anything
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import SEED, log_through, record, size

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 
-from ldv_otel.settings import IPNetwork
+from ldv_otel.variables import IPNetwork
 
 #: Where the server puts the DER bytes of the certificate that the TLS handshake proved.
 SCOPE_EXTENSION: Final = "ldv.client_certificate"

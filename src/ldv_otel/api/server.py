@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ldv_otel.address import is_loopback
 from ldv_otel.api.app import BODY_BYTES, LEZEN, Api, create_app
 from ldv_otel.api.authentication import Authentication, Credentials, Nobody, configured_authentication
 from ldv_otel.api.certificates import SCOPE_EXTENSION
@@ -25,7 +26,7 @@ from ldv_otel.errors import ConfigurationError
 from ldv_otel.keyfile import keys_for
 from ldv_otel.pseudonym import Pseudonymiser
 from ldv_otel.serving import address_of, stopping_on_signals
-from ldv_otel.settings import ServeSettings, Settings, is_loopback
+from ldv_otel.settings import ServeSettings, Settings
 
 _KEEP_ALIVE_SECONDS: Final = 10
 _GRACE_SECONDS: Final = 10

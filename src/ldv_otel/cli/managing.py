@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from ldv_otel.actie import LogregelMaker
+from ldv_otel.address import LogboekAddress
 from ldv_otel.cli.output import console
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.importer import ImportReport, import_files
@@ -22,7 +23,7 @@ from ldv_otel.logboek.migrations import all_statements, apply_schema, schema_sta
 from ldv_otel.logboek.roles import apply_roles, role_statements
 from ldv_otel.logboek.write import open_sink
 from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import LogboekAddress, Settings, read_settings
+from ldv_otel.settings import Settings, read_settings
 
 schema_app = typer.Typer(help="The tables of the Logboek: look at their version, bring them up to date.")
 key_app = typer.Typer(help="Keys for pseudonyms.")

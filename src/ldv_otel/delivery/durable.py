@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import new_writer_id
 from ldv_otel.delivery.clock import Clock, SystemClock
 from ldv_otel.delivery.cooperating import waiting
@@ -31,7 +32,8 @@ from ldv_otel.delivery.spool.starts import Start, actie_id, encode_start
 from ldv_otel.delivery.state import state_directory
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, encode_logregel
-from ldv_otel.settings import DeliveryLevel, LogboekAddress, Settings
+from ldv_otel.settings import Settings
+from ldv_otel.variables import DeliveryLevel
 
 _logger = logging.getLogger(__name__)
 

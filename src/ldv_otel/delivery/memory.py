@@ -22,7 +22,7 @@ from ldv_otel.delivery.sink import Sink
 from ldv_otel.delivery.spool.starts import Start
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Logregel, decode_logregel
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.variables import DeliveryLevel
 
 _logger = logging.getLogger(__name__)
 

@@ -35,6 +35,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from starlette.requests import Request
 
+from ldv_otel.address import is_loopback
 from ldv_otel.api.certificates import certificate_of
 from ldv_otel.api.clients import Client
 from ldv_otel.api.problem import Problem, unavailable
@@ -43,7 +44,7 @@ from ldv_otel.bounded import content_of
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.gemma.access import Component
 from ldv_otel.gemma.zgw import Secret, read_secret, zgw_token
-from ldv_otel.settings import ServeSettings, is_loopback
+from ldv_otel.settings import ServeSettings
 from ldv_otel.yamlfile import read_yaml
 
 _logger = logging.getLogger(__name__)

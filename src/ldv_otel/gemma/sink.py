@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.delivery.batch import Batch
 from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.delivery.silence import silent
@@ -34,7 +35,7 @@ from ldv_otel.gemma.mapping import Mapper
 from ldv_otel.keyfile import client_certificate, keys_for, password
 from ldv_otel.logregel import Logregel
 from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import LogboekAddress, Settings
+from ldv_otel.settings import Settings
 
 if TYPE_CHECKING:
     import httpx

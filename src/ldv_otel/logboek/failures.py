@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from ldv_otel.address import LogboekAddress
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable, QueryError, SchemaError
-from ldv_otel.settings import LogboekAddress
 
 #: What ClickHouse's error codes mean for the caller; any other code means: wait and try again.
 _ACCESS_CODES: Final = frozenset({164, 192, 193, 194, 291, 495, 497, 516, 519})

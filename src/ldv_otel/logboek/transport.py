@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
+from ldv_otel.address import LogboekAddress, is_loopback
 from ldv_otel.delivery.retry_after import retry_after_seconds
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.keyfile import password
 from ldv_otel.logboek.failures import our_error
 from ldv_otel.logboek.lock import DirectoryLock
-from ldv_otel.settings import LogboekAddress, Settings, is_loopback
+from ldv_otel.settings import Settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

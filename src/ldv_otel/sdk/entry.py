@@ -23,7 +23,8 @@ from ldv_otel.errors import ConfigurationError, LdvError
 from ldv_otel.sdk.install import set_up
 from ldv_otel.sdk.propagator import LdvPropagator, from_environment
 from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.settings import VARIABLES, read_settings, unknown_variables
+from ldv_otel.settings import read_settings, unknown_variables
+from ldv_otel.variables import VARIABLES
 
 P = ParamSpec("P")
 R = TypeVar("R")

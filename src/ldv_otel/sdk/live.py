@@ -28,7 +28,7 @@ from ldv_otel.pseudonym import DataSubject
 from ldv_otel.redaction import Redactor
 from ldv_otel.sdk import _private
 from ldv_otel.sdk.inbound import foreign_of
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.variables import DeliveryLevel
 
 if TYPE_CHECKING:
     # Importing these takes time that only those who use them are to pay.

@@ -30,7 +30,7 @@ from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.logregel import Draft
 from ldv_otel.sdk import live, told
 from ldv_otel.sdk.decorating import Running, begin_off_loop, do_off_loop, finish_off_loop, wrap
-from ldv_otel.settings import DeliveryLevel
+from ldv_otel.variables import DeliveryLevel
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,0 +1,110 @@
+"""The address of a Logboek (`LDV_LOGBOEK`), and which hosts are this machine itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+_DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_DEFAULT_DATABASE: Final = "ldv"
+_OTLP_PORT: Final = 4318
+
+
+class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the Logboek is.
+
+    Attributes:
+        scheme: `chdb`, `clickhouse+https`, `clickhouse+http`, or one that another package added.
+        path: Directory of an embedded Logboek; where an API of another package begins; empty for a ClickHouse server.
+        host: Host name or address of a server; empty for an embedded Logboek.
+        database: Empty for what is no ClickHouse.
+    """
+
+    scheme: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    database: str = _DEFAULT_DATABASE
+
+    @property
+    def written_only(self) -> bool:
+        """Whether it is no ClickHouse but something before one, such as a Collector: written to, never read here."""
+        return not self.embedded and not self.scheme.startswith("clickhouse+")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs inside this process."""
+        return self.scheme == "chdb"
+
+    def __str__(self) -> str:
+        """The address without anything secret."""
+        if self.embedded:
+            return f"chdb://{self.path}"
+        user = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        where = self.path if self.written_only else f"/{self.database}"
+        return f"{self.scheme}://{user}{host}:{self.port}{where}"
+
+
+def parse_address(value: str) -> LogboekAddress:
+    """Parse an address of the Logboek.
+
+    Raises:
+        ValueError: What is wrong with it, without repeating the value: it may hold a password.
+    """
+    parts = urlsplit(value)
+    if not parts.scheme or "://" not in value:
+        raise ValueError("it is no address like chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv")
+    if parts.password is not None:
+        raise ValueError("it holds a password; put that in LDV_LOGBOEK_PASSWORD or LDV_LOGBOEK_PASSWORD_FILE")
+    if parts.query or parts.fragment:
+        raise ValueError("it has a `?` or `#` part, which means nothing here")
+    if parts.scheme == "chdb":
+        path = unquote(parts.path)
+        if parts.netloc or not path.startswith("/") or path == "/":
+            raise ValueError("an embedded Logboek needs an absolute path after three slashes: chdb:///path/to/logboek")
+        return LogboekAddress(scheme="chdb", path=str(Path(path)))
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    if not parts.scheme.startswith("clickhouse+"):
+        return _written_only(parts)
+    database = unquote(parts.path).strip("/") or _DEFAULT_DATABASE
+    if not _DATABASE.fullmatch(database):
+        raise ValueError("its database name is not a plain identifier (letters, digits, _)")
+    default_port = 8443 if parts.scheme.endswith("https") else 8123
+    return LogboekAddress(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=parts.port or default_port,
+        user=unquote(parts.username or ""),
+        database=database,
+    )
+
+
+def _written_only(parts: SplitResult) -> LogboekAddress:
+    scheme, host = parts.scheme, parts.hostname or ""
+    if scheme.startswith("otlp+"):
+        if parts.path.strip("/") or parts.username:
+            raise ValueError(
+                "it names a path or user; a Collector's address is otlp+https://host:4318, without /v1/traces"
+            )
+        return LogboekAddress(scheme=scheme, host=host, port=parts.port or _OTLP_PORT)
+    port = parts.port or (443 if scheme.endswith("https") else 80)
+    user = unquote(parts.username or "")
+    return LogboekAddress(scheme=scheme, host=host, port=port, user=user, path=parts.path.rstrip("/"))
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
