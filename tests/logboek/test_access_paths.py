@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldv_otel.logboek import overseeing, read
+from ldv_otel.logboek import overseeing, questions, read
 from ldv_otel.logboek.client import LogboekClient
 from ldv_otel.logboek.hours import prefixes
 from ldv_otel.logboek.migrations import apply_schema
@@ -77,9 +77,9 @@ def trace_parameters(trace_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("column", "question", "projection"),
     [
-        ("trace_id", read.BY_TRACE, "hours_of_trace"),
-        ("trace_id", read.BY_OUTBOUND, "hours_of_trace"),
-        ("foreign_operation_trace_id", read.BY_FOREIGN, "hours_of_foreign_trace"),
+        ("trace_id", questions.BY_TRACE, "hours_of_trace"),
+        ("trace_id", questions.BY_OUTBOUND, "hours_of_trace"),
+        ("foreign_operation_trace_id", questions.BY_FOREIGN, "hours_of_foreign_trace"),
     ],
 )
 def test_an_id_is_looked_for_in_its_hours_only(
@@ -94,7 +94,9 @@ def test_an_id_is_looked_for_in_its_hours_only(
     assert projection in plan(filled, hours[1], parameters)
 
 
-@pytest.mark.parametrize("question", [read.BY_SUBJECT, read.LATEST_BY_SUBJECT, read.ACTIVITIES_OF_SUBJECT])
+@pytest.mark.parametrize(
+    "question", [questions.BY_SUBJECT, questions.LATEST_BY_SUBJECT, questions.ACTIVITIES_OF_SUBJECT]
+)
 def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, question: str) -> None:
     """As a trace; a person has more hours. The page for citizens asks the last two."""
     subject = an_id(filled, "data_subject_id")
@@ -105,7 +107,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
         "activities": [],
         **page_parameters(),
     }
-    if question == read.LATEST_BY_SUBJECT:
+    if question == questions.LATEST_BY_SUBJECT:
         parameters["after_time"] = read.END_OF_TIME_MS
     text = plan(filled, question, parameters)
     assert granules(text) <= 3 * 3  # three bursts, and the granules on either side of an hour
@@ -124,10 +126,10 @@ def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
     """What lies before the cursor is not read again, and a rare activity is looked for with its index."""
     middle = 1_768_500_000_000
     day = page_parameters(since=middle, until=middle + 86_400_000)
-    assert granules(plan(filled, read.IN_PERIOD, day)) <= GRANULES // 30 + 2
+    assert granules(plan(filled, questions.IN_PERIOD, day)) <= GRANULES // 30 + 2
     late = page_parameters(after_time=middle + 14 * 86_400_000)
-    assert granules(plan(filled, read.IN_PERIOD, late)) <= 8
-    rare = plan(filled, read.BY_ACTIVITY, page_parameters() | {"activity": "urn:nothing"})
+    assert granules(plan(filled, questions.IN_PERIOD, late)) <= 8
+    rare = plan(filled, questions.BY_ACTIVITY, page_parameters() | {"activity": "urn:nothing"})
     assert "rare_activities" in rare
     assert granules(rare) <= GRANULES // 10
     assert read.by_activity(filled, "urn:rare", limit=10).following is not None
@@ -146,7 +148,7 @@ def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("question", "order"), [(read.IN_PERIOD, "InOrder"), (read.LATEST_BY_SUBJECT, "InReverseOrder")]
+    ("question", "order"), [(questions.IN_PERIOD, "InOrder"), (questions.LATEST_BY_SUBJECT, "InReverseOrder")]
 )
 def test_a_page_reads_in_order_and_hides_doubles_without_sorting(
     filled: LogboekClient, question: str, order: str

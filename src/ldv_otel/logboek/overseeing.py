@@ -13,20 +13,8 @@ import msgspec
 
 from ldv_otel.attributes import FLAGS
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.read import (
-    BACK,
-    END_OF_TIME_MS,
-    KEPT,
-    LIMIT,
-    PAGE_RECORDS,
-    TERMS,
-    Cursor,
-    Limits,
-    Page,
-    page_of,
-    query,
-    time_ms,
-)
+from ldv_otel.logboek.questions import BACK, KEPT, LIMIT, TERMS, query
+from ldv_otel.logboek.read import END_OF_TIME_MS, PAGE_RECORDS, Cursor, Limits, Page, page_of, time_ms
 from ldv_otel.logboek.rows import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
 
 

@@ -1,10 +1,7 @@
 """The named questions: every reader asks these, so that they all use the paths that do not grow with the table.
 
-No question shows a Logregel past its term by the Register, whether it was removed or not, and none shows what is
-confidential when asked with `confidential=False`.
-
-A lookup by trace or by data subject goes through a projection, see `hours.py`. Of a record with versions readers see
-the last, see `versions.py`; so a page may have fewer records than it was asked for though more follow.
+Their SQL is in `questions.py`. Of a record with versions readers see the last, see `versions.py`; so a page may have
+fewer records than it was asked for though more follow.
 """
 
 from __future__ import annotations
@@ -18,171 +15,14 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel.errors import QueryError
+from ldv_otel.logboek import questions
 from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.hours import hours, prefixes
-from ldv_otel.logboek.rows import (
-    BYTES_COLUMNS,
-    READ_SETTINGS,
-    ROW_KEY,
-    ROW_ONCE,
-    ROW_ONCE_NEWEST,
-    SELECTED,
-    StoredLogregel,
-    stored,
-)
+from ldv_otel.logboek.hours import prefixes
+from ldv_otel.logboek.rows import BYTES_COLUMNS, StoredLogregel, stored
 from ldv_otel.logboek.versions import current, moved_to
 
 #: How many records a page has unless the caller asks for fewer or more.
 PAGE_RECORDS: Final = 100
-
-#: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
-#: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time,
-#: and what is confidential by itself is left out here too: a page that misses it, or a cursor at it, would tell of it.
-TERMS: Final = """
-(SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
-"""
-_TERM: Final = "transform(processing_activity_id, kept.1, kept.2, 120000000)"
-_OWN_TERM: Final = f"attributes['{names.KEPT_UNTIL}']"
-KEPT: Final = f"""
-(start_time >= subtractDays(
-    subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv({_TERM}, 100000)),
-    {_TERM} % 100000)
- OR ({_OWN_TERM} != '' AND {_TERM} >= 0))
-AND ({_OWN_TERM} = '' OR toInt64OrZero({_OWN_TERM}) > toUnixTimestamp64Milli(now64(3)))
-AND ({{confidential:Bool}} OR attributes['{names.CONFIDENTIAL}'] = '')
-"""
-
-
-def query(where: str, limit: str = "", order: str = ROW_ONCE, *, first: str = "") -> str:
-    """Return a query for whole records; our own text, values are parameters.
-
-    Args:
-        first: What the engine looks at before anything else of a row: left to itself it begins with the tuple of a
-            cursor, and reads three columns of every row for that.
-    """
-    select = f"WITH {TERMS} AS kept SELECT {SELECTED} FROM logregel"  # noqa: S608
-    prewhere = f"PREWHERE {first}" if first else ""
-    return f"{select} {prewhere} WHERE {where} AND {KEPT} {order} {limit} SETTINGS {READ_SETTINGS}"
-
-
-_TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + hours("trace_id")
-_SPAN: Final = "toFixedString(unhex({span_id:String}), 8)"
-#: The bound on start_time alone lets the index skip what lies before the cursor; the tuple settles the rest.
-_PERIOD: Final = """
-start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})
-AND start_time >= fromUnixTimestamp64Milli({after_time:Int64}) AND (start_time, span_id, writer_id, seq) >
-    (fromUnixTimestamp64Milli({after_time:Int64}), toFixedString(unhex({after_span:String}), 8), {after_writer:String},
-     {after_seq:UInt64})
-"""
-#: The same for pages that go back in time: what lies before the cursor.
-BACK: Final = _PERIOD.replace(
-    "start_time >= fromUnixTimestamp64Milli({after_time", "start_time <= fromUnixTimestamp64Milli({after_time"
-).replace("seq) >", "seq) <")
-LIMIT: Final = "LIMIT {limit:UInt32}"
-
-BY_TRACE: Final = query(_TRACE)
-BY_OUTBOUND: Final = query(f"{_TRACE} AND (span_id = {_SPAN} OR has(outbound_span_ids, {_SPAN}))")
-BY_FOREIGN: Final = query(
-    "foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16) AND "
-    "({span_id:String} = '' OR foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8)) AND "
-    + hours("foreign_operation_trace_id")
-)
-_SUBJECT: Final = "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)"
-BY_SUBJECT: Final = query(
-    hours(
-        "data_subject_id",
-        "AND toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))",
-    )
-    + f" AND {_PERIOD}",
-    LIMIT,
-    first=_SUBJECT,
-)
-LATEST_BY_SUBJECT: Final = query(
-    f"{hours('data_subject_id')} AND {BACK} AND "
-    "(empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))",
-    LIMIT,
-    ROW_ONCE_NEWEST,
-    first=_SUBJECT,
-)
-#: Without versions, and with nothing of its own that says who may see it.
-_PLAIN: Final = f"attributes['{names.VERSION_OF}'] = '' AND attributes['{names.CONFIDENTIAL}'] = ''"
-ACTIVITIES_OF_SUBJECT: Final = f"""
-WITH {TERMS} AS kept
-SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_PLAIN}),
-       toUnixTimestamp64Milli(minIf(start_time, {_PLAIN})),
-       toUnixTimestamp64Milli(maxIf(start_time, {_PLAIN})), countIf(NOT ({_PLAIN}))
-FROM logregel PREWHERE {_SUBJECT} WHERE {hours("data_subject_id")} AND {KEPT}
-GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
-OTHERS_OF_SUBJECT: Final = query(f"{hours('data_subject_id')} AND NOT ({_PLAIN})", first=_SUBJECT)
-BY_ATTRIBUTE: Final = query(
-    "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
-    + hours("trace_id")
-)
-BY_ACTIVITY: Final = query("processing_activity_id = {activity:String} AND " + _PERIOD, LIMIT)
-IN_PERIOD: Final = query(_PERIOD, LIMIT)
-
-#: The conditions of `search`, by the field of `Question` that gives the value.
-_CONDITIONS: Final = {
-    "trace_id": "trace_id = toFixedString(unhex({trace_id:String}), 16)",
-    "foreign_trace_id": "foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)",
-    "foreign_span_id": "foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)",
-    "subjects": _SUBJECT,
-    "subject_type": "data_subject_id_type = {subject_type:String}",
-    "activity": "processing_activity_id = {activity:String}",
-    "processor": "foreign_operation_processor = {processor:String}",
-    "read_api": "external_read_api_id = {read_api:String}",
-    "visible": "arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})",
-    "ended_by_ms": "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})",
-}
-#: Which of them find the hours to look in, the sharpest first, and the column whose projection has those.
-_HOURS_OF: Final = {
-    "trace_id": hours("trace_id"),
-    "foreign_trace_id": hours("foreign_operation_trace_id"),
-    "subjects": hours("data_subject_id"),
-}
-
-_SPANS_OF_TRACES: Final = f"""
-SELECT trace_id, span_id FROM logregel
-WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16))
-  AND {hours("trace_id")}
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
-
-_TECHNICAL: Final = """
-FROM technical_span
-WHERE (trace_id, span_id) IN (
-    SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
-    FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
-"""
-#: Whether there is any at all: asked first, because it takes a fifth of the time of looking above them.
-_ANY_TECHNICAL: Final = f"SELECT 1 {_TECHNICAL} LIMIT 1"
-#: The first span above a technical one that is not technical itself; zeros where there is none.
-_ABOVE: Final = f"""
-WITH RECURSIVE way AS
-(
-    SELECT trace_id AS trace, span_id AS technical, parent_span_id AS above, 1 AS steps
-    {_TECHNICAL}
-    UNION ALL
-    SELECT w.trace AS trace, w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
-    FROM way AS w INNER JOIN technical_span AS t ON t.trace_id = w.trace AND t.span_id = w.above
-    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16)) AND w.steps < 64
-)
-SELECT trace, technical, argMax(above, steps) FROM way GROUP BY trace, technical
-"""  # noqa: S608  (our own text; values are parameters)
-
-_TOTALS: Final = """
-SELECT count(), toUnixTimestamp64Milli(min(start_time)), toUnixTimestamp64Milli(max(start_time)),
-       countIf(status = 'Error'), countIf(attributes['ldv.flags'] != ''), uniqExact(processing_activity_id)
-FROM logregel
-"""
-
-_WRITERS: Final = """
-SELECT writer_id, resource, stored, removed, missing, doubled,
-       toUnixTimestamp64Milli(first_start_time), toUnixTimestamp64Milli(last_start_time)
-FROM schrijvers ORDER BY last_start_time DESC LIMIT {limit:UInt32}
-"""
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -303,7 +143,7 @@ def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True)
     Raises:
         QueryError: That is no trace id.
     """
-    return _records(client, BY_TRACE, _trace(trace_id), confidential=confidential)
+    return _records(client, questions.BY_TRACE, _trace(trace_id), confidential=confidential)
 
 
 def by_outbound(
@@ -318,9 +158,10 @@ def by_outbound(
     """
     trace, span = parse_trace_id(trace_id), parse_span_id(span_id)
     parameters = _trace(trace_id) | {"span_id": span.hex()}
-    found = _records(client, BY_OUTBOUND, parameters, confidential=confidential)
+    found = _records(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
     if not found and (above := _above(client, {(trace, span)}).get((trace, span))):
-        found = _records(client, BY_OUTBOUND, parameters | {"span_id": above.hex()}, confidential=confidential)
+        parameters |= {"span_id": above.hex()}
+        found = _records(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
     return found
 
 
@@ -333,7 +174,7 @@ def by_foreign(
         QueryError: That is no trace id or span id.
     """
     span = parse_span_id(span_id).hex() if span_id else ""
-    return _records(client, BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
+    return _records(client, questions.BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
 
 
 def by_record(client: LogboekClient, record: str, *, confidential: bool = True) -> list[StoredLogregel]:
@@ -361,7 +202,7 @@ def by_attribute(
         value: Empty for records without the attribute.
     """
     parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": prefixes([trace_prefix])}
-    return _records(client, BY_ATTRIBUTE, parameters, confidential=confidential)
+    return _records(client, questions.BY_ATTRIBUTE, parameters, confidential=confidential)
 
 
 def by_subject(  # noqa: PLR0913  (a question with its limits)
@@ -391,9 +232,8 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": prefixes(pseudonyms),
         "first": max(after.start_time_ms if after else 0, time_ms(since) or 0, 0),
     }
-    return page_of(
-        client, BY_SUBJECT, parameters, Limits(time_ms(since), time_ms(until), after, limit), confidential=confidential
-    )
+    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    return page_of(client, questions.BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
 def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
@@ -420,7 +260,7 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
         "activities": list(activities),
     }
     limits = Limits(time_ms(since), time_ms(until), after or Cursor(END_OF_TIME_MS), limit)
-    return page_of(client, LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
+    return page_of(client, questions.LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
 def activities_of_subject(
@@ -434,10 +274,10 @@ def activities_of_subject(
         "prefixes": prefixes(pseudonyms),
         "confidential": confidential,
     }
-    rows = client.rows(ACTIVITIES_OF_SUBJECT, parameters)
+    rows = client.rows(questions.ACTIVITIES_OF_SUBJECT, parameters)
     used = {activity: UsedActivity(activity, *figures) for activity, *figures, _ in rows if figures[0]}
     if any(others for *_, others in rows):
-        for found in _records(client, OTHERS_OF_SUBJECT, parameters, confidential=confidential):
+        for found in _records(client, questions.OTHERS_OF_SUBJECT, parameters, confidential=confidential):
             activity, moment = found.logregel.processing_activity_id, found.logregel.start_time_ms
             before = used.get(activity, UsedActivity(activity, 0, moment, moment))
             first, last = min(before.first_ms, moment), max(before.last_ms, moment)
@@ -457,7 +297,7 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
     limits = Limits(time_ms(since), time_ms(until), after, limit)
-    return page_of(client, BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
+    return page_of(client, questions.BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
 def in_period(  # noqa: PLR0913  (a question with its limits)
@@ -470,9 +310,8 @@ def in_period(  # noqa: PLR0913  (a question with its limits)
     confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    return page_of(
-        client, IN_PERIOD, {}, Limits(time_ms(since), time_ms(until), after, limit), confidential=confidential
-    )
+    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    return page_of(client, questions.IN_PERIOD, {}, limits, confidential=confidential)
 
 
 def search(
@@ -490,21 +329,19 @@ def search(
         limit: At most so many records.
         confidential: Whether to show records of activities that the Register calls confidential.
     """
-    given = {name: value for name in _CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)}
+    given = {
+        name: value for name in questions.CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)
+    }
     if any(isinstance(value, bytes) and not any(value) for value in given.values()):
         return Page([], None)  # zeros stand for an id that is not there, and nobody asks for all of those
-    conditions = [_CONDITIONS[name] for name in given]
     parameters = {name: _as_parameter(value) for name, value in given.items()}
-    sharpest = next((name for name in _HOURS_OF if name in given), None)
-    if sharpest is not None:
-        conditions.append(_HOURS_OF[sharpest])
-        ids = given[sharpest]
+    if (name := questions.sharpest(given)) is not None:
+        ids = given[name]
         parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
-    sql = query(" AND ".join([*conditions, _PERIOD]), LIMIT)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
     limits = Limits(question.since_ms, until_ms, after, limit)
-    return page_of(client, sql, parameters, limits, confidential=confidential)
+    return page_of(client, questions.matching(given), parameters, limits, confidential=confidential)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
@@ -512,18 +349,19 @@ def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[
     if not trace_ids:
         return set()
     parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": prefixes(trace_ids)}
-    return {(bytes(trace_id), bytes(span_id)) for trace_id, span_id in client.rows(_SPANS_OF_TRACES, parameters)}
+    rows = client.rows(questions.SPANS_OF_TRACES, parameters)
+    return {(bytes(trace_id), bytes(span_id)) for trace_id, span_id in rows}
 
 
 def totals(client: LogboekClient) -> Totals:
     """Return what the Logboek holds; reads a few columns of the whole table."""
-    count, first, last, errors, flagged, activities = client.rows(_TOTALS)[0]
+    count, first, last, errors, flagged, activities = client.rows(questions.TOTALS)[0]
     return Totals(count, first if count else None, last if count else None, errors, flagged, activities)
 
 
 def writers(client: LogboekClient, *, limit: int = 50) -> list[Writer]:
     """Return what each writer stored and what is missing of it, the most recent writers first."""
-    return [Writer(*row) for row in client.rows(_WRITERS, {"limit": limit})]
+    return [Writer(*row) for row in client.rows(questions.WRITERS, {"limit": limit})]
 
 
 def refused(client: LogboekClient) -> int:
@@ -603,9 +441,9 @@ def _above(client: LogboekClient, spans: Collection[tuple[bytes, bytes]]) -> dic
     if not spans:
         return {}
     parameters = {"traces": [trace.hex() for trace, _ in spans], "spans": [span.hex() for _, span in spans]}
-    if not client.rows(_ANY_TECHNICAL, parameters):
+    if not client.rows(questions.ANY_TECHNICAL, parameters):
         return {}
-    rows = client.rows(_ABOVE, parameters)
+    rows = client.rows(questions.ABOVE, parameters)
     return {(bytes(trace), bytes(span)): bytes(above) if any(above) else b"" for trace, span, above in rows}
 
 
@@ -619,7 +457,7 @@ class Limits(NamedTuple):
 
 
 def page_of(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: Limits, *, confidential: bool) -> Page:
-    """Return a page of a `query` that has the conditions of a period and `LIMIT`."""
+    """Return a page of a `questions.query` that has the conditions of a period and `LIMIT`."""
     since_ms, until_ms, after, limit = limits
     after = after or Cursor()
     parameters |= {

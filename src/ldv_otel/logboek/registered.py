@@ -1,7 +1,7 @@
 """The Register inside the Logboek: its entries as they came into force, for readers and for retention.
 
 `apply_register` brings them in. Readers then hide what is past its term or, for who may not see it, confidential, with
-no other source than the Logboek itself; see `read.py` and the view `logregel_shown`.
+no other source than the Logboek itself; see `questions.py` and the view `logregel_shown`.
 """
 
 from __future__ import annotations
