@@ -11,7 +11,8 @@ How the variants are kept comparable:
 - The clock of the calling thread counts its own CPU time only; wall time is what the service waits, other threads'
   turns included; the clock of the process runs on until everything is exported or confirmed, with all its threads.
 - A request goes through FastAPI with OpenTelemetry's instrumentation, by ASGI, without a server; it makes three spans,
-  and with ldv one of them is an Actie by a mapping rule.
+  and with ldv one of them is an Actie by a mapping rule. The same again by HTTP, with uvicorn, asked
+  by another process.
 - Every span has three attributes, is the current span, and ends in the same call. Queues hold a whole round: a variant
   that drops spans would look cheap. The garbage collector runs as in a service.
 """
@@ -181,12 +182,13 @@ def acties(provider: TracerProvider) -> Service:
     return Service(one_by_one(make_span), provider)
 
 
-def requests(*others: SpanProcessor, processor: ldv.LdvSpanProcessor | None = None) -> Service:
+def requests(*others: SpanProcessor, processor: ldv.LdvSpanProcessor | None = None, by_http: bool = False) -> Service:
     """Return a service that serves requests, and keeps a Logboek as `install()` makes it do."""
     provider = provider_with(*others)
     if processor is not None:
         _private.instrument(provider, processor, Front)
-    return Service(serving.service(provider, BSNS), provider)
+    service = serving.service_with_server if by_http else serving.service
+    return Service(service(provider, BSNS), provider)
 
 
 def ldv_with_rules(directory: Path) -> ldv.LdvSpanProcessor:
@@ -211,6 +213,7 @@ def unsampled_acties_only() -> Service:
 REFERENCE: Final = "span, BatchSpanProcessor"
 GOAL: Final = "Actie with data subject, ldv"
 REQUEST: Final = "request, BatchSpanProcessor"
+REQUEST_BY_HTTP: Final = "request by HTTP, BatchSpanProcessor"
 REQUEST_GOAL: Final = "request that is an Actie, BatchSpanProcessor and ldv"
 VARIANTS: Final[dict[str, Callable[[Path], Service]]] = {
     "span, no processor": lambda _: spans(provider_with(), TECHNICAL),
@@ -242,6 +245,10 @@ VARIANTS: Final[dict[str, Callable[[Path], Service]]] = {
     ),
     "request that is an Actie, ldv alone": lambda directory: requests(processor=ldv_with_rules(directory)),
     REQUEST_GOAL: lambda directory: requests(batch_processor(), processor=ldv_with_rules(directory)),
+    REQUEST_BY_HTTP: lambda _: requests(batch_processor(), by_http=True),
+    "request by HTTP that is an Actie, BatchSpanProcessor and ldv": lambda directory: requests(
+        batch_processor(), processor=ldv_with_rules(directory), by_http=True
+    ),
 }
 
 
@@ -304,7 +311,8 @@ def measure_all(count: int, repeats: int, directory: Path) -> dict[str, list[Cos
 
 def ratio(costs: dict[str, list[Cost]], variant: str, clock: str) -> float:
     """Return the median over the rounds of a variant's cost over that of its reference in the same round."""
-    reference = REQUEST if variant.startswith("request") else REFERENCE
+    kinds = {"request by HTTP": REQUEST_BY_HTTP, "request": REQUEST}
+    reference = next((found for kind, found in kinds.items() if variant.startswith(kind)), REFERENCE)
     pairs = zip(costs[variant], costs[reference], strict=True)
     ratios: list[float] = [getattr(cost, clock) / getattr(reference, clock) for cost, reference in pairs]
     return statistics.median(ratios)
