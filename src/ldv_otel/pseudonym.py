@@ -67,7 +67,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return f"Key(id={self.id!r})"
 
 
-class DataSubject(msgspec.Struct, frozen=True):
+class DataSubject(msgspec.Struct, frozen=True, gc=False):
     """A Betrokkene as a Logregel may know it.
 
     Attributes:
@@ -115,6 +115,7 @@ class KeyRing:
                 )
         self.active = self.keys[active]
         self._keyed = {key.id: _keyed(key.secret.encode()) for key in keys}
+        self._active_keyed = self._keyed[active]
         self._sealers = {key.id: _sealer(key) for key in keys if key.seal}
 
     def __repr__(self) -> str:
@@ -123,7 +124,7 @@ class KeyRing:
 
     def pseudonym(self, type_: str, identifier: str, *, key_id: str | None = None) -> bytes:
         """Return the 16-byte lookup pseudonym of a normalised identifier under one key (default: the active one)."""
-        inner, outer = self._keyed[key_id or self.active.id]
+        inner, outer = self._active_keyed if key_id is None else self._keyed[key_id]
         message = inner.copy()
         message.update(f"{_DOMAIN}|{type_}|{identifier}".encode("utf-8", "replace"))
         digest = outer.copy()
