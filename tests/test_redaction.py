@@ -134,7 +134,7 @@ def test_what_is_not_even_looked_through_holds_nothing(value: str, text: str, ty
 @example("012345672", "0123+45672")
 @example("100000000", "%31 000 000 00")
 @given(
-    st.text(st.sampled_from("0123456789"), min_size=1, max_size=12),
+    st.text(st.sampled_from("0123456789"), min_size=1, max_size=40),
     st.text(st.sampled_from("00112345678٣ .%+-/\u00a0"), max_size=40),
 )
 def test_a_glance_for_numbers_overlooks_none(number: str, text: str) -> None:

@@ -29,6 +29,8 @@ _NUMBER: Final = re.compile(r"\d(?:[ .\u00a0\u2011-]?\d)*", re.ASCII)
 _SEPARATOR: Final = re.compile(r"(?<=\d)[ .\u00a0\u2011-](?=\d)", re.ASCII)
 _DIGIT: Final = re.compile("[0-9%]")
 _NOTHING: Final = re.compile("(?!)")
+#: Of numbers longer than any that a person has, these first digits are looked for at a glance.
+_LONG_RUN: Final = 32
 _TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
 
 
@@ -92,10 +94,7 @@ def has_digits(value: object) -> bool:
 
 @functools.cache
 def _run_of_digits(count: int) -> re.Pattern[str]:
-    """Return what matches a text that may hold a number of so many digits, however written; or anything encoded.
-
-    A look for this costs a tenth of one for the number itself, and is all that most texts need.
-    """
+    """Return what matches a text that may hold a number of so many digits, however written; or anything encoded."""
     return re.compile(rf"[0-9%](?:(?<=%)|(?:[ .+\u00a0\u2011-]?[0-9]){{{count - 1}}})")
 
 
@@ -104,7 +103,7 @@ def _glance(identifiers: Sequence[Identifier], texts: Iterable[str]) -> Callable
     if not any(texts):
         return _NOTHING.search
     if all(one.digits and all(map(_is_number, one.texts)) for one in identifiers):
-        return _run_of_digits(min(len(one.digits) for one in identifiers)).search
+        return _run_of_digits(min(_LONG_RUN, *(len(one.digits) for one in identifiers))).search
     return _DIGIT.search if all(map(only_beside_digits, texts)) else bool
 
 
