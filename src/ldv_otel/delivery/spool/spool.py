@@ -254,11 +254,11 @@ class Spool:
     def _commit_group(self, group: _Group) -> None:
         """Wait until a group is on disk, or see to it that it gets there."""
         try:
-            turn = self._lead_or_follow(group, None)
-            while turn is not None and not group.done:
-                turn.acquire()
-                if not group.done:
-                    turn = self._lead_or_follow(group, turn)
+            turn = None
+            while not group.done:
+                turn = self._lead_or_follow(group, turn)
+                if turn is not None:
+                    turn.acquire()
         except BaseException:
             # Whoever is interrupted may have been the one that was let go to lead: another has to.
             with self._mutex:
