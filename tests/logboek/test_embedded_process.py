@@ -252,14 +252,15 @@ def test_a_second_server_and_a_taken_port_are_told_apart(server: LogboekProcess,
     assert (status, "loopback" in said) == (2, True)
 
 
-@pytest.mark.parametrize("missing", ["chdb", "uvicorn"])
+@pytest.mark.parametrize("missing", ["chdb", "clickhouse_cityhash", "uvicorn"])
 def test_a_missing_extra_is_named(tmp_path: Path, missing: str) -> None:
     """Importing needs no extra; serving without it says what to install."""
     lines = (
         "import sys, pathlib",
         f"sys.modules[{missing!r}] = None",
         "from ldv_otel.logboek.embedded import serve",
-        "assert not {'chdb', 'uvicorn'} & {name for name, module in sys.modules.items() if module}",
+        "loaded = {name for name, module in sys.modules.items() if module}",
+        "assert not {'chdb', 'clickhouse_cityhash', 'uvicorn'} & loaded",
         f"serve(pathlib.Path({str(tmp_path / 'logboek')!r}), '127.0.0.1', 0)",
     )
     ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)

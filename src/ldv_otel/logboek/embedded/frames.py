@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Final
 
 from ldv_otel.logboek.embedded.body import zstd_module
-from ldv_otel.logboek.embedded.cityhash import cityhash128
 from ldv_otel.logboek.embedded.codes import CANNOT_DECOMPRESS, NOT_IMPLEMENTED, EngineError
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ldv_otel.logboek.embedded.body import Body
 
 _CHECKSUM: Final = struct.Struct("<QQ")
+_WORD: Final = (1 << 64) - 1
 #: Method, size of the frame without its checksum, size of what it holds.
 _HEAD: Final = struct.Struct("<BII")
 _NONE: Final = 0x02
@@ -47,7 +47,20 @@ def framed(data: bytes) -> bytes:
 
 def _frame(data: bytes) -> bytes:
     content = _HEAD.pack(_NONE, _HEAD.size + len(data), len(data)) + data
-    return _CHECKSUM.pack(*cityhash128(content)) + content
+    return checksum(content) + content
+
+
+def checksum(content: bytes) -> bytes:
+    """Return the CityHash128 of a frame's content, as of version 1.0.2, with which ClickHouse stays.
+
+    Args:
+        content: The frame from its method byte on.
+    """
+    from clickhouse_cityhash.cityhash import CityHash128  # noqa: PLC0415  (of the extra `embedded`)
+
+    # ClickHouse writes the pair of words that the library returns as one number, its first word the high one.
+    number: int = CityHash128(content)
+    return _CHECKSUM.pack(number >> 64, number & _WORD)
 
 
 def _contents(source: IO[bytes]) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
     Raises:
         ConfigurationError: Not loopback, port taken, directory in use, or the extra `embedded` not installed.
     """
-    _require_uvicorn()
+    _require_extra()
     previous_mask = os.umask(0o077)
     try:
         with _listening(host, port) as listener, DirectoryLock(path):
@@ -59,8 +59,8 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
         os.umask(previous_mask)
 
 
-def _require_uvicorn() -> None:
-    if find_spec("uvicorn") is None:
+def _require_extra() -> None:
+    if any(find_spec(package) is None for package in ("uvicorn", "clickhouse_cityhash")):
         raise ConfigurationError(
             "The server for the embedded engine is not installed. Nothing was started. "
             "Run `pip install 'ldv-otel[embedded]'`."
