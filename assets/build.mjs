@@ -4,7 +4,7 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PurgeCSS } from "purgecss";
 
-const target = "../src/ldv_otel/api/inzage/static";
+const target = "../src/ldv_otel/_internal/api/pages/static";
 const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 
 const stylesheets = (folder) =>
@@ -24,7 +24,7 @@ for (const name of Object.keys(dependencies).sort()) {
 }
 
 const [{ css: used }] = await new PurgeCSS().purge({
-  content: ["../src/ldv_otel/api/inzage/templates/**/*.html"],
+  content: ["../src/ldv_otel/_internal/api/pages/templates/**/*.html"],
   css: [{ raw: css }],
   variables: true,
   // The layout uses it; see inzage.css.

@@ -16,12 +16,12 @@ import sys
 import time
 
 from ldv_otel import Logregel, Settings, read_settings
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.delivery.sending import deliver
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.cluster import LOCAL_TABLE
-from ldv_otel.logboek.migrations import check_schema, schema_status
-from ldv_otel.logboek.write import open_sink
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.cluster import LOCAL_TABLE
+from ldv_otel._internal.clickhouse.schema.migrations import check_schema, schema_status
+from ldv_otel._internal.clickhouse.sink import open_sink
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.delivery.retry import deliver
 
 _RECORDS_IN_BATCH = 5_000
 _TABLES = f"""

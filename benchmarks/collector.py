@@ -37,10 +37,10 @@ from tests.support.collector import CONFIGS, KEY_ID, KEY_SECRET, CollectorProces
 from tests.support.logboek import LogboekProcess
 
 import ldv_otel as ldv
-from ldv_otel.address import LogboekAddress
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
 
 ACTIVITY: Final = "https://register.example/activiteiten/parkeren"
 THREADS: Final = 4

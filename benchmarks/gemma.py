@@ -31,16 +31,16 @@ from benchmarks.generating import BEGIN, DAYS, Sample, load
 from benchmarks.processors import cpu_ms
 from benchmarks.stores import filled, serving
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.gemma.mapping import Mapper
-from ldv_otel.gemma.model import Version, Verwerkingsactie, VerwerktObject, new_id
-from ldv_otel.keyfile import add_key, read_keys
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.gemma.conversion import Mapper
+from ldv_otel._internal.gemma.model import Version, Verwerkingsactie, VerwerktObject, new_id
+from ldv_otel._internal.privacy.key_file import add_key, read_keys
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
 PERSONS: Final = tuple(f"{999_990_000 + number}" for number in range(50))
 ACTIES: Final = 20

@@ -22,11 +22,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
-from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 
 ACTIVITY: Final = "https://register.example/activiteiten/"
 TOP: Final = range(1)

@@ -32,17 +32,17 @@ from benchmarks.processors import cpu_ms
 from benchmarks.stores import filled, serving
 from playwright.sync_api import sync_playwright
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.keyfile import add_key, read_keys
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.registered import apply_register
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import KeyRing
-from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.key_file import add_key, read_keys
+from ldv_otel._internal.privacy.pseudonyms import KeyRing
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.register.register import ProcessingActivity, Register
 
 PERSON: Final = "999990019"
 SPREAD: Final = "999990020"

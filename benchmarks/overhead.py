@@ -39,16 +39,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, Sampler
 
 import ldv_otel as ldv
-from ldv_otel.actie import LogregelMaker
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.memory import MemoryDelivery
+from ldv_otel._internal.privacy.key_file import add_key
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.memory import MemoryDelivery
-from ldv_otel.keyfile import add_key
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.rulefile import read_rule_file
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.mapping import SpanMapper
-from ldv_otel.sdk.shield import Front
 
 QUEUE_RECORDS: Final = 65_536
 GOAL_RATIO: Final = 1.3

@@ -41,14 +41,14 @@ from benchmarks.generating import ACTIVITY, RARE, ROWS_IN_BATCH, SOURCES, TRACES
 from benchmarks.schema import Bench
 from benchmarks.stores import filled
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.registered import apply_register
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.register.register import ProcessingActivity, Register
 
 KEYS: Final = 200
 PROCESSES: Final = 4
@@ -271,7 +271,15 @@ def _fill(directory: Path, rows: int) -> None:
 @contextlib.contextmanager
 def served(path: Path) -> Iterator[int]:
     """Serve a store for the length of a block; give the port."""
-    command = [sys.executable, "-m", "ldv_otel.logboek.embedded", "--path", os.fspath(path), "--listen", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-m",
+        "ldv_otel._internal.clickhouse.embedded",
+        "--path",
+        os.fspath(path),
+        "--listen",
+        "127.0.0.1:0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None or not select.select([process.stdout], [], [], 60)[0]:

@@ -24,16 +24,16 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.delivery.memory import MemoryDelivery
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.rules import Rule, RuleFile, Rules
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.mapping import SpanMapper
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.sdk.shield import Front
-from ldv_otel.yamlfile import parse_yaml
+from ldv_otel._internal.config.yaml_file import parse_yaml
+from ldv_otel._internal.delivery.memory import MemoryDelivery
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.rules.rules import Rule, RuleFile, Rules
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.sampler import LdvSampler
+from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.span_rules import SpanMapper
 
 GOAL_US: Final = 2.0
 QUEUE_RECORDS: Final = 65_536

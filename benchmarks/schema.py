@@ -51,14 +51,14 @@ from benchmarks.generating import (
     questions,
 )
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.rows import ROW_ONCE
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import ROW_ONCE
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import Batch
 
 TABLES: Final = {"ours": "ldv.logregel", "(1)": "peers.typed", "(2)": "peers.jvm"}
 ROWS_IN_GRANULE: Final = {"ours": 2_048, "(1)": 8_192, "(2)": 8_192}

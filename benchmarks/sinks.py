@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldv_otel.delivery.batch import Batch
+from ldv_otel._internal.delivery.batch import Batch
 
 
 class Forgetful:

@@ -44,7 +44,7 @@ def serving(directory: Path, *arguments: str, **variables: str) -> Iterator[tupl
         "LDV_SERVE_REQUESTS_PER_MINUTE": "1000000",
         **variables,
     }
-    command = [sys.executable, "-m", "ldv_otel.cli", "serve", *arguments, "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "ldv_otel._internal.cli", "serve", *arguments, "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

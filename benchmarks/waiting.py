@@ -28,16 +28,16 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import ldv_otel as ldv
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.sink import Sink
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.settings import Settings
-from ldv_otel.variables import DeliveryLevel
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.variables import DeliveryLevel
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.sampler import LdvSampler
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 TASKS = 8

@@ -17,7 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 import ldv_otel as ldv
-from ldv_otel.gemma.app import configured_clients, create_gemma_app
+from ldv_otel._internal.gemma.provider.app import configured_clients, create_gemma_app
 
 #: Where a component has the register that is built into it.
 REGISTER: Final = "/verwerkingenlog"

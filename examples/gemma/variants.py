@@ -23,11 +23,11 @@ from typing import Any, Final
 
 import httpx
 
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.keyfile import add_key
+from ldv_otel._internal.gemma.zgw_token import zgw_token
+from ldv_otel._internal.privacy.key_file import add_key
 
 HERE: Final = Path(__file__).parent
-LDV: Final = (sys.executable, "-m", "ldv_otel.cli")
+LDV: Final = (sys.executable, "-m", "ldv_otel._internal.cli")
 BSN: Final = "123456782"
 OIN: Final = "00000001821002198000"
 START_SECONDS: Final = 60

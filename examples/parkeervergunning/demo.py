@@ -25,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ldv_otel import Logregel, read_settings
-from ldv_otel.cli.rendering import records_table, trace_tree
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.cli.rendering import records_table, trace_tree
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RECORDED = ROOT / "tests" / "data" / "otlp-geonovum-kapvergunning.json"
-LDV = (sys.executable, "-m", "ldv_otel.cli")
+LDV = (sys.executable, "-m", "ldv_otel._internal.cli")
 
 console = Console(highlight=False)
 

@@ -2,6 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.sdk.data_subjects import data_subjects
+from ldv_otel._internal.sdk.health import Health
+from ldv_otel._internal.sdk.install import force_flush, health, install
+from ldv_otel._internal.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.propagator import LdvPropagator, extract
+from ldv_otel._internal.sdk.sampler import LdvSampler
+from ldv_otel._internal.sdk.shield import SubjectShieldingSpanProcessor
 from ldv_otel._version import __version__
 from ldv_otel.errors import (
     BatchRefused,
@@ -12,19 +22,9 @@ from ldv_otel.errors import (
     SchemaError,
     UnreadableInput,
 )
-from ldv_otel.logregel import Logregel, Status
-from ldv_otel.sdk.bulk import data_subjects
-from ldv_otel.sdk.health import Health
-from ldv_otel.sdk.install import force_flush, health, install
-from ldv_otel.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.propagator import LdvPropagator, extract
-from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.sdk.shield import SubjectShieldingSpanProcessor
-from ldv_otel.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from ldv_otel.sdk.exporter import ClickHouseSpanExporter
+    from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter
 
 __all__ = [
     "Actie",
@@ -61,7 +61,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import what few services use when it is asked for."""
     if name == "ClickHouseSpanExporter":
-        from ldv_otel.sdk.exporter import ClickHouseSpanExporter  # noqa: PLC0415  (see above)
+        from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter  # noqa: PLC0415  (see above)
 
         return ClickHouseSpanExporter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

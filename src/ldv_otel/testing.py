@@ -20,22 +20,22 @@ from typing import Final
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.delivery.figures import Figures
-from ldv_otel.delivery.spool.starts import Start
+from ldv_otel._internal.config.variables import DeliveryLevel, TraceChoice
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.spool.write_ahead import Start
+from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.parties.parties import read_parties
+from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel, decode_logregel
+from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.extensions import load_extensions
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.propagator import use_propagator
+from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.logregel import Logregel, decode_logregel
-from ldv_otel.parties import read_parties
-from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
-from ldv_otel.rulefile import read_rule_file
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.extension import load_extensions
-from ldv_otel.sdk.mapping import SpanMapper
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.propagator import use_propagator
-from ldv_otel.sdk.shield import Front
-from ldv_otel.variables import DeliveryLevel, TraceChoice
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
 

@@ -21,8 +21,8 @@ from werkzeug.serving import make_server
 
 import ldv_otel as ldv
 from ldv_otel import Logregel, testing
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
 from tests.processes.rig import Rig
 from tests.support.tls import Authority
 

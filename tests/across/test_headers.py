@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 
 import ldv_otel as ldv
 from ldv_otel import testing
-from ldv_otel.tracestate import KEY, CallingActie, format_member
+from ldv_otel._internal.parties.tracestate import KEY, CallingActie, format_member
 from tests.support.loopback import LoopbackServer
 
 ACTIVITY = "https://register.example/activiteiten/geheime-activiteit"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ldv_otel.logboek import read
-from ldv_otel.logboek.across import across_traces
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.traces import across_traces
 from tests.processes.rig import Rig, wait_until
 
 PARTIES = """

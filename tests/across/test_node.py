@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ldv_otel import Logregel
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.rows import StoredLogregel
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.queries import records as read
 from tests.processes.rig import Rig
 
 NODE = shutil.which("node")

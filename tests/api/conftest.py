@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.api.app import create_app
-from ldv_otel.api.clients import Client, Scope
-from ldv_otel.api.problem import Problem
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.keyfile import add_key, read_keys
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel, Status
-from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import ServeSettings, Settings
+from ldv_otel._internal.api.app import create_app
+from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.problem import Problem
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import ServeSettings, Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.key_file import add_key, read_keys
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel, Status
 from tests.support.logboek import LogboekProcess
 
 BSN = "123456782"

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from starlette.testclient import TestClient
 
-from ldv_otel.api.app import create_app
-from ldv_otel.api.authentication import configured_authentication
-from ldv_otel.api.server import serve
+from ldv_otel._internal.api.app import create_app
+from ldv_otel._internal.api.auth.authentication import configured_authentication
+from ldv_otel._internal.api.server import serve
+from ldv_otel._internal.config.settings import ServeSettings, Settings, read_settings
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.settings import ServeSettings, Settings, read_settings
 from tests.api.conftest import PARKING, TRACES
 from tests.support.serving import Issuer, ServeProcess, environ_of
 from tests.support.tls import Authority

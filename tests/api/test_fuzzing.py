@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import given, settings
 from schemathesis import GenerationMode
 
-from ldv_otel.settings import Settings
+from ldv_otel._internal.config.settings import Settings
 from tests.support.serving import Issuer, ServeProcess, environ_of
 
 

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.keyfile import add_key
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.key_file import add_key
+from ldv_otel._internal.record.logregel import Logregel
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import ServeProcess, environ_of
 
@@ -51,7 +51,7 @@ def test_an_embedded_logboek_answers_many_at_once(tmp_path: Path) -> None:
     environ = {"LDV_LOGBOEK": f"chdb://{tmp_path / 'logboek'}", "LDV_SERVE_SECONDS": "60"}
     filler = f"""
 import os
-from ldv_otel.settings import read_settings
+from ldv_otel._internal.config.settings import read_settings
 from tests.api.test_server import fill
 fill(read_settings({environ!r}))
 """

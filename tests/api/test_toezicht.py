@@ -12,22 +12,22 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from ldv_otel.api.app import create_app
-from ldv_otel.api.clients import Client, Scope
-from ldv_otel.api.server import serve
-from ldv_otel.api.toezicht.looking import NAME
-from ldv_otel.api.toezicht.router import TOEZICHT
-from ldv_otel.api.toezicht.view import FLAG_WORDS, period_of
+from ldv_otel._internal.api.app import create_app
+from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.pages.officer.access_record import NAME
+from ldv_otel._internal.api.pages.officer.router import TOEZICHT
+from ldv_otel._internal.api.pages.officer.view import FLAG_WORDS, period_of
+from ldv_otel._internal.api.server import serve
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import oversight as overseeing
+from ldv_otel._internal.clickhouse.queries.records import by_activity
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.register.register import ProcessingActivity, Register
 from ldv_otel.attributes import OFFICER, REASON, Flag
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.logboek import overseeing
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.read import by_activity
-from ldv_otel.logboek.registered import apply_register
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import Settings
 from tests.api.conftest import BSN, DEBTS, START, Named
 from tests.support.faults import FaultFront, is_insert, refuse
 

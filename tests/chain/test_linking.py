@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel.chain.model import ChainLogregel, Relation, linked
-from ldv_otel.logregel import Logregel
+from ldv_otel._internal.chain.model import ChainLogregel, Relation, linked
+from ldv_otel._internal.record.logregel import Logregel
 
 TRACES = [b"\x01" * 16, b"\x02" * 16]
 SPANS = [bytes([number]) * 8 for number in range(1, 6)]

@@ -17,13 +17,13 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.keyfile import add_key
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.key_file import add_key
+from ldv_otel._internal.record.logregel import Logregel
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import Issuer, ServeProcess, environ_of
 
@@ -173,7 +173,7 @@ class World:
         """`ldv chain` at the gemeente."""
         variables = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")}
         return subprocess.run(
-            [sys.executable, "-m", "ldv_otel.cli", "chain", *arguments],
+            [sys.executable, "-m", "ldv_otel._internal.cli", "chain", *arguments],
             env={**variables, **self.environ, "COLUMNS": "200"},
             capture_output=True,
             text=True,

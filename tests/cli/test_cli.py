@@ -39,7 +39,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def ldv(environ: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command."""
     return subprocess.run(
-        [sys.executable, "-m", "ldv_otel.cli", *arguments],
+        [sys.executable, "-m", "ldv_otel._internal.cli", *arguments],
         env=environ,
         input=typed,
         capture_output=True,
@@ -70,7 +70,7 @@ def test_inzage_asks_at_a_terminal_without_echo(environ: dict[str, str]) -> None
     """At a terminal the number is asked for, and not shown while it is typed."""
     main, terminal = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "ldv_otel.cli", "inzage", "--json"],
+        [sys.executable, "-m", "ldv_otel._internal.cli", "inzage", "--json"],
         env=environ,
         stdin=terminal,
         stdout=subprocess.PIPE,
@@ -180,7 +180,7 @@ def test_a_trace_shows_foreign_parents_as_the_logregels_they_are(environ: dict[s
 import ldv_otel as ldv
 from opentelemetry import trace, propagate
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from ldv_otel.parties import Parties
+from ldv_otel._internal.parties.parties import Parties
 ldv.install()
 tracer = trace.get_tracer("http")
 headers, plain = {{}}, {{}}
@@ -230,9 +230,9 @@ def test_lost_logregels_make_status_fail(environ: dict[str, str], tmp_path: Path
     script = """
 import os
 from ldv_otel import read_settings, Logregel
-from ldv_otel.delivery.batch import number_batch
-from ldv_otel.delivery.losses import LossWriter
-from ldv_otel.logboek.write import open_sink
+from ldv_otel._internal.delivery.batch import number_batch
+from ldv_otel._internal.delivery.losses import LossWriter
+from ldv_otel._internal.clickhouse.sink import open_sink
 settings = read_settings(os.environ)
 sink = open_sink(settings)
 sink.open()
@@ -288,9 +288,9 @@ def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str],
     script = """
 import os
 from ldv_otel import Logregel, read_settings
-from ldv_otel.delivery.durable import spool_base, spool_root
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel.logregel import encode_logregel
+from ldv_otel._internal.delivery.durable import spool_base, spool_root
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.record.logregel import encode_logregel
 settings = read_settings(os.environ)
 record = Logregel(trace_id=b"t" * 16, span_id=b"s" * 8, name="refused", start_time_ms=1_750_000_000_000,
                   end_time_ms=1_750_000_000_000)
@@ -370,6 +370,6 @@ def test_a_file_that_cannot_be_read_fails_and_the_rest_is_stored(environ: dict[s
 
 def test_output_into_a_closed_pipe_is_no_traceback(environ: dict[str, str]) -> None:
     """`ldv ... | head` ends quietly."""
-    command = f"{sys.executable} -m ldv_otel.cli activity {ACTIVITY} --json | head -c 1"
+    command = f"{sys.executable} -m ldv_otel._internal.cli activity {ACTIVITY} --json | head -c 1"
     done = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from ldv_otel.cli.app import app
-from ldv_otel.variables import VARIABLES
+from ldv_otel._internal.cli.app import app
+from ldv_otel._internal.config.variables import VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLI = (DOCS / "cli.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.cli.periods import parse_period
+from ldv_otel._internal.cli.periods import parse_period
 from ldv_otel.errors import QueryError
 from tests.cli.test_cli import as_json, ldv
 
@@ -30,8 +30,8 @@ activities:
 WRITE = """
 import os, time
 from ldv_otel import Logregel, read_settings
-from ldv_otel.delivery.batch import number_batch
-from ldv_otel.logboek.write import open_sink
+from ldv_otel._internal.delivery.batch import number_batch
+from ldv_otel._internal.clickhouse.sink import open_sink
 sink = open_sink(read_settings(os.environ))
 sink.open()
 now = int(time.time() * 1_000)
@@ -95,7 +95,7 @@ def test_what_does_not_fit_the_terminal_goes_through_the_pager(environ: dict[str
     for uri in (A, B):
         main, terminal = pty.openpty()
         with subprocess.Popen(
-            [sys.executable, "-m", "ldv_otel.cli", "activity", uri],
+            [sys.executable, "-m", "ldv_otel._internal.cli", "activity", uri],
             env=environ | {"PAGER": "sed 's/^/paged: /'", "LINES": "24", "TERM": "xterm"},
             stdin=terminal,
             stdout=terminal,

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from typer.testing import CliRunner
 
-from ldv_otel.cli.app import app
+from ldv_otel._internal.cli.app import app
 from ldv_otel.errors import UnreadableInput
 
 BSN = "123456782"

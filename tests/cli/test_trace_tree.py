@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from rich.tree import Tree
 
 from ldv_otel import Logregel
-from ldv_otel.cli.rendering import trace_tree
+from ldv_otel._internal.cli.rendering import trace_tree
 
 _spans = st.integers(1, 6).map(lambda number: number.to_bytes(8, "big"))
 _traces = st.integers(1, 2).map(lambda number: number.to_bytes(16, "big"))

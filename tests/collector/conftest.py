@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
 from tests.support import collector
 from tests.support.collector import CollectorProcess, HttpRecorder
 from tests.support.faults import FaultFront

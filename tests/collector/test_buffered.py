@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldv_otel.logboek import read
+from ldv_otel._internal.clickhouse.queries import records as read
 from tests.collector.conftest import Line, line
 from tests.collector.spans import actie, post
 from tests.support import faults

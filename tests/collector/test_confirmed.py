@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ldv_otel.logboek import read
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
 from tests.collector.conftest import Line
 from tests.collector.spans import ACTIVITY, actie, post, span
 from tests.support import faults

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.delivery.otlp_sink import OtlpSink
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LdvError
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logregel import Logregel
-from ldv_otel.otlp import OtlpSink
-from ldv_otel.settings import Settings
 from tests.collector.spans import actie, request_of, span
 from tests.support.collector import CollectorProcess, free_port
 from tests.support.logboek import LogboekProcess

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.cli.rendering import trace_tree
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.logboek import read
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.cli.rendering import trace_tree
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
 from tests.collector.conftest import Line
 from tests.support.collector import KEY_ID, KEY_SECRET
 

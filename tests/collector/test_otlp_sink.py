@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.delivery.sending import deliver
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.delivery.otlp_sink import OtlpSink
+from ldv_otel._internal.delivery.retry import deliver
+from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logboek import read
-from ldv_otel.logregel import TIME_MAX_MS, Logregel
-from ldv_otel.otlp import OtlpSink
-from ldv_otel.settings import Settings
 from tests.collector.conftest import Line
 from tests.strategies import logregels
 from tests.support import faults

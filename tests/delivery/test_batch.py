@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.logregel import Logregel
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.record.logregel import Logregel
 from tests.strategies import logregels
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.delivery.figures import Figures
-from ldv_otel.delivery.spool.progress import Frozen, Progress
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel.delivery.spool.reading import Orphan
-from ldv_otel.delivery.spool.segment import SUFFIX
-from ldv_otel.delivery.spool.spool import Spool, hold, remove_spool
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.spool.progress import Frozen, Progress
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.segment import SUFFIX
+from ldv_otel._internal.delivery.spool.writer import Spool, hold, remove_spool
+from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
-from ldv_otel.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
 
 NOON = 1_750_000_000_000
@@ -334,7 +334,7 @@ def test_a_refused_record_does_not_cost_an_acknowledged_one(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ldv_otel.delivery.spool.spool.os.fdatasync", fail)
+        patched.setattr("ldv_otel._internal.delivery.spool.writer.os.fdatasync", fail)
         with pytest.raises(LogboekUnavailable, match="Input/output error"):
             delivery.submit(record(1))
     for number in (2, 3, 4):
@@ -519,7 +519,7 @@ def test_a_batch_that_could_not_be_frozen_is_stored_once(tmp_path: Path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "freeze", full)
         sent_and_killed(tmp_path, sink, 10)
-    monkeypatch.setattr("ldv_otel.delivery.drainer.BATCH_RECORDS", 3)
+    monkeypatch.setattr("ldv_otel._internal.delivery.drainer.BATCH_RECORDS", 3)
     again = InMemoryLogboek()
     again._batches = sink._batches
     assert drain(again, tmp_path) == (10, 0)

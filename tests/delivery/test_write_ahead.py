@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.delivery.memory import MemoryDelivery
-from ldv_otel.delivery.spool import segment as segments
-from ldv_otel.delivery.spool.inspecting import inspect_spools
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel.delivery.spool.segment import SUFFIX
-from ldv_otel.delivery.spool.spool import Spool
-from ldv_otel.delivery.spool.starts import Start, actie_id, encode_start
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.memory import MemoryDelivery
+from ldv_otel._internal.delivery.spool import segment as segments
+from ldv_otel._internal.delivery.spool.inspect import inspect_spools
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.delivery.spool.segment import SUFFIX
+from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logregel import Logregel, Status, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
 
 NOON = 1_750_000_000_000
@@ -228,11 +228,11 @@ def test_an_end_that_was_refused_leaves_the_start(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ldv_otel.delivery.spool.spool.os.fdatasync", fail)
+        patched.setattr("ldv_otel._internal.delivery.spool.writer.os.fdatasync", fail)
         with pytest.raises(LogboekUnavailable):
             life.end(1)
     with monkeypatch.context() as patched:
-        patched.setattr("ldv_otel.delivery.spool.spool.os.pwrite", lambda *_: fail(0))
+        patched.setattr("ldv_otel._internal.delivery.spool.writer.os.pwrite", lambda *_: fail(0))
         with pytest.raises(LogboekUnavailable):
             life.end(2)
     life.end(3)
@@ -247,7 +247,7 @@ def test_a_start_that_was_refused_does_not_run(tmp_path: Path, monkeypatch: pyte
     life = Life(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "ldv_otel.delivery.spool.spool.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+            "ldv_otel._internal.delivery.spool.writer.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
         )
         with pytest.raises(LogboekUnavailable, match="full"):
             life.begin(1)

@@ -11,12 +11,12 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import drain
-from ldv_otel.delivery.spool.spool import Spool
-from ldv_otel.delivery.spool.starts import Start, actie_id, encode_start
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import drain
+from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logregel import Logregel, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
 from tests.delivery.test_write_ahead import record
 
@@ -56,7 +56,7 @@ def refusing(disk: str) -> AbstractContextManager[object]:
     if disk == "fine":
         return nullcontext()
     called = {"flush": "fdatasync", "write": "pwrite"}[disk]
-    return patch(f"ldv_otel.delivery.spool.spool.os.{called}", side_effect=OSError(5, "Input/output error"))
+    return patch(f"ldv_otel._internal.delivery.spool.writer.os.{called}", side_effect=OSError(5, "Input/output error"))
 
 
 class Service:

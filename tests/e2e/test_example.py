@@ -13,16 +13,16 @@ from rich.tree import Tree
 from werkzeug.exceptions import HTTPException
 
 from ldv_otel import Logregel, testing
-from ldv_otel.cli.rendering import trace_tree
-from ldv_otel.logregel import Status
+from ldv_otel._internal.cli.rendering import trace_tree
+from ldv_otel._internal.record.logregel import Status
 
 ROOT = Path(__file__).parents[2]
 READ = """
 import os, sys
 import msgspec
 from ldv_otel import read_settings
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.clickhouse import read
+from ldv_otel._internal.clickhouse.client import LogboekClient
 with LogboekClient(read_settings(os.environ)) as client:
     records = [found.logregel for found in read.in_period(client).records]
 sys.stdout.buffer.write(msgspec.msgpack.encode(records))

@@ -66,7 +66,7 @@ except LookupError:
 provider.force_flush()
 assert ldv.force_flush(), ldv.health()
 
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.clickhouse.client import LogboekClient
 with LogboekClient(ldv.read_settings(os.environ)) as client:
     columns = [name for name, kind in client.rows("SELECT name, type FROM system.columns WHERE table = 'logregel'")]
     shown = client.command(f"SELECT groupArray(toString(tuple({', '.join(columns)}))) FROM logregel")

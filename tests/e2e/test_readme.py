@@ -29,7 +29,7 @@ def test_the_ten_lines_come_early_and_work(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"True [0-9a-f]{32}\n", done.stdout)
     shown = subprocess.run(
-        [sys.executable, "-m", "ldv_otel.cli", "inzage", "--type", "BSN"],
+        [sys.executable, "-m", "ldv_otel._internal.cli", "inzage", "--type", "BSN"],
         env=environ,
         input="123456782\n",
         capture_output=True,

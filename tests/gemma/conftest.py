@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
 from tests.gemma.provider import Provider, provided
 from tests.support.faults import FaultFront
 from tests.support.logboek import LogboekProcess

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
 
-from ldv_otel.gemma.openapi import BASE_PATH, overlaid
-from ldv_otel.rfc3339 import parse_date_time
+from ldv_otel._internal.gemma.provider.openapi import BASE_PATH, overlaid
+from ldv_otel._internal.times.instants import parse_date_time
 
 _formats = FormatChecker()
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import httpx
 
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.keyfile import add_key
+from ldv_otel._internal.gemma.zgw_token import zgw_token
+from ldv_otel._internal.privacy.key_file import add_key
 from tests.gemma.contract import check
 from tests.support.serving import ServeProcess
 

@@ -20,13 +20,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from jsonschema import Draft202012Validator
 
-import ldv_otel.gemma
+import ldv_otel._internal.gemma
 from tests.support.loopback import LoopbackServer
 
 CLIENT_ID: Final = "parkeren"
 SECRET: Final = "for tests only: on both sides, and long enough"  # noqa: S105  (says so itself)
 _SCHEMAS: Final = json.loads(
-    (Path(ldv_otel.gemma.__file__).parent / "bewerking-openapi.json").read_text(encoding="utf-8")
+    (Path(ldv_otel._internal.gemma.__file__).parent / "provider" / "bewerking-openapi.json").read_text(encoding="utf-8")
 )["components"]["schemas"]
 _ACTIE: Final = _SCHEMAS["Verwerkingsactie"]
 # What is readOnly is not required of who writes, says OpenAPI 3.0; JSON Schema knows nothing of that.

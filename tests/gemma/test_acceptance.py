@@ -17,14 +17,14 @@ import httpx
 import pytest
 import yaml
 
-from ldv_otel.duration import Duration
-from ldv_otel.gemma.openapi import contract
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.registered import apply_register
-from ldv_otel.logboek.retention import apply_retention, plan_retention
-from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.clickhouse.retention.plan import apply_retention, plan_retention
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.gemma.provider.openapi import contract
+from ldv_otel._internal.gemma.zgw_token import zgw_token
+from ldv_otel._internal.register.register import ProcessingActivity, Register
+from ldv_otel._internal.times.durations import Duration
 from tests.gemma.autorisaties import AutorisatiesServer
 from tests.gemma.conftest import address_of
 from tests.gemma.contract import check

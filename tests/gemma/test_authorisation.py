@@ -22,13 +22,13 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from starlette.testclient import TestClient
 
-from ldv_otel.api.certificates import SCOPE_EXTENSION
-from ldv_otel.api.problem import add_problem_handlers
+from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
+from ldv_otel._internal.api.problem import add_problem_handlers
+from ldv_otel._internal.config.settings import ServeSettings
+from ldv_otel._internal.gemma.provider.access_record import Component
+from ldv_otel._internal.gemma.provider.authorisation import RegisteredClients, read_registered_clients
+from ldv_otel._internal.gemma.zgw_token import zgw_token
 from ldv_otel.errors import ConfigurationError
-from ldv_otel.gemma.access import Component
-from ldv_otel.gemma.authorisation import RegisteredClients, read_registered_clients
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.settings import ServeSettings
 from tests.gemma.autorisaties import CLIENT_ID, SECRET, AutorisatiesServer
 from tests.support.serving import Issuer
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.keyfile import read_keys
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.registered import apply_register
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.register import ProcessingActivity, Register
-from ldv_otel.settings import Settings
-from ldv_otel.standard import as_standard
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.privacy.key_file import read_keys
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.standard_json import as_standard
+from ldv_otel._internal.register.register import ProcessingActivity, Register
 from tests.gemma.conftest import address_of
 from tests.gemma.provider import Provider, body, new_uuid, somebody
 from tests.support.faults import FaultFront

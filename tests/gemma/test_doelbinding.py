@@ -22,10 +22,10 @@ from opentelemetry.trace import SpanKind
 
 import ldv_otel as ldv
 from ldv_otel import testing
-from ldv_otel.duration import Duration
-from ldv_otel.gemma.doelbinding import Options, activity_uuid, open_extension
-from ldv_otel.parties import Certificate, read_parties
-from ldv_otel.sdk.extension import load_extensions
+from ldv_otel._internal.gemma.consumer.doelbinding import Options, activity_uuid, open_extension
+from ldv_otel._internal.parties.parties import Certificate, read_parties
+from ldv_otel._internal.sdk.extensions import load_extensions
+from ldv_otel._internal.times.durations import Duration
 from tests.support.loopback import LoopbackServer
 
 OIN = "00000001821002198000"

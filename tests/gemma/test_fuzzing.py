@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from ldv_otel.gemma.openapi import overlaid
+from ldv_otel._internal.gemma.provider.openapi import overlaid
 from tests.gemma import strategies
 from tests.gemma.provider import Provider, body
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ldv_otel.gemma.authorisation import ClientsFile
-from ldv_otel.gemma.doelbinding import Doelbinding, open_extension
-from ldv_otel.parties import Parties, PartiesFile
-from ldv_otel.yamlfile import parse_yaml
+from ldv_otel._internal.config.yaml_file import parse_yaml
+from ldv_otel._internal.gemma.consumer.doelbinding import Doelbinding, open_extension
+from ldv_otel._internal.gemma.provider.authorisation import ClientsFile
+from ldv_otel._internal.parties.parties import Parties, PartiesFile
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gemma.md").read_text(encoding="utf-8")
 

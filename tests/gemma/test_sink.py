@@ -16,18 +16,18 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.delivery.durable import DurableDelivery, drain, retry_quarantine, spool_base
-from ldv_otel.delivery.sending import deliver
-from ldv_otel.delivery.sink import Sink, make_sink
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain, retry_quarantine, spool_base
+from ldv_otel._internal.delivery.retry import deliver
+from ldv_otel._internal.delivery.sink import Sink, make_sink
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.gemma.consumer.sink import GemmaSink
+from ldv_otel._internal.privacy.key_file import add_key, read_keys
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
-from ldv_otel.gemma.sink import GemmaSink
-from ldv_otel.keyfile import add_key, read_keys
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Pseudonymiser
-from ldv_otel.settings import Settings, read_settings
 from tests.gemma.register import CLIENT_ID, SECRET, Answer, Register
 from tests.strategies import logregels as any_logregels
 
@@ -378,7 +378,7 @@ def test_mistakes_stop_the_start(register: Register, keys: Path, tmp_path: Path)
 def test_a_service_needs_no_server_for_it() -> None:
     """The extra [gemma] is httpx and joserfc; what `ldv serve` is made of stays out of services that only log."""
     script = (
-        "import sys, ldv_otel.gemma.sink, ldv_otel.gemma.doelbinding\n"
+        "import sys, ldv_otel._internal.gemma.consumer.sink, ldv_otel._internal.gemma.consumer.doelbinding\n"
         "print([name for name in ('fastapi', 'starlette', 'uvicorn', 'clickhouse_connect') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.gemma.sink import GemmaSink
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.keyfile import add_key
-from ldv_otel.settings import Settings, read_settings
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.gemma.consumer.sink import GemmaSink
+from ldv_otel._internal.gemma.zgw_token import zgw_token
+from ldv_otel._internal.privacy.key_file import add_key
 from tests.gemma.register import CLIENT_ID, SECRET
 from tests.gemma.test_sink import BSN, a_record
 from tests.support.faults import FaultFront, Request, cut_after, cut_before, pass_on, refuse

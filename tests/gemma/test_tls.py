@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ldv_otel.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.gemma.consumer.sink import GemmaSink
+from ldv_otel._internal.gemma.zgw_token import zgw_token
+from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.gemma.sink import GemmaSink
-from ldv_otel.gemma.zgw import zgw_token
-from ldv_otel.keyfile import add_key
-from ldv_otel.settings import read_settings
 from tests.gemma.register import CLIENT_ID, SECRET
 from tests.gemma.test_sink import a_record
 from tests.support.serving import ServeProcess

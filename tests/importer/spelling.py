@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.importer.linking import link, without_repeats
-from ldv_otel.importer.otlp_json import read_spans
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.importer.parents import link, without_repeats
+from ldv_otel._internal.importer.spans import read_spans
+from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel
 from tests.strategies import span_ids, texts, trace_ids
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.importer import import_files
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.read import by_trace, spans_of_traces, totals
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.records import by_trace, spans_of_traces, totals
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.importer import import_files
 from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, Spelling, records_of, written
 from tests.support.logboek import LogboekProcess
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from ldv_otel.importer.otlp_json import read_spans
-from ldv_otel.logregel import Status
+from ldv_otel._internal.importer.spans import read_spans
+from ldv_otel._internal.record.logregel import Status
 from tests.importer.spelling import NOW_MS, GivenSpan, Spelling, records_of, spellings, traces, written
 
 DATA = Path(__file__).parent.parent / "data"

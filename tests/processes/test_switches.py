@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 import pytest
 
-from ldv_otel.logboek.client import LogboekClient
+from ldv_otel._internal.clickhouse.client import LogboekClient
 from tests.processes.rig import Rig
 from tests.support import faults
 from tests.support.tls import TlsRelay, make_certificates
@@ -50,7 +50,7 @@ def install():
         sys.exit()
 
 def sql(statement):
-    from ldv_otel.logboek.client import LogboekClient
+    from ldv_otel._internal.clickhouse.client import LogboekClient
     with LogboekClient(ldv.read_settings(os.environ)) as client:
         client.command(statement)
 
@@ -202,7 +202,7 @@ SWITCHES: Final = {
     "drainer fails": Switch(
         "stored",
         """
-        from ldv_otel.logboek.write import ClickHouseSink
+        from ldv_otel._internal.clickhouse.sink import ClickHouseSink
         def send(*_): raise ZeroDivisionError("broken sink")
         ClickHouseSink.send = send
         install(); log()
@@ -213,7 +213,7 @@ SWITCHES: Final = {
     "drainer dead": Switch(
         "stored",
         """
-        from ldv_otel.logboek.write import ClickHouseSink
+        from ldv_otel._internal.clickhouse.sink import ClickHouseSink
         def send(*_): raise SystemExit
         ClickHouseSink.send = send
         install(); log()

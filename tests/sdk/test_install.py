@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ldv_otel.keyfile import add_key
+from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.collector import HttpRecorder
 
 HEADER = """
@@ -27,8 +27,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 def logged():
     assert ldv.force_flush(), ldv.health()
-    from ldv_otel.logboek import read
-    from ldv_otel.logboek.client import LogboekClient
+    from ldv_otel._internal.clickhouse import read
+    from ldv_otel._internal.clickhouse.client import LogboekClient
     with LogboekClient(ldv.read_settings(os.environ)) as client:
         return sorted(found.logregel.name for found in read.in_period(client).records)
 

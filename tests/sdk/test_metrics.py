@@ -12,8 +12,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from ldv_otel.sdk.health import Health
-from ldv_otel.sdk.metrics import observe
+from ldv_otel._internal.sdk.health import Health
+from ldv_otel._internal.sdk.metrics import observe
 
 _HEALTH = Health(
     installed=True,

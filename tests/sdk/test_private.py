@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import (
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ldv_otel.sdk import _private
+from ldv_otel._internal.sdk import _private
 
 
 def test_a_provider_keeps_its_tracers_and_their_samplers() -> None:

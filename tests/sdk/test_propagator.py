@@ -25,12 +25,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import ldv_otel as ldv
 from ldv_otel import ClickHouseSpanExporter, Logregel, testing
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.parties import Parties
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.sdk.propagator import use_propagator
+from ldv_otel._internal.parties.parties import Parties
+from ldv_otel._internal.parties.tracestate import KEY, CallingActie, format_member, parse_member
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.sdk.propagator import use_propagator
 from ldv_otel.testing import InMemoryLogboek
-from ldv_otel.tracestate import KEY, CallingActie, format_member, parse_member
 from tests.sdk.conftest import ACTIVITY, OTHER
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -200,7 +200,13 @@ def test_install_puts_one_around_what_is_there(logboek: InMemoryLogboek, tracer:
 
 @pytest.mark.parametrize(
     "order",
-    ["ldv_otel", "opentelemetry.propagate", "ldv_otel.testing", "ldv_otel.sdk.propagator", "ldv_otel.sdk.entry"],
+    [
+        "ldv_otel",
+        "opentelemetry.propagate",
+        "ldv_otel.testing",
+        "ldv_otel._internal.sdk.propagator",
+        "ldv_otel._internal.sdk.entry_points",
+    ],
 )
 def test_a_named_propagator_can_be_imported_in_any_order(order: str) -> None:
     """OpenTelemetry loads it while `opentelemetry.propagate` is imported, which ours needs in turn."""

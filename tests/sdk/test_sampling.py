@@ -10,14 +10,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.pseudonym import Key, KeyRing, Pseudonymiser
-from ldv_otel.rules import Match, Rule, Rules
-from ldv_otel.sdk import _private, live
-from ldv_otel.sdk.mapping import SpanMapper
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.sampler import LdvSampler
-from ldv_otel.sdk.shield import Front
+from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.rules.rules import Match, Rule, Rules
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.sampler import LdvSampler
+from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 
 ACTIVITY = {"dpl.core.processing_activity_id": "https://register.example/a"}

@@ -32,15 +32,17 @@ from opentelemetry.trace import (
 
 import ldv_otel as ldv
 from ldv_otel import testing
-from ldv_otel.actie import LogregelMaker
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.shield import Front, SubjectShieldingSpanProcessor
+from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.redaction import Redactor
-from ldv_otel.rulefile import read_rule_file
-from ldv_otel.sdk import _private, live, told
-from ldv_otel.sdk.mapping import SpanMapper
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.shield import Front, SubjectShieldingSpanProcessor
 from ldv_otel.testing import _AtOnce
 
 BSN = "123456782"

@@ -15,19 +15,19 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import ldv_otel as ldv
-from ldv_otel.actie import LogregelMaker
+from ldv_otel._internal.config.variables import DeliveryLevel
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.spool.inspect import inspect_spools
+from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.write_ahead import interrupted_acties
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.shield import Front
 from ldv_otel.attributes import INTERRUPTED
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.delivery.spool.inspecting import inspect_spools
-from ldv_otel.delivery.spool.reading import Orphan
-from ldv_otel.delivery.spool.starts import interrupted_acties
-from ldv_otel.logregel import Logregel, Status
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.shield import Front
 from ldv_otel.testing import InMemoryLogboek
-from ldv_otel.variables import DeliveryLevel
 from tests.sdk.conftest import ACTIVITY, OTHER
 
 BSN = "123456782"
@@ -67,7 +67,7 @@ class Rig:
 def flushes(flush: Callable[[int], None]) -> Iterator[None]:
     """The spool flushes like this."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ldv_otel.delivery.spool.spool.os.fdatasync", flush)
+        patched.setattr("ldv_otel._internal.delivery.spool.writer.os.fdatasync", flush)
         yield
 
 
@@ -222,7 +222,7 @@ def test_an_end_that_is_refused_is_logged_as_interrupted(ahead: Rig) -> None:
     """The caller hears it; the work was begun, and nobody knows what became of it: that is what is logged then."""
     with pytest.MonkeyPatch.context() as patched, pytest.raises(ldv.LogboekUnavailable), ldv.processing(ACTIVITY):
         patched.setattr(
-            "ldv_otel.delivery.spool.spool.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+            "ldv_otel._internal.delivery.spool.writer.os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
         )
     (spool,) = inspect_spools(ahead.base)
     assert spool.running == 1

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from ldv_otel.logboek.embedded.body import Body, decompressed
+from ldv_otel._internal.clickhouse.embedded.body import Body, decompressed
 
 _TAG: Final = "faultfaultfault1"
 _HEAD_END: Final = b"\r\n\r\n"

@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
-from ldv_otel.address import LogboekAddress
-from ldv_otel.settings import Settings
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ _STOP_SECONDS: Final = 30
 
 
 class LogboekProcess:
-    """`python -m ldv_otel.logboek.embedded` on a free port of loopback; the port stays the same over restarts.
+    """The embedded ClickHouse front on a free port of loopback; the port stays the same over restarts.
 
     Args:
         path: The chDB directory.
@@ -52,7 +52,7 @@ class LogboekProcess:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        command = [sys.executable, "-m", "ldv_otel.logboek.embedded"]
+        command = [sys.executable, "-m", "ldv_otel._internal.clickhouse.embedded"]
         command += ["--path", os.fspath(self.path), "--listen", f"127.0.0.1:{self.port}"]
         # Its own process group, so that a signal meant for the test run is not one for the Logboek, nor back.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -38,7 +38,7 @@ class ServeProcess:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")}
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ldv_otel.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
+                [sys.executable, "-m", "ldv_otel._internal.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
                 env={**variables, **environ},
                 stdout=subprocess.PIPE,
                 stderr=file,

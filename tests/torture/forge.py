@@ -14,8 +14,8 @@ from pathlib import Path
 import clickhouse_connect.driver.httpclient  # noqa: F401  (imported once here, and not by each forked process)
 
 import ldv_otel as ldv
-from ldv_otel.delivery import drainer as draining
-from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery import drainer as draining
+from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.torture.rig import FileLogboek, record
 
 _THREADS = 8

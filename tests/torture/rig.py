@@ -26,19 +26,20 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ldv_otel.actie import LogregelMaker
-from ldv_otel.delivery import drainer, sending
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
-from ldv_otel.delivery.spool.segment import SUFFIX
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.sdk import _private
-from ldv_otel.sdk.processor import LdvSpanProcessor
-from ldv_otel.sdk.shield import Front
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery import drainer
+from ldv_otel._internal.delivery import retry as sending
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME
+from ldv_otel._internal.delivery.spool.segment import SUFFIX
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.shield import Front
 
 SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
 _SHARE: Final = float((os.environ.get("LDV_TORTURE") or "0").replace("full", "1"))

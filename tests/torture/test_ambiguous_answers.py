@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from urllib3 import Timeout
 
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.delivery.sending import deliver
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.retry import deliver
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, record, size, span_ids

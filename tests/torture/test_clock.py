@@ -15,11 +15,11 @@ import opentelemetry.sdk.trace
 import pytest
 
 import ldv_otel as ldv
-from ldv_otel.delivery.clock import SystemClock
-from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.delivery.clock import SystemClock
+from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, log_through, size, span_ids, wait_until

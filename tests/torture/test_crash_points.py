@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.durable import drain
+from ldv_otel._internal.delivery.durable import drain
 from tests.torture.rig import FileLogboek, Forge, orphaned_segments, strace
 
 SYSCALLS = ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "rmdir", "mkdir", "openat", "flock")

@@ -19,13 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ldv_otel.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel.delivery.sending import Stopped, deliver
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.retry import Stopped, deliver
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import SEED, record, size
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 import ldv_otel as ldv
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME
-from ldv_otel.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
-from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME
+from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
+from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.record.logregel import decode_logregel, encode_logregel
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
-from ldv_otel.logregel import decode_logregel, encode_logregel
 from ldv_otel.testing import InMemoryLogboek
 from tests.torture.rig import dice, hurry, log_through, orphaned_segments, record, size, wait_until
 

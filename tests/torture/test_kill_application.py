@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.durable import drain, spool_base
-from ldv_otel.keyfile import add_key
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import read_settings
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.delivery.durable import drain, spool_base
+from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.logboek import LogboekProcess
 from tests.torture.rig import FileLogboek, Forge, dice, hurry, orphaned_segments, size, span_ids
 

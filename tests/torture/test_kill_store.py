@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.batch import new_writer_id, number_batch
-from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.sending import deliver
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.retry import deliver
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids, strace

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 
 import ldv_otel as ldv
-from ldv_otel.actie import LogregelMaker, SpanFacts
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, stored
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.variables import DeliveryLevel
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
+from ldv_otel._internal.record.actie import LogregelMaker, SpanFacts
+from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.attributes import FIELDS, NAMESPACE, PROCESSING_ACTIVITY_ID
-from ldv_otel.delivery.durable import DurableDelivery
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.rows import BYTES_COLUMNS, SELECTED, stored
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import Logregel, encode_logregel
-from ldv_otel.pseudonym import KeyRing, Pseudonymiser, new_key
-from ldv_otel.variables import DeliveryLevel
 from tests.strategies import anything
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import SEED, log_through, record, size

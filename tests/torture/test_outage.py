@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.record.logregel import encode_logregel
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.logregel import encode_logregel
 from ldv_otel.testing import HandClock
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at

@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 import pytest
 
-from ldv_otel.actie import interrupted
-from ldv_otel.delivery.batch import Batch
-from ldv_otel.delivery.durable import DurableDelivery, drain
-from ldv_otel.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel.delivery.spool.starts import Start, actie_id
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id
+from ldv_otel._internal.record.actie import interrupted
+from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel.errors import BatchRefused
-from ldv_otel.logregel import decode_logregel
 from ldv_otel.testing import InMemoryLogboek
 from tests.torture.power import Recording
 from tests.torture.rig import Oracle, dice, hurry, orphaned_segments, record, size

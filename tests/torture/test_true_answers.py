@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import ldv_otel as ldv
-from ldv_otel.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, dice, hurry, log_through, size, span_ids

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel.delivery import drainer
-from ldv_otel.delivery.durable import DurableDelivery, spool_base
-from ldv_otel.delivery.spool.inspecting import inspect_spools
-from ldv_otel.keyfile import add_key
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logboek.migrations import apply_schema
-from ldv_otel.logboek.write import ClickHouseSink
-from ldv_otel.settings import Settings, read_settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.delivery import drainer
+from ldv_otel._internal.delivery.durable import DurableDelivery, spool_base
+from ldv_otel._internal.delivery.spool.inspect import inspect_spools
+from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.logboek import LogboekProcess
 from tests.torture.rig import Forge, dice, hurry, size, wait_until
 
@@ -121,7 +121,7 @@ def live(environ: dict[str, str], code: str) -> subprocess.CompletedProcess[str]
 def command(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """Run an `ldv` command."""
     return subprocess.run(
-        [sys.executable, "-m", "ldv_otel.cli", *words],
+        [sys.executable, "-m", "ldv_otel._internal.cli", *words],
         env=os.environ | environ,
         capture_output=True,
         text=True,

@@ -42,4 +42,6 @@ def instrumented(rig: Rig, *command: str, **environ: str) -> Ended:
 
 def ldv_run(rig: Rig, *command: str, **environ: str) -> Ended:
     """Run Python with these arguments as `ldv run`, which is strict with OpenTelemetry too."""
-    return run(rig, "-m", "ldv_otel.cli", "run", sys.executable, *command, **{**QUIET, **_NO_PLUGINS, **environ})
+    return run(
+        rig, "-m", "ldv_otel._internal.cli", "run", sys.executable, *command, **{**QUIET, **_NO_PLUGINS, **environ}
+    )

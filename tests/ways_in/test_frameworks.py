@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from ldv_otel.keyfile import read_keys
-from ldv_otel.logboek import read
-from ldv_otel.logboek.client import LogboekClient
-from ldv_otel.logregel import Logregel
-from ldv_otel.pseudonym import Pseudonymiser
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.privacy.key_file import read_keys
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
 from tests.processes.rig import Rig
 from tests.ways_in.starting import instrumented
 

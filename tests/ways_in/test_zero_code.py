@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from ldv_otel.sdk.entry import sampler
+from ldv_otel._internal.sdk.entry_points import sampler
 from tests.processes.rig import Rig
 from tests.ways_in.starting import APPLICATION, QUIET, Ended, instrumented, ldv_run, run
 
@@ -87,14 +87,14 @@ def test_ldv_run_is_the_program(rig: Rig) -> None:
 
 def test_ldv_run_without_a_program(rig: Rig) -> None:
     """A slip in the name is told."""
-    ended = run(rig, "-m", "ldv_otel.cli", "run", "gunicornn", "app:app")
+    ended = run(rig, "-m", "ldv_otel._internal.cli", "run", "gunicornn", "app:app")
     assert ended == (1, "ldv: There is no program 'gunicornn' on the PATH.\n")
 
 
 def test_the_command_that_puts_it_right_still_runs(rig: Rig) -> None:
     """Where every Python of a container is instrumented, `ldv key new` is too."""
     keys = rig.directory / "new.json"
-    ended = instrumented(rig, "-m", "ldv_otel.cli", "key", "new", LDV_KEYS=str(keys))
+    ended = instrumented(rig, "-m", "ldv_otel._internal.cli", "key", "new", LDV_KEYS=str(keys))
     assert ended.status == 0, ended.said
     assert keys.exists()
 

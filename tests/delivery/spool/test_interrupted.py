@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 
-from ldv_otel.delivery.spool.spool import Spool
+from ldv_otel._internal.delivery.spool.writer import Spool
 from ldv_otel.errors import LogboekUnavailable
 
 _FILES = ("spool.py", "threading.py")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel.delivery.spool.segment import (
+from ldv_otel._internal.delivery.spool.segment import (
     HEADER_BYTES,
     NewerFormat,
     encode_records,

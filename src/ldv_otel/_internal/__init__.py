@@ -1,0 +1,1 @@
+"""Nothing below here is promised; the public modules are `ldv_otel` and its `attributes`, `errors` and `testing`."""

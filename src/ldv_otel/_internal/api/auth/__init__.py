@@ -1,0 +1,1 @@
+"""Who a client of the API is, and what it may see."""

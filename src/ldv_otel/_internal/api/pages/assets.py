@@ -1,0 +1,46 @@
+"""What pages look like: the stylesheet and the icon, which are the same for everybody.
+
+The stylesheet is the layout, after what its parts look like: those of the NL Design System where `make assets` put them
+into the package, the project's own otherwise.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from ldv_otel._internal.api.app import Api
+from ldv_otel._internal.api.pages.page import PAGE_HEADERS
+
+_STATIC: Final = resources.files("ldv_otel._internal.api.pages").joinpath("static")
+_ICON: Final = _STATIC.joinpath("icoon.svg").read_bytes()
+OWN: Final = "eigen.css"
+NL_DESIGN_SYSTEM: Final = "nlds.css"
+LOOKS: Final = tuple(name for name in (NL_DESIGN_SYSTEM, OWN) if _STATIC.joinpath(name).is_file())
+_HEADERS: Final = {**PAGE_HEADERS, "Cache-Control": "max-age=3600"}
+
+
+def stylesheet_of(look: str) -> bytes:
+    """Return a whole stylesheet, with one of `LOOKS`."""
+    return b"\n".join(_STATIC.joinpath(name).read_bytes() for name in (look, "inzage.css"))
+
+
+_STYLESHEET: Final = stylesheet_of(LOOKS[0])
+
+router: Final = APIRouter(prefix="/opmaak")
+OPMAAK: Final = Api(router)
+
+
+@router.get("/stijl.css")
+async def stylesheet() -> Response:
+    """Return the stylesheet."""
+    return Response(_STYLESHEET, headers=_HEADERS, media_type="text/css")
+
+
+@router.get("/icoon.svg")
+async def icon() -> Response:
+    """Return the icon."""
+    return Response(_ICON, headers=_HEADERS, media_type="image/svg+xml")

@@ -1,0 +1,1 @@
+"""The page on which citizens see what was done with their data."""

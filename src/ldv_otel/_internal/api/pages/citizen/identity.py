@@ -1,0 +1,200 @@
+"""Which citizen asks: by the signed assertion of an authentication proxy, or, in a demonstration, by their own word.
+
+A real identifier becomes pseudonyms here and goes no further (LDV-R7).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel._internal.api.auth.tokens import Keys, TokenVerifier
+from ldv_otel._internal.api.problem import Problem
+from ldv_otel._internal.config.settings import InzageSettings, Settings
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel.errors import ConfigurationError
+
+_DEMO_COOKIE: Final = "ldv_demo"
+_MAX_SESSIONS: Final = 1_000
+_MAX_IDENTIFIER: Final = 200
+#: A clock of the proxy may run so far ahead.
+_LEEWAY_SECONDS: Final = 30
+
+
+class Citizen(msgspec.Struct, frozen=True):
+    """Somebody who looks at their own records.
+
+    Attributes:
+        subjects: Their pseudonym under each live key, 16 bytes each.
+    """
+
+    subjects: tuple[bytes, ...]
+
+
+class Identity(Protocol):
+    """Tells which citizen asks."""
+
+    async def citizen(self, request: Request) -> Citizen:
+        """Return who asks.
+
+        Raises:
+            Problem: 401, nobody who is known; 503, that cannot be checked now.
+        """
+        ...
+
+
+class ProxyIdentity:
+    """Takes the ID token (OpenID Connect) that an authentication proxy in front passes on in a header.
+
+    The session is the proxy's: each request brings its token, and one that is over some minutes old is not taken.
+
+    Args:
+        clock: Seconds since 1970-01-01 UTC.
+    """
+
+    def __init__(
+        self,
+        settings: InzageSettings,
+        algorithms: tuple[str, ...],
+        pseudonymiser: Pseudonymiser,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._pseudonymiser = pseudonymiser
+        self._clock = clock
+        self._verifier = TokenVerifier(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            keys=Keys(settings.jwks),
+            algorithms=algorithms,
+            types=frozenset({"jwt"}),
+        )
+
+    async def citizen(self, request: Request) -> Citizen:
+        """Return whom the assertion names."""
+        given = request.headers.getlist(self._settings.header)
+        # A header that is there twice is one that somebody tried to add.
+        if len(given) != 1 or not self._from_proxy(request):
+            raise not_signed_in()
+        claims = await self._verifier.claims(given[0].strip())
+        issued = claims.get("iat")
+        age = self._clock() - issued if isinstance(issued, int | float) else float("inf")
+        if not -_LEEWAY_SECONDS <= age <= self._settings.minutes * 60:
+            raise not_signed_in()
+        identifier = claims.get(self._settings.claim)
+        return citizen_of(identifier, self._settings.subject_type, self._pseudonymiser)
+
+    def _from_proxy(self, request: Request) -> bool:
+        try:
+            address = ipaddress.ip_address(request.client.host if request.client else "")
+        except ValueError:
+            return False
+        # A server that listens on IPv6 shows its IPv4 peers like this.
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._settings.proxies)
+
+
+class DemoIdentity:
+    """Believes whoever says to be somebody: for a demonstration on this machine only.
+
+    Sessions are in memory, so that a cookie holds nothing but a random word.
+
+    Args:
+        minutes: After which a session ends.
+        clock: Seconds; monotonic.
+    """
+
+    def __init__(
+        self,
+        subject_type: str,
+        pseudonymiser: Pseudonymiser,
+        *,
+        minutes: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._subject_type = subject_type
+        self._pseudonymiser = pseudonymiser
+        self._seconds = minutes * 60
+        self._clock = clock
+        self._sessions: OrderedDict[str, tuple[float, Citizen]] = OrderedDict()
+
+    async def citizen(self, request: Request) -> Citizen:
+        """Return who signed in."""
+        began, citizen = self._sessions.get(request.cookies.get(_DEMO_COOKIE, ""), (float("-inf"), None))
+        if citizen is None or self._clock() - began > self._seconds:
+            raise not_signed_in()
+        return citizen
+
+    def sign_in(self, identifier: str, response: Response) -> None:
+        """Begin a session.
+
+        Raises:
+            Problem: 401, that is no identifier.
+        """
+        citizen = citizen_of(identifier, self._subject_type, self._pseudonymiser)
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = (self._clock(), citizen)
+        while len(self._sessions) > _MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        response.set_cookie(
+            _DEMO_COOKIE, session, max_age=int(self._seconds), path="/inzage", httponly=True, samesite="strict"
+        )
+
+    def sign_out(self, request: Request, response: Response) -> None:
+        """End the session."""
+        self._sessions.pop(request.cookies.get(_DEMO_COOKIE, ""), None)
+        response.delete_cookie(_DEMO_COOKIE, path="/inzage", httponly=True, samesite="strict")
+
+
+def citizen_of(identifier: object, subject_type: str, pseudonymiser: Pseudonymiser) -> Citizen:
+    """Return the citizen with an identifier.
+
+    Raises:
+        Problem: 401, that is none.
+    """
+    if not isinstance(identifier, str) or not 0 < len(identifier.strip()) <= _MAX_IDENTIFIER:
+        raise not_signed_in()
+    # Zeros stand for no data subject at all.
+    subjects = tuple(raw for raw in pseudonymiser.candidates(identifier, subject_type) if any(raw))
+    if not subjects:
+        raise not_signed_in()
+    return Citizen(subjects)
+
+
+def not_signed_in() -> Problem:
+    """Return the answer to somebody who is not signed in (any more)."""
+    return Problem(HTTPStatus.UNAUTHORIZED, "U bent niet ingelogd, of uw sessie is voorbij.")
+
+
+def configured_identity(settings: Settings, pseudonymiser: Pseudonymiser) -> ProxyIdentity | None:
+    """Return what the settings ask for, or None when they ask for no page.
+
+    Raises:
+        ConfigurationError: They ask for half of it; the message names what is missing.
+    """
+    inzage = settings.inzage
+    given = {
+        "LDV_INZAGE_ISSUER": inzage.issuer,
+        "LDV_INZAGE_AUDIENCE": inzage.audience,
+        "LDV_INZAGE_JWKS": inzage.jwks,
+        "LDV_INZAGE_PROXIES": inzage.proxies,
+    }
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise ConfigurationError(
+            f"The page for citizens needs {', '.join(given)}, and {' and '.join(missing)} is not set. "
+            "Nothing was started."
+        )
+    return ProxyIdentity(inzage, settings.serve.algorithms, pseudonymiser)

@@ -1,0 +1,116 @@
+"""Templates and what every page gets: its headers, and errors as pages instead of problem+json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel._internal.api.problem import Problem, surprise, unavailable
+from ldv_otel._internal.api.services import services_of
+from ldv_otel.errors import LdvError, QueryError
+
+#: The browser may load the one stylesheet and send forms back here; no script at all.
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    # A browser that may not say where a form comes from would send `Origin: null`.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex",
+}
+
+_environment: Final = Environment(
+    loader=PackageLoader("ldv_otel._internal.api.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def rendered(request: Request, template: str, **context: Any) -> str:
+    """Return the text of a page."""
+    settings = services_of(request).settings
+    route = request.scope.get("route")
+    kind = type(route) if isinstance(route, PageRoute) else PageRoute
+    common = {
+        "organisation": settings.organisation or "deze organisatie",
+        "contact": settings.inzage.contact,
+        "logout": settings.inzage.logout,
+        "timezone": settings.inzage.timezone,
+        "demo": demonstration(request),
+        "home": kind.home,
+        "base": kind.base,
+        "signed_in": True,
+        "section": "",
+    }
+    return _environment.get_template(template).render(common | context)
+
+
+def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: Any) -> Response:
+    """Return a page."""
+    return Response(rendered(request, template, **context), code, PAGE_HEADERS, "text/html")
+
+
+def demonstration(request: Request) -> bool:
+    """Say whether anybody may be whoever they say."""
+    return getattr(request.app.state, "inzage_demo", False)
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages.
+
+    Attributes:
+        home: Address of the page that people can always go back to.
+        base: Template that its pages extend.
+        stranger: Template of the page for who may not be here.
+    """
+
+    home = "/inzage"
+    base = "basis.html"
+    stranger = "uitgelogd.html"
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the route's own handler, with an answer in HTML to whatever it raises."""
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except Problem as problem:
+                return error_page(request, problem, self.stranger)
+            except HTTPException as error:
+                return error_page(request, Problem(HTTPStatus(error.status_code), ""))
+            except QueryError:
+                return error_page(request, Problem(HTTPStatus.NOT_FOUND, ""))
+            except LdvError as error:
+                surprise(error)
+                return error_page(request, unavailable())
+            except Exception as error:  # noqa: BLE001  (a citizen gets a page, whatever happened)
+                return error_page(request, surprise(error))
+
+        return handler
+
+
+def error_page(request: Request, problem: Problem, stranger: str = PageRoute.stranger) -> Response:
+    """Return the page for what went wrong: what that means for the reader, and what to do."""
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        # A demonstration asks who one is; elsewhere that is the proxy's.
+        return page(request, "aanmelden.html" if demonstration(request) else stranger, 401, signed_in=False)
+    if problem.status == HTTPStatus.FORBIDDEN and stranger != PageRoute.stranger:
+        return page(request, stranger, 403, signed_in=False)
+    found = page(request, "fout.html", problem.status, status=problem.status.value, signed_in=False)
+    for name, value in problem.headers.items():
+        found.headers.setdefault(name, value)
+    return found

@@ -1,0 +1,209 @@
+"""What the pages show: records in the Register's words, by day, each day by what belongs together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ldv_otel._internal.api.pages.dutch import date_words, day_words, duration_words, local, time_words
+from ldv_otel._internal.chain.remote import api_base
+from ldv_otel._internal.clickhouse.queries.records import UsedActivity
+from ldv_otel._internal.clickhouse.register_table import Registered
+from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.register.register import ProcessingActivity
+
+_KEY_CHARACTERS: Final = 12
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """A processing activity in words.
+
+    Attributes:
+        key: Stands for it in addresses.
+        uri: As records have it; empty when they name none.
+        known: Whether the Register has it.
+        kept: For how long its records are kept; empty when no term is known.
+    """
+
+    key: str
+    uri: str
+    name: str
+    known: bool
+    purpose: str = ""
+    legal_ground: str = ""
+    kept: str = ""
+    part_of: str = ""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One record.
+
+    Attributes:
+        moment: For the attribute `datetime`.
+        asked: Name of the organisation that was asked; empty for none.
+        asked_by: Name of the organisation on whose behalf it was done; empty for none.
+        until: When it is removed; empty when no term is known.
+    """
+
+    name: str
+    time: str
+    moment: str
+    failed: bool = False
+    asked: str = ""
+    asked_by: str = ""
+    until: str = ""
+
+
+class Card(msgspec.Struct):
+    """Records of one day, one trace and one activity."""
+
+    trace_id: str
+    activity: Activity
+    steps: list[Step]
+
+
+class Day(msgspec.Struct):
+    """A day with what was done on it, the last first."""
+
+    name: str
+    date: str
+    cards: list[Card]
+
+
+class ActivitySummary(msgspec.Struct, frozen=True):
+    """How often something was done about a person, and when."""
+
+    activity: Activity
+    count: int
+    first: str
+    last: str
+
+
+class Words:
+    """Turns records into words.
+
+    Args:
+        register: The Register in force in the Logboek.
+        apis: Read APIs of other parties, by their base.
+        confidential: Whether its confidential entries may be shown; else they are as good as not there.
+    """
+
+    def __init__(
+        self,
+        register: Mapping[str, Registered],
+        apis: Mapping[str, ReadApi],
+        zone: ZoneInfo,
+        *,
+        confidential: bool = False,
+    ) -> None:
+        self._entries = {
+            uri: found.activity for uri, found in register.items() if confidential or not found.activity.confidential
+        }
+        self.hidden = frozenset(register) - frozenset(self._entries)
+        self._apis = apis
+        self._by_processor = {processor: api for api in apis.values() for processor in api.processors}
+        self.zone = zone
+
+    def activity(self, uri: str) -> Activity:
+        """Return an activity; one that the Register lacks is shown as that."""
+        key = activity_key(uri)
+        entry = self._entries.get(uri)
+        if entry is None:
+            return Activity(key, uri, name="Handeling zonder uitleg", known=False)
+        parent = self._entries.get(entry.parent)
+        return Activity(
+            key,
+            uri,
+            name=entry.name,
+            known=True,
+            purpose=entry.purpose,
+            legal_ground=entry.legal_ground,
+            kept=duration_words(entry.term) if entry.term is not None else "",
+            part_of=parent.name if parent is not None else "",
+        )
+
+    def days(self, records: Iterable[Logregel]) -> list[Day]:
+        """Return records, the newest first, by day; within a day what belongs together is in order of time."""
+        days: dict[str, Day] = {}
+        cards: dict[tuple[str, bytes, str], Card] = {}
+        for record in records:
+            began = local(record.start_time_ms, self.zone)
+            date = began.date().isoformat()
+            day = days.setdefault(date, Day(day_words(began), date, []))
+            key = (date, record.trace_id, record.processing_activity_id)
+            if key not in cards:
+                cards[key] = Card(record.trace_id.hex(), self.activity(record.processing_activity_id), [])
+                day.cards.append(cards[key])
+            cards[key].steps.insert(0, self.step(record))
+        return list(days.values())
+
+    def step(self, record: Logregel) -> Step:
+        """Return one record in words."""
+        began = local(record.start_time_ms, self.zone)
+        return Step(
+            name=record.name,
+            time=time_words(began),
+            moment=began.isoformat(timespec="milliseconds"),
+            failed=record.status == Status.ERROR,
+            asked=self.party(record.external_read_api_id),
+            asked_by=self.processor(record.foreign_operation_processor),
+            until=self._until(self._entries.get(record.processing_activity_id), began),
+        )
+
+    def summaries(self, used: Iterable[UsedActivity]) -> list[ActivitySummary]:
+        """Return the activities in a person's records."""
+        return [
+            ActivitySummary(
+                self.activity(found.activity),
+                found.logregels,
+                date_words(local(found.first_ms, self.zone)),
+                date_words(local(found.last_ms, self.zone)),
+            )
+            for found in used
+        ]
+
+    def party(self, url: str) -> str:
+        """Return the name of the party whose read API that is; empty for none."""
+        api = self._apis.get(api_base(url)) if url else None
+        return (api.name if api is not None else "") or host_of(url)
+
+    def processor(self, url: str) -> str:
+        """Return the name of the party whose application that is; empty for none."""
+        api = self._by_processor.get(url)
+        return (api.name if api is not None else "") or host_of(url)
+
+    def contact(self, url: str) -> str:
+        """Return the address of a page where people can ask that party; empty when none is known."""
+        api = self._apis.get(api_base(url)) if url else None
+        if api is None:
+            return ""
+        return api.contact or ("" if api.offered else api.url)
+
+    @staticmethod
+    def _until(entry: ProcessingActivity | None, began: datetime) -> str:
+        if entry is None or entry.term is None:
+            return ""
+        try:
+            return date_words(entry.term.after(began))
+        except ValueError:
+            return ""
+
+
+def activity_key(uri: str) -> str:
+    """Return what stands for an activity in addresses."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:_KEY_CHARACTERS]
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address; the whole of what is none."""
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url

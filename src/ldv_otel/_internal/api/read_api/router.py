@@ -1,0 +1,189 @@
+"""The lezen API of Logboek Dataverwerkingen (extension *lezen*), as its OpenAPI file says.
+
+What the file leaves open is settled so: a page has a maximum, and the header `Link` names the next one; the question
+itself stays in the body, because a data subject's identifier does not belong in an address.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ldv_otel._internal.api.auth.authentication import client_with
+from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
+from ldv_otel._internal.api.problem import InputError, Problem
+from ldv_otel._internal.api.read_api import chains
+from ldv_otel._internal.api.read_api.openapi import BASE_PATH, openapi_document
+from ldv_otel._internal.api.read_api.request import LezenRequest, json_object, lezen_request, parse_trace_id_field
+from ldv_otel._internal.api.read_api.response import within_bytes
+from ldv_otel._internal.api.services import Services, services_of
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
+
+router: Final = APIRouter(prefix=BASE_PATH)
+router.include_router(chains.router)
+
+#: JSON of one answer, in bytes; records beyond it are for the next page.
+_MAX_ANSWER: Final = 4 << 20
+_SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
+
+Reading = Annotated[Client, Depends(client_with(Scope.READ))]
+
+
+@router.get("/openapi.json")
+async def openapi_json(request: Request) -> Response:
+    """Return the OpenAPI document; anybody may have it (/core/publish-openapi)."""
+    document = openapi_document(services_of(request).settings.serve, str(request.base_url))
+    headers = {"Access-Control-Allow-Origin": "*"}
+    return Response(msgspec.json.encode(document), headers=headers, media_type="application/json")
+
+
+@router.post("/processing-activities")
+async def processing_activities(request: Request, client: Reading) -> Response:
+    """Return the records that a client asks for, oldest first."""
+    services = services_of(request)
+    after, limit = page_of(request, services)
+    asked = lezen_request(await json_object(request))
+    return await answer(request, client, _question(asked, client, services.pseudonymiser), after, limit)
+
+
+@router.get("/foreign-operations")
+async def foreign_operations(request: Request, client: Reading) -> Response:
+    """Return what was done here on behalf of a trace of the asking party, in traces of our own (LDV-X2)."""
+    services = services_of(request)
+    after, limit = page_of(request, services, "traceId", "spanId")
+    question = read.Question(
+        foreign_trace_id=_query_trace_id(request),
+        foreign_span_id=_query_span_id(request),
+        visible=client.activities,
+    )
+    return await answer(request, client, question, after, limit)
+
+
+def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> read.Question | None:
+    """Return what to ask the Logboek; None when no record can meet it, which is something else than no condition."""
+    subjects = _subjects(asked, client, pseudonymiser)
+    subject_type = pseudonymiser.normal_type(asked.subject_type)
+    if (asked.subject and not subjects) or (asked.subject_type and not subject_type):
+        return None
+    return read.Question(
+        trace_id=asked.trace_id,
+        subjects=subjects,
+        subject_type=subject_type,
+        activity=asked.activity,
+        processor=asked.processor,
+        read_api=asked.read_api,
+        visible=client.activities,
+        since_ms=asked.since_ms,
+        ended_by_ms=asked.ended_by_ms,
+    )
+
+
+def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
+    """Return the pseudonyms of the person a client asks about; the identifier goes no further than this (LDV-R7).
+
+    Raises:
+        Problem: 403, this client may ask with pseudonyms only.
+    """
+    if not asked.subject:
+        return ()
+    is_pseudonym = re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject)
+    found = [bytes.fromhex(asked.subject)] if is_pseudonym else []
+    if Scope.IDENTIFY in client.scopes:
+        for type_ in (asked.subject_type,) if asked.subject_type else ("", *KNOWN_TYPES):
+            found += pseudonymiser.candidates(asked.subject, type_)
+    elif not is_pseudonym:
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            f"Deze client mag alleen met een pseudoniem (32 hexadecimale cijfers) vragen: het recht {Scope.IDENTIFY} "
+            "ontbreekt.",
+        )
+    # Zeros stand for no data subject at all.
+    return tuple(dict.fromkeys(pseudonym for pseudonym in found if any(pseudonym)))
+
+
+async def answer(
+    request: Request, client: Client, question: read.Question | None, after: read.Cursor | None, limit: int
+) -> Response:
+    """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
+    confidential = Scope.CONFIDENTIAL in client.scopes
+    reader = services_of(request).reader
+    page = read.Page([], None)
+    if question is not None:
+        page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
+    encoded = within_bytes(page.records, _MAX_ANSWER)
+    following = (
+        page.following if len(encoded) == len(page.records) else read.Cursor.after(page.records[len(encoded) - 1])
+    )
+    headers = {}
+    if following is not None:
+        # Only a query: right too behind a proxy that has this API at another path.
+        target = request.url.include_query_params(cursor=encode_cursor(following), limit=limit)
+        headers["Link"] = f'<?{target.query}>; rel="next"'
+    request.scope["ldv.records"] = len(encoded)
+    content: dict[str, Any] = {"processingActivities": [msgspec.Raw(record) for record in encoded]}
+    settings = services_of(request).settings
+    if settings.logboek_id and settings.organisation:
+        content["metadata"] = {"logbookId": settings.logboek_id, "organizationName": settings.organisation}
+    return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
+
+
+def page_of(request: Request, services: Services, *others: str) -> tuple[read.Cursor | None, int]:
+    """Return where the page begins and how long it may be, from the query.
+
+    Args:
+        others: Names of further parameters that may be there.
+
+    Raises:
+        Problem: 400; a parameter that does not exist, comes twice, or cannot be read.
+    """
+    given = request.query_params
+    known = {"cursor", "limit", *others}
+    errors = [
+        InputError("query", "Deze parameter bestaat niet.", code="unknown") for name in given if name not in known
+    ]
+    errors += [
+        InputError("query", "Deze parameter staat er meer dan eens.", name, "double")
+        for name in known
+        if len(given.getlist(name)) > 1
+    ]
+    limit = given.get("limit")
+    highest = services.settings.serve.records
+    if limit is not None and not (re.fullmatch(r"[0-9]{1,9}", limit) and int(limit) >= 1):
+        errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
+    after = None
+    if "cursor" in given:
+        after = decode_cursor(given["cursor"])
+        if after is None:
+            detail = "Dit is geen cursor; neem het adres uit de header Link over zoals het is."
+            errors.append(InputError("query", detail, "cursor", "invalid"))
+    if errors:
+        raise Problem(HTTPStatus.BAD_REQUEST, errors[0].detail, errors=errors)
+    return after, min(int(limit), highest) if limit else highest
+
+
+def _query_trace_id(request: Request) -> bytes:
+    try:
+        return parse_trace_id_field(request.query_params.get("traceId"))
+    except ValueError as error:
+        raise _wrong("traceId", str(error)) from None
+
+
+def _query_span_id(request: Request) -> bytes:
+    text = request.query_params.get("spanId")
+    if text is None:
+        return b""
+    if not _SPAN_ID.fullmatch(text) or int(text, 16) == 0:
+        raise _wrong("spanId", "Dit is geen span-id van 16 hexadecimale cijfers.")
+    return bytes.fromhex(text)
+
+
+def _wrong(name: str, detail: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, detail, errors=[InputError("query", detail, name, "invalid")])

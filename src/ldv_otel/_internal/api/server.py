@@ -1,0 +1,289 @@
+"""`ldv serve`: uvicorn around the application, with TLS, and refusing to start where that would not be safe."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ldv_otel._internal.api.app import BODY_BYTES, LEZEN, Api, create_app
+from ldv_otel._internal.api.auth.authentication import Authentication, Credentials, Nobody, configured_authentication
+from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
+from ldv_otel._internal.api.auth.clients import read_clients
+from ldv_otel._internal.api.pages.assets import OPMAAK
+from ldv_otel._internal.api.pages.citizen.identity import DemoIdentity, Identity, configured_identity
+from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
+from ldv_otel._internal.api.pages.officer.router import TOEZICHT
+from ldv_otel._internal.config.address import is_loopback
+from ldv_otel._internal.config.settings import ServeSettings, Settings
+from ldv_otel._internal.http.serving import address_of, stopping_on_signals
+from ldv_otel._internal.privacy.key_file import keys_for
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel.errors import ConfigurationError
+
+_KEEP_ALIVE_SECONDS: Final = 10
+_GRACE_SECONDS: Final = 10
+#: Connections at a time; more are told to come back.
+_CONNECTIONS: Final = 500
+_MAX_HEAD_BYTES: Final = 32 << 10
+
+
+@dataclass(frozen=True)
+class Addition:
+    """An API that another layer adds, with clients of its own.
+
+    Attributes:
+        install: Called once with the application, before it starts.
+        writes: Whether it needs the application's writer.
+        body_bytes: The largest request body.
+    """
+
+    api: Api
+    install: Callable[[FastAPI], None]
+    writes: bool = False
+    body_bytes: int = BODY_BYTES
+
+
+def serve(  # noqa: PLR0913  (an entry point with its switches)
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    without_authentication: bool = False,
+    demo: bool = False,
+    addition: Addition | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first.
+
+    Args:
+        host: Address to listen on.
+        port: 0 for any that is free.
+        without_authentication: Let everybody on this machine do everything; for development.
+        demo: Serve nothing but the pages for citizens and privacy officers, and let everybody on this machine be
+            whoever they say.
+        addition: Served beside what the settings ask for; with it, the read API needs no clients.
+        ready: Called once, with the server's address, when requests are answered.
+
+    Raises:
+        ConfigurationError: No authentication, no TLS beyond loopback, a file that cannot be used, a port that is taken,
+            or a Logboek that cannot be opened as it is configured.
+        LogboekUnavailable: The Logboek does not answer.
+    """
+    authentication, apis, identity = _offered(
+        settings, host, without=without_authentication, demo=demo, more=addition is not None
+    )
+    _check_tls(settings, host)
+    app = _application(settings, authentication, apis, addition)
+    if identity is not None:
+        install_inzage(app, identity)
+    # Before the server's own start, whose errors would come out as a status and a traceback.
+    app.state.services.open()
+    server = _Server(_config(app, settings.serve, host, port), ready)
+    try:
+        with stopping_on_signals(server):
+            server.run()
+    except (SystemExit, OverflowError) as error:  # the first is uvicorn's way to say that it could not listen
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
+        ) from error
+    finally:
+        app.state.services.close()
+    if not server.started:
+        raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
+
+
+def _application(
+    settings: Settings, authentication: Authentication, apis: list[Api], addition: Addition | None
+) -> FastAPI:
+    if addition is None:
+        return create_app(settings, authentication, apis=apis, writes=TOEZICHT in apis)
+    app = create_app(
+        settings,
+        authentication,
+        apis=[*apis, addition.api],
+        body_bytes=addition.body_bytes,
+        writes=addition.writes or TOEZICHT in apis,
+    )
+    addition.install(app)
+    return app
+
+
+def _offered(
+    settings: Settings, host: str, *, without: bool, demo: bool, more: bool
+) -> tuple[Authentication, list[Api], Identity | None]:
+    """Return who the clients are, what is served, and who the citizens are."""
+    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    identity: Identity | None = configured_identity(settings, pseudonymiser)
+    if demo:
+        _check_demo(settings, host, identity)
+        inzage = settings.inzage
+        identity = DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
+        return Nobody(), [INZAGE, TOEZICHT, OPMAAK], identity
+    page = [INZAGE, OPMAAK] if identity is not None else []
+    if settings.toezicht_activity:
+        authentication = _authentication(settings.serve, host, without=without, others=more)
+        return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
+    if (page or more) and not without and configured_authentication(settings.serve, others=more) is None:
+        # Only these: nobody is a client of an API that is not there.
+        return Credentials(settings.serve, read_clients(None), None), page, identity
+    authentication = _authentication(settings.serve, host, without=without, others=more)
+    return authentication, [LEZEN, *page], identity
+
+
+def _check_demo(settings: Settings, host: str, identity: Identity | None) -> None:
+    if not is_loopback(host):
+        raise ConfigurationError(
+            f"--demo lets everybody be whoever they say, and {host} is more than this machine. Nothing was started."
+        )
+    if not settings.logboek.embedded:
+        raise ConfigurationError(
+            "--demo lets everybody be whoever they say, so it works with an embedded Logboek (chdb:///path) only, and "
+            "LDV_LOGBOEK names a server. Nothing was started."
+        )
+    if identity is not None:
+        raise ConfigurationError(
+            "--demo contradicts LDV_INZAGE_ISSUER, which says who the citizens are. Nothing was started. Keep one."
+        )
+
+
+def _authentication(settings: ServeSettings, host: str, *, without: bool, others: bool) -> Authentication:
+    found = configured_authentication(settings, others=others)
+    if without:
+        if found is not None:
+            raise ConfigurationError("--without-authentication contradicts the authentication that is configured.")
+        if not is_loopback(host):
+            raise ConfigurationError(
+                f"--without-authentication is for development on this machine, and {host} is not loopback. "
+                "Nothing was started."
+            )
+        return Nobody()
+    if found is None:
+        raise ConfigurationError(
+            "No authentication is configured, so anybody could read the Logboek. Nothing was started. Set "
+            "LDV_SERVE_ISSUER, LDV_SERVE_AUDIENCE and LDV_SERVE_JWKS for access tokens, or LDV_SERVE_CLIENT_CA and "
+            "LDV_SERVE_CLIENTS for client certificates; for development on loopback there is --without-authentication."
+        )
+    return found
+
+
+def _check_tls(settings: Settings, host: str) -> None:
+    serve_settings = settings.serve
+    if (serve_settings.certificate is None) != (serve_settings.private_key is None):
+        raise ConfigurationError(
+            "LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY go together, and one is missing. Nothing was started."
+        )
+    if serve_settings.certificate is None:
+        if serve_settings.client_ca is not None:
+            raise ConfigurationError(
+                "LDV_SERVE_CLIENT_CA asks clients for certificates, and that needs TLS. Nothing was started. "
+                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY."
+            )
+        if not is_loopback(host) and not settings.allow_insecure:
+            raise ConfigurationError(
+                f"{host} is more than this machine, and there is no TLS. Nothing was started. "
+                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY, or LDV_ALLOW_INSECURE=1 where a proxy beside it "
+                "does TLS (LDV-L1)."
+            )
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=serve_settings.client_ca).load_cert_chain(
+            serve_settings.certificate, serve_settings.private_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            "LDV_SERVE_CERTIFICATE, LDV_SERVE_PRIVATE_KEY or LDV_SERVE_CLIENT_CA cannot be used "
+            f"({getattr(error, 'reason', None) or error.strerror}). Nothing was started."
+        ) from error
+
+
+def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:
+    tls: dict[str, Any] = {}
+    if settings.certificate is not None:
+        tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.private_key}
+    if settings.client_ca is not None:
+        # Optional, because clients with a token need none; the application asks for one or the other.
+        tls |= {"ssl_ca_certs": str(settings.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
+    return uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=port,
+        http=type("Protocol", (_Protocol,), {"head_seconds": settings.seconds}),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        # Its access log has addresses with their queries; the application has one of its own.
+        access_log=False,
+        log_level="critical",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        timeout_keep_alive=max(1, min(_KEEP_ALIVE_SECONDS, int(settings.seconds))),
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        **tls,
+    )
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1, with the certificate that the TLS handshake proved, and an end to connections that send no request."""
+
+    #: The most time for the head of a request, in seconds.
+    head_seconds = 10.0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        connection = transport.get_extra_info("ssl_object")
+        der = connection.getpeercert(binary_form=True) if connection is not None else None
+        if der is not None:
+            self.app = _with_certificate(self.app, der)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._head_timer is None:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        # Counted from the first byte: one that drips would begin the server's own time anew with each.
+        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def _with_certificate(app: Any, der: bytes) -> ASGIApp:
+    async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[SCOPE_EXTENSION] = der
+        await app(scope, receive, send)
+
+    return with_certificate
+
+
+class _Server(uvicorn.Server):
+    """Says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            self._ready(address_of(self.servers[0].sockets[0], "https" if self.config.is_ssl else "http"))

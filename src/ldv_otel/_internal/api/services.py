@@ -1,0 +1,54 @@
+"""What the routers of the application share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ldv_otel._internal.api.auth.authentication import Door
+from ldv_otel._internal.api.store_reader import Reader
+from ldv_otel._internal.api.store_writer import Writer
+from ldv_otel._internal.chain.remote import Remotes
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+
+
+@dataclass(frozen=True)
+class Services:
+    """One for each application; in `app.state.services`.
+
+    Attributes:
+        writer: None where nothing is written.
+    """
+
+    settings: Settings
+    reader: Reader
+    pseudonymiser: Pseudonymiser
+    door: Door
+    remotes: Remotes
+    writer: Writer | None = None
+
+    def open(self) -> None:
+        """Reach the Logboek; doing so again is harmless.
+
+        Raises:
+            ConfigurationError: It cannot be used as it is configured.
+            LogboekUnavailable: It does not answer.
+        """
+        if self.writer is not None:
+            # First, because it makes the tables of an embedded Logboek.
+            self.writer.open()
+        self.reader.open()
+
+    def close(self) -> None:
+        """Finish what is under way, and let go of the Logboek."""
+        if self.writer is not None:
+            self.writer.close()
+        self.reader.close()
+
+
+def services_of(request: Request) -> Services:
+    """Return the services behind a request."""
+    found: Services = request.app.state.services
+    return found

@@ -1,0 +1,320 @@
+"""Another party's read API, asked with our credentials there; nothing that it answers is believed to be well-formed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from ldv_otel import attributes as names
+from ldv_otel._internal.chain.model import PartyState
+from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, Records
+from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
+from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, Status
+from ldv_otel._internal.times.instants import parse_date_time
+from ldv_otel.errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
+
+_MAX_ANSWER: Final = 4 << 20
+_MAX_PAGES: Final = 10
+_MAX_TEXT: Final = 4_096
+_MAX_OUTBOUND: Final = 1_000
+_TIMEOUT: Final = httpx.Timeout(10, connect=3)
+#: A token is renewed so long before it runs out.
+_RENEW_SECONDS: Final = 30
+
+
+class _Activity(msgspec.Struct, rename="camel"):
+    """A `ProcessingActivity` of the contract; of a working version after it, with times in RFC 3339, too."""
+
+    trace_id: str
+    span_id: str
+    status: str
+    name: str
+    start_time: int | str
+    end_time: int | str
+    parent_span_id: str = ""
+    resource: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    processing_activities: list[msgspec.Raw]
+
+
+class _Token(msgspec.Struct):
+    access_token: str
+    expires_in: float = 300
+
+
+class Remotes:
+    """The read APIs that may be asked, each with its connections and token for as long as this is open.
+
+    Use it with `async with`, in one event loop.
+    """
+
+    def __init__(self, apis: Iterable[ReadApi]) -> None:
+        self.apis = {api_base(api.url): api for api in apis}
+        self._opened: dict[str, RemoteLogboek] = {}
+
+    def open(self, base: str) -> RemoteLogboek:
+        """Return the party with that base in `apis`.
+
+        Raises:
+            ConfigurationError: A file with credentials cannot be used.
+        """
+        if base not in self._opened:
+            self._opened[base] = RemoteLogboek(self.apis[base])
+        return self._opened[base]
+
+    async def __aenter__(self) -> Self:
+        """Return the parties themselves."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        while self._opened:
+            await self._opened.popitem()[1].close()
+
+
+class RemoteLogboek:
+    """One party's read API.
+
+    Raises:
+        ConfigurationError: A file with credentials cannot be used.
+    """
+
+    def __init__(self, api: ReadApi) -> None:
+        self._api = api
+        self._base = api_base(api.url)
+        self._http = httpx.AsyncClient(
+            verify=_tls(api),
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"Accept": "application/json", "User-Agent": "ldv_otel"},
+        )
+        self._token = ""
+        self._token_until = 0.0
+        self._token_lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def of_trace(self, trace_id: bytes) -> Records:
+        """Return the records of a trace: those that really are of it.
+
+        Raises:
+            PartyFailed: It does not answer, or not as a read API does.
+        """
+        question = {"traceId": str(uuid.UUID(bytes=trace_id))}
+        found = await self._pages("POST", "/processing-activities", {}, question)
+        return _only(found, lambda record: record.trace_id == trace_id)
+
+    async def for_foreign_trace(self, trace_id: bytes) -> Records:
+        """Return what it did on behalf of our trace in traces of its own; nothing when it does not offer to say so.
+
+        Raises:
+            PartyFailed: As `of_trace`.
+        """
+        try:
+            found = await self._pages("GET", "/foreign-operations", {"traceId": str(uuid.UUID(bytes=trace_id))}, None)
+        except _NotOffered:
+            return Records([])
+        return _only(found, lambda record: record.foreign_operation_trace_id == trace_id)
+
+    async def _pages(
+        self, method: str, path: str, parameters: Mapping[str, str], question: Mapping[str, str] | None
+    ) -> Records:
+        found: list[Logregel] = []
+        complete = True
+        target = httpx.URL(self._base + path, params=parameters)
+        for _ in range(_MAX_PAGES):
+            answer, content = await self._asked(method, target, question)
+            try:
+                raw = msgspec.json.decode(content, type=_Answer).processing_activities
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise PartyFailed(PartyState.UNREADABLE, "the answer is not that of a read API") from None
+            for one in raw:
+                record = _logregel(one)
+                complete = complete and record is not None
+                found += [record] if record is not None else []
+            following = answer.links.get("next", {}).get("url")
+            if following is None or len(found) >= MAX_RECORDS:
+                return Records(found[:MAX_RECORDS], complete=complete and following is None)
+            # Only the query: the address stays the one that is configured, whatever the party answers.
+            target = httpx.URL(self._base + path, query=urlsplit(following).query.encode())
+        return Records(found, complete=False)
+
+    async def _asked(
+        self, method: str, target: httpx.URL, question: Mapping[str, str] | None
+    ) -> tuple[httpx.Response, bytes]:
+        try:
+            headers = await self._authorization()
+            answer, content = await self._exchange(method, target, headers=headers, json=question)
+        except ConfigurationError as error:
+            _logger.error("%s", error)
+            raise PartyFailed(PartyState.REFUSED, "our credentials for it cannot be used") from error
+        except httpx.HTTPError as error:
+            raise PartyFailed(PartyState.UNREACHABLE, f"no answer ({type(error).__name__})") from None
+        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            self._token_until = 0.0
+            raise PartyFailed(PartyState.REFUSED, f"HTTP status {answer.status_code}")
+        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and question is None:
+            raise _NotOffered
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            raise PartyFailed(PartyState.UNREACHABLE, f"HTTP status {answer.status_code}")
+        if answer.status_code != HTTPStatus.OK:
+            raise PartyFailed(PartyState.UNREADABLE, f"HTTP status {answer.status_code}")
+        return answer, content
+
+    async def _exchange(self, method: str, target: httpx.URL | str, **given: Any) -> tuple[httpx.Response, bytes]:
+        """Send a request and read its answer up to a limit, after decompression."""
+        async with self._http.stream(method, target, **given) as answer:
+            try:
+                return answer, await content_of(answer, _MAX_ANSWER)
+            except TooLargeError:
+                reason = f"the answer is over {_MAX_ANSWER >> 20} MiB"
+                raise PartyFailed(PartyState.UNREADABLE, reason) from None
+
+    async def _authorization(self) -> dict[str, str]:
+        if self._api.token_file:
+            return {"Authorization": f"Bearer {_secret(self._api.token_file)}"}
+        if not self._api.token_url:
+            return {}
+        async with self._token_lock:
+            if time.monotonic() > self._token_until:
+                await self._new_token()
+            return {"Authorization": f"Bearer {self._token}"}
+
+    async def _new_token(self) -> None:
+        answer, content = await self._exchange(
+            "POST",
+            self._api.token_url,
+            data={"grant_type": "client_credentials", "scope": self._api.scope},
+            auth=(self._api.client_id, _secret(self._api.client_secret_file)),
+        )
+        try:
+            token = msgspec.json.decode(content, type=_Token)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            token = None
+        if answer.status_code != HTTPStatus.OK or token is None:
+            raise PartyFailed(PartyState.REFUSED, f"no access token (HTTP status {answer.status_code})")
+        self._token = token.access_token
+        self._token_until = time.monotonic() + token.expires_in - _RENEW_SECONDS
+
+
+class _NotOffered(Exception):  # noqa: N818  (never leaves this module)
+    """The party has no such resource."""
+
+
+def api_base(url: str) -> str:
+    """Return the base of a read API for an address that Logregels may spell in several ways."""
+    for ending in ("/", "/openapi.json", "/processing-activities", "/"):
+        url = url.removesuffix(ending)
+    return url
+
+
+def _only(found: Records, wanted: Any) -> Records:
+    kept = [record for record in found.logregels if wanted(record)]
+    return Records(kept, complete=found.complete and len(kept) == len(found.logregels))
+
+
+def _logregel(raw: msgspec.Raw) -> Logregel | None:
+    """Return a record of another party, or None when it cannot be read."""
+    try:
+        given = msgspec.json.decode(raw, type=_Activity)
+        start_time_ms = _moment(given.start_time)
+        return Logregel(
+            trace_id=_id(given.trace_id.replace("-", ""), 16),
+            span_id=_id(given.span_id, 8),
+            parent_span_id=_id(given.parent_span_id, 8) if given.parent_span_id else b"",
+            status=Status[given.status.upper()],
+            name=_text(given.name),
+            start_time_ms=start_time_ms,
+            end_time_ms=max(_moment(given.end_time), start_time_ms),
+            processing_activity_id=_attribute(given, names.PROCESSING_ACTIVITY_ID),
+            parent_processing_activity_id=_attribute(given, names.PARENT_PROCESSING_ACTIVITY_ID),
+            foreign_operation_trace_id=_id_attribute(given, names.FOREIGN_OPERATION_TRACE_ID, 16),
+            foreign_operation_span_id=_id_attribute(given, names.FOREIGN_OPERATION_SPAN_ID, 8),
+            foreign_operation_processor=_attribute(given, names.FOREIGN_OPERATION_PROCESSOR),
+            external_read_api_id=_attribute(given, names.EXTERNAL_READ_API_ID),
+            outbound_span_ids=_outbound(given),
+            resource=msgspec.json.encode(_resource(given)).decode(),
+        )
+    except (msgspec.DecodeError, ValueError, KeyError, RecursionError, OverflowError):
+        return None
+
+
+def _id(text: str, length: int) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != length or not any(found):
+        raise ValueError("no id")
+    return found
+
+
+def _moment(time: int | str) -> int:
+    """Return a moment in ms, inside what a Logregel can have."""
+    time_ms = time if isinstance(time, int) else parse_date_time(time)
+    return min(max(time_ms, 0), TIME_MAX_MS)
+
+
+def _text(text: str) -> str:
+    return text[:_MAX_TEXT]
+
+
+def _attribute(given: _Activity, name: str) -> str:
+    value = given.attributes.get(name, "")
+    return _text(value) if isinstance(value, str) else ""
+
+
+def _id_attribute(given: _Activity, name: str, length: int) -> bytes:
+    text = _attribute(given, name).replace("-", "")
+    return _id(text, length) if text else b""
+
+
+def _outbound(given: _Activity) -> tuple[bytes, ...]:
+    value = given.attributes.get("ldv.outbound_span_ids", [])
+    if not isinstance(value, list):
+        return ()
+    return tuple(_id(text, 8) for text in value[:_MAX_OUTBOUND] if isinstance(text, str))
+
+
+def _resource(given: _Activity) -> dict[str, str]:
+    attributes = given.resource.get("attributes", {})
+    if not isinstance(attributes, dict):
+        return {}
+    return {_text(name): _text(value) for name, value in attributes.items() if isinstance(value, str)}
+
+
+def _tls(api: ReadApi) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=api.ca_file or None)
+        if api.certificate:
+            context.load_cert_chain(api.certificate, api.private_key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"LDV_PARTIES: ca_file, certificate or private_key of {api.url} cannot be used "
+            f"({getattr(error, 'reason', None) or error.strerror})."
+        ) from error
+    return context
+
+
+def _secret(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"LDV_PARTIES: {path} cannot be read.") from error

@@ -1,0 +1,69 @@
+"""The command line: one typer application, with errors as one line and exit codes that scripts can use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from ldv_otel._internal.cli.commands import chain as chaining
+from ldv_otel._internal.cli.commands import export as exporting
+from ldv_otel._internal.cli.commands import inzage as reading
+from ldv_otel._internal.cli.commands import register as governing
+from ldv_otel._internal.cli.commands import rules as mapping
+from ldv_otel._internal.cli.commands import run as running
+from ldv_otel._internal.cli.commands import schema as managing
+from ldv_otel._internal.cli.commands import serve as serving
+from ldv_otel._internal.cli.commands import spool as spooling
+from ldv_otel._internal.cli.output import console
+from ldv_otel._version import __version__
+from ldv_otel.errors import LdvError
+
+app = typer.Typer(
+    name="ldv",
+    help="Logboek Dataverwerkingen: read it, look after it, run one. The Logboek is the one that LDV_LOGBOEK names.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and those may hold an identifier
+)
+reading.register(app)
+exporting.register(app)
+governing.register(app)
+managing.register(app)
+spooling.register(app)
+serving.register(app)
+mapping.register(app)
+chaining.register(app)
+running.register(app)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
+    if wanted:
+        typer.echo(f"ldv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of all commands."""
+    del version
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+
+
+def run() -> None:
+    """Run the command; our own errors become one line on standard error and exit code 1."""
+    try:
+        app()
+    except LdvError as error:
+        console(stderr=True).print(f"ldv: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does.
+        sys.stderr.close()
+        sys.exit(141)

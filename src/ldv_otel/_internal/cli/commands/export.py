@@ -1,0 +1,109 @@
+"""The command that takes Logregels out in bulk: export."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ldv_otel._internal.cli.output import console
+from ldv_otel._internal.cli.periods import Since, Until, parse_period
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.export import count_logregels, export_pages
+from ldv_otel._internal.clickhouse.schema.migrations import check_schema
+from ldv_otel._internal.config.settings import read_settings
+from ldv_otel.errors import ConfigurationError, LdvError
+
+_FORMATS: Final = {".csv": "csv", ".parquet": "parquet"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(export)
+
+
+def export(  # noqa: PLR0913  (options of a command)
+    file: Annotated[Path, typer.Argument(help="File to write; `-` for standard output.")],
+    *,
+    format_: Annotated[
+        str, typer.Option("--format", help="`parquet` or `csv`; by default what the file's name ends in.")
+    ] = "",
+    activity: Annotated[str, typer.Option("--activity", help="Only this processing activity.")] = "",
+    since: Since = None,
+    until: Until = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+) -> None:
+    """Write Logregels to a file, however many: Parquet or CSV, in the memory of one page."""
+    chosen = (format_ or _FORMATS.get(file.suffix.lower(), "")).lower()
+    if chosen not in _FORMATS.values():
+        raise typer.BadParameter("say --format parquet or --format csv, or let the file's name end so")
+    begin, end = parse_period(since, until, now=datetime.now(UTC))
+    if str(file) != "-" and file.exists() and not force:
+        raise typer.BadParameter(f"{file} exists; choose another name, or --force")
+    asked: dict[str, Any] = {"since": begin, "until": end, "activity": activity}
+    with LogboekClient(read_settings(os.environ)) as client:
+        check_schema(client)
+        with _progress(lambda: count_logregels(client, **asked)) as advance, _target(file) as target:
+            pages = export_pages(client, as_text=chosen == "csv", **asked)
+            rows = _write(pages, target, chosen, advance)
+    console(stderr=True).print(f"{rows} Logregels", markup=False)
+
+
+def _write(pages: Iterator[Any], target: Any, format_: str, advance: Callable[[int], None]) -> int:
+    """Write pages as they come; return how many rows there were."""
+    try:
+        library: Any = importlib.import_module("pyarrow.parquet" if format_ == "parquet" else "pyarrow.csv")
+    except ImportError as error:
+        raise ConfigurationError("An export needs an extra. Run `pip install 'ldv-otel[export]'`.") from error
+    rows = 0
+    with contextlib.ExitStack() as open_writer:
+        writer: Any = None
+        for page in pages:
+            if writer is None:
+                make = library.ParquetWriter if format_ == "parquet" else library.CSVWriter
+                options = {"compression": "zstd"} if format_ == "parquet" else {}
+                writer = open_writer.enter_context(make(target, page.schema, **options))
+            writer.write_table(page)
+            rows += page.num_rows
+            advance(page.num_rows)
+    return rows
+
+
+@contextlib.contextmanager
+def _target(file: Path) -> Iterator[Any]:
+    """Open what is written to. A file appears under its name once it is whole, readable for its owner only."""
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        return
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise LdvError(f"{draft} cannot be made ({error.strerror}).") from error
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            yield target
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """Show how far it is on standard error, at a terminal; elsewhere nobody looks, and counting takes its time."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("Logregels"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task("export", total=total())
+        yield lambda rows: progress.advance(task, rows)

@@ -1,0 +1,42 @@
+"""Command that starts a service with a Logboek: run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from shutil import which
+from typing import Annotated
+
+import typer
+
+from ldv_otel._internal.sdk import autostart as starting
+from ldv_otel.errors import ConfigurationError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    # What comes after the program's name is the program's.
+    app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)
+
+
+def run(
+    program: Annotated[str, typer.Argument(help="What to start, such as gunicorn or python.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.")] = None,
+) -> None:
+    """Start a Python service under OpenTelemetry's auto-instrumentation: with a Logboek, or not at all.
+
+    `opentelemetry-instrument` does the same but lets the service go on, unlogged, when OpenTelemetry fails to start.
+    """
+    if not importlib.util.find_spec("opentelemetry.instrumentation.auto_instrumentation"):
+        raise ConfigurationError(
+            "`ldv run` needs OpenTelemetry's auto-instrumentation. Run `pip install opentelemetry-distro`."
+        )
+    found = which(program)
+    if found is None:
+        raise ConfigurationError(f"There is no program {program!r} on the PATH.")
+    here = str(Path(starting.__file__).parent)
+    # The directory of work is searched too, for programs that are no Python file themselves, such as gunicorn.
+    paths = [here, str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+    os.execv(found, [found, *(arguments or [])])  # noqa: S606  (the program that was asked for, without a shell)

@@ -1,0 +1,75 @@
+"""Commands that serve the Logboek to others: serve."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ldv_otel._internal.api.server import Addition
+
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel.errors import ConfigurationError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(serve)
+
+
+def serve(
+    *,
+    listen: Annotated[str, typer.Option("--listen", help="Address and port.")] = "127.0.0.1:8443",
+    without_authentication: Annotated[
+        bool,
+        typer.Option("--without-authentication", help="Let everybody on this machine read everything; loopback only."),
+    ] = False,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo",
+            help="Only the pages for citizens and privacy officers, where anybody is whoever they say; loopback, "
+            "embedded Logboek.",
+        ),
+    ] = False,
+    gemma: Annotated[
+        bool,
+        typer.Option("--gemma", help="Also the Bewerking API and the Inzage API of GEMMA Verwerkingenlogging."),
+    ] = False,
+) -> None:
+    """Serve the lezen API of the Logboek to others, and pages for citizens and privacy officers."""
+    try:
+        from ldv_otel._internal.api.server import serve as run  # noqa: PLC0415  (needs the extra [api])
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The server needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."
+        ) from error
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or not host:
+        raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
+    if demo and without_authentication:
+        raise ConfigurationError("--demo serves only pages for people, so --without-authentication says nothing.")
+    settings = read_settings(os.environ)
+    if demo and gemma:
+        raise ConfigurationError("--demo serves only pages for people, so --gemma says nothing.")
+    page = demo or bool(settings.inzage.issuer)
+    shown = "inzage" if page else "api/v1/openapi.json" if gemma else "lezenapi/v1/openapi.json"
+    logging.getLogger("ldv_otel._internal.api.access").setLevel(logging.INFO)
+    run(
+        settings,
+        host.strip("[]"),
+        int(port),
+        without_authentication=without_authentication,
+        demo=demo,
+        addition=_gemma(settings, without_authentication=without_authentication) if gemma else None,
+        ready=lambda address: typer.echo(f"Ready: {address}/{shown}"),
+    )
+
+
+def _gemma(settings: Settings, *, without_authentication: bool) -> Addition:
+    from ldv_otel._internal.gemma.provider.app import gemma_addition  # noqa: PLC0415  (needs the extra [api])
+
+    return gemma_addition(settings, without_authentication=without_authentication)

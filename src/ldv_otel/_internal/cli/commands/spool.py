@@ -1,0 +1,119 @@
+"""Commands for the spool: what waits on this machine, and what was set apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from ldv_otel._internal.cli import rendering
+from ldv_otel._internal.cli.output import console, print_json
+from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.delivery.durable import drain, retry_quarantine, spool_base, spool_root
+from ldv_otel._internal.delivery.sink import make_sink
+from ldv_otel._internal.delivery.spool.inspect import inspect_spools
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, Refused
+from ldv_otel._internal.record.logregel import decode_logregel
+from ldv_otel._internal.record.standard_json import as_standard
+from ldv_otel.errors import QueryError
+
+spool_app = typer.Typer(help="What waits on this machine for the Logboek, and what the Logboek refused.")
+quarantine_app = typer.Typer(help="Records that the Logboek refuses as data.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    spool_app.command("status")(status)
+    spool_app.command("drain")(drain_spools)
+    quarantine_app.command("list")(list_refused)
+    quarantine_app.command("show")(show)
+    quarantine_app.command("retry")(retry)
+    spool_app.add_typer(quarantine_app, name="quarantine")
+    app.add_typer(spool_app, name="spool")
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show the spools for this Logboek; exit code 1 when something was set apart or is damaged."""
+    base = _base()
+    spools = inspect_spools(base)
+    quarantine = Quarantine(base / QUARANTINE_NAME)
+    refused, damaged = len(quarantine.records()), len(quarantine.segments())
+    if as_json:
+        found: dict[str, Any] = {
+            "directory": str(base),
+            "spools": msgspec.to_builtins(spools),
+            "quarantined": refused,
+            "damaged_segments": damaged,
+        }
+        print_json(found)
+    else:
+        out = console()
+        out.print(f"spool       {base}", markup=False, soft_wrap=True)
+        out.print(f"quarantine  {refused} records, {damaged} damaged segments")
+        for line in rendering.spool_lines(spools):
+            out.print(line, soft_wrap=True)
+    if refused or damaged or any(spool.damaged_bytes for spool in spools):
+        raise typer.Exit(1)
+
+
+def drain_spools() -> None:
+    """Send what processes that are gone have left; those that run send their own."""
+    settings = read_settings(os.environ)
+    adopted, refused = drain(make_sink(settings), _base())
+    typer.echo(f"confirmed {adopted}, set apart {refused}")
+    if refused:
+        raise typer.Exit(1)
+
+
+def list_refused(*, as_json: AsJson = False) -> None:
+    """List what was set apart, with the Logboek's reason."""
+    found = _quarantine().records()
+    if as_json:
+        rows = [{"writer_id": one.writer_id, "seq": one.seq, "reason": one.reason} for one in found]
+        print_json(rows)
+        return
+    for one in found:
+        typer.echo(f"{one.writer_id} {one.seq} {one.reason}")
+
+
+def show(
+    writer_id: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    seq: Annotated[int, typer.Argument(help="As `list` shows it.")],
+) -> None:
+    """Show one record that was set apart, in the standard's words."""
+    for one in _quarantine().records():
+        if (one.writer_id, one.seq) == (writer_id, seq):
+            print_json(_readable(one))
+            return
+    raise QueryError(f"Nothing of writer {writer_id} with place {seq} was set apart. See `ldv spool quarantine list`.")
+
+
+def retry() -> None:
+    """Send everything that was set apart once more, after the cause was put right."""
+    settings = read_settings(os.environ)
+    count = retry_quarantine(_base())
+    adopted, refused = drain(make_sink(settings), _base())
+    typer.echo(f"tried {count}: confirmed {adopted}, set apart {refused}")
+    if refused:
+        raise typer.Exit(1)
+
+
+def _readable(refused: Refused) -> dict[str, Any]:
+    try:
+        return as_standard(decode_logregel(refused.payload))
+    except msgspec.DecodeError:
+        return {"payload": refused.payload.hex()}
+
+
+def _quarantine() -> Quarantine:
+    return Quarantine(_base() / QUARANTINE_NAME)
+
+
+def _base() -> Path:
+    settings = read_settings(os.environ)
+    return spool_base(spool_root(settings), settings.logboek)

@@ -1,0 +1,211 @@
+"""What people see: records as a table, a trace as a tree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.delivery.spool.inspect import SpoolStatus
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.standard_json import as_standard
+
+_STATUS_STYLE = {Status.UNSET: "", Status.OK: "green", Status.ERROR: "bold red"}
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+
+
+def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
+    """Return records as a table that fits a terminal of 80 columns, two lines each."""
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("start (UTC)", no_wrap=True)
+    table.add_column("naam, verwerkingsactiviteit", overflow="fold", ratio=1)
+    table.add_column("status", no_wrap=True)
+    table.add_column("betrokkene", no_wrap=True)
+    table.add_column("span, parent", no_wrap=True)
+    for record in records:
+        what = Text(plain(record.name), style="bold")
+        what.append(f"\n{plain(record.processing_activity_id) or '-'}", style="not bold")
+        table.add_row(
+            moment(record.start_time_ms).replace(" ", "\n"),
+            what,
+            Text(record.status.label, style=_STATUS_STYLE[record.status]),
+            Text(plain(subject_label(record)).replace(" ", "\n") or "-"),
+            f"{record.span_id.hex()}\n{record.parent_span_id.hex() or '-'}",
+        )
+    return table
+
+
+def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
+    """Return the records of a trace, and of traces that called parties began from it, as a tree.
+
+    A record hangs below the Actie its parent id names, or below the Actie from which a technical span with that id
+    went out (that is how another organisation's call looks); without a parent, below what its foreign operation refers
+    to, found in the same two ways; otherwise it is a root.
+    """
+    actien: dict[_Id, Logregel] = {}
+    for record in records:
+        actien.update({(record.trace_id, span_id): record for span_id in record.outbound_span_ids})
+    actien.update({_id(record): record for record in records})
+    children: dict[_Id, list[_Found]] = defaultdict(list)
+    found = []
+    for record in sorted(records, key=lambda record: (record.start_time_ms, record.span_id)):
+        caller = actien.get((record.foreign_operation_trace_id, record.foreign_operation_span_id))
+        above = actien.get((record.trace_id, record.parent_span_id)) or caller
+        here = (record, caller)
+        if above is None or above is record:
+            found.append(here)
+        else:
+            children[_id(above)].append(here)
+    tree = Tree(Text(title, style="bold"))
+    seen: set[_Id] = set()
+    # Ids of strangers may form a circle, which has no root; what hangs in one is shown all the same.
+    waiting = [(tree, here) for below in children.values() for here in below] + [(tree, here) for here in found[::-1]]
+    while waiting:
+        branch, (record, caller) = waiting.pop()
+        if _id(record) in seen:
+            continue
+        seen.add(_id(record))
+        node = branch.add(logregel_label(record, caller))
+        waiting += [(node, below) for below in children[_id(record)][::-1]]
+    return tree
+
+
+#: Trace and span.
+_Id = tuple[bytes, bytes]
+#: A record and the one that called it from another application, where that is known.
+_Found = tuple[Logregel, Logregel | None]
+
+
+def forest(records: Sequence[Logregel], *, title: str) -> Tree:
+    """Return records of several traces, each trace as a tree, in the order in which the traces begin."""
+    traces: dict[bytes, list[Logregel]] = defaultdict(list)
+    for record in records:
+        traces[record.trace_id].append(record)
+    tree = Tree(Text(title, style="bold"))
+    for trace_id, found in traces.items():
+        tree.add(trace_tree(found, title=f"trace {trace_id.hex()}"))
+    return tree
+
+
+def _id(record: Logregel) -> _Id:
+    return record.trace_id, record.span_id
+
+
+def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
+    """Return a record as a tree shows it: its name and status, and a line for each thing that it has."""
+    label = Text()
+    label.append(plain(record.name), style="bold")
+    label.append(f"  {record.status.label}", style=_STATUS_STYLE[record.status])
+    lines = {
+        "applicatie": service_of(record.resource),
+        "activiteit": record.processing_activity_id,
+        "hoofdactiviteit": record.parent_processing_activity_id,
+        "betrokkene": subject_label(record),
+        "span": record.span_id.hex(),
+        "parent": record.parent_span_id.hex(),
+        "foreign operation": _foreign(record),
+        "aangeroepen vanuit": f"{caller.name}, span {caller.span_id.hex()}" if caller is not None else "",
+        "lezen-API van de aangeroepene": record.external_read_api_id,
+        "fout": record.attributes.get("exception.type", ""),
+        "afwijkingen": ", ".join(record.flags),
+    }
+    for caption, value in lines.items():
+        if value:
+            label.append(f"\n{caption}: ", style="dim")
+            label.append(plain(value))
+    return label
+
+
+def as_json(records: Iterable[StoredLogregel]) -> list[dict[str, Any]]:
+    """Return records for `--json`: in the standard's words, with writer and place."""
+    return [{**as_standard(found.logregel), "writer_id": found.writer_id, "seq": found.seq} for found in records]
+
+
+#: Columns of `--csv`; those of a spreadsheet's first lines first.
+CSV_COLUMNS = (
+    "start_time", "end_time", "name", "status", "processing_activity_id", "parent_processing_activity_id",
+    "data_subject_id", "data_subject_id_type", "service", "trace_id", "span_id", "parent_span_id",
+    "foreign_operation_trace_id", "foreign_operation_span_id", "foreign_operation_processor", "external_read_api_id",
+    "flags", "attributes", "writer_id", "seq",
+)  # fmt: skip
+#: What a spreadsheet takes for the begin of a formula; text of strangers may not become one.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_row(found: StoredLogregel) -> list[str]:
+    """Return a record as cells for `CSV_COLUMNS`; text that a spreadsheet would run gets an apostrophe in front."""
+    record = found.logregel
+    cells = [
+        _iso(record.start_time_ms), _iso(record.end_time_ms), record.name, record.status.label,
+        record.processing_activity_id, record.parent_processing_activity_id, record.data_subject_id.hex(),
+        record.data_subject_id_type, service_of(record.resource), record.trace_id.hex(), record.span_id.hex(),
+        record.parent_span_id.hex(), record.foreign_operation_trace_id.hex(), record.foreign_operation_span_id.hex(),
+        record.foreign_operation_processor, record.external_read_api_id, " ".join(record.flags),
+        msgspec.json.encode(record.attributes).decode(), found.writer_id, str(found.seq),
+    ]  # fmt: skip
+    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+
+
+def _iso(time_ms: int) -> str:
+    return moment(time_ms).replace(" ", "T") + "Z"
+
+
+def moment(time_ms: int) -> str:
+    """Return a time as people read it, in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{time_ms % 1_000:03d}"
+
+
+def plain(text: str) -> str:
+    """Return text that cannot steer the terminal: a record's text comes from strangers."""
+    return text.translate(_CONTROL)
+
+
+def service_of(resource: str) -> str:
+    """Return the service's name in a record's resource, or nothing."""
+    return str(msgspec.json.decode(resource).get("service.name", ""))
+
+
+def subject_label(record: Logregel) -> str:
+    """Return type and pseudonym of the data subject."""
+    if not record.data_subject_id:
+        return ""
+    return f"{record.data_subject_id_type or '?'} {record.data_subject_id.hex()[:12]}\u2026"
+
+
+def _foreign(record: Logregel) -> str:
+    if not record.foreign_operation_span_id:
+        return ""
+    where = f" ({record.foreign_operation_processor})" if record.foreign_operation_processor else ""
+    trace_id = record.foreign_operation_trace_id.hex()[:8]
+    return f"trace {trace_id}\u2026 span {record.foreign_operation_span_id.hex()}{where}"
+
+
+def spool_lines(spools: Iterable[SpoolStatus]) -> Iterator[str]:
+    """Give what waits on this machine, two lines for each process that wrote it."""
+    for spool in spools:
+        yield f"process {spool.pid or '?'} {'runs' if spool.alive else 'is gone'}, writer {spool.writer_id}"
+        facts = [f"{spool.pending} pending"]
+        if spool.oldest_ms is not None:
+            facts.append(f"{spool.in_doubt} in doubt, oldest {moment(spool.oldest_ms)}")
+        if spool.running:
+            facts.append(f"{spool.running} {'running' if spool.alive else 'interrupted'}")
+        if spool.quarantined:
+            facts.append(f"{spool.quarantined} set apart")
+        if spool.damaged_bytes:
+            facts.append(f"{spool.damaged_bytes} bytes damaged")
+        facts.append(f"last confirmed {moment(spool.confirmed_ms) if spool.confirmed_ms is not None else 'never'}")
+        yield f"    {', '.join(facts)}"

@@ -1,0 +1,137 @@
+"""One connection to a Logboek, over the ClickHouse driver, with its errors turned into ours.
+
+The same driver speaks to a server over HTTP and to the engine in this process (chDB), so nothing above here needs to
+know which of them it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Self
+
+from ldv_otel._internal.clickhouse.connect import SendsOnce, claim_engine, connect, forked_message, locked_directory
+from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
+from ldv_otel._internal.clickhouse.errors import translated
+from ldv_otel._internal.clickhouse.native import EncodedColumn, block
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel.errors import ConfigurationError
+
+
+class LogboekClient:
+    """One open connection. Not for several threads at a time, and not for a forked child.
+
+    Args:
+        settings: Which Logboek, and how to get in.
+        database: Database to work in; empty for none, as needed before it exists.
+        limits: ClickHouse settings for each query of `rows`, such as `max_execution_time` (seconds).
+
+    Raises:
+        ConfigurationError: Wrong password, missing database, locked directory, missing extra: it says which.
+        LogboekUnavailable: The server does not answer.
+    """
+
+    def __init__(
+        self, settings: Settings, *, database: str | None = None, limits: Mapping[str, Any] | None = None
+    ) -> None:
+        self.address = settings.logboek
+        self._limits = dict(limits or {})
+        self._connect = functools.partial(connect, settings, self.address.database if database is None else database)
+        self._pid = os.getpid()
+        self._lock: DirectoryLock | None = None
+        if self.address.embedded:
+            claim_engine(self.address)
+            self._lock = locked_directory(Path(self.address.path))
+        try:
+            with translated(self.address):
+                self._client = self._connect()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Run a statement that returns at most one value."""
+        with self._usable():
+            return self._client.command(sql, parameters=dict(parameters or {}))
+
+    def rows(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        bytes_columns: Sequence[str] = (),
+    ) -> list[tuple[Any, ...]]:
+        """Run a query with server-side parameters and return its rows.
+
+        Args:
+            bytes_columns: String columns that hold bytes, not text.
+        """
+        with self._usable():
+            result = self._client.query(
+                sql,
+                parameters=dict(parameters or {}),
+                settings=self._limits | dict(settings or {}),
+                column_formats=dict.fromkeys(bytes_columns, "bytes"),
+            )
+            return [tuple(row) for row in result.result_rows]
+
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Run a query and return its rows as a `pyarrow.Table`; needs the extra `export` or `embedded`."""
+        with self._usable():
+            return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+
+    def insert(
+        self, table: str, columns: Mapping[str, EncodedColumn], settings: Mapping[str, Any], *, rows: int
+    ) -> None:
+        """Insert columns as exactly one block; returning means that the server confirmed it.
+
+        Args:
+            columns: Each column by its name, see `logboek.native`.
+            rows: How many values each column has.
+        """
+        from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in transport.connect)
+
+        with self._usable(inserting=True):
+            compression = self._client.write_compression
+            compressor: Any = get_compressor(compression)
+            body = bytes(compressor.compress_block(block(columns, rows))) + (compressor.flush() or b"")
+            pool = getattr(self._client, "http", None)
+            with pool.expecting_nothing() if isinstance(pool, SendsOnce) else nullcontext():
+                self._client.raw_insert(table, list(columns), body, dict(settings), "Native", compression)
+
+    def close(self) -> None:
+        """Let go of the connection, and of the directory of an embedded Logboek."""
+        if self._pid == os.getpid():
+            self._client.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @contextmanager
+    def _usable(self, *, inserting: bool = False) -> Iterator[None]:
+        if self._pid != os.getpid():
+            raise ConfigurationError(forked_message(self.address))
+        with translated(self.address, inserting=inserting):
+            try:
+                yield
+            except Exception:
+                if self.address.embedded:
+                    self._replace_handle()
+                raise
+
+    def _replace_handle(self) -> None:
+        """Take a fresh handle to the embedded engine: an old one gives the rest of a failed answer to the next."""
+        stale, self._client = self._client, self._connect()
+        stale.close()

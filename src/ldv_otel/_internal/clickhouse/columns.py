@@ -1,0 +1,117 @@
+"""Logregels as columns of the table, and rows as Logregels again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel._internal.clickhouse.native import (
+    EncodedColumn,
+    arrays_of_fixed_strings,
+    encoded,
+    fixed_strings,
+    low_cardinality,
+    maps,
+    numbers,
+    strings,
+)
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel.errors import BatchRefused
+
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
+_WORD: Final = "LowCardinality(String)"
+
+#: For each stored column its ClickHouse type and how a batch's records give its values. Types are named here so that
+#: an insert need not ask the server for them first.
+_COLUMNS: Final[dict[str, tuple[str, Callable[[Sequence[Logregel]], bytes]]]] = {
+    "trace_id": ("FixedString(16)", lambda rs: fixed_strings([r.trace_id for r in rs], 16)),
+    "span_id": ("FixedString(8)", lambda rs: fixed_strings([r.span_id for r in rs], 8)),
+    "parent_span_id": ("String", lambda rs: strings([r.parent_span_id for r in rs])),
+    "start_time": ("DateTime64(3, 'UTC')", lambda rs: numbers("q", [r.start_time_ms for r in rs])),
+    "duration_ms": ("UInt64", lambda rs: numbers("Q", [r.end_time_ms - r.start_time_ms for r in rs])),
+    "status": ("Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2)", lambda rs: numbers("b", [r.status for r in rs])),
+    "name": (_WORD, lambda rs: low_cardinality([r.name for r in rs])),
+    "processing_activity_id": (_WORD, lambda rs: low_cardinality([r.processing_activity_id for r in rs])),
+    "parent_processing_activity_id": (_WORD, lambda rs: low_cardinality([r.parent_processing_activity_id for r in rs])),
+    "data_subject_id": ("FixedString(16)", lambda rs: fixed_strings([r.data_subject_id or _NO_TRACE for r in rs], 16)),
+    "data_subject_id_type": (_WORD, lambda rs: low_cardinality([r.data_subject_id_type for r in rs])),
+    "key_id": (_WORD, lambda rs: low_cardinality([r.key_id for r in rs])),
+    "data_subject_sealed": ("String", lambda rs: strings([encoded(r.data_subject_sealed) for r in rs])),
+    "foreign_operation_trace_id": (
+        "FixedString(16)",
+        lambda rs: fixed_strings([r.foreign_operation_trace_id or _NO_TRACE for r in rs], 16),
+    ),
+    "foreign_operation_span_id": (
+        "FixedString(8)",
+        lambda rs: fixed_strings([r.foreign_operation_span_id or _NO_SPAN for r in rs], 8),
+    ),
+    "foreign_operation_processor": (_WORD, lambda rs: low_cardinality([r.foreign_operation_processor for r in rs])),
+    "external_read_api_id": (_WORD, lambda rs: low_cardinality([r.external_read_api_id for r in rs])),
+    "outbound_span_ids": (
+        "Array(FixedString(8))",
+        lambda rs: arrays_of_fixed_strings([r.outbound_span_ids for r in rs], 8),
+    ),
+    "attributes": ("Map(LowCardinality(String), String)", lambda rs: maps([r.attributes for r in rs])),
+    "resource": (_WORD, lambda rs: low_cardinality([r.resource for r in rs])),
+}
+
+#: What a query selects so that `stored` can read it, in this order.
+SELECTED: Final = ", ".join(
+    "toUnixTimestamp64Milli(start_time)" if name == "start_time" else name for name in (*_COLUMNS, "writer_id", "seq")
+)
+#: What makes a row one row, in the order of the table, by which a row that was stored twice stands beside itself.
+ROW_KEY: Final = "start_time, span_id, writer_id, seq"
+#: Ends a query over the table so that each row comes once and in order, and so that it still stops early at a limit.
+ROW_ONCE: Final = f"ORDER BY {ROW_KEY} LIMIT 1 BY {ROW_KEY}"
+#: The same, the newest row first.
+ROW_ONCE_NEWEST: Final = f"ORDER BY {ROW_KEY.replace(',', ' DESC,')} DESC LIMIT 1 BY {ROW_KEY}"
+#: Settings that such a query needs: without the first it would read on to fill buffers although a limit is reached; the
+#: second lets each shard of a cluster look into its own projections.
+READ_SETTINGS: Final = "read_in_order_use_buffering = 0, distributed_product_mode = 'local'"
+BYTES_COLUMNS: Final = ("parent_span_id",)
+
+
+class StoredLogregel(msgspec.Struct, frozen=True):
+    """A record as it was read, with who wrote it and its place there."""
+
+    logregel: Logregel
+    writer_id: str
+    seq: int
+
+
+def columns_of(batch: Batch) -> dict[str, EncodedColumn]:
+    """Return a batch as encoded columns.
+
+    Raises:
+        BatchRefused: A value has no place in its column; no try would change that.
+    """
+    records = batch.logregels
+    columns: dict[str, EncodedColumn] = {}
+    for name, (type_, values) in _COLUMNS.items():
+        try:
+            columns[name] = (type_, values(records))
+        except (ValueError, OverflowError, TypeError, AttributeError) as error:
+            raise BatchRefused(f"The table cannot hold what a record has as {name}: {error}.") from None
+    columns["writer_id"] = (_WORD, low_cardinality([batch.writer_id] * len(records)))
+    columns["seq"] = ("UInt64", numbers("Q", batch.seqs))
+    return columns
+
+
+def stored(row: tuple[Any, ...]) -> StoredLogregel:
+    """Return the record behind a row of `SELECTED`."""
+    found = dict(zip((*_COLUMNS, "writer_id", "seq"), row, strict=True))
+    start_time_ms = found.pop("start_time")
+    duration_ms = found.pop("duration_ms")
+    writer_id = found.pop("writer_id")
+    seq = found.pop("seq")
+    found["status"] = Status[found["status"].upper()]
+    found["outbound_span_ids"] = tuple(bytes(span_id) for span_id in found["outbound_span_ids"])
+    for name in ("data_subject_id", "foreign_operation_trace_id", "foreign_operation_span_id"):
+        found[name] = found[name] if any(found[name]) else b""
+    return StoredLogregel(
+        Logregel(start_time_ms=start_time_ms, end_time_ms=start_time_ms + duration_ms, **found), writer_id, seq
+    )

@@ -1,0 +1,280 @@
+"""The embedded engine behind the server: one chDB directory, one handle for each statement.
+
+A handle is a session of its own (0.14 ms to open once the engine runs): settings and database set on it reach no
+other statement, and it is closed after use. It is never used again, least of all after an error: what a failed
+statement had written so far stays in chDB's buffer and would come out in front of the next answer.
+
+An INSERT's data reaches the engine as `FROM INFILE` on the body's anonymous file. Both other ways lose records
+without an error in chDB 4.4: inline data ends at the first empty line (a RowBinary number 0x0A0A is enough), and
+`send_insert` reports success when a constraint, a view or a limit refused the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib import import_module
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ldv_otel._internal.clickhouse.embedded.errors import BAD_ARGUMENTS, QUERY_IS_TOO_LARGE, EngineError
+from ldv_otel._internal.clickhouse.embedded.statement import Shape, Statement, find_insert, parse_statement
+from ldv_otel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from ldv_otel._internal.clickhouse.embedded.body import Body
+
+#: Enough of a body to find out whether it is an INSERT with data, as a server's own `max_query_size`.
+_HEAD_BYTES: Final = 256 << 10
+#: A statement's text is parsed and held in memory; data belongs behind a FORMAT clause.
+_MAX_STATEMENT_BYTES: Final = 64 << 20
+
+_SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: Formats without head, foot or separator, so that the blocks chDB streams make one valid whole.
+_STREAMED_FORMATS: Final = frozenset({"Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement and all that a request says about it.
+
+    Attributes:
+        sql: The statement, or its beginning where the body continues it.
+        body: The rest of the statement, or an INSERT's data.
+        parameters: By name without `param_`; values in ClickHouse's escaped text.
+        at_once: Whether the whole answer is wanted before its first byte.
+    """
+
+    sql: bytes
+    body: Body
+    database: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    default_format: str = "TabSeparated"
+    read_only: bool = False
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a statement.
+
+    Attributes:
+        format: The output format; empty for a statement that returns nothing.
+        content: All of the output, or its beginning.
+        rest: The blocks that follow, to be closed by who takes them; None when the content is all.
+        summary: Counts under the names of ClickHouse's `X-ClickHouse-Summary`.
+    """
+
+    format: str
+    content: bytes
+    rest: BlockStream | None = None
+    summary: Mapping[str, int] = field(default_factory=dict)
+
+
+class BlockStream:
+    """The blocks of a running SELECT, read one at a time; the engine waits while nobody reads.
+
+    Attributes:
+        encode: What is done to each block before it is handed out.
+    """
+
+    encode: Callable[[bytes], bytes] = bytes
+
+    def __init__(self, connection: Any, stream: Any) -> None:
+        self._connection = connection
+        self._stream = stream
+
+    def next(self) -> bytes | None:
+        """Return the next block, or None after the last.
+
+        Raises:
+            EngineError: The query failed midway.
+        """
+        try:
+            block = self._stream.fetch()
+        except RuntimeError as error:
+            raise EngineError.parse(str(error)) from error
+        return None if block is None else self.encode(block.bytes())
+
+    def close(self) -> None:
+        """End the query if it still runs, and close its handle."""
+        try:
+            self._stream.close()
+        finally:
+            self._connection.close()
+
+
+class Engine:
+    """One open chDB directory. Any number of threads may ask it at the same time.
+
+    The caller holds the directory's lock, and closes the engine when no question is under way.
+
+    Raises:
+        ConfigurationError: The extra is not installed, or the directory does not open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            chdb: Any = import_module("chdb")  # an extra, and 0.5 s of start-up
+        except ImportError as error:
+            raise ConfigurationError(
+                "The embedded engine is not installed. Nothing was started. Run `pip install 'ldv-otel[embedded]'`."
+            ) from error
+        if "?" in str(path):
+            raise ConfigurationError(f"The directory {path} has a `?` in its name, which chDB reads as an option.")
+        self._open: Callable[[str], Any] = chdb.connect
+        self._path = str(path)
+        try:
+            # Held open for as long as we live: the engine stops when the last handle to it closes.
+            self._anchor: Any = self._open(self._path)
+            facts = self._anchor.query("SELECT version(), timezone(), displayName()", "TabSeparated").bytes()
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"The embedded Logboek {path} does not open: {error}. Nothing was started. "
+                "Check that the directory is one of this engine's, and that this user may write it."
+            ) from error
+        self.version, self.timezone, self.display_name = facts.decode().rstrip("\n").split("\t")
+
+    def answer(self, question: Question) -> Answer:
+        """Run one statement. Blocks; an INSERT that returns is stored.
+
+        Raises:
+            EngineError: Refused, by the engine or because it is not one statement that may be run here.
+        """
+        head = question.body.read(_HEAD_BYTES)
+        insert = find_insert(_joined(question.sql, head), complete=question.body.size <= _HEAD_BYTES)
+        if insert is not None:
+            return self._insert(question, insert)
+        if question.body.size > _MAX_STATEMENT_BYTES:
+            raise EngineError.of(
+                QUERY_IS_TOO_LARGE, f"A statement has at most {_MAX_STATEMENT_BYTES} bytes; data goes behind FORMAT"
+            )
+        sql = _joined(question.sql, question.body.read())
+        statement = find_insert(sql) or parse_statement(sql)
+        if statement.shape is Shape.DATA:
+            return self._insert(question, statement)
+        connection = self._handle(question)
+        output = statement.format or question.default_format
+        if statement.shape is Shape.STREAM and not question.at_once and output in _STREAMED_FORMATS:
+            return _streamed(connection, sql, output, question)
+        try:
+            return _run(connection, sql, "" if statement.shape is Shape.SILENT else output, question)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the directory."""
+        self._anchor.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _insert(self, question: Question, insert: Statement) -> Answer:
+        with ExitStack() as owned:
+            data = question.body
+            body_at = len(question.sql) + 1 if question.sql else 0
+            if insert.data_at != body_at:
+                data = owned.enter_context(data.derived(_behind_clause(question, insert.data_at, body_at)))
+            data.flush()
+            source = f"FROM INFILE '{data.path}' COMPRESSION 'none'".encode()
+            sql = b"\n".join((insert.target, source, insert.settings, f"FORMAT {insert.format}".encode()))
+            connection = self._handle(question)
+            owned.callback(connection.close)
+            return _run(connection, sql, "", question)
+
+    def _handle(self, question: Question) -> Any:
+        connection = self._open(self._path)
+        try:
+            if question.database:
+                connection.query(f"USE {_identifier(question.database)}")
+            if settings := _assignments(question):
+                connection.query(f"SET {settings}")
+        except RuntimeError as error:
+            connection.close()
+            raise EngineError.parse(str(error)) from error
+        except EngineError:
+            connection.close()
+            raise
+        return connection
+
+
+def _joined(sql: bytes, body: bytes) -> bytes:
+    """Put the statement of the URL before the body, as the server does."""
+    return sql + b"\n" + body if sql else body
+
+
+def _behind_clause(question: Question, data_at: int, body_at: int) -> Iterator[bytes]:
+    if data_at < body_at:
+        yield (question.sql + b"\n")[data_at:]
+    yield from question.body.blocks(max(data_at - body_at, 0))
+
+
+def _run(connection: Any, sql: bytes, output: str, question: Question) -> Answer:
+    started = perf_counter_ns()
+    try:
+        result = connection.query(sql, output or "TabSeparated", params=dict(question.parameters))
+    except RuntimeError as error:
+        raise EngineError.parse(str(error)) from error
+    summary = {
+        "read_rows": result.storage_rows_read(),
+        "read_bytes": result.storage_bytes_read(),
+        "written_rows": result.rows_written(),
+        "written_bytes": result.bytes_written(),
+        "result_rows": result.rows_read() if output else 0,
+        "result_bytes": result.bytes_read() if output else 0,
+        "elapsed_ns": perf_counter_ns() - started,
+    }
+    return Answer(output, bytes(result.bytes() or b""), summary=summary)
+
+
+def _streamed(connection: Any, sql: bytes, output: str, question: Question) -> Answer:
+    """Start a SELECT and read two blocks of it: most answers end there, and an early error is still an error."""
+    started = perf_counter_ns()
+    try:
+        stream = BlockStream(connection, connection.send_query(sql, output, params=dict(question.parameters)))
+    except RuntimeError as error:
+        connection.close()
+        raise EngineError.parse(str(error)) from error
+    try:
+        first = stream.next()
+        second = None if first is None else stream.next()
+    except EngineError:
+        stream.close()
+        raise
+    if second is not None:
+        return Answer(output, (first or b"") + second, stream)
+    stream.close()
+    return Answer(output, first or b"", summary={"elapsed_ns": perf_counter_ns() - started})
+
+
+def _assignments(question: Question) -> str:
+    settings = dict(question.settings)
+    if question.read_only and settings.get("readonly") != "1":
+        settings.pop("readonly", None)
+        settings["readonly"] = "2"
+    return ", ".join(f"{_setting_name(name)} = {_literal(value)}" for name, value in settings.items())
+
+
+def _setting_name(name: str) -> str:
+    if not _SETTING_NAME.match(name):
+        raise EngineError.of(BAD_ARGUMENTS, f"{name[:100]!r} is not the name of a setting")
+    return name
+
+
+def _literal(text: str) -> str:
+    # Quoted whatever it is: the engine reads numbers out of strings, but not strings out of numbers.
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _identifier(text: str) -> str:
+    return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"

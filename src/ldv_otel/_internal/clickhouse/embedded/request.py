@@ -1,0 +1,195 @@
+"""A ClickHouse HTTP request: who may send one here, and what its parameters ask for."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from ldv_otel._internal.clickhouse.embedded.body import Body, decompressed
+from ldv_otel._internal.clickhouse.embedded.engine import Question
+from ldv_otel._internal.clickhouse.embedded.errors import ACCESS_DENIED, BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
+from ldv_otel._internal.clickhouse.embedded.framing import unframed
+from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import ExitStack
+
+#: Parameters of the transport. The rest are settings of the query. Those that only steer a server's own HTTP output
+#: are dropped, because setting them here has no effect but its cost.
+_TRANSPORT: Final = frozenset(
+    (
+        *("query", "database", "query_id", "default_format", "wait_end_of_query", "client_protocol_version"),
+        *("compress", "decompress", "buffer_size", "stacktrace", "user", "password", "role", "quota_key"),
+        *("session_id", "session_timeout", "session_check", "close_session"),
+        *("enable_http_compression", "http_zlib_compression_level", "http_response_buffer_size"),
+        *("http_wait_end_of_query", "http_write_exception_in_output_format", "add_http_cors_header"),
+        *("send_progress_in_http_headers", "http_headers_progress_interval_ms"),
+        "cancel_http_readonly_queries_on_client_close",
+    )
+)
+_YES: Final = frozenset(("1", "true"))
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,256}\Z")
+#: A body is only a form if it looks like one: curl calls any body by this content type, also plain SQL.
+_FORM: Final = re.compile(rb"(?:query|param_\w+)=")
+_MAX_FORM_BYTES: Final = 64 << 20
+_MULTIPART_NAME: Final = re.compile(rb'\bname="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request; header names in lower case."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str]
+    query_id: str
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any]) -> Request:
+        """Read it out of an ASGI scope."""
+        parameters = _fields(scope["query_string"])
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = parameters.get("query_id", "")
+        # It goes back out as a header: what cannot be one is replaced by an id of ours.
+        query_id = given if _VISIBLE.match(given) else str(uuid4())
+        return cls(scope["method"], scope["path"], MappingProxyType(parameters), MappingProxyType(headers), query_id)
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter says yes."""
+        return self.parameters.get(name, "").lower() in _YES
+
+    @property
+    def protocol_version(self) -> int:
+        """The protocol revision the client asks for, 0 if none."""
+        text = self.parameters.get("client_protocol_version", "0")
+        return int(text) if text.isascii() and text.isdigit() else 0
+
+    @property
+    def content_length(self) -> int:
+        """The length of the body if the client says so, else 0."""
+        text = self.headers.get("content-length", "0")
+        return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def refuse_strangers(request: Request) -> None:
+    """Refuse what a web page made a browser send.
+
+    There are no users and no passwords here: being able to connect to loopback is the right to ask. A browser on
+    this machine can connect too, on behalf of any page. It gives itself away by `Origin` or `Sec-Fetch-Site`, or,
+    where a name of the page's own was made to point here, by `Host`.
+
+    Raises:
+        EngineError: It is one of those.
+    """
+    if not _is_loopback_host(request.headers.get("host", "")):
+        raise EngineError.of(ACCESS_DENIED, "The Host of this request is not a loopback address")
+    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
+        raise EngineError.of(ACCESS_DENIED, "Requests that a web page makes are refused")
+
+
+def question_of(request: Request, body: Body, owned: ExitStack) -> Question:
+    """Unpack the body and turn the request into a question.
+
+    Args:
+        owned: Gets what was unpacked, to be closed after the answer.
+
+    Raises:
+        EngineError: The body is not what the headers say, or needs something that is not served here.
+    """
+    if encoding := request.headers.get("content-encoding", "").strip().lower().replace("identity", ""):
+        body = owned.enter_context(decompressed(body, encoding))
+    if request.flag("decompress"):
+        body = owned.enter_context(unframed(body))
+    parameters = dict(request.parameters)
+    if fields := _form_fields(request.headers.get("content-type", ""), body):
+        parameters |= fields
+        body = owned.enter_context(Body())
+    return Question(
+        sql=parameters.get("query", "").encode(),
+        body=body,
+        database=parameters.get("database") or request.headers.get("x-clickhouse-database", ""),
+        settings={
+            name: value
+            for name, value in parameters.items()
+            if name not in _TRANSPORT and not name.startswith("param_")
+        },
+        parameters={
+            name.removeprefix("param_"): value for name, value in parameters.items() if name.startswith("param_")
+        },
+        default_format=request.headers.get("x-clickhouse-format") or parameters.get("default_format") or "TabSeparated",
+        # As the server: a GET changes nothing, so that a link or an image in a page cannot either.
+        read_only=request.method != "POST",
+        at_once=(
+            request.flag("wait_end_of_query")
+            or request.flag("http_wait_end_of_query")
+            # Rewriting may find a type it does not know, and should do so while there is a status to say it with.
+            or request.protocol_version >= SERIALISATION_REVISION
+        ),
+    )
+
+
+def _is_loopback_host(host: str) -> bool:
+    name = host.rpartition(":")[0] if re.search(r":\d*\Z", host) and not host.endswith("]") else host
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _form_fields(content_type: str, body: Body) -> dict[str, str]:
+    kind, _, options = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind == "application/x-www-form-urlencoded" and _FORM.match(body.read(256)):
+        return _fields(_form_bytes(body))
+    if kind == "multipart/form-data":
+        boundary = re.search(r'boundary="?([^";]+)"?', options)
+        if boundary is None:
+            raise EngineError.of(BAD_ARGUMENTS, "The multipart body names no boundary")
+        return dict(map(_part, _parts(_form_bytes(body), boundary[1].encode("latin-1"))))
+    return {}
+
+
+def _fields(encoded: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error
+
+
+def _not_utf8() -> EngineError:
+    return EngineError.of(BAD_ARGUMENTS, "Parameters must be UTF-8; other bytes belong in the body")
+
+
+def _form_bytes(body: Body) -> bytes:
+    if body.size > _MAX_FORM_BYTES:
+        raise EngineError.of(NOT_IMPLEMENTED, f"A form has at most {_MAX_FORM_BYTES} bytes")
+    return body.read()
+
+
+def _parts(content: bytes, boundary: bytes) -> list[bytes]:
+    pieces = (b"\r\n" + content).split(b"\r\n--" + boundary)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):  # noqa: PLR2004  (what is before the first, and the end)
+        raise EngineError.of(BAD_ARGUMENTS, "The multipart body is cut off")
+    return pieces[1:-1]
+
+
+def _part(piece: bytes) -> tuple[str, str]:
+    head, _, value = piece.partition(b"\r\n\r\n")
+    name = _MULTIPART_NAME.search(head)
+    if name is None:
+        raise EngineError.of(BAD_ARGUMENTS, "A part of the multipart body has no name")
+    if b"filename=" in head:
+        raise EngineError.of(NOT_IMPLEMENTED, "External tables are not served here")
+    try:
+        return name[1].decode(), value.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error

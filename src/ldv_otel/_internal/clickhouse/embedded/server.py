@@ -1,0 +1,136 @@
+"""`ldv logboek`: the embedded engine as a process of its own, for several services and the CLI to share."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
+from ldv_otel._internal.clickhouse.embedded.app import LogboekApp
+from ldv_otel._internal.clickhouse.embedded.engine import Engine
+from ldv_otel._internal.http.serving import address_of, stopping_on_signals
+from ldv_otel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import uvicorn
+
+#: Statements at a time; more wait their turn. The engine spreads each over the cores by itself.
+_STATEMENTS_AT_A_TIME: Final = 16
+#: As a server's own. Longer than a delivery pauses between batches, so that a batch rarely meets a closing connection.
+_KEEP_ALIVE_SECONDS: Final = 30
+_GRACE_SECONDS: Final = 10
+#: A server's `http_max_uri_size` is 1 MiB; the rest of the head comes on top.
+_MAX_HEAD_BYTES: Final = (1 << 20) + (64 << 10)
+
+
+def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serve one directory over ClickHouse's HTTP interface until SIGTERM or SIGINT.
+
+    Statements under way are finished first. There are no users: whoever may connect to this loopback address may
+    read and change the Logboek, and may read files as this process's user.
+
+    Args:
+        path: The chDB directory; made (0700) if it is not there.
+        host: A loopback address, or `localhost`.
+        port: 0 for any that is free.
+        ready: Called once, with `http://host:port`, when requests are answered.
+
+    Raises:
+        ConfigurationError: Not loopback, port taken, directory in use, or the extra `embedded` not installed.
+    """
+    _require_extra()
+    previous_mask = os.umask(0o077)
+    try:
+        with _listening(host, port) as listener, DirectoryLock(path):
+            _make_directory(path)
+            with Engine(path) as engine, ThreadPoolExecutor(_STATEMENTS_AT_A_TIME, "ldv-logboek") as executor:
+                server = _server(LogboekApp(engine, executor), listener, ready)
+                with stopping_on_signals(server):
+                    server.run(sockets=[listener])
+    finally:
+        os.umask(previous_mask)
+
+
+def _require_extra() -> None:
+    if any(find_spec(package) is None for package in ("uvicorn", "clickhouse_cityhash")):
+        raise ConfigurationError(
+            "The server for the embedded engine is not installed. Nothing was started. "
+            "Run `pip install 'ldv-otel[embedded]'`."
+        )
+
+
+def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
+    """Return a uvicorn server that says when it has started."""
+    import uvicorn  # noqa: PLC0415  (an extra that only this command needs)
+
+    class AnnouncingServer(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if ready is not None:
+                ready(address_of(listener))
+
+    return AnnouncingServer(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            # The app logs its own failures. What is left would be one error for each stream it cuts on purpose.
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen on a loopback address, and on nothing else: nobody is asked for a password here."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise ConfigurationError(
+            f"The embedded Logboek listens on loopback only, because it has no users or passwords, and {host} is not a "
+            "loopback address. Nothing was started. Use --listen 127.0.0.1:8123, or a ClickHouse server for more."
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, each answer waits 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((str(address), port))
+            listener.listen(128)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(
+                f"The embedded Logboek cannot listen on {address} port {port} ({reason}). Nothing was started. "
+                "Choose another port with --listen, or 0 for any that is free."
+            ) from error
+        yield listener
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory {path} cannot be made ({error.strerror}). Nothing was started. "
+            "Choose one that this user may write."
+        ) from error

@@ -1,0 +1,221 @@
+"""What a statement is, seen without running it: its kind, its output format, and where an INSERT's data begins.
+
+The engine parses SQL itself; this looks only for what the server around it must know first. It works on a copy in
+which comments are blanks and everything quoted is filler of the same length, so that a word found is a word of the
+statement, and its position holds in the original.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from ldv_otel._internal.clickhouse.embedded.errors import (
+    ACCESS_DENIED,
+    INTO_OUTFILE_NOT_ALLOWED,
+    NOT_IMPLEMENTED,
+    SYNTAX_ERROR,
+    UNKNOWN_TYPE_OF_QUERY,
+    EngineError,
+)
+
+_OPENING: Final = re.compile(rb"""['"`]|--|\#[ !]|/\*|\$\w*\$""")
+_QUOTED: Final = {
+    b"'": re.compile(rb"(?:[^'\\]|\\.|'')*'?", re.DOTALL),
+    b'"': re.compile(rb'(?:[^"\\]|\\.|"")*"?', re.DOTALL),
+    b"`": re.compile(rb"(?:[^`\\]|\\.|``)*`?", re.DOTALL),
+}
+_CLAUSE_BYTES: Final = 4096
+_COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
+
+_FIRST_WORDS: Final = re.compile(rb"[\s(;]*(\w*)\s*(\w*)")
+_NEXT_STATEMENT: Final = re.compile(rb";[\s;]*[^\s;]")
+_OUTPUT_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:\bSETTINGS\b[^;]*)?[\s;]*\Z", re.IGNORECASE)
+_FORMAT_AS_SETTING: Final = re.compile(rb"\b(?:output_)?format\s*=", re.IGNORECASE)
+_TOTALS: Final = re.compile(rb"\bTOTALS\b|\bextremes\b", re.IGNORECASE)
+_INTO_OUTFILE: Final = re.compile(rb"\bINTO\s+OUTFILE\b", re.IGNORECASE)
+
+_INSERT_TARGET: Final = re.compile(
+    rb"[\s(;]*INSERT\s+(?:INTO\s+)?(?:TABLE\s+)?(?:FUNCTION\s+)?[^\s(]*(?:\s*\.\s*[^\s(]+)?", re.IGNORECASE
+)
+_INSERT_WORD: Final = re.compile(
+    rb"\b(?:(?P<query>SELECT|WITH)|(?P<values>VALUES)|(?P<infile>FROM\s+INFILE)|(?P<settings>SETTINGS)"
+    rb"|FORMAT\s+(?P<format>\w+))\b",
+    re.IGNORECASE,
+)
+# After the format's name come blanks and one line end; what follows is data, even if it looks like blanks too.
+_BEFORE_DATA: Final = re.compile(rb"[ \t\f]*(;|\r?\n|)")
+_INPUT_FUNCTION: Final = re.compile(rb"\binput\s*\(", re.IGNORECASE)
+
+_WITHOUT_RESULT: Final = frozenset(
+    b"ALTER ATTACH BEGIN COMMIT CREATE DELETE DETACH DROP EXCHANGE GRANT INSERT MOVE OPTIMIZE RENAME REPLACE REVOKE "
+    b"ROLLBACK SET SYSTEM TRUNCATE UNDROP UPDATE USE".split()
+)
+_STREAMED_KINDS: Final = frozenset((b"SELECT", b"WITH"))
+
+
+class Shape(Enum):
+    """How the server has to hand a statement to the engine."""
+
+    ROWS = auto()
+    """It answers with rows, all at once."""
+    STREAM = auto()
+    """It answers with rows, which may be read block by block."""
+    SILENT = auto()
+    """It changes something and answers with nothing."""
+    DATA = auto()
+    """An INSERT with data in a format of its own, which lies behind the statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as the server sees it.
+
+    Attributes:
+        format: The FORMAT it names, else "".
+        target: For `Shape.DATA`: the INSERT up to where its data's source is named.
+        settings: For `Shape.DATA`: its SETTINGS clause, else empty.
+        data_at: For `Shape.DATA`: the offset of the first byte of data.
+    """
+
+    shape: Shape
+    format: str = ""
+    target: bytes = b""
+    settings: bytes = b""
+    data_at: int = 0
+
+
+def find_insert(head: bytes, *, complete: bool = True) -> Statement | None:
+    """Recognise an INSERT whose data follows a FORMAT clause, from the first bytes of statement and data.
+
+    Args:
+        complete: Whether these bytes are all there are.
+
+    Returns:
+        None for any other statement, and where the clause may lie beyond these bytes.
+
+    Raises:
+        EngineError: It names a file of this machine as source.
+    """
+    if _first_words(head)[0] != b"INSERT":
+        return None
+    # Most clauses are short, and most of a head is data, in which looking for quotes and comments costs time.
+    beginning = head[:_CLAUSE_BYTES]
+    found = _find_data(beginning)
+    if found is not None and found.data_at < len(beginning):
+        return found
+    found = _find_data(head)
+    # At the very end the format's name, or the line end after it, may have been cut in two.
+    return found if found is None or complete or found.data_at < len(head) else None
+
+
+def _find_data(head: bytes) -> Statement | None:
+    masked = _mask(head)
+    target = _INSERT_TARGET.match(masked)
+    if target is None:
+        return None
+    settings_at = 0
+    for word in _INSERT_WORD.finditer(masked, target.end()):
+        kind = word.lastgroup
+        if kind == "query":
+            return None
+        if masked.count(b"(", target.end(), word.start()) != masked.count(b")", target.end(), word.start()):
+            continue
+        if kind == "infile":
+            raise EngineError.of(UNKNOWN_TYPE_OF_QUERY, "FROM INFILE names a file of the client, which must send it")
+        if kind == "values":
+            return None
+        if kind == "settings":
+            settings_at = word.start()
+            continue
+        return _with_data(head, word, settings_at or word.start())
+    return None
+
+
+def _with_data(head: bytes, word: re.Match[bytes], target_end: int) -> Statement:
+    gap = _BEFORE_DATA.match(head, word.end())
+    if gap is None or gap[1] == b";":
+        raise EngineError.of(SYNTAX_ERROR, "There is a semicolon between FORMAT and the data of the INSERT")
+    return Statement(
+        Shape.DATA,
+        format=word["format"].decode(),
+        target=head[:target_end],
+        settings=head[target_end : word.start()],
+        data_at=gap.end(),
+    )
+
+
+def parse_statement(sql: bytes) -> Statement:
+    """Recognise any statement whose text is complete.
+
+    Raises:
+        EngineError: There is none, or more than one, or it would write files or end this process.
+    """
+    first, second = _first_words(sql)
+    masked = _mask(sql)
+    if not masked.strip(b" \t\r\n\f\v;"):
+        raise EngineError.of(SYNTAX_ERROR, "Empty query")
+    if _NEXT_STATEMENT.search(masked):
+        raise EngineError.of(SYNTAX_ERROR, "Multi-statements are not allowed")
+    if _INTO_OUTFILE.search(masked):
+        raise EngineError.of(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
+    if first == b"SYSTEM" and second in {b"SHUTDOWN", b"KILL"}:
+        # The engine signals the whole process group: the shell, the test run or the service manager with it.
+        raise EngineError.of(ACCESS_DENIED, "SYSTEM SHUTDOWN and SYSTEM KILL are refused; stop `ldv logboek` itself")
+    if first == b"INSERT" and _INPUT_FUNCTION.search(masked):
+        raise EngineError.of(NOT_IMPLEMENTED, "INSERT ... SELECT FROM input() is not served here; insert with FORMAT")
+    if first in _WITHOUT_RESULT:
+        return Statement(Shape.SILENT)
+    named = _OUTPUT_FORMAT.search(masked)
+    streams = first in _STREAMED_KINDS and not _TOTALS.search(masked) and not _FORMAT_AS_SETTING.search(masked)
+    return Statement(Shape.STREAM if streams else Shape.ROWS, format=named[1].decode() if named else "")
+
+
+def _first_words(sql: bytes) -> tuple[bytes, bytes]:
+    # The first kilobyte, because a masked body of 1 GiB only to see "SELECT" would be a waste; unless comments fill it.
+    for length in (1024, len(sql)):
+        found = _FIRST_WORDS.match(_mask(sql[:length]))
+        if found is not None and found[1]:
+            return found[1].upper(), found[2].upper()
+    return b"", b""
+
+
+def _mask(sql: bytes) -> bytes:
+    """Blank out comments and fill in quoted text, keeping every position."""
+    parts: list[bytes] = []
+    at = 0
+    while opening := _OPENING.search(sql, at):
+        parts.append(sql[at : opening.start()])
+        at = opening.start()
+        end = _end_of(sql, opening)
+        comment = opening[0] in {b"--", b"/*"} or opening[0].startswith(b"#")
+        parts.append((b" " if comment else b"x") * (end - at))
+        at = end
+    parts.append(sql[at:])
+    return b"".join(parts)
+
+
+def _end_of(sql: bytes, opening: re.Match[bytes]) -> int:
+    mark = opening[0]
+    if mark in _QUOTED:
+        closed = _QUOTED[mark].match(sql, opening.end())
+        return closed.end() if closed else len(sql)
+    if mark == b"/*":
+        return _end_of_comment(sql, opening.end())
+    close = mark if mark.startswith(b"$") else b"\n"
+    found = sql.find(close, opening.end())
+    if found < 0:
+        return len(sql)
+    return found + len(close) if mark.startswith(b"$") else found
+
+
+def _end_of_comment(sql: bytes, at: int) -> int:
+    """Find the end of a block comment; the engine lets them nest."""
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(sql, at):
+        depth += 1 if edge[0] == b"/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)

@@ -1,0 +1,95 @@
+"""The driver's errors, turned into ours by what the caller does next."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable, QueryError, SchemaError
+
+#: What ClickHouse's error codes mean for the caller; any other code means: wait and try again.
+_ACCESS_CODES: Final = frozenset({164, 192, 193, 194, 291, 495, 497, 516, 519})
+_SCHEMA_CODES: Final = frozenset({8, 10, 15, 16, 20, 47, 60, 81, 218})
+_DATA_CODES: Final = frozenset({6, 25, 26, 27, 38, 41, 43, 50, 53, 69, 70, 72, 117, 131, 321, 349, 469})
+_SPACE_CODES: Final = frozenset({243})
+_QUESTION_CODES: Final = frozenset({36, 42, 62, 115, 456, 457})
+
+APPLY_ADVICE: Final = "Run `ldv schema apply` with an account that may create tables."
+
+
+@contextmanager
+def translated(address: LogboekAddress, *, inserting: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into ours; ours pass.
+
+    A server's message may quote what was inserted, so for inserts only its code and name are shown.
+    """
+    try:
+        yield
+    except LdvError:
+        raise
+    except Exception as error:
+        from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+
+        if not isinstance(error, ClickHouseError | OSError | RuntimeError):
+            raise
+        # Without the driver's error as cause where it may quote records: tracebacks print causes.
+        raise our_error(address, error, inserting=inserting) from (None if inserting else error)
+
+
+def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> LdvError:
+    """Return our error for one of the driver's, without what it may quote of inserted records."""
+    code: int | None = getattr(error, "code", None)
+    name = getattr(error, "name", None) or type(error).__name__
+    label = f"{name} ({code})" if code else _transport_label(error)
+    said = f"The Logboek {address} answered {label}." if code else f"The Logboek {address} cannot be reached: {label}."
+    detail = "" if inserting else f" It said: {_first_line(error)}" if code else ""
+    if code in _ACCESS_CODES:
+        return ConfigurationError(f"{said} Check user, password and rights of LDV_LOGBOEK.{detail}")
+    if code in _SCHEMA_CODES:
+        return SchemaError(f"{said} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
+    if code in _SPACE_CODES:
+        return LogboekUnavailable(f"{said} Its disk is full. Make room; what waits is tried again.")
+    if inserting and code in _DATA_CODES:
+        return BatchRefused(f"{said} It will never take these records as they are.", code=code)
+    if not inserting and code in _QUESTION_CODES | _DATA_CODES:
+        return QueryError(f"{said}{detail}")
+    return LogboekUnavailable(f"{said}{detail}", in_doubt=code is not None or not _never_sent(error))
+
+
+def _transport_label(error: BaseException) -> str:
+    """Return the innermost cause: the layers around it only say that something failed."""
+    innermost = error
+    while (inside := innermost.__cause__ or innermost.__context__ or _reason(innermost)) is not None:
+        innermost = inside
+    if isinstance(innermost, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate does not convince ({innermost.verify_message}). If an authority of your own signed it, "
+            "let LDV_LOGBOEK_CA_FILE name that authority's certificate"
+        )
+    return getattr(innermost, "strerror", None) or type(innermost).__name__
+
+
+def _reason(error: BaseException) -> BaseException | None:
+    inside = getattr(error, "reason", None) or next(iter(error.args), None)
+    return inside if isinstance(inside, BaseException) else None
+
+
+def _never_sent(error: BaseException | None) -> bool:
+    """Say whether no connection came about, so that the request cannot have had any effect."""
+    while error is not None:
+        if type(error).__name__ in {
+            "NewConnectionError",
+            "ConnectTimeoutError",
+            "NameResolutionError",
+            "SSLCertVerificationError",
+        }:
+            return True
+        error = error.__cause__ or error.__context__ or _reason(error)
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:500]

@@ -1,0 +1,1 @@
+"""The named questions to a Logboek, and their SQL."""

@@ -1,0 +1,131 @@
+"""The questions of who watches over a Logboek: what was done in a period, what failed, what is odd, what is missing.
+
+They are about records, not about people, and see each version of a record that was put right later.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
+from ldv_otel._internal.clickhouse.queries.records import (
+    END_OF_TIME_MS,
+    PAGE_RECORDS,
+    Cursor,
+    Limits,
+    Page,
+    page_of,
+    time_ms,
+)
+from ldv_otel._internal.clickhouse.queries.sql import BACK, KEPT, LIMIT, TERMS, query
+from ldv_otel.attributes import FLAGS
+
+
+class Kind(StrEnum):
+    """Which records."""
+
+    ALL = "alles"
+    FAILED = "mislukt"
+    FLAGGED = "aangepast"
+
+
+_KINDS: Final = {Kind.ALL: "", Kind.FAILED: "status = 'Error'", Kind.FLAGGED: f"attributes['{FLAGS}'] != ''"}
+_ACTIVITY: Final = "processing_activity_id = {activity:String}"
+
+USED_IN_PERIOD: Final = f"""
+WITH {TERMS} AS kept
+SELECT processing_activity_id, count(), countIf(failed), countIf(flagged), toUnixTimestamp64Milli(min(start_time)),
+       toUnixTimestamp64Milli(max(start_time))
+FROM
+(
+    SELECT processing_activity_id, {_KINDS[Kind.FAILED]} AS failed, {_KINDS[Kind.FLAGGED]} AS flagged, start_time
+    FROM logregel
+    WHERE start_time >= fromUnixTimestamp64Milli({{since:Int64}})
+        AND start_time < fromUnixTimestamp64Milli({{until:Int64}}) AND {KEPT} {ROW_ONCE}
+)
+GROUP BY processing_activity_id ORDER BY count() DESC, processing_activity_id
+SETTINGS {READ_SETTINGS}
+"""  # noqa: S608  (our own text; values are parameters)
+
+_GAPS: Final = """
+SELECT writer_id, service, stored, missing, doubled, toUnixTimestamp64Milli(first_start_time),
+       toUnixTimestamp64Milli(last_start_time)
+FROM schrijvers WHERE missing > 0 OR doubled > 0 ORDER BY missing DESC, last_start_time DESC LIMIT {limit:UInt32}
+"""
+
+
+class ActivityFigures(msgspec.Struct, frozen=True):
+    """A processing activity in a period; times in ms since 1970-01-01 UTC."""
+
+    activity: str
+    logregels: int
+    failed: int
+    flagged: int
+    first_ms: int
+    last_ms: int
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A writer whose sequence is not whole; see `read.Writer`."""
+
+    writer_id: str
+    service: str
+    stored: int
+    missing: int
+    doubled: int
+    first_ms: int
+    last_ms: int
+
+
+def used_in_period(
+    client: LogboekClient, since: datetime, until: datetime, *, confidential: bool = True
+) -> list[ActivityFigures]:
+    """Return the activities of a period, the most frequent first; reads a few columns of the whole period.
+
+    Args:
+        since: Records that started then or later.
+        until: Records that started before then.
+        confidential: Whether to count what is confidential.
+    """
+    parameters = {"since": time_ms(since), "until": time_ms(until), "confidential": confidential}
+    return [ActivityFigures(*row) for row in client.rows(USED_IN_PERIOD, parameters)]
+
+
+def latest(  # noqa: PLR0913  (a question with its limits)
+    client: LogboekClient,
+    since: datetime,
+    until: datetime,
+    *,
+    activity: str | None = None,
+    kind: Kind = Kind.ALL,
+    after: Cursor | None = None,
+    limit: int = PAGE_RECORDS,
+    confidential: bool = True,
+) -> Page:
+    """Return a page of the records of a period, the newest first; see `used_in_period`.
+
+    Args:
+        activity: The only processing activity to show, which may be none at all (empty); None for every one.
+        kind: Which records of those.
+        after: Cursor of the page before.
+    """
+    parameters: dict[str, Any] = {} if activity is None else {"activity": activity}
+    limits = Limits(time_ms(since), time_ms(until), after or Cursor(END_OF_TIME_MS), limit)
+    sql = latest_query(kind, of_activity=activity is not None)
+    return page_of(client, sql, parameters, limits, confidential=confidential)
+
+
+def latest_query(kind: Kind, *, of_activity: bool) -> str:
+    """Return the text of `latest`."""
+    conditions = [condition for condition in (_ACTIVITY if of_activity else "", _KINDS[kind], BACK) if condition]
+    return query(" AND ".join(conditions), LIMIT, ROW_ONCE_NEWEST)
+
+
+def gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[Gap]:
+    """Return the writers with places that no row has, or that two have; reads a few columns of the whole table."""
+    return [Gap(*row) for row in client.rows(_GAPS, {"limit": limit})]

@@ -1,0 +1,149 @@
+"""The Register inside the Logboek: its entries as they came into force, for readers and for retention.
+
+`apply_register` brings them in. Readers then hide what is past its term or, for who may not see it, confidential, with
+no other source than the Logboek itself; see `questions.py` and the view `logregel_shown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.native import EncodedColumn, encoded, numbers, strings
+from ldv_otel._internal.register.register import Comparison, ProcessingActivity, Register
+from ldv_otel._internal.times.durations import Duration
+from ldv_otel.errors import ConfigurationError
+
+_CURRENT: Final = """
+SELECT processing_activity_id, name, purpose, legal_ground, retention, confidential, parent, controller, replaces,
+       retention_months, retention_days, applied
+FROM verwerkingsactiviteiten
+"""
+
+_COLUMNS: Final = (
+    "processing_activity_id", "name", "purpose", "legal_ground", "retention", "confidential", "parent", "controller",
+    "replaces",
+)  # fmt: skip
+
+#: In one statement, so that a reader sees the terms of before or those of now.
+_SET_TERMS: Final = """
+INSERT INTO ldv_term (activities, months, days, confidential, terms, public_terms)
+SELECT groupArray(activity), groupArray(months), groupArray(days), groupArray(hidden), groupArray(term),
+       groupArray(if(hidden, -300000000, term))
+FROM
+(
+    SELECT processing_activity_id AS activity, retention_months AS months, retention_days AS days,
+           confidential AS hidden, toInt32(if(months + days = 0, 120000000, months * 100000 + days)) AS term
+    FROM verwerkingsactiviteiten WHERE confidential OR retention_months + retention_days > 0
+    UNION ALL
+    SELECT '', toUInt32(0), toUInt32(0), false, toInt32(120000000)
+)
+"""
+
+_CONFIDENTIAL: Final = """
+SELECT arrayFilter((activity, hidden) -> hidden, activities, confidential) FROM ldv_term ORDER BY applied DESC LIMIT 1
+"""
+
+_USED: Final = "SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """An entry that is new in the Logboek, or differs from the one in force there.
+
+    Attributes:
+        differs: Fields that differ; empty for a new entry.
+    """
+
+    activity: ProcessingActivity
+    differs: tuple[str, ...] = ()
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """An entry in force, and when it was applied."""
+
+    activity: ProcessingActivity
+    applied: datetime
+
+
+def registered(client: LogboekClient) -> dict[str, Registered]:
+    """Return the entries in force in the Logboek, by their URI, those that have left the Register included."""
+    found = {}
+    for *values, _, _, applied in client.rows(_CURRENT):
+        fields = dict(zip(("id", *_COLUMNS[1:]), values, strict=True))
+        found[fields["id"]] = Registered(ProcessingActivity(**fields), applied)
+    return found
+
+
+def confidential_activities(client: LogboekClient) -> frozenset[str]:
+    """Return the activities that the Register calls confidential."""
+    found = client.rows(_CONFIDENTIAL)
+    return frozenset(found[0][0]) if found else frozenset()
+
+
+def changes(client: LogboekClient, register: Register) -> list[Change]:
+    """Return what `apply_register` would bring in."""
+    known = registered(client)
+    found = []
+    for activity in register:
+        rule = known.get(activity.id)
+        if rule is None:
+            found.append(Change(activity))
+        elif rule.activity != activity:
+            fields = ProcessingActivity.__struct_fields__
+            differing = tuple(name for name in fields if getattr(activity, name) != getattr(rule.activity, name))
+            found.append(Change(activity, differing))
+    return found
+
+
+def apply_register(client: LogboekClient, register: Register, *, amend: bool = False) -> list[Change]:
+    """Bring the Register's entries into force in the Logboek; return what is new or differs.
+
+    Args:
+        amend: Take entries that differ under the same URI too: a slip that is put right. A changed activity is a new
+            version with a URI of its own.
+
+    Raises:
+        ConfigurationError: An entry differs and `amend` is not set; nothing was applied.
+    """
+    found = changes(client, register)
+    amended = [change for change in found if change.differs]
+    if amended and not amend:
+        raise ConfigurationError(
+            f"{register.source}: {_described(amended)}. A changed activity is a new version: give it an id of its own "
+            "that `replaces` the old one, and keep the old entry, to which Logregels refer. If it only puts a slip "
+            "right, use --amend. Nothing was applied."
+        )
+    if found:
+        activities = [change.activity for change in found]
+        client.insert("ldv_register", _columns(activities, register.source), {"async_insert": 0}, rows=len(activities))
+        client.command(_SET_TERMS)
+    return found
+
+
+def compare(client: LogboekClient, register: Register) -> Comparison:
+    """Return what the Logboek uses and the Register lacks, and the reverse; reads one column of the whole table."""
+    return register.compare(dict(client.rows(_USED)))
+
+
+def _described(amended: Sequence[Change]) -> str:
+    shown = "; ".join(f"{change.activity.id} has another {', '.join(change.differs)}" for change in amended[:3])
+    return shown + (f"; and {len(amended) - 3} more" if len(amended) > 3 else "")  # noqa: PLR2004
+
+
+def _columns(activities: Sequence[ProcessingActivity], source: str) -> dict[str, EncodedColumn]:
+    columns: dict[str, EncodedColumn] = {}
+    for name, field in zip(_COLUMNS, ("id", *_COLUMNS[1:]), strict=True):
+        values = [getattr(activity, field) for activity in activities]
+        if field == "confidential":
+            columns[name] = ("Bool", numbers("B", values))
+        else:
+            columns[name] = ("String", strings([encoded(value) for value in values]))
+    terms = [activity.term or Duration() for activity in activities]
+    columns["retention_months"] = ("UInt32", numbers("I", [term.months for term in terms]))
+    columns["retention_days"] = ("UInt32", numbers("I", [term.days for term in terms]))
+    columns["source"] = ("String", strings([encoded(source)] * len(activities)))
+    return columns

@@ -1,0 +1,1 @@
+"""Removing records that are past their term."""

@@ -1,0 +1,1 @@
+"""The tables, views and roles of a Logboek."""

@@ -1,0 +1,98 @@
+"""Writing batches: the ClickHouse Sink, for a server and for the embedded engine alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Final
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import columns_of
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, checked, schema_status
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import Batch
+
+_TABLE: Final = "logregel"
+
+#: `async_insert` is on by default since ClickHouse 26.2; its answer would come before the rows are in their table's
+#: part. One batch is one block, because a deduplication token only holds block by block.
+_INSERT_SETTINGS: Final = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
+    "max_insert_threads": 1,
+    "max_insert_block_size": 1_048_576,
+    "max_partitions_per_insert_block": 1_000,
+}
+
+#: A confirmation then means that a majority of the replicas of each shard has the rows.
+_ON_CLUSTER: Final = {"insert_quorum": "auto", "insert_quorum_parallel": 1, "distributed_foreground_insert": 1}
+
+_MS_PER_HOUR: Final = 3_600_000
+
+READ_BACK: Final = """
+SELECT DISTINCT seq FROM logregel
+WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}
+  AND toRelativeHourNum(start_time) IN {hours:Array(UInt32)}
+"""
+
+
+class ClickHouseSink:
+    """A `Sink` over one ClickHouse connection; see the protocol for who does what."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: LogboekClient | None = None
+        self._pid = 0
+        self._more_settings: Mapping[str, object] = {}
+
+    def open(self) -> None:
+        """Connect and check the tables; an embedded Logboek gets its tables made or brought up to date."""
+        if self._client is not None and self._pid == os.getpid():
+            return
+        with ExitStack() as engine:
+            if self._settings.logboek.embedded:
+                # Kept open until we are connected, or the engine would stop and start again in between.
+                engine.enter_context(LogboekClient(self._settings, database=""))
+                apply_schema(self._settings)
+            client = checked(LogboekClient(self._settings))
+        self._client, self._pid = client, os.getpid()
+        self._more_settings = _ON_CLUSTER if schema_status(client).cluster else {}
+
+    def send(self, batch: Batch) -> None:
+        """Store a batch as one block under its token."""
+        self._connected().insert(
+            _TABLE,
+            columns_of(batch),
+            {**_INSERT_SETTINGS, **self._more_settings, "insert_deduplication_token": batch.token},
+            rows=len(batch.logregels),
+        )
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Return which of the batch's rows can be read now; only the hours its records are in are looked at."""
+        parameters = {
+            "writer_id": batch.writer_id,
+            "first": min(batch.seqs),
+            "last": max(batch.seqs),
+            "hours": sorted({record.start_time_ms // _MS_PER_HOUR for record in batch.logregels}),
+        }
+        return frozenset(row[0] for row in self._connected().rows(READ_BACK, parameters)) & frozenset(batch.seqs)
+
+    def close(self) -> None:
+        """Let go of the connection; one inherited over a fork is left to the parent."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> LogboekClient:
+        if self._client is None:
+            self.open()
+        if self._client is None:
+            raise RuntimeError("open() returned without a connection")
+        return self._client
+
+
+def open_sink(settings: Settings) -> ClickHouseSink:
+    """Return the sink for the `chdb` and `clickhouse+...` schemes; entry point of the group `ldv_otel_sink`."""
+    return ClickHouseSink(settings)

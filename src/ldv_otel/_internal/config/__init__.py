@@ -1,0 +1,1 @@
+"""What the variables, files and addresses of a configuration say."""

@@ -1,0 +1,224 @@
+"""The settings of all parts, and reading them from the `LDV_*` variables.
+
+Nothing here reads the environment or a file: entry points hand in the mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ldv_otel._internal.config.address import LogboekAddress, is_loopback
+from ldv_otel._internal.config.variables import (
+    VARIABLES,
+    DeliveryLevel,
+    ExposedSubject,
+    IPNetwork,
+    TraceChoice,
+    Variable,
+)
+from ldv_otel.errors import ConfigurationError
+
+
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `ldv serve` needs to know beyond the Logboek.
+
+    Attributes:
+        jwks: Path or https URL of the keys that sign access tokens; empty when tokens are not accepted.
+        proxies: Addresses and networks whose word about a client certificate is believed.
+        url: Where clients find the server, as it is shown to them; empty for the address of the request.
+        records: The most records in one answer.
+        seconds: The most time for one answer.
+    """
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    client_ca: Path | None = None
+    clients: Path | None = None
+    proxies: tuple[IPNetwork, ...] = ()
+    certificate_header: str = "Client-Cert"
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    algorithms: tuple[str, ...] = ("PS256", "RS256", "ES256", "EdDSA")
+    url: str = ""
+    requests_per_minute: int = 300
+    records: int = 500
+    seconds: float = 10.0
+
+
+class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page for citizens of `ldv serve` needs to know.
+
+    Attributes:
+        jwks: Path or https URL of the keys that sign the assertions; empty when there is no page.
+        claim: Where the assertion has the person's identifier.
+        subject_type: Type of that identifier.
+        proxies: Addresses and networks of the proxies whose assertions are taken.
+        minutes: How old an assertion may be.
+        contact: Where people can ask: an address of a page or of e-mail.
+        logout: Where the proxy ends the session; empty for no such link.
+    """
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    header: str = "X-Id-Token"
+    claim: str = "sub"
+    subject_type: str = "BSN"
+    proxies: tuple[IPNetwork, ...] = ()
+    minutes: float = 15.0
+    timezone: str = "Europe/Amsterdam"
+    contact: str = ""
+    logout: str = ""
+
+
+class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the APIs of GEMMA Verwerkingenlogging need to know.
+
+    Attributes:
+        clients: File of the clients: their secrets and scopes.
+        activity: The Verwerkingsactiviteit under which questions to the register are logged, as a URI.
+        timezone: Of the dates in a question.
+        processor: Address of an organisation, with `{oin}` where its OIN comes; may be empty.
+        gebruiker: Whether `gebruiker` is kept.
+    """
+
+    clients: Path | None = None
+    activity: str = ""
+    timezone: str = "Europe/Amsterdam"
+    processor: str = ""
+    gebruiker: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, read and checked. Make one with `read_settings`."""
+
+    logboek: LogboekAddress
+    password: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    keys: Path | None = None
+    pseudonymous_types: tuple[str, ...] = ()
+    delivery: DeliveryLevel = "durable"
+    record: Literal["all", "acties"] = "all"
+    queue_records: int = 65_536
+    flush_seconds: float = 10.0
+    confirm_seconds: float = 10.0
+    exception_messages: bool = False
+    spool: Path | None = None
+    state: Path | None = None
+    register: str = ""
+    allow_insecure: bool = False
+    parties: Path | None = None
+    unknown_callers: TraceChoice | None = None
+    organisation: str = ""
+    logboek_id: str = ""
+    serve: ServeSettings = ServeSettings()
+    inzage: InzageSettings = InzageSettings()
+    toezicht_activity: str = ""
+    gemma: GemmaSettings = GemmaSettings()
+    rules: Path | None = None
+    expose_subject: ExposedSubject = "nothing"
+
+    def __repr__(self) -> str:
+        """Leave the password out: settings end up in logs and tracebacks."""
+        return f"Settings(logboek={str(self.logboek)!r}, delivery={self.delivery!r})"
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        environ: Usually `os.environ`. Only names that start with `LDV_` are looked at.
+
+    Raises:
+        ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
+            shows a password.
+    """
+    found = _parsed(environ, VARIABLES)
+    if "LDV_LOGBOEK" not in found:
+        raise ConfigurationError(
+            "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
+            "Set it to chdb:///absolute/path for an embedded Logboek, or to clickhouse+https://user@host:8443/database."
+        )
+    _check_transport(found["LDV_LOGBOEK"], allowed=found.get("LDV_ALLOW_INSECURE", False))
+    if "LDV_LOGBOEK_PASSWORD" in found and "LDV_LOGBOEK_PASSWORD_FILE" in found:
+        raise ConfigurationError(
+            "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
+        )
+    fields = {variable.name: variable.field for variable in VARIABLES}
+    values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
+    serve, inzage, gemma = (
+        {name.removeprefix(part): values.pop(name) for name in [*values] if name.startswith(part)}
+        for part in ("serve.", "inzage.", "gemma.")
+    )
+    return Settings(
+        **values,
+        serve=ServeSettings(**serve),
+        inzage=InzageSettings(**inzage),
+        gemma=GemmaSettings(**gemma),
+    )
+
+
+def read_some_settings(environ: Mapping[str, str], *fields: str) -> dict[str, Any]:
+    """Read and check only some settings, for a part that does not know the Logboek; what is not set is left out.
+
+    Args:
+        fields: Names in `Settings`.
+
+    Raises:
+        ConfigurationError: As `read_settings`.
+    """
+    wanted = [variable for variable in VARIABLES if variable.field in fields]
+    names = {variable.name: variable.field for variable in wanted}
+    return {names[name]: value for name, value in _parsed(environ, wanted).items()}
+
+
+def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[str, Any]:
+    """Return the values of those variables that are set, by name."""
+    found: dict[str, Any] = {}
+    for variable in variables:
+        raw = environ.get(variable.name)
+        if raw is None or (not raw and variable.field != "password"):
+            continue
+        try:
+            found[variable.name] = variable.parse(raw)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
+            ) from None
+    return found
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each `LDV_*` name that means nothing here: most likely a slip of the pen."""
+    import difflib  # noqa: PLC0415  (as good as never needed)
+
+    known = [variable.name for variable in VARIABLES]
+    sentences = []
+    for name in sorted(names):
+        if name.startswith("LDV_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if close:
+                sentences.append(f"{name} means nothing to ldv_otel; was {close[0]} meant?")
+    return sentences
+
+
+def _check_transport(address: LogboekAddress, *, allowed: bool) -> None:
+    if address.scheme.endswith("+http") and not is_loopback(address.host) and not allowed:
+        raise ConfigurationError(
+            f"LDV_LOGBOEK uses plain http to {address.host}. Logging did not start. "
+            f"Use {address.scheme}s, or LDV_ALLOW_INSECURE=1 on a test network (LDV-L1)."
+        )
+
+
+def _reason(error: ValueError) -> str:
+    """Return our own reasons as they are; Python's own quote the value, which may be a secret."""
+    text = str(error)
+    return text if text.startswith(("it ", "an embedded", "the only", "its ")) else "it is not of the right form"

@@ -1,0 +1,469 @@
+"""Every `LDV_*` variable: its name, what it means, its default, and the check that stops a wrong value at the start."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
+
+from ldv_otel._internal.config.address import is_loopback, parse_address
+
+DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
+ExposedSubject = Literal["nothing", "pseudonym"]
+#: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
+TraceChoice = Literal["continue", "restart"]
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: Signatures that a server can check without being able to make them; `none` and shared secrets are not among them.
+_TOKEN_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes:
+        field: Name in `Settings`; `serve.name`, `inzage.name` or `gemma.name` for one in those.
+        default: As documentation shows it.
+        meaning: One sentence for the reference in `docs/settings.md`.
+        parse: Gives the value, or a `ValueError` whose text begins with `it `: others may quote a secret and are not
+            shown.
+    """
+
+    name: str
+    field: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any]
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    word = value.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("it is neither 1 nor 0")
+
+
+def _path(value: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("it begins with ~ and a user who has no home directory here") from None
+
+
+def _location(value: str) -> str:
+    return value if "://" in value else str(_path(value))
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _networks(value: str) -> tuple[IPNetwork, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in _words(value))
+    except ValueError:
+        raise ValueError("it is not a list of addresses and networks like 10.0.0.5,10.1.0.0/16") from None
+
+
+def _header(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("it is no name of a header")
+    return value
+
+
+def _algorithms(value: str) -> tuple[str, ...]:
+    found = _words(value)
+    if not found or not set(found) <= set(_TOKEN_ALGORITHMS):
+        raise ValueError(f"it may name {', '.join(_TOKEN_ALGORITHMS)}, and nothing else")
+    return found
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("it is no address like https://logboek.example")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("it uses plain http to another machine; use https")
+    return value.rstrip("/")
+
+
+def _file_or_web_address(value: str) -> str:
+    return _web_address(value) if "://" in value else str(_path(value))
+
+
+def _timezone(value: str) -> str:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  (only who serves a page needs it)
+
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("it is no time zone like Europe/Amsterdam") from None
+    return value
+
+
+def _activity(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]{1,2000}", value):
+        raise ValueError("it is no URI")
+    return value
+
+
+def _contact(value: str) -> str:
+    if "://" in value:
+        return _web_address(value)
+    if not re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,255}", value):
+        raise ValueError("it is neither an https address nor one of e-mail")
+    return value
+
+
+def _record(value: str) -> str:
+    if value not in {"all", "acties"}:
+        raise ValueError("it is neither `all` nor `acties`")
+    return value
+
+
+def _level(value: str) -> str:
+    if value not in get_args(DeliveryLevel):
+        raise ValueError("it is none of `memory`, `durable`, `write-ahead` and `confirmed`")
+    return value
+
+
+def _trace_choice(value: str) -> str:
+    if value not in get_args(TraceChoice):
+        raise ValueError("it is neither `continue` nor `restart`")
+    return value
+
+
+def _exposed_subject(value: str) -> str:
+    if value not in get_args(ExposedSubject):
+        raise ValueError("it is neither `nothing` nor `pseudonym`")
+    return value
+
+
+def _between(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        number = kind(value)
+        if not low <= number <= high:
+            raise ValueError(f"it must lie between {low:g} and {high:g}")
+        return number
+
+    return parse
+
+
+VARIABLES: Final = (
+    Variable(
+        "LDV_LOGBOEK",
+        "logboek",
+        "(required)",
+        "Where the Logboek is: `chdb:///path`, `clickhouse+https://user@host:8443/database`, or, for writing only, "
+        "`otlp+https://collector:4318` or `gemma+https://client-id@register/api/v1`.",
+        parse_address,
+    ),
+    Variable(
+        "LDV_LOGBOEK_PASSWORD",
+        "password",
+        "",
+        "Password of the ClickHouse user, bearer token for a Collector, or secret of the client of a GEMMA register.",
+        _text,
+    ),
+    Variable("LDV_LOGBOEK_PASSWORD_FILE", "password_file", "", "File that holds the password instead.", _path),
+    Variable(
+        "LDV_LOGBOEK_CA_FILE", "ca_file", "", "PEM file of the authority that signed the server's certificate.", _path
+    ),
+    Variable(
+        "LDV_LOGBOEK_CLIENT_CERT_FILE",
+        "client_cert_file",
+        "",
+        "PEM file of the certificate that proves to a Collector or GEMMA register who this service is.",
+        _path,
+    ),
+    Variable("LDV_LOGBOEK_CLIENT_KEY_FILE", "client_key_file", "", "PEM file of that certificate's key.", _path),
+    Variable(
+        "LDV_ALLOW_INSECURE",
+        "allow_insecure",
+        "0",
+        "`1` allows plain http to, and `ldv serve` without TLS on, more than this machine (LDV-L1).",
+        _flag,
+    ),
+    Variable(
+        "LDV_KEYS",
+        "keys",
+        "(beside an embedded Logboek)",
+        "Key file for pseudonyms, made with `ldv key new`; only its owner may read it.",
+        _path,
+    ),
+    Variable(
+        "LDV_PSEUDONYMOUS_TYPES",
+        "pseudonymous_types",
+        "",
+        "Comma separated types whose values are pseudonyms already; they are kept beside the lookup pseudonym.",
+        _words,
+    ),
+    Variable(
+        "LDV_DELIVERY",
+        "delivery",
+        "durable",
+        "What `end()` promises: `memory` is queued, nothing more; `durable` is on the local disk until confirmed; "
+        "`write-ahead` also commits the start before the work begins; `confirmed` waits for the Logboek itself.",
+        _level,
+    ),
+    Variable(
+        "LDV_SPOOL",
+        "spool",
+        "(the platform's state directory)",
+        "Directory of the spool of all levels but `memory`: on a local disk, for this user only.",
+        _path,
+    ),
+    Variable(
+        "LDV_QUEUE_RECORDS",
+        "queue_records",
+        "65536",
+        "How many Logregels the `memory` level holds at most; what does not fit is counted as lost.",
+        _between(1, 10_000_000, int),
+    ),
+    Variable(
+        "LDV_FLUSH_SECONDS",
+        "flush_seconds",
+        "10",
+        "How long the end of the process waits for what is still queued, in seconds.",
+        _between(0, 3_600, float),
+    ),
+    Variable(
+        "LDV_CONFIRM_SECONDS",
+        "confirm_seconds",
+        "10",
+        "How long level `confirmed` waits for the Logboek, in seconds.",
+        _between(0.01, 3_600, float),
+    ),
+    Variable(
+        "LDV_EXCEPTION_MESSAGES",
+        "exception_messages",
+        "0",
+        "`1` keeps exception messages and source lines in the Logregel; they may quote personal data.",
+        _flag,
+    ),
+    Variable("LDV_STATE", "state", "(the platform's state directory)", "Where losses are written down.", _path),
+    Variable(
+        "LDV_REGISTER",
+        "register",
+        "",
+        "Register of processing activities, for readers: a YAML or JSON file, or an `https://` URL.",
+        _location,
+    ),
+    Variable(
+        "LDV_PARTIES",
+        "parties",
+        "",
+        "File of the parties around this application: who calls it and how they prove it, and whom it calls.",
+        _path,
+    ),
+    Variable(
+        "LDV_UNKNOWN_CALLERS",
+        "unknown_callers",
+        "(`restart` where `LDV_PARTIES` names callers, else `continue`)",
+        "Whether the trace of a caller that proves nothing goes on here (`continue`), or one of our own begins that "
+        "refers to it (`restart`).",
+        _trace_choice,
+    ),
+    Variable("LDV_ORGANISATION", "organisation", "", "Name of the organisation whose Logboek this is.", _text),
+    Variable("LDV_LOGBOEK_ID", "logboek_id", "", "Name of this Logboek in answers of `ldv serve`.", _text),
+    Variable(
+        "LDV_SERVE_CERTIFICATE", "serve.certificate", "", "PEM file of the server's certificate, with its chain.", _path
+    ),
+    Variable("LDV_SERVE_PRIVATE_KEY", "serve.private_key", "", "PEM file of that certificate's key.", _path),
+    Variable(
+        "LDV_SERVE_CLIENT_CA",
+        "serve.client_ca",
+        "",
+        "PEM file of the authorities whose client certificates are accepted (mutual TLS).",
+        _path,
+    ),
+    Variable(
+        "LDV_SERVE_CLIENTS",
+        "serve.clients",
+        "",
+        "JSON file of the clients: which certificate is whose, and what each may see.",
+        _path,
+    ),
+    Variable(
+        "LDV_SERVE_PROXIES",
+        "serve.proxies",
+        "",
+        "Addresses and networks of proxies whose header with the client's certificate is believed.",
+        _networks,
+    ),
+    Variable(
+        "LDV_SERVE_CERTIFICATE_HEADER",
+        "serve.certificate_header",
+        "Client-Cert",
+        "That header: the certificate as RFC 9440 says, or as URL-encoded PEM.",
+        _header,
+    ),
+    Variable("LDV_SERVE_ISSUER", "serve.issuer", "", "Who gives out the access tokens (`iss`).", _text),
+    Variable("LDV_SERVE_AUDIENCE", "serve.audience", "", "For whom the access tokens must be (`aud`).", _text),
+    Variable(
+        "LDV_SERVE_JWKS",
+        "serve.jwks",
+        "",
+        "File or https address of the keys that sign access tokens (JWKS).",
+        _file_or_web_address,
+    ),
+    Variable(
+        "LDV_SERVE_ALGORITHMS",
+        "serve.algorithms",
+        "PS256,RS256,ES256,EdDSA",
+        "Comma separated signature algorithms of access tokens that are accepted.",
+        _algorithms,
+    ),
+    Variable(
+        "LDV_SERVE_URL", "serve.url", "", "Where clients find `ldv serve`, as in its OpenAPI document.", _web_address
+    ),
+    Variable(
+        "LDV_SERVE_REQUESTS_PER_MINUTE",
+        "serve.requests_per_minute",
+        "300",
+        "How many requests each client may make in a minute.",
+        _between(1, 1_000_000, int),
+    ),
+    Variable("LDV_SERVE_RECORDS", "serve.records", "500", "The most records in one answer.", _between(1, 10_000, int)),
+    Variable(
+        "LDV_SERVE_SECONDS",
+        "serve.seconds",
+        "10",
+        "The most time for one answer, in seconds.",
+        _between(0.1, 600, float),
+    ),
+    Variable("LDV_INZAGE_ISSUER", "inzage.issuer", "", "Who signs the assertions of who a citizen is (`iss`).", _text),
+    Variable(
+        "LDV_INZAGE_AUDIENCE",
+        "inzage.audience",
+        "",
+        "For whom those assertions must be (`aud`): the proxy's client id.",
+        _text,
+    ),
+    Variable(
+        "LDV_INZAGE_JWKS",
+        "inzage.jwks",
+        "",
+        "File or https address of the keys that sign them (JWKS). With these three there is a page for citizens.",
+        _file_or_web_address,
+    ),
+    Variable(
+        "LDV_INZAGE_PROXIES",
+        "inzage.proxies",
+        "",
+        "Addresses and networks of the authentication proxies; from elsewhere an assertion is not taken.",
+        _networks,
+    ),
+    Variable(
+        "LDV_INZAGE_HEADER",
+        "inzage.header",
+        "X-Id-Token",
+        "Header in which the proxy passes the assertion on.",
+        _header,
+    ),
+    Variable("LDV_INZAGE_CLAIM", "inzage.claim", "sub", "Claim with the citizen's identifier.", _text),
+    Variable("LDV_INZAGE_TYPE", "inzage.subject_type", "BSN", "Type of that identifier.", _text),
+    Variable(
+        "LDV_INZAGE_MINUTES",
+        "inzage.minutes",
+        "15",
+        "How old an assertion may be, in minutes, even if it says that it is good for longer.",
+        _between(1, 120, float),
+    ),
+    Variable(
+        "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone
+    ),
+    Variable(
+        "LDV_INZAGE_CONTACT",
+        "inzage.contact",
+        "",
+        "Where citizens can ask what the page does not tell: an https address, or one of e-mail.",
+        _contact,
+    ),
+    Variable(
+        "LDV_INZAGE_LOGOUT",
+        "inzage.logout",
+        "",
+        "Address where the proxy ends a session, for the page's link.",
+        _web_address,
+    ),
+    Variable(
+        "LDV_GEMMA_CLIENTS",
+        "gemma.clients",
+        "",
+        "YAML file of the clients of the APIs of GEMMA Verwerkingenlogging: their secrets and scopes, or where to ask.",
+        _path,
+    ),
+    Variable(
+        "LDV_GEMMA_ACTIVITY",
+        "gemma.activity",
+        "",
+        "URI of the Verwerkingsactiviteit under which `ldv serve --gemma` logs the questions that it answers.",
+        _activity,
+    ),
+    Variable(
+        "LDV_GEMMA_TIMEZONE",
+        "gemma.timezone",
+        "Europe/Amsterdam",
+        "Time zone of the dates in questions to `ldv serve --gemma`.",
+        _timezone,
+    ),
+    Variable(
+        "LDV_GEMMA_PROCESSOR",
+        "gemma.processor",
+        "",
+        "Address of an organisation, with `{oin}` where its OIN comes, for the processor in Logregels of GEMMA.",
+        _text,
+    ),
+    Variable(
+        "LDV_GEMMA_GEBRUIKER",
+        "gemma.gebruiker",
+        "1",
+        "`0` does not keep the `gebruiker` of Verwerkingsacties; kept, it is sealed and in no answer of LDV.",
+        _flag,
+    ),
+    Variable(
+        "LDV_TOEZICHT_ACTIVITY",
+        "toezicht_activity",
+        "",
+        "URI of the Verwerkingsactiviteit under which `ldv serve` logs that a privacy officer looks into the records "
+        "about somebody. With it there are pages for privacy officers.",
+        _activity,
+    ),
+    Variable(
+        "LDV_RECORD",
+        "record",
+        "all",
+        "Which spans are looked at that OpenTelemetry's sampler drops: `all`; or `acties`, only those that are Acties, "
+        "or may become one by a mapping rule, as they start, and what is inside an Actie.",
+        _record,
+    ),
+    Variable(
+        "LDV_RULES",
+        "rules",
+        "",
+        "YAML file of mapping rules: which spans of existing instrumentation are Acties, and whom they are about.",
+        _path,
+    ),
+    Variable(
+        "LDV_EXPOSE_SUBJECT",
+        "expose_subject",
+        "nothing",
+        "What other exporters may see of whom a span is about: `nothing`, or its `pseudonym`.",
+        _exposed_subject,
+    ),
+)

@@ -1,0 +1,347 @@
+"""The drainer: one thread that sends what is in the spool, this process's and those that others have left.
+
+Nothing ends a record but a confirmation, or a quarantine that is counted and visible. Errors of any kind make it pause
+and go on, never stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.clock import Clock
+from ldv_otel._internal.delivery.retry import Stopped, deliver, pause_after
+from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.delivery.spool.progress import Confirmed, Frozen, Progress
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.delivery.spool.reader import LiveReader, Orphan
+from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord
+from ldv_otel._internal.delivery.spool.write_ahead import end_interrupted
+from ldv_otel._internal.delivery.spool.writer import Spool, hold, remove_spool
+from ldv_otel._internal.record.logregel import decode_logregel
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+
+_logger = logging.getLogger(__name__)
+
+BATCH_RECORDS: Final = 5_000
+
+#: How long records gather unless somebody waits: ClickHouse wants an insert a second, and one costs it as much as
+#: hundreds of rows.
+_GATHER_SECONDS: Final = 1.0
+_ABANDONED_SECONDS: Final = 60.0
+_ADOPT_SECONDS: Final = 10.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_DONE: Final = object()
+_payload: Final = attrgetter("payload")
+
+T = TypeVar("T")
+
+
+class Drainer:
+    """Sends the records of a spool, in order, one request at a time.
+
+    Args:
+        sink: Opened, used and closed by this thread only.
+        spool: The spool of this process.
+        quiet: Entered by the thread; the SDK side gives a context in which instrumentation is silent (LDV-A11).
+
+    Attributes:
+        confirmed: Records of this process that the Logboek confirmed.
+        confirmed_ms: When it last did, in ms since 1970-01-01 UTC; None for never.
+        in_doubt: How many of them are in the batch that is being sent.
+        retried: How often something was tried again.
+        adopted: Records of processes that are gone that it confirmed.
+        quarantined: Records that were set apart.
+        settled: How many records of this process are confirmed or set apart.
+        refused: Places of this process's records that were set apart.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        spool: Spool,
+        *,
+        clock: Clock,
+        quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.confirmed = self.adopted = self.quarantined = self.settled = self.in_doubt = self.retried = 0
+        self.confirmed_ms: int | None = None
+        self.refused: set[int] = set()
+        self._settled_seq = -1
+        self._sink = sink
+        self._spool = spool
+        self._base = spool.directory.parent
+        self._batch_records: int = getattr(sink, "batch_records", BATCH_RECORDS)
+        self._asked_sparingly: bool = getattr(sink, "asked_sparingly", False)
+        self._clock = clock
+        self._quiet = quiet
+        self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
+        self._reader = LiveReader(spool.directory)
+        self._progress = Progress(spool.directory)
+        self._unsent: list[StoredRecord] = []
+        self._read = 0
+        self._stopping = threading.Event()
+        self._urgent = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; it is made here, because gevent may have replaced threads since we were made."""
+        self._thread = threading.Thread(target=self._work, name="ldv-drainer", daemon=True)
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Send at once what is there: somebody waits for it."""
+        self._urgent = True
+        self._spool.wake()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Let the thread end; what is under way then stays in the spool."""
+        self._stopping.set()
+        self._spool.wake()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self._progress.close()
+
+    def wait_settled(self, count: int, timeout_seconds: float) -> bool:
+        """Wait until so many records of this process are confirmed or set apart; False when the time is up."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.settled >= count, timeout_seconds)
+
+    def wait_for(self, seq: int, timeout_seconds: float) -> bool:
+        """Wait until one record of this process is confirmed or set apart; False when the time is up."""
+        self.hurry()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
+
+    def _work(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        with self._quiet():
+            while True:
+                wait_seconds = pause
+                try:
+                    self._sink.open()
+                    pause = _FIRST_PAUSE_SECONDS
+                    self._drain()
+                    break
+                except Stopped:
+                    break
+                except (LogboekUnavailable, ConfigurationError) as error:
+                    wait_seconds = pause_after(error, pause)
+                    waiting = self._spool.committed_records - self.settled
+                    _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", waiting, error)
+                except Exception:
+                    _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
+                if self._wait(wait_seconds):
+                    break
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            self._sink.close()
+
+    def _drain(self) -> None:
+        adoption: Iterator[None] = iter(())
+        next_adoption = 0.0
+        if self._unsent:
+            # What an unexpected error interrupted may have been sent.
+            self._send_unsent(in_doubt=True)
+        while True:
+            committed = self._spool.committed_records
+            if committed > self._read:
+                if not self._urgent and not self._stopping.is_set():
+                    self._spool.wait_for_commit(
+                        self._read + self._batch_records, _GATHER_SECONDS, unless=self._is_urgent
+                    )
+                self._urgent = False
+                # Up to here and no further: to follow each commit would make batches of one.
+                so_far = self._spool.committed
+                while fresh := self._reader.read(so_far, self._spool.end_of):
+                    self._unsent = fresh
+                    self._read += len(fresh)
+                    self._send_unsent()
+                    self._reader.drop(self._progress.confirmed)
+                    self._spool.prepare()
+            elif self._stopping.is_set():
+                return
+            elif next(adoption, _DONE) is _DONE:
+                # Records of this process come first; those left by others are sent while there are none.
+                if self._clock.monotonic() >= next_adoption:
+                    adoption = self.adopt()
+                    next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
+                else:
+                    self._spool.wait_for_commit(self._read + 1, 1.0, unless=self._stopping.is_set)
+
+    def oldest_ms(self) -> int | None:
+        """Return when the oldest record that is not confirmed ended, in ms since 1970-01-01 UTC; None for none."""
+        record = next(iter(self._unsent), None) or self._reader.peek(self._spool.committed, self._spool.end_of)
+        try:
+            return decode_logregel(record.payload).end_time_ms if record is not None else None
+        except msgspec.DecodeError:
+            return None  # it is about to be set apart
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait before something is tried again; True when there is no more time for that."""
+        stopping = self._clock.wait(self._stopping, seconds)
+        self.retried += not stopping
+        return stopping
+
+    def _is_urgent(self) -> bool:
+        return self._urgent or self._stopping.is_set()
+
+    def _send_unsent(self, *, in_doubt: bool = False) -> None:
+        while self._unsent:
+            some = self._unsent[: self._batch_records]
+            self._send_batch(self._spool.writer_id, some, self._progress, frozen=in_doubt, in_doubt=in_doubt)
+            del self._unsent[: len(some)]
+
+    def _send_batch(
+        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, frozen: bool, in_doubt: bool
+    ) -> None:
+        """Freeze a batch unless it was, send it until it is confirmed, and note that it was."""
+        batch = self._decoded(writer_id, records)
+        if batch is not None:
+            if not frozen:
+                _noted(progress.freeze, Frozen(batch.seqs[0], batch.seqs[-1], batch.token))
+            if writer_id == self._spool.writer_id:
+                self.in_doubt = len(batch.seqs)
+            self._settle(batch, in_doubt=in_doubt)
+            self.in_doubt = 0
+        _noted(progress.confirm, Confirmed(records[-1].seq, self._clock.time_ms()))
+
+    def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
+        """Return records as a batch; what cannot be decoded is set apart."""
+        try:
+            logregels = tuple(map(decode_logregel, map(_payload, records)))
+        except msgspec.DecodeError:
+            records = [record for record in records if self._is_logregel(writer_id, record)]
+            if not records:
+                return None
+            logregels = tuple(map(decode_logregel, map(_payload, records)))
+        return Batch(
+            writer_id=writer_id,
+            seqs=tuple(record.seq for record in records),
+            logregels=logregels,
+            payloads=tuple(map(_payload, records)),
+        )
+
+    def _is_logregel(self, writer_id: str, record: StoredRecord) -> bool:
+        try:
+            decode_logregel(record.payload)
+        except msgspec.DecodeError as error:
+            self._set_apart(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
+            return False
+        return True
+
+    def _settle(self, batch: Batch, *, in_doubt: bool) -> None:
+        """Deliver a batch; one that is refused is halved down to the single records, which are set apart."""
+        waiting = [batch]
+        while waiting:
+            some = waiting.pop()
+            try:
+                deliver(some, self._sink, wait=self._wait, in_doubt=in_doubt)
+            except BatchRefused as error:
+                if len(some.seqs) > 1:
+                    waiting += reversed(some.halves())
+                else:
+                    self._set_apart(batch.writer_id, some.seqs[0], some.payloads[0], str(error))
+                continue
+            with self._changed:
+                if batch.writer_id == self._spool.writer_id:
+                    self.confirmed += len(some.seqs)
+                    self.confirmed_ms = self._clock.time_ms()
+                    self._settled(some.seqs[-1], len(some.seqs))
+                else:
+                    self.adopted += len(some.seqs)
+
+    def _set_apart(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
+        self._quarantine.add(writer_id, seq, payload, reason)
+        with self._changed:
+            self.quarantined += 1
+            if writer_id == self._spool.writer_id:
+                self.refused.add(seq)
+                self._settled(seq, 1)
+        _logger.error("Logregel %d of writer %s was refused and set apart: %s", seq, writer_id, reason)
+
+    def _settled(self, seq: int, count: int) -> None:
+        self.settled += count
+        self._settled_seq = max(self._settled_seq, seq)
+        self._changed.notify_all()
+
+    def adopt(self) -> Iterator[None]:
+        """Send what processes that are gone have left for the same Logboek, a batch at each step."""
+        for directory in sorted(self._base.iterdir()):
+            if directory.name in (self._spool.writer_id, QUARANTINE_NAME):
+                continue
+            try:
+                if directory.name.startswith(".") and time.time() - directory.stat().st_mtime < _ABANDONED_SECONDS:
+                    continue  # it is being made
+                lock = hold(directory)
+            except OSError:
+                continue  # it lives, or it was made or taken away meanwhile
+            try:
+                yield from self._send_orphan(directory)
+            finally:
+                os.close(lock)
+
+    def _send_orphan(self, directory: Path) -> Iterator[None]:
+        orphan = Orphan(directory)
+        progress = Progress(directory)
+        try:
+            yield from self._send_batches(orphan, progress)
+            if not orphan.newer:
+                if not _ended(orphan, progress):
+                    return
+                yield from self._send_batches(orphan, progress)
+        finally:
+            progress.close()
+        if orphan.newer:
+            _logger.error("The spool %s was written by a newer ldv_otel; it is left alone. Upgrade.", directory)
+            return
+        for path in sorted(directory.glob(f"*{SUFFIX}")):  # in order: the end of an Actie never goes before its start
+            if path not in orphan.damaged:
+                path.unlink()
+                continue
+            kept = self._quarantine.keep_segment(directory.name, path)
+            _logger.error(
+                "The spool segment %s has unreadable parts (%d bytes before good records); kept as %s.",
+                path,
+                orphan.damaged[path],
+                kept,
+            )
+        remove_spool(directory)
+
+    def _send_batches(self, orphan: Orphan, progress: Progress) -> Iterator[None]:
+        for records, frozen in orphan.batches(progress, self._batch_records):
+            # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
+            in_doubt = frozen or not self._asked_sparingly
+            self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=in_doubt)
+            yield
+
+
+def _ended(orphan: Orphan, progress: Progress) -> bool:
+    """Write down the Acties that their owner never ended; False when the disk refused, to be tried again later."""
+    try:
+        count = end_interrupted(orphan, progress)
+    except OSError as error:
+        _logger.warning("The Acties that %s never ended cannot be noted now: %s.", orphan.directory, error.strerror)
+        return False
+    if count:
+        _logger.warning("%d Logregels of writer %s are of Acties that it never ended.", count, orphan.directory.name)
+    return True
+
+
+def _noted(write: Callable[[T], None], entry: T) -> None:
+    """Write progress down if the disk lets us: on a full one a spool has to drain all the same."""
+    try:
+        write(entry)
+    except OSError as error:
+        _logger.warning("Progress cannot be noted (%s); after a restart it is read back instead.", error.strerror)

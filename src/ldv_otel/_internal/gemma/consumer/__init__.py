@@ -1,0 +1,1 @@
+"""Logging to somebody else's register of GEMMA Verwerkingenlogging."""

@@ -1,0 +1,365 @@
+"""Writing to somebody's register: the Sink for `gemma+https://client-id@register.example/api/v1`, its Bewerking API.
+
+Each Logregel becomes a Verwerkingsactie by a POST of its own, because the API takes one at a time. It wants identifiers
+as they are, so they are unsealed just before they go out over TLS, and the key has to seal.
+
+The API has no way to send something twice that is one (GW-30), and the register makes the `actieId`. So what was
+confirmed is remembered, and when an answer did not come the register is asked what it has of that person and day. To
+tell Acties apart, and because it wants them so (IR-11), `tijdstip` gets digits below the millisecond that follow from
+the Logregel. An Actie about nobody cannot be asked for: in doubt it is sent again, because twice is better than lost.
+
+Source: GEMMA Verwerkingenlogging, IR-02 to IR-05, IR-11, sections 3.1 to 3.5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.gemma.conversion import Mapper
+from ldv_otel._internal.http.quiet_logs import silent
+from ldv_otel._internal.http.retry_after import retry_after_seconds
+from ldv_otel._internal.privacy.key_file import client_certificate, keys_for, password
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+_logger = logging.getLogger(__name__)
+
+_CONNECT_SECONDS: Final = 5.0
+#: Longer than a register takes to make an entry durable, whose outcome would else remain unknown.
+_ANSWER_SECONDS: Final = 30.0
+#: Shorter than servers keep an idle connection, so that none is used that is just being closed.
+_IDLE_SECONDS: Final = 3.0
+_OBJECT_ID_CHARACTERS: Final = 40
+_PAGES: Final = 100
+
+#: What the status of an answer means, where it is not 201. Any other means: not now, and perhaps it was stored.
+_REFUSED: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+_RETRIES: Final = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
+#: Words of a register that may stand in an error: names of elements and codes, no sentences, which may quote a value.
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,80}")
+
+Place = tuple[str, int]
+
+
+class GemmaSink:
+    """A `Sink` that sends to a Bewerking API; see the protocol for who does what.
+
+    Raises:
+        ConfigurationError: There is no client id or token, or no key that seals.
+    """
+
+    #: So few that a batch in doubt costs the register few questions.
+    batch_records: Final = 50
+    #: Each question is on record there, and about a person (PR-07).
+    asked_sparingly: Final = True
+    extension: Final = "gemma"
+
+    def __init__(self, settings: Settings) -> None:
+        keys = keys_for(settings)
+        if not keys.active.seal:
+            raise ConfigurationError(
+                f"LDV_LOGBOEK is {settings.logboek}, a register that wants identifiers as they are, and the active key "
+                "does not seal, so that they could not be had back. Logging did not start. Run `ldv key new --seal`."
+            )
+        self._settings = settings
+        self._pseudonymiser = Pseudonymiser(keys, settings.pseudonymous_types)
+        self._mapper = Mapper(self._pseudonymiser)
+        self._authorization = _authorization(settings)
+        self._base = _base(settings.logboek)
+        self._http: httpx.Client | None = None
+        self._pid = 0
+        # Of the writer whose batch is being sent: it comes again in parts, and whole.
+        self._stored: set[Place] = set()
+        self._doubtful: set[Place] = set()
+        self._refused: dict[Place, BatchRefused] = {}
+
+    def open(self) -> None:
+        """Ask a question that the register refuses for what it lacks: that tells whether it lets us in."""
+        if self._http is None or self._pid != os.getpid():
+            self._http, self._pid = _client(self._settings), os.getpid()
+        answer = self._request("GET", "/verwerkingsacties")
+        if answer.status_code not in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} or not _is_json(answer):
+            raise self._error(answer)
+
+    def send(self, batch: Batch) -> None:
+        """Send what is not stored yet of a batch, one request for each record."""
+        first = (batch.writer_id, batch.seqs[0])
+        for known in (self._stored, self._doubtful):
+            known -= {place for place in known if place[0] != batch.writer_id or place < first}
+        for seq, record in zip(batch.seqs, batch.logregels, strict=True):
+            self._send((batch.writer_id, seq), record)
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Return what the register has confirmed of this batch, or shows when it is asked."""
+        for seq, record in zip(batch.seqs, batch.logregels, strict=True):
+            place = (batch.writer_id, seq)
+            if place not in self._stored and self._has(record):
+                self._stored.add(place)
+        return frozenset(seq for seq in batch.seqs if (batch.writer_id, seq) in self._stored)
+
+    def close(self) -> None:
+        """Let go of the connection; one inherited over a fork is left to the parent."""
+        http, self._http = self._http, None
+        if http is not None and self._pid == os.getpid():
+            http.close()
+
+    def _send(self, place: Place, record: Logregel) -> None:
+        if place in self._stored:
+            return
+        if place in self._refused:
+            raise self._refused[place]
+        if place in self._doubtful and self._has(record):
+            self._stored.add(place)
+            return
+        try:
+            self._post(self.verwerkingsactie(record))
+        except LogboekUnavailable as error:
+            if error.in_doubt:
+                self._doubtful.add(place)
+            raise
+        except BatchRefused as error:
+            self._refused = {place: error}
+            raise
+        self._stored.add(place)
+
+    def _post(self, actie: dict[str, Any]) -> None:
+        answer = self._request("POST", "/verwerkingsacties", json=actie)
+        if answer.status_code == HTTPStatus.FORBIDDEN and actie["vertrouwelijkheid"] == "vertrouwelijk":
+            # A caller's header can make it so: what everybody else logs must not have to wait for that.
+            raise BatchRefused(
+                f"The register {self._settings.logboek} lets us log nothing that is `vertrouwelijk`. Ask for "
+                "create:confidential there, then run `ldv spool quarantine retry`.",
+                code=answer.status_code,
+            )
+        if answer.status_code != HTTPStatus.CREATED or not _is_json(answer):
+            raise self._error(answer)
+
+    def verwerkingsactie(self, record: Logregel) -> dict[str, Any]:
+        """Return what is sent of a Logregel: elements without a value are left out.
+
+        Raises:
+            BatchRefused: Whom it is about was not sealed, or has an identifier that the standard has no room for.
+            ConfigurationError: The key that sealed it is not in the key ring.
+        """
+        actie = self._mapper.version([record]).actie
+        found = _without_empty(msgspec.to_builtins(actie))
+        found["tijdstip"] = _tijdstip(record)
+        if record.data_subject_id:
+            about = found["verwerkteObjecten"][0]
+            about["objectId"] = self._identifier(record)
+        return found
+
+    def _identifier(self, record: Logregel) -> str:
+        identifier = self._mapper.identifier(record)
+        if not identifier:
+            raise BatchRefused("Whom the record is about was not sealed, and a pseudonym means nothing to a register.")
+        if len(identifier) > _OBJECT_ID_CHARACTERS:
+            raise BatchRefused(
+                f"Whom the record is about has an identifier of over {_OBJECT_ID_CHARACTERS} characters."
+            )
+        return identifier
+
+    def _has(self, record: Logregel) -> bool:
+        """Ask the register for an actie of this record; no, where it cannot be asked."""
+        if not record.data_subject_id:
+            return False
+        try:
+            sent = self.verwerkingsactie(record)
+        except BatchRefused:
+            return False
+        return any(
+            found.get("tijdstip") == sent["tijdstip"]
+            and str(found.get("verwerkingId")).lower() == sent["verwerkingId"].lower()
+            and found.get("actieNaam") == sent["actieNaam"]
+            for found in self._listed(sent, record.start_time_ms)
+        )
+
+    def _listed(self, sent: Mapping[str, Any], start_time_ms: int) -> Iterator[Mapping[str, Any]]:
+        about = sent["verwerkteObjecten"][0]
+        day = datetime.fromtimestamp(start_time_ms / 1_000, UTC).date()
+        parameters: dict[str, str] | None = {
+            **{name: about[name] for name in ("objecttype", "soortObjectId", "objectId")},
+            # Its days are those of a time zone that only the register knows.
+            "beginDatum": str(day - timedelta(days=1)),
+            "eindDatum": str(day + timedelta(days=2)),
+            "vertrouwelijkheid": sent["vertrouwelijkheid"],
+        }
+        path = "/verwerkingsacties"
+        for _ in range(_PAGES):
+            answer = self._request("GET", path, params=parameters)
+            if answer.status_code == HTTPStatus.FORBIDDEN:
+                _logger.warning(
+                    "The register %s does not let us read, so what it did not confirm is sent again and may be there "
+                    "twice. Ask for a read scope.",
+                    self._settings.logboek,
+                )
+                return
+            if answer.status_code != HTTPStatus.OK or not _is_json(answer):
+                raise self._error(answer)
+            page = answer.json()
+            yield from (each for each in page.get("results") or () if isinstance(each, dict))
+            if not page.get("next"):
+                return
+            # Of the address that it gives only the question: elsewhere our token would be in somebody else's hands.
+            path, parameters = f"/verwerkingsacties?{urlsplit(str(page['next'])).query}", None
+
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        import httpx  # noqa: PLC0415  (an extra)
+
+        if self._http is None:
+            self.open()
+        if self._http is None:
+            raise RuntimeError("open() returned without a connection")
+        headers = {"Authorization": self._authorization(), "Accept": "application/json"}
+        try:
+            # It logs each address, and those of questions have an identifier in them.
+            with silent("httpx"):
+                return self._http.request(method, self._base + path, headers=headers, **content)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = f"The register {self._settings.logboek} cannot be reached: {type(error).__name__}."
+            if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "CERTIFICATE" in str(error):
+                said += " If an authority of your own signed its certificate, LDV_LOGBOEK_CA_FILE has to name it."
+            before = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise LogboekUnavailable(said, in_doubt=not before) from None
+
+    def _error(self, answer: httpx.Response) -> LdvError:
+        """Return what an answer means that is no confirmation."""
+        status = answer.status_code
+        said = f"The register {self._settings.logboek} answered {status}{_faults(answer)}."
+        if status in _REFUSED and answer.request.method == "POST":
+            return BatchRefused(f"{said} It will never take this record as it is.", code=status)
+        if status == HTTPStatus.FORBIDDEN:
+            return ConfigurationError(f"{said} Our client has no right to this there.")
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
+            return ConfigurationError(
+                f"{said} Check that LDV_LOGBOEK names its Bewerking API and our client there, and the secret."
+            )
+        wish = retry_after_seconds(answer.headers.get("Retry-After", ""))
+        return LogboekUnavailable(
+            f"{said} What waits is sent again.",
+            in_doubt=status != HTTPStatus.TOO_MANY_REQUESTS,
+            retry_after_seconds=wish,
+        )
+
+
+def _tijdstip(record: Logregel) -> str:
+    """Return when an Actie began; nobody knows what comes below the millisecond, so that tells Acties apart."""
+    start = datetime.fromtimestamp(record.start_time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    digest = hashlib.sha256(record.trace_id + record.span_id).digest()
+    below = int.from_bytes(digest[:8], "big") % 1_000_000
+    return f"{start}.{record.start_time_ms % 1_000:03}{below:06}+00:00"
+
+
+def _without_empty(actie: dict[str, Any]) -> dict[str, Any]:
+    objects = [
+        {name: value for name, value in each.items() if value not in ("", [], ())}
+        for each in actie["verwerkteObjecten"]
+    ]
+    kept = {name: value for name, value in actie.items() if value not in ("", None)}
+    # The register makes the ids of objects.
+    return {
+        **kept,
+        "verwerkteObjecten": [{k: v for k, v in each.items() if k != "verwerktObjectId"} for each in objects],
+    }
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    try:
+        return "json" in answer.headers.get("Content-Type", "") and isinstance(answer.json(), dict)
+    except ValueError:
+        return False
+
+
+def _faults(answer: httpx.Response) -> str:
+    """Return what an answer says is wrong, in the words that cannot hold an identifier."""
+    if not _is_json(answer):
+        return ""
+    content = answer.json()
+    given = content.get("invalidParams")
+    faults = [fault for fault in given if isinstance(fault, dict)] if isinstance(given, list) else []
+    words = [content.get("code"), *(fault.get(key) for fault in faults[:10] for key in ("name", "code"))]
+    found = [word for word in words if isinstance(word, str) and _WORD.fullmatch(word)]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _authorization(settings: Settings) -> Any:
+    """Return what makes the header of each request: a token of our own, or the one that was given to us."""
+    secret, client_id = password(settings), settings.logboek.user
+    if not secret:
+        raise ConfigurationError(
+            f"LDV_LOGBOEK is {settings.logboek}, and nothing proves to it who this service is. Logging did not start. "
+            "Put the client id before an @ in it and the client's secret in LDV_LOGBOEK_PASSWORD_FILE; or, without "
+            "client id, a token."
+        )
+    if not client_id:
+        return lambda: f"Bearer {secret}"
+    try:
+        from ldv_otel._internal.gemma.zgw_token import check_secret, zgw_token  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise _not_installed(settings) from error
+    check_secret(secret, "LDV_LOGBOEK_PASSWORD")
+    return lambda: f"Bearer {zgw_token(client_id, secret)}"
+
+
+def _client(settings: Settings) -> httpx.Client:
+    try:
+        import httpx  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise _not_installed(settings) from error
+    try:
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+        if certificate := client_certificate(settings):
+            tls.load_cert_chain(*certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            "LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE cannot be used "
+            f"({getattr(error, 'reason', None) or error.strerror}). Logging did not start."
+        ) from error
+    return httpx.Client(
+        verify=tls,
+        timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE_SECONDS),
+        follow_redirects=False,
+        # No proxy, and no password of a .netrc file, that was meant for others.
+        trust_env=False,
+        headers={"User-Agent": "ldv_otel"},
+    )
+
+
+def _not_installed(settings: Settings) -> ConfigurationError:
+    return ConfigurationError(
+        f"LDV_LOGBOEK is {settings.logboek}, but what speaks to a register is not installed. "
+        "Run `pip install 'ldv-otel[gemma]'`."
+    )
+
+
+def _base(address: LogboekAddress) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{address.scheme.removeprefix('gemma+')}://{host}:{address.port}{address.path}"
+
+
+def open_sink(settings: Settings) -> GemmaSink:
+    """Return the sink for the `gemma+...` schemes; entry point of the group `ldv_otel_sink`."""
+    return GemmaSink(settings)

@@ -1,0 +1,336 @@
+"""Verwerkingsacties as Logregels and back, losslessly, and Logregels of others as Verwerkingsacties.
+
+What LDV knows stands in the fields of a Logregel; all of it, as it was sent, in attributes `gemma.*`. An actie about
+several persons is a Logregel about nobody with one below it for each person (LDV: one Betrokkene each). What names a
+person or an employee, or may, is sealed: nobody without the key reads it, and `gebruiker` appears in no answer of LDV.
+Source: section 6 of the specification; every choice there is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel import attributes as names
+from ldv_otel._internal.gemma.model import (
+    Caller,
+    Version,
+    Verwerkingsactie,
+    VerwerktObject,
+    VerwerktSoortGegeven,
+    derived_id,
+)
+from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser, normalise_identifier, normalise_type
+from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, resource_text
+from ldv_otel._internal.times.durations import Duration
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PREFIX: Final = "gemma."
+#: Elements that are stored as they are, by their attribute; what is empty or absent is left out.
+_PLAIN: Final = {
+    f"{_PREFIX}{name}": name
+    for name in Verwerkingsactie.__struct_fields__
+    if name not in {"gebruiker", "afnemer_id", "verwerkte_objecten"}
+}
+_RECORD_ID: Final = f"{_PREFIX}record_id"
+_AFNEMER_ID: Final = f"{_PREFIX}afnemer_id"
+_EVER_CONFIDENTIAL: Final = f"{_PREFIX}ooit_vertrouwelijk"
+_CALLER: Final = f"{_PREFIX}traceparent"
+_SEALED: Final = f"{_PREFIX}sealed"
+_SEALED_TYPE: Final = "gemma"
+_OBJECT_ID: Final = f"{_PREFIX}verwerkt_object_id"
+_OBJECT_INDEX: Final = f"{_PREFIX}verwerkt_object_index"
+_OBJECTTYPE: Final = f"{_PREFIX}objecttype"
+_BETROKKENHEID: Final = f"{_PREFIX}betrokkenheid"
+_SOORTEN: Final = f"{_PREFIX}soorten_gegevens"
+
+_OIN: Final = re.compile(r"(?<![0-9])[0-9]{20}(?![0-9])")
+_UUID_AT_END: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_URN_UUID: Final = "urn:uuid:"
+_NAAM: Final = 242
+_URI: Final = 2042
+
+
+class _Sealed(msgspec.Struct, omit_defaults=True, array_like=True):
+    """What is sealed of a Logregel; with the version's own id, so that equal content looks different each time."""
+
+    record_id: str
+    gebruiker: str = ""
+    afnemer_id: str = ""
+    #: As they were sent, where a pseudonym has them normalised.
+    soort_object_id: str = ""
+    object_id: str = ""
+
+
+class Mapper:
+    """Translates both ways for one key ring.
+
+    Args:
+        pseudonymiser: Its active key has to seal.
+        processor: Address of an organisation, with `{oin}` in it, for `dpl.core.foreign_operation.processor`; may be
+            empty.
+    """
+
+    def __init__(self, pseudonymiser: Pseudonymiser, *, processor: str = "") -> None:
+        self._pseudonymiser = pseudonymiser
+        self._processor = processor
+
+    def logregels(self, version: Version) -> list[Logregel]:
+        """Return the Logregels of a version: one, or one about nobody and one below it for each of several persons."""
+        objects = version.actie.verwerkte_objecten
+        if len(objects) <= 1:
+            parent = version.caller.span_id if version.caller and version.caller.trace_id == version.trace_id else b""
+            return [self._logregel(version, objects[0] if objects else None, 0, parent)]
+        top = self._logregel(version, None, 0, b"")
+        return [top, *(self._logregel(version, each, place, top.span_id) for place, each in enumerate(objects))]
+
+    def version(self, records: Sequence[Logregel]) -> Version:
+        """Return the version that these Logregels are of; its objects are those whose Logregels are given.
+
+        A Logregel that was not written through the Bewerking API is a version by itself.
+        """
+        first = records[0]
+        if not is_version(first):
+            return self._native(first)
+        attributes = first.attributes
+        sealed = self._unsealed(first)
+        plain: dict[str, Any] = {name: attributes[key] for key, name in _PLAIN.items() if key in attributes}
+        plain["gebruiker"] = sealed.gebruiker
+        plain["afnemer_id"] = attributes.get(_AFNEMER_ID, "") or sealed.afnemer_id
+        objects = sorted((record for record in records if _OBJECT_ID in record.attributes), key=_place)
+        caller = attributes.get(_CALLER, "")
+        return Version(
+            actie=Verwerkingsactie(verwerkte_objecten=tuple(map(self._object, objects)), **plain),
+            actie_id=attributes[names.VERSION_OF],
+            record_id=attributes[_RECORD_ID],
+            trace_id=first.trace_id,
+            registered_us=int(attributes[names.VERSION]),
+            vervallen=names.WITHDRAWN in attributes,
+            ever_confidential=_EVER_CONFIDENTIAL in attributes,
+            caller=Caller(bytes.fromhex(caller[:32]), bytes.fromhex(caller[32:])) if caller else None,
+        )
+
+    def identifier(self, record: Logregel) -> str:
+        """Return the identifier behind a Logregel, as it was hashed; empty when it was not sealed.
+
+        Raises:
+            ConfigurationError: The key that sealed it is not in the ring.
+        """
+        return self._pseudonymiser.identifier(
+            DataSubject(record.data_subject_id, record.data_subject_id_type, record.key_id, record.data_subject_sealed)
+        )
+
+    def candidates(self, identifier: str, type_: str) -> list[bytes]:
+        """Return the pseudonyms under which a person may be stored."""
+        return [raw for raw in self._pseudonymiser.candidates(identifier, type_) if any(raw)]
+
+    def _logregel(self, version: Version, about: VerwerktObject | None, place: int, parent: bytes) -> Logregel:
+        actie = version.actie
+        subject = self._pseudonymiser.subject(about.object_id, about.soort_object_id) if about else _NOBODY
+        time_ms = min(max(actie.tijdstip_ms, 0), TIME_MAX_MS)
+        caller = version.caller
+        foreign_trace = uuid_bytes(actie.verwerking_id_afnemer)
+        foreign_span = b""
+        if caller is not None and caller.trace_id != version.trace_id:
+            foreign_trace, foreign_span = caller.trace_id, caller.span_id
+        url, id_ = actie.verwerkingsactiviteit_url, actie.verwerkingsactiviteit_id
+        return Logregel(
+            trace_id=version.trace_id,
+            span_id=secrets.token_bytes(8),
+            parent_span_id=parent,
+            name=next(
+                (name for name in (actie.actie_naam, actie.handeling_naam, actie.verwerking_naam) if name.strip()),
+                "verwerkingsactie",
+            ),
+            start_time_ms=time_ms,
+            end_time_ms=time_ms,
+            processing_activity_id=url or (f"{_URN_UUID}{id_}" if id_ else ""),
+            data_subject_id=subject.pseudonym,
+            data_subject_id_type=subject.type,
+            key_id=subject.key_id,
+            data_subject_sealed=subject.sealed,
+            foreign_operation_trace_id=foreign_trace if any(foreign_trace) else b"",
+            foreign_operation_span_id=foreign_span,
+            foreign_operation_processor=(
+                self._processor.replace("{oin}", actie.afnemer_id) if _is_organisation(actie) else ""
+            ),
+            attributes=self._attributes(version, about, place, time_ms),
+            resource=resource_text({"service.name": actie.systeem} if actie.systeem else {}),
+        )
+
+    def _attributes(self, version: Version, about: VerwerktObject | None, place: int, time_ms: int) -> dict[str, str]:
+        actie = version.actie
+        found = {key: value for key, name in _PLAIN.items() if (value := getattr(actie, name))}
+        found |= {
+            names.VERSION_OF: version.actie_id,
+            names.VERSION: str(version.registered_us),
+            names.WITHDRAWN: "true" if version.vervallen else "",
+            names.MOVED_TO: version.moved_to.hex(),
+            names.CONFIDENTIAL: "true" if version.is_or_was_confidential else "",
+            names.KEPT_UNTIL: str(kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
+            _RECORD_ID: version.record_id,
+            _EVER_CONFIDENTIAL: "true" if version.ever_confidential else "",
+            _CALLER: version.caller.trace_id.hex() + version.caller.span_id.hex() if version.caller else "",
+            _AFNEMER_ID: actie.afnemer_id if _is_organisation(actie) else "",
+            _SEALED: self._sealed(version, about),
+        }
+        if about is not None:
+            soorten = [each.soort_gegeven for each in about.verwerkte_soorten_gegevens]
+            found |= {
+                _OBJECT_ID: about.verwerkt_object_id,
+                _OBJECT_INDEX: str(place),
+                _OBJECTTYPE: about.objecttype,
+                _BETROKKENHEID: about.betrokkenheid,
+                _SOORTEN: msgspec.json.encode(soorten).decode() if soorten else "",
+            }
+        return {key: value for key, value in found.items() if value}
+
+    def _sealed(self, version: Version, about: VerwerktObject | None) -> str:
+        actie = version.actie
+        nothing = _Sealed(version.record_id)
+        sealed = _Sealed(version.record_id, actie.gebruiker, "" if _is_organisation(actie) else actie.afnemer_id)
+        if about is not None and not _is_normal(about):
+            sealed.soort_object_id, sealed.object_id = about.soort_object_id, about.object_id
+        if sealed == nothing:
+            return ""
+        keys = self._pseudonymiser.keys
+        return f"{keys.active.id}:{keys.seal(_SEALED_TYPE, msgspec.json.encode(sealed).decode())}"
+
+    def _unsealed(self, record: Logregel) -> _Sealed:
+        key_id, _, ciphertext = record.attributes.get(_SEALED, "").rpartition(":")
+        if not ciphertext:
+            return _Sealed("")
+        subject = DataSubject(b"", _SEALED_TYPE, key_id, ciphertext)
+        return msgspec.json.decode(self._pseudonymiser.keys.unseal(subject), type=_Sealed)
+
+    def _object(self, record: Logregel) -> VerwerktObject:
+        attributes = record.attributes
+        sealed = self._unsealed(record)
+        as_sent = sealed.soort_object_id or sealed.object_id or not record.data_subject_id
+        soorten = msgspec.json.decode(attributes.get(_SOORTEN, "[]"), type=list[str])
+        return VerwerktObject(
+            verwerkt_object_id=attributes[_OBJECT_ID],
+            objecttype="persoon",
+            soort_object_id=sealed.soort_object_id if as_sent else record.data_subject_id_type,
+            object_id=sealed.object_id if as_sent else self._identifier(record),
+            betrokkenheid=attributes.get(_BETROKKENHEID, ""),
+            verwerkte_soorten_gegevens=tuple(map(VerwerktSoortGegeven, soorten)),
+        )
+
+    def _identifier(self, record: Logregel) -> str:
+        """Return the identifier behind a Logregel; of one that was not sealed its pseudonym."""
+        return self.identifier(record) or record.data_subject_id.hex()
+
+    def _native(self, record: Logregel) -> Version:
+        activity = record.processing_activity_id
+        activity_id = _UUID_AT_END.search(activity)
+        resource: Mapping[str, str] = msgspec.json.decode(record.resource)
+        afnemer = _OIN.search(record.foreign_operation_processor)
+        objects: tuple[VerwerktObject, ...] = ()
+        if record.data_subject_id:
+            soorten = msgspec.json.decode(record.attributes.get(_SOORTEN, "[]"), type=list[str])
+            objects = (
+                VerwerktObject(
+                    verwerkt_object_id=derived_id(record.trace_id, _digest(record, b"object")),
+                    objecttype="persoon",
+                    soort_object_id=record.data_subject_id_type[:_NAAM],
+                    object_id=self._identifier(record)[:40],
+                    betrokkenheid=record.attributes.get(_BETROKKENHEID, ""),
+                    verwerkte_soorten_gegevens=tuple(map(VerwerktSoortGegeven, soorten)),
+                ),
+            )
+        foreign = record.foreign_operation_trace_id
+        known: dict[str, Any] = {
+            "actie_naam": record.name[:_NAAM],
+            "verwerking_id": str(uuid.UUID(bytes=record.trace_id)),
+            "verwerkingsactiviteit_id": activity_id[0] if activity_id else None,
+            "verwerkingsactiviteit_url": activity if ":" in activity and len(activity) <= _URI else None,
+            "systeem": " ".join(filter(None, map(resource.get, ("service.name", "service.version"))))[:_NAAM],
+            "soort_afnemer_id": "OIN" if afnemer else "",
+            "afnemer_id": record.attributes.get(_AFNEMER_ID) or (afnemer[0] if afnemer else ""),
+            "verwerking_id_afnemer": str(uuid.UUID(bytes=foreign)) if foreign else None,
+        }
+        # What its application said of the Verwerking (`doelbinding`) goes before what LDV's fields tell.
+        known |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
+        actie = Verwerkingsactie(
+            **known | {"vertrouwelijkheid": "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"},
+            tijdstip=(_EPOCH + timedelta(milliseconds=record.start_time_ms)).isoformat(timespec="milliseconds"),
+            verwerkte_objecten=objects,
+        )
+        return Version(
+            actie=actie,
+            actie_id=derived_actie_id(record),
+            record_id="",
+            trace_id=record.trace_id,
+            registered_us=record.end_time_ms * 1_000,
+            native=True,
+        )
+
+
+_NOBODY: Final = DataSubject(b"", "", "")
+
+
+def is_version(record: Logregel) -> bool:
+    """Say whether a Logregel was written through the Bewerking API."""
+    return _RECORD_ID in record.attributes
+
+
+def derived_actie_id(record: Logregel) -> str:
+    """Return the `actieId` of a Logregel that was not written through the Bewerking API: always the same."""
+    return derived_id(record.trace_id, _digest(record, b"actie"))
+
+
+def object_id(record: Logregel) -> str:
+    """Return the `verwerktObjectId` of a Logregel; empty when it is about nobody."""
+    if is_version(record):
+        return record.attributes.get(_OBJECT_ID, "")
+    return derived_id(record.trace_id, _digest(record, b"object")) if record.data_subject_id else ""
+
+
+def trace_of(verwerking_id: str) -> bytes:
+    """Return the trace id of a Verwerking: its 16 bytes, and for the nil UUID, which no trace may have, others."""
+    raw = uuid_bytes(verwerking_id)
+    return raw if any(raw) else hashlib.sha256(b"gemma nil verwerkingId").digest()[:16]
+
+
+def uuid_bytes(text: str | None) -> bytes:
+    """Return the 16 bytes of a UUID, or none."""
+    return uuid.UUID(text).bytes if text else b""
+
+
+def _digest(record: Logregel, what: bytes) -> bytes:
+    return hashlib.sha256(b"|".join((what, record.trace_id, record.span_id))).digest()
+
+
+def _place(record: Logregel) -> int:
+    return int(record.attributes[_OBJECT_INDEX])
+
+
+def _is_organisation(actie: Verwerkingsactie) -> bool:
+    """Say whether the recipient is an organisation; anything else may be a person, and is sealed."""
+    return actie.soort_afnemer_id.upper() == "OIN" and _OIN.fullmatch(actie.afnemer_id) is not None
+
+
+def _is_normal(about: VerwerktObject) -> bool:
+    """Say whether the identifier comes back from its pseudonym's sealed form as it was sent."""
+    type_, _ = normalise_type(about.soort_object_id)
+    return bool(about.object_id) and (type_, normalise_identifier(type_, about.object_id)[0]) == (
+        about.soort_object_id,
+        about.object_id,
+    )
+
+
+def kept_until(start_ms: int, bewaartermijn: str) -> int:
+    """Return the end of a term in ms since 1970; one that ends beyond what can be stored ends there."""
+    try:
+        moment = Duration.parse(bewaartermijn).after(_EPOCH + timedelta(milliseconds=start_ms))
+    except ValueError:
+        return TIME_MAX_MS
+    return min((moment - _EPOCH) // timedelta(milliseconds=1), TIME_MAX_MS)

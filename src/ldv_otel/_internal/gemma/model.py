@@ -1,0 +1,280 @@
+"""The Verwerkingsactie of GEMMA Verwerkingenlogging and its parts, and what a client sent that is none.
+
+Source: `bewerking-openapi.json`, and the rules GW-07, GW-09, GW-28, GW-29 and GW-60 of the standard. An element that is
+not sent is empty text, or `None` where the contract gives it a format that empty text does not have.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+
+from ldv_otel._internal.times.instants import parse_date_time
+
+Vertrouwelijkheid = Annotated[
+    Literal["normaal", "vertrouwelijk", "opgeheven"],
+    msgspec.Meta(description="Kies normaal, vertrouwelijk of opgeheven."),
+]
+Objecttype = Annotated[Literal["persoon"], msgspec.Meta(description="Het enige objecttype is persoon.")]
+Naam = Annotated[str, msgspec.Meta(max_length=242, description="Dit is geen tekst van hoogstens 242 tekens.")]
+Identificator = Annotated[str, msgspec.Meta(max_length=40, description="Dit is geen tekst van hoogstens 40 tekens.")]
+Uuid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z",
+        description="Dit is geen UUID.",
+    ),
+]
+Oin = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9]{20}\Z", description="Dit is geen OIN: dat heeft precies 20 cijfers.")
+]
+Uri = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2042,
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*\Z",
+        description="Dit is geen URI van hoogstens 2042 tekens.",
+    ),
+]
+Duur = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=242,
+        pattern=r"^P(?:[0-9]+W|(?=[0-9T])(?:[0-9]+Y)?(?:[0-9]+M)?(?:[0-9]+D)?"
+        r"(?:T(?=[0-9])(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+S)?)?)\Z",
+        description="Dit is geen periode volgens ISO 8601, zoals P10Y.",
+    ),
+]
+#: Kept as it was sent, with its offset (GW-09).
+Moment = Annotated[
+    str,
+    msgspec.Meta(description="Dit is geen tijdstip met tijdzone volgens RFC 3339, zoals 2024-04-05T14:35:42+02:00."),
+]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class VerwerktSoortGegeven(msgspec.Struct, frozen=True, rename="camel"):
+    """A kind of data that was processed, never a value."""
+
+    soort_gegeven: Naam
+
+
+class VerwerktObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A person concerned.
+
+    Attributes:
+        verwerkt_object_id: Set by the log; empty for an object that the log has not seen yet.
+    """
+
+    verwerkt_object_id: str = ""
+    objecttype: Objecttype
+    soort_object_id: Naam
+    object_id: Identificator
+    betrokkenheid: Naam = ""
+    verwerkte_soorten_gegevens: tuple[VerwerktSoortGegeven, ...] = ()
+
+    def __repr__(self) -> str:
+        """Leave out whom it is about."""
+        return "VerwerktObject()"
+
+
+class Verwerkingsactie(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a client says about one operation on personal data; the 19 elements it may set, in the standard's order."""
+
+    actie_naam: Naam = ""
+    handeling_naam: Naam = ""
+    verwerking_naam: Naam = ""
+    verwerking_id: Uuid | None = None
+    verwerkingsactiviteit_id: Uuid | None = None
+    verwerkingsactiviteit_url: Uri | None = None
+    vertrouwelijkheid: Vertrouwelijkheid
+    bewaartermijn: Duur | None = None
+    uitvoerder: Oin | None = None
+    systeem: Naam = ""
+    gebruiker: Identificator = ""
+    gegevensbron: Naam = ""
+    soort_afnemer_id: Naam = ""
+    afnemer_id: Identificator = ""
+    verwerkingsactiviteit_id_afnemer: Uuid | None = None
+    verwerkingsactiviteit_url_afnemer: Uri | None = None
+    verwerking_id_afnemer: Uuid | None = None
+    tijdstip: Moment
+    verwerkte_objecten: tuple[VerwerktObject, ...]
+
+    def __repr__(self) -> str:
+        """Leave out whom it is about."""
+        return "Verwerkingsactie()"
+
+    @property
+    def tijdstip_ms(self) -> int:
+        """When it took place, in ms since 1970-01-01 UTC."""
+        return parse_date_time(self.tijdstip)
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The trace (16 bytes) and span (8 bytes) of the call that brought the Verwerkingsactie, from `traceparent`."""
+
+    trace_id: bytes
+    span_id: bytes
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A Verwerkingsactie as it was registered at one moment; a change is a new version (B3891).
+
+    Attributes:
+        actie_id: The same for all versions (D-01).
+        record_id: Another one for each version.
+        trace_id: 16 bytes: the trace that the version is in, which is that of its Verwerking.
+        registered_us: When, in us since 1970-01-01 UTC; the highest of an actie is its state now.
+        vervallen: Deleted with this version.
+        ever_confidential: Whether this version or an earlier one is or was `vertrouwelijk` (D-07).
+        native: Whether it is a Logregel that was not written through the Bewerking API.
+        moved_to: The trace of the versions from here on, in what an actie leaves where it was.
+    """
+
+    actie: Verwerkingsactie
+    actie_id: str
+    record_id: str
+    trace_id: bytes
+    registered_us: int
+    vervallen: bool = False
+    ever_confidential: bool = False
+    caller: Caller | None = None
+    native: bool = False
+    moved_to: bytes = b""
+
+    @property
+    def is_or_was_confidential(self) -> bool:
+        """Whether who may only see what is not and never was confidential may not see it (D-07)."""
+        return self.ever_confidential or self.actie.vertrouwelijkheid != "normaal"
+
+    @property
+    def tijdstip_registratie(self) -> str:
+        """When it was registered, RFC 3339 in UTC."""
+        moment = _EPOCH + timedelta(microseconds=self.registered_us)
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with what a client sent: the contract's `FieldValidationError`.
+
+    Attributes:
+        name: The element, as in `verwerkteObjecten[0].objectId`; or the parameter or header.
+        reason: What is wrong, without the value: that may be an identifier.
+    """
+
+    name: str
+    code: str
+    reason: str
+
+
+class InvalidInput(ValueError):  # noqa: N818  (what it is, as `UnreadableInput`)
+    """What a client sent is no Verwerkingsactie; `faults` names everything that is wrong."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.name}: {fault.reason}" for fault in self.faults))
+
+
+def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsactie:
+    """Return the Verwerkingsactie in decoded JSON; elements that a client cannot set are ignored (GW-07).
+
+    Args:
+        complete: Every element has to be there, as PUT asks (GW-60); otherwise objects have no id yet.
+
+    Raises:
+        InvalidInput: It is none; everything that is wrong is named at once.
+    """
+    try:
+        found = msgspec.convert(content, Verwerkingsactie)
+        parse_date_time(found.tijdstip)
+    except (msgspec.ValidationError, ValueError):
+        raise InvalidInput(_faults(Verwerkingsactie, content, "", complete=complete)) from None
+    if complete:
+        if faults := [*_faults(Verwerkingsactie, content, "", complete=True)]:
+            raise InvalidInput(faults)
+        return found
+    objects = tuple(msgspec.structs.replace(each, verwerkt_object_id="") for each in found.verwerkte_objecten)
+    return msgspec.structs.replace(found, verwerkte_objecten=objects)
+
+
+def element(type_: Any, value: object, name: str) -> str:
+    """Return a text that stands alone, such as a parameter, if it is one of the types above.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    if faults := [*_element_faults(type_, value, name)]:
+        raise InvalidInput(faults)
+    return str(value)
+
+
+def new_id(trace_id: bytes) -> str:
+    """Return a new UUID for an actie or a verwerkt object; it begins as its trace id does, which is how it is found."""
+    return _uuid(trace_id, secrets.token_bytes(12), version=4)
+
+
+def derived_id(trace_id: bytes, digest: bytes) -> str:
+    """Return the UUID, always the same, of what was not written through the API: version 8 of RFC 9562."""
+    return _uuid(trace_id, digest[:12], version=8)
+
+
+def is_derived(id_: str) -> bool:
+    """Say whether an id is one of `derived_id`."""
+    return uuid.UUID(id_).version == 8  # noqa: PLR2004  (RFC 9562)
+
+
+def _uuid(trace_id: bytes, rest: bytes, *, version: int) -> str:
+    raw = bytearray(trace_id[:4] + rest)
+    raw[6] = (raw[6] & 0x0F) | (version << 4)
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
+def _faults(type_: type[msgspec.Struct], content: object, path: str, *, complete: bool) -> Iterator[Fault]:
+    """Give everything that is wrong with decoded JSON, where `msgspec.convert` stops at the first."""
+    if not isinstance(content, Mapping):
+        yield Fault(path or "body", "invalid", "Dit is geen JSON-object.")
+        return
+    for field in msgspec.structs.fields(type_):
+        name = f"{path}.{field.encode_name}" if path else field.encode_name
+        part = _PARTS.get(field.name)
+        if field.encode_name not in content:
+            if field.required or (complete and type_ is Verwerkingsactie):
+                yield Fault(name, "required", "Dit element ontbreekt.")
+        elif part is None:
+            yield from _element_faults(field.type, content[field.encode_name], name)
+        elif not isinstance(content[field.encode_name], list):
+            yield Fault(name, "invalid", "Dit is geen lijst.")
+        else:
+            for place, each in enumerate(content[field.encode_name]):
+                yield from _faults(part, each, f"{name}[{place}]", complete=complete)
+
+
+def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
+    try:
+        found = msgspec.convert(value, type_)
+        if type_ is Moment:
+            parse_date_time(found)
+    except (msgspec.ValidationError, ValueError):
+        yield Fault(name, "invalid", _reason(type_))
+
+
+_PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "verwerkte_objecten": VerwerktObject,
+    "verwerkte_soorten_gegevens": VerwerktSoortGegeven,
+}
+
+
+def _reason(type_: Any) -> str:
+    """Return what the type asks for; a type with `None` or empty text beside it asks for the same."""
+    for part in (type_, *get_args(type_)):
+        for meta in getattr(part, "__metadata__", ()):
+            return str(meta.description)
+    return "Dit is geen tekst."

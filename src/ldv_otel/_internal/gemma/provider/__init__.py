@@ -1,0 +1,1 @@
+"""A register of GEMMA Verwerkingenlogging over the Logboek."""

@@ -1,0 +1,237 @@
+"""The Verwerkingsacties in the Logboek: written as versions, never changed, and found as they are now (1.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel import attributes as names
+from ldv_otel._internal.api.store_reader import Reader
+from ldv_otel._internal.api.store_writer import Writer
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.versions import record_with
+from ldv_otel._internal.clickhouse.register_table import confidential_activities
+from ldv_otel._internal.gemma import model
+from ldv_otel._internal.gemma.conversion import Mapper, derived_actie_id, is_version, object_id, trace_of
+from ldv_otel._internal.gemma.provider.requests import Question
+from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
+
+_PAGE_RECORDS: Final = 2_000
+_OBJECT_ID: Final = "gemma.verwerkt_object_id"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = _EPOCH + timedelta(milliseconds=1)
+_LATEST: Final = _EPOCH + timedelta(milliseconds=TIME_MAX_MS)
+
+
+class Verwerkingsacties:
+    """All of them, and the Logregels of others as if they were (section 6).
+
+    Args:
+        gebruiker: Whether `gebruiker` is kept (PR-06).
+
+    Attributes:
+        changes: Held from reading what is to be changed until its new version is stored, so that changes that come at
+            the same time follow one another.
+    """
+
+    def __init__(self, reader: Reader, writer: Writer, mapper: Mapper, *, gebruiker: bool = True) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._mapper = mapper
+        self._gebruiker = gebruiker
+        self.changes = asyncio.Lock()
+
+    async def log(self, actie: model.Verwerkingsactie, caller: model.Caller | None) -> model.Version:
+        """Store a new Verwerkingsactie; returning means that it is safe (GW-12).
+
+        Raises:
+            LdvError: It is not.
+        """
+        if actie.verwerking_id:
+            trace_id = trace_of(actie.verwerking_id)
+        else:
+            trace_id = caller.trace_id if caller else secrets.token_bytes(16)
+        version = model.Version(
+            actie=self._kept(actie, trace_id),
+            actie_id=model.new_id(trace_id),
+            record_id=str(uuid.uuid4()),
+            trace_id=trace_id,
+            registered_us=_now_us(),
+            ever_confidential=actie.vertrouwelijkheid == "vertrouwelijk",
+            caller=caller,
+        )
+        await self._store([version])
+        return version
+
+    async def replace(
+        self, before: model.Version, actie: model.Verwerkingsactie, *, vervallen: bool = False
+    ) -> model.Version:
+        """Store the version of an actie that comes after one; for use with `changes` held."""
+        (version,) = await self.replace_all([(before, actie)], vervallen=vervallen)
+        return version
+
+    async def replace_all(
+        self, changed: Iterable[tuple[model.Version, model.Verwerkingsactie]], *, vervallen: bool = False
+    ) -> list[model.Version]:
+        """Store several of them at once; see `replace`."""
+        found = [(before, self._after(before, actie, vervallen=vervallen)) for before, actie in changed]
+        left = [version for before, after in found for version in _left_behind(before, after)]
+        await self._store([*(after for _, after in found), *left])
+        return [after for _, after in found]
+
+    async def one(self, actie_id: str) -> model.Version | None:
+        """Return an actie with all its objects; None when it is unknown, vervallen or past its term."""
+        if model.is_derived(actie_id):
+            found = [
+                stored for stored in await self._natives(actie_id) if derived_actie_id(stored.logregel) == actie_id
+            ]
+        else:
+            found = await self._reader.ask(read.by_record, actie_id)
+        return next(iter(await self._versions(found)), None)
+
+    async def with_object(self, verwerkt_object_id: str) -> model.Version | None:
+        """Return the actie that has an object, with that object only; None as for `one`."""
+        if model.is_derived(verwerkt_object_id):
+            natives = await self._natives(verwerkt_object_id)
+            found = [stored for stored in natives if object_id(stored.logregel) == verwerkt_object_id]
+        else:
+            prefix = bytes.fromhex(verwerkt_object_id[:8])
+            actie_id = await self._reader.ask(record_with, prefix, _OBJECT_ID, verwerkt_object_id)
+            stored = await self._reader.ask(read.by_record, actie_id) if actie_id else []
+            found = [each for each in stored if object_id(each.logregel) == verwerkt_object_id]
+        return next(iter(await self._versions(found)), None)
+
+    async def of_verwerking(self, verwerking_id: str) -> list[model.Version]:
+        """Return the acties of a Verwerking with all their objects."""
+        found = await self._reader.ask(read.by_trace, trace_of(verwerking_id).hex())
+        versions = await self._versions(found)
+        return [each for each in versions if (each.actie.verwerking_id or "").lower() == verwerking_id.lower()]
+
+    async def asked_for(self, question: Question, *, confidential: bool) -> list[model.Version]:
+        """Return the acties that a question is for, each with that person's objects only, the newest first.
+
+        Args:
+            confidential: Also those that are `vertrouwelijk` or `opgeheven`, or ever were `vertrouwelijk` (D-07); which
+                of them, the caller sorts out.
+        """
+        person, begin, end = question.person, question.begin, question.end
+        subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
+        # What lies outside the times that can be stored stands at their ends.
+        since = min(max(begin, _EPOCH), _LATEST) if begin else None
+        until = min(max(end, _EARLIEST), _LATEST) if end else None
+        found: list[StoredLogregel] = []
+        after = None
+        while True:
+            page = await self._reader.ask(
+                read.by_subject,
+                subjects,
+                since=since,
+                until=until,
+                after=after,
+                limit=_PAGE_RECORDS,
+                confidential=confidential,
+            )
+            found += page.records
+            after = page.following
+            if after is None:
+                break
+        versions = [each for each in await self._versions(found) if _is_meant(each, question)]
+        return sorted(versions, key=lambda each: (-each.actie.tijdstip_ms, each.actie_id))
+
+    async def _store(self, versions: Sequence[model.Version]) -> None:
+        records: list[Logregel] = []
+        for version in versions:
+            records += self._mapper.logregels(version)
+        await self._writer.write(records)
+
+    def _kept(self, actie: model.Verwerkingsactie, trace_id: bytes) -> model.Verwerkingsactie:
+        """Return an actie with what is left out left out, and ids for objects that have none."""
+        objects = tuple(
+            each
+            if each.verwerkt_object_id
+            else msgspec.structs.replace(each, verwerkt_object_id=model.new_id(trace_id))
+            for each in actie.verwerkte_objecten
+        )
+        changed: dict[str, Any] = {"verwerkte_objecten": objects}
+        if not self._gebruiker:
+            changed["gebruiker"] = ""
+        return msgspec.structs.replace(actie, **changed)
+
+    def _after(self, before: model.Version, actie: model.Verwerkingsactie, *, vervallen: bool) -> model.Version:
+        verwerking_id = actie.verwerking_id
+        moved = verwerking_id is not None and verwerking_id != before.actie.verwerking_id
+        trace_id = trace_of(verwerking_id) if verwerking_id and moved else before.trace_id
+        return msgspec.structs.replace(
+            before,
+            actie=self._kept(actie, trace_id),
+            record_id=str(uuid.uuid4()),
+            trace_id=trace_id,
+            registered_us=max(_now_us(), before.registered_us + 1),
+            vervallen=vervallen,
+            ever_confidential=before.ever_confidential or actie.vertrouwelijkheid == "vertrouwelijk",
+        )
+
+    async def _natives(self, id_: str) -> list[StoredLogregel]:
+        """Return the Logregels that were not written here and may have this derived id."""
+        return await self._reader.ask(read.by_attribute, bytes.fromhex(id_[:8]), names.VERSION_OF, "")
+
+    async def _versions(self, found: Sequence[StoredLogregel]) -> list[model.Version]:
+        together: defaultdict[object, list[Logregel]] = defaultdict(list)
+        for stored in found:
+            record = stored.logregel
+            together[record.attributes.get(names.VERSION_OF) or (record.trace_id, record.span_id)].append(record)
+        versions = [self._mapper.version(records) for records in together.values()]
+        if all(is_version(stored.logregel) for stored in found):
+            return versions
+        hidden = await self._reader.ask(confidential_activities)
+        return [
+            _by_register(version, records[0], hidden)
+            for version, records in zip(versions, together.values(), strict=True)
+        ]
+
+
+def _by_register(version: model.Version, record: Logregel, hidden: frozenset[str]) -> model.Version:
+    """Return a Logregel of others with the confidentiality that the Register gives it."""
+    if not version.native or record.processing_activity_id not in hidden:
+        return version
+    return msgspec.structs.replace(
+        version, actie=msgspec.structs.replace(version.actie, vertrouwelijkheid="vertrouwelijk")
+    )
+
+
+def _left_behind(before: model.Version, after: model.Version) -> list[model.Version]:
+    """Return what an actie that goes to another trace leaves in the one where it was."""
+    if after.trace_id == before.trace_id:
+        return []
+    nobody = msgspec.structs.replace(after.actie, verwerkte_objecten=())
+    return [
+        msgspec.structs.replace(after, actie=nobody, trace_id=before.trace_id, vervallen=True, moved_to=after.trace_id)
+    ]
+
+
+def _is_meant(version: model.Version, question: Question) -> bool:
+    began_ms = version.actie.tijdstip_ms
+    is_later = began_ms >= question.moment_ms and version.registered_us >= question.moment_ms * 1_000
+    return (
+        (question.begin is None or _ms(question.begin) <= began_ms)
+        and (question.end is None or began_ms < _ms(question.end))
+        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
+        and not is_later
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,161 @@
+"""From spans to Logregels: who calls whom, when only some spans become records.
+
+A file has the spans in the order they ended, children first, so links can only be made when all spans are known.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from ldv_otel._internal.importer.span_fields import Id
+from ldv_otel._internal.importer.spans import Span
+from ldv_otel._internal.record.actie import Enclosing, Foreign, LogregelMaker, SpanFacts
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel.attributes import Flag
+
+Key = tuple[bytes, bytes]
+
+#: Tools that write milliseconds may cut or round them.
+_ROUNDING_NS: Final = 1_000_000
+
+
+def without_repeats(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
+    """Return each span once, and the Acties that had to give way to another one with the same ids.
+
+    Of repeats the first stays, but rather one that is an Actie than one that is not. Two Acties with the same ids that
+    began at different moments are no repeats: some tool uses ids more than once, and only one of them can be stored.
+    """
+    found: dict[Key, Span] = {}
+    displaced: list[Span] = []
+    for span in spans:
+        known = found.setdefault(span.key, span)
+        if known.facts is None:
+            found[span.key] = known if span.facts is None else span
+        elif span.facts is not None and abs(span.start_time_ns - known.start_time_ns) > _ROUNDING_NS:
+            displaced.append(span)
+    return list(found.values()), displaced
+
+
+def link(spans: Sequence[Span], stored: Collection[Key], maker: LogregelMaker) -> list[Logregel]:
+    """Return the records of all Acties among the spans.
+
+    The parent of a record is the nearest enclosing Actie, through any number of technical spans (LDV-A2). Where that
+    chain leaves the spans, it leads to a record that the Logboek has already, or else to a caller elsewhere, which
+    becomes the foreign operation (LDV-A6).
+
+    Args:
+        spans: No two with the same key.
+        stored: Trace and span ids in the Logboek, of these traces at least.
+        maker: Makes records of facts.
+    """
+    tree = _Tree(spans)
+    outbound = tree.outbound()
+    records: list[Logregel] = []
+    activities: dict[Key, str] = {}
+    for actie in spans:
+        # The enclosing ones first: an Actie without an activity of its own inherits theirs (LDV-A3).
+        for span, facts in reversed(tree.chain(actie, activities)):
+            above = tree.above(span)
+            if above.actie is not None and above.actie.key in activities:
+                facts.enclosing = Enclosing(above.actie.span_id, activities[above.actie.key])
+            elif above.actie is not None or above.circular:
+                _note_circle(facts, span.parent)
+            elif above.outside.raw:
+                _leave(facts, above.outside, stored)
+            facts.outbound_span_ids = tuple(span_id for _, span_id in sorted(outbound.get(span.key, ())))
+            made = maker.make(facts)
+            activities[span.key] = made[0].processing_activity_id
+            records.extend(made)
+    return records
+
+
+class _Above(msgspec.Struct, frozen=True):
+    """What stands above a span: an Actie, or the id where the chain leaves the spans, or neither (a root).
+
+    Attributes:
+        circular: The chain comes back to where it was.
+    """
+
+    actie: Span | None = None
+    outside: Id = Id()
+    circular: bool = False
+
+
+_ROOT: Final = _Above()
+_CIRCLE: Final = _Above(circular=True)
+
+
+class _Tree:
+    """Spans by their keys, with a memory of what was found above the technical ones."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = {span.key: span for span in spans}
+        self._known: dict[Key, _Above] = {}
+
+    def above(self, span: Span) -> _Above:
+        """Return what stands above a span, found through technical spans; each of those is walked through once.
+
+        In a circle, the Actie found may be the span itself, or one below it.
+        """
+        passed: dict[Key, None] = {}
+        current = span
+        while True:
+            key = (span.trace_id, current.parent.raw)
+            parent = self._spans.get(key)
+            if not current.parent.raw:
+                found = _ROOT
+            elif parent is None:
+                found = _Above(outside=current.parent)
+            elif parent.facts is not None:
+                found = _Above(actie=parent)
+            elif key in passed:
+                found = _CIRCLE
+            elif key in self._known:
+                found = self._known[key]
+            else:
+                passed[key] = None
+                current = parent
+                continue
+            break
+        self._known.update(dict.fromkeys(passed, found))
+        return found
+
+    def chain(self, span: Span, done: Collection[Key]) -> list[tuple[Span, SpanFacts]]:
+        """Return this Actie and those around it that are not done yet, innermost first; none for a technical span."""
+        chain: dict[Key, tuple[Span, SpanFacts]] = {}
+        current: Span | None = span
+        while (
+            current is not None and current.facts is not None and current.key not in done and current.key not in chain
+        ):
+            chain[current.key] = current, current.facts
+            current = self.above(current).actie
+        return list(chain.values())
+
+    def outbound(self) -> dict[Key, list[tuple[int, bytes]]]:
+        """Return start times and ids of the technical client spans below each Actie: called parties see those ids."""
+        found: dict[Key, list[tuple[int, bytes]]] = defaultdict(list)
+        for span in self._spans.values():
+            if span.outbound and (actie := self.above(span).actie) is not None:
+                found[actie.key].append((span.start_time_ns, span.span_id))
+        return found
+
+
+def _leave(facts: SpanFacts, outside: Id, stored: Collection[Key]) -> None:
+    if (facts.trace_id, outside.raw) in stored:
+        # Its activity is not known here, so this record names no parent activity.
+        facts.enclosing = Enclosing(outside.raw, "")
+        return
+    facts.foreign = Foreign(facts.trace_id, outside.raw)
+    if outside.original:
+        facts.flags = (*facts.flags, Flag.ID_REPLACED)
+        facts.originals = {**facts.originals, "parent_span_id": outside.original}
+
+
+def _note_circle(facts: SpanFacts, parent: Id) -> None:
+    """Cut a circle of parents open here: the record becomes a root, and keeps the id it named."""
+    facts.flags = (*facts.flags, Flag.ID_REPLACED)
+    facts.originals = {**facts.originals, "parent_span_id": parent.original or parent.raw.hex()}

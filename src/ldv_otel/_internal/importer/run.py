@@ -1,0 +1,221 @@
+"""`ldv import`: spans in files become Logregels in the Logboek, each of them once, and what did not is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.importer.json_values import CONTENT_MAX_BYTES
+from ldv_otel._internal.importer.parents import Key, link, without_repeats
+from ldv_otel._internal.importer.spans import Problem, Reading, Span, read_spans
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+
+#: Asks the Logboek for trace and span id of every record of these traces.
+Existing = Callable[[Collection[bytes]], set[Key]]
+
+TECHNICAL: Final = "technical span, no processing activity"
+REPEATED: Final = "span that occurs more than once in the files"
+
+_BATCH_RECORDS: Final = 5_000
+#: The ids of so many traces fit the 64 KiB that a small HTTP server allows for a request line.
+_TRACES_ASKED: Final = 500
+_PATIENCE_SECONDS: Final = 120.0
+
+
+class ImportReport(msgspec.Struct):
+    """What an import did. Nothing in it quotes the files, so it can be shown and logged.
+
+    Attributes:
+        files: Files that were named.
+        empty_files: Those with nothing in them.
+        stored: Records the Logboek confirmed.
+        already_there: Records that the Logboek had; they were not sent.
+        unconfirmed: Records that the Logboek did not confirm, in time or at all; some may be stored.
+        left_out: How many spans (or documents) were passed over, by reason. Not a problem: they are no records.
+        flags: How often each flag was set on the stored records.
+        problems: What could not be read or stored.
+    """
+
+    files: int = 0
+    empty_files: list[str] = msgspec.field(default_factory=list)
+    stored: int = 0
+    already_there: int = 0
+    unconfirmed: int = 0
+    left_out: Counter[str] = msgspec.field(default_factory=Counter)
+    flags: Counter[str] = msgspec.field(default_factory=Counter)
+    problems: list[Problem] = msgspec.field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything in the files was read and is in the Logboek."""
+        return not self.problems
+
+
+def patience(seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> Callable[[float], bool]:
+    """Return a `wait` for `import_files` that sleeps, and stops the import after so many seconds of waiting in all."""
+    left = seconds
+
+    def wait(pause_seconds: float) -> bool:
+        nonlocal left
+        if left <= 0:
+            return True
+        sleep(min(pause_seconds, left))
+        left -= pause_seconds
+        return False
+
+    return wait
+
+
+def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be another one in a test)
+    paths: Iterable[str | Path],
+    *,
+    maker: LogregelMaker,
+    sink: Sink,
+    existing: Existing,
+    now_ms: int,
+    wait: Callable[[float], bool] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ImportReport:
+    """Store the Acties of OTLP/JSON files and their relatives; storing the same files again stores nothing.
+
+    Give the files of one trace together: a parent in a file that is imported later is taken for a caller elsewhere.
+
+    Args:
+        maker: Makes records, with pseudonyms for identifiers.
+        sink: Opened by the caller, and closed by the caller.
+        existing: Asked before anything is stored.
+        now_ms: Time of the import, for spans without any time.
+        wait: As `deliver`'s; by default the import gives up after two minutes of waiting.
+        progress: Called after every batch with the number of records in it.
+
+    Raises:
+        LogboekUnavailable: `existing` got no answer; nothing was stored.
+        ConfigurationError: As above.
+    """
+    report = ImportReport()
+    spans = [span for path in paths for span in _spans_of(path, report, now_ms)]
+    unique, displaced = without_repeats(spans)
+    report.problems.extend(map(_displaced, displaced))
+    acties = [span for span in unique if span.facts is not None]
+    _count(report.left_out, TECHNICAL, len(unique) - len(acties))
+    _count(report.left_out, REPEATED, len(spans) - len(unique) - len(displaced))
+    stored = _stored({span.trace_id for span in acties}, existing)
+    records = link(unique, stored, maker)
+    new = [record for record in records if (record.trace_id, record.span_id) not in stored]
+    report.already_there = len(records) - len(new)
+    # In time order, as the table is: a batch touches few of its partitions, and reading it back few of its hours.
+    new.sort(key=lambda record: record.start_time_ms)
+    _send(new, sink, wait or patience(_PATIENCE_SECONDS), report, progress or _silent)
+    return report
+
+
+def _spans_of(path: str | Path, report: ImportReport, now_ms: int) -> list[Span]:
+    # A name that is no UTF-8 could be shown nowhere, and not be written as JSON.
+    file = os.fsencode(path).decode("utf-8", "backslashreplace")
+    report.files += 1
+    reading = _reading(path, file, now_ms)
+    report.left_out.update(reading.left_out)
+    report.problems.extend(reading.problems)
+    if reading.empty:
+        report.empty_files.append(file)
+    elif not reading.problems and not any(span.facts is not None for span in reading.spans):
+        report.problems.append(Problem(file, "", _no_records(len(reading.spans))))
+    return reading.spans
+
+
+def _no_records(spans: int) -> str:
+    if not spans:
+        return "no spans in it"
+    return f"no records in it: none of its {spans} spans names a processing activity or a data subject"
+
+
+def _reading(path: str | Path, file: str, now_ms: int) -> Reading:
+    try:
+        with Path(path).open("rb") as opened:
+            content = opened.read(CONTENT_MAX_BYTES + 1)
+    except OSError as error:
+        return Reading(problems=[Problem(file, "", f"cannot be opened: {error.strerror}")])
+    return read_spans(content, file=file, now_ms=now_ms)
+
+
+def _stored(trace_ids: Collection[bytes], existing: Existing) -> set[Key]:
+    asked = sorted(trace_ids)
+    found: set[Key] = set()
+    for start in range(0, len(asked), _TRACES_ASKED):
+        found |= existing(asked[start : start + _TRACES_ASKED])
+    return found
+
+
+def _send(
+    records: Sequence[Logregel],
+    sink: Sink,
+    wait: Callable[[float], bool],
+    report: ImportReport,
+    progress: Callable[[int], None],
+) -> None:
+    """Send records in batches, until all are confirmed or the Logboek cannot be waited for any longer.
+
+    A batch that it refuses as data is halved until the record at fault is alone. That record's number in the sequence
+    stays unused, so the gap shows an auditor that something is missing.
+    """
+    writer_id = new_writer_id()
+    waiting = [(start, records[start : start + _BATCH_RECORDS]) for start in range(0, len(records), _BATCH_RECORDS)]
+    waiting.reverse()
+    while waiting:
+        start, some = waiting.pop()
+        try:
+            batch = number_batch(writer_id, start, some)
+            deliver(batch, sink, wait=wait, waits_out=(LogboekUnavailable,))
+        except BatchRefused as error:
+            if len(some) > 1:
+                half = len(some) // 2
+                waiting += [(start + half, some[half:]), (start, some[:half])]
+                continue
+            report.problems.append(_refused(some[0], error))
+        except (Stopped, ConfigurationError) as error:
+            report.unconfirmed = len(some) + sum(len(others) for _, others in waiting)
+            report.problems.append(_unconfirmed(report.unconfirmed, error))
+            return
+        else:
+            report.stored += len(some)
+            report.flags.update(flag for record in some for flag in record.flags)
+        progress(len(some))
+
+
+def _refused(record: Logregel, error: BatchRefused) -> Problem:
+    # Not the error's own text: a server's message may quote the record.
+    return Problem("", _ids(record), f"the Logboek refuses this record as it is (error code {error.code})")
+
+
+def _displaced(span: Span) -> Problem:
+    return Problem("", _ids(span), "another Actie in these files has the same ids; this one was not stored")
+
+
+def _ids(found: Span | Logregel) -> str:
+    return f"trace {found.trace_id.hex()}, span {found.span_id.hex()}"
+
+
+def _unconfirmed(count: int, error: Stopped | ConfigurationError) -> Problem:
+    reason = str(error) if isinstance(error, ConfigurationError) else "The Logboek did not answer in time."
+    advice = "Import the same files again later: what is stored by then is skipped."
+    return Problem("", "", f"{count} records were not confirmed. {reason} {advice}")
+
+
+def _count(counter: Counter[str], reason: str, number: int) -> None:
+    if number:
+        counter[reason] += number
+
+
+def _silent(number: int) -> None:
+    del number

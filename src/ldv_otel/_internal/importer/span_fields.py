@@ -1,0 +1,197 @@
+"""The fields of a span as implementers really write them: names, ids, times and enums, one at a time.
+
+| field | accepted |
+| --- | --- |
+| names | camelCase, snake_case, PascalCase: `traceId`, `trace_id`, `TraceID` |
+| ids | hexadecimal of any case, with or without `0x`; base64; a UUID or 16 digits as trace id; else replaced |
+| times | numbers or digits in s, ms, us or ns, told apart by magnitude; ISO 8601, taken as UTC when it names no zone |
+| enums | number or name: `2`, `"STATUS_CODE_ERROR"`, `"Error"`, `"SpanKind.CLIENT"` |
+
+Nothing here raises on any JSON value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from ldv_otel._internal.record.logregel import Status
+from ldv_otel.attributes import Flag
+
+TRACE_ID_BYTES: Final = 16
+SPAN_ID_BYTES: Final = 8
+
+_NAME_MAX_CHARACTERS: Final = 64
+_HEX: Final = re.compile("[0-9a-fA-F]+")
+_UUID_CHARACTERS: Final = 36
+_SHORT_TRACE_ID_DIGITS: Final = 16
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_TIME_MAX_CHARACTERS: Final = 64
+#: 1973-03-03 in nanoseconds. Anything earlier is a counter or a mistake, and units could not be told apart below it.
+_TIME_MIN_NS: Final = 10**17
+#: Numbers below the limit are in a unit of so many nanoseconds: s, ms, us, ns. The last limit is 64 bits.
+_UNITS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (2**63, 1))
+
+_STATUS_PREFIX: Final = re.compile(r"STATUS_?CODE[._]")
+_OUTBOUND: Final = frozenset({"3", "4", "CLIENT", "PRODUCER"})
+
+
+class Id(msgspec.Struct, frozen=True):
+    """An id as it is stored, and the given text where that had to be replaced.
+
+    Attributes:
+        raw: 16 or 8 bytes; empty when there is none.
+        original: Empty unless `raw` stands in for it.
+    """
+
+    raw: bytes = b""
+    original: str = ""
+
+
+class Times(msgspec.Struct, frozen=True):
+    """Start and end in nanoseconds, never 1970, and what was bent to get them."""
+
+    start_ns: int
+    end_ns: int
+    flags: tuple[Flag, ...] = ()
+    originals: Mapping[str, str] = {}
+
+
+@lru_cache(maxsize=4096)
+def common_name(name: str) -> str:
+    """Return a field name as all its spellings have it: without underscores, in small letters."""
+    return name.replace("_", "").lower() if len(name) <= _NAME_MAX_CHARACTERS else ""
+
+
+def fields(value: object) -> dict[str, Any]:
+    """Return an object's fields by their common names; none when it is no object."""
+    return {common_name(name): item for name, item in value.items()} if isinstance(value, dict) else {}
+
+
+def first(found: Mapping[str, Any], *names: str) -> Any:
+    """Return the first of these fields that has a value, else None."""
+    return next((found[name] for name in names if found.get(name) not in (None, "")), None)
+
+
+def read_id(value: object, length: int) -> Id:
+    """Return an id of so many bytes; one of another form gets a replacement that is the same each time.
+
+    The replacement is the beginning of the SHA-256 of the given text, so whatever refers to it finds it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return Id()
+    given = str(value).strip()
+    text = given[2:] if given[:2] in ("0x", "0X") else given
+    if length == TRACE_ID_BYTES and len(text) == _UUID_CHARACTERS:
+        text = text.replace("-", "")
+    if not text.strip("0"):
+        return Id()
+    if _HEX.fullmatch(text):
+        if length == TRACE_ID_BYTES and len(text) == _SHORT_TRACE_ID_DIGITS:
+            text = text.rjust(2 * TRACE_ID_BYTES, "0")
+        if len(text) == 2 * length:
+            return Id(bytes.fromhex(text))
+    decoded = _from_base64(given, length)
+    if decoded is not None:
+        return Id(decoded if any(decoded) else b"")
+    return Id(hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()[:length], given)
+
+
+def read_times(start: object, end: object, *, now_ns: int) -> Times:
+    """Return both times: one that is missing or unreadable takes the other's place, else the time of the import."""
+    start_ns, end_ns = _time_ns(start), _time_ns(end)
+    flags: list[Flag] = []
+    originals: dict[str, str] = {}
+    if start_ns is None:
+        # There is no flag for a missing start alone, because no SDK makes a span without one.
+        flags.append(Flag.TIME_OUT_OF_RANGE)
+        if not _absent(start):
+            originals["start_time"] = _shown(start)
+    if end_ns is None:
+        flags.append(Flag.END_MISSING if _absent(end) else Flag.TIME_OUT_OF_RANGE)
+        if not _absent(end):
+            originals["end_time"] = _shown(end)
+    if start_ns is None:
+        start_ns = now_ns if end_ns is None else end_ns
+    return Times(start_ns, start_ns if end_ns is None else end_ns, tuple(flags), originals)
+
+
+def read_status(value: object) -> Status | None:
+    """Return the status, `UNSET` when there is none, or None when it is not one of the three."""
+    if isinstance(value, dict):
+        value = first(fields(value), "code", "statuscode")
+    if value is None:
+        return Status.UNSET
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = _STATUS_PREFIX.sub("", str(value).strip().upper(), count=1)
+    if text in ("", "0", "1", "2"):
+        return Status(int(text or 0))
+    return Status.__members__.get(text)
+
+
+def is_outbound(kind: object) -> bool:
+    """Say whether a span kind is `CLIENT` or `PRODUCER`, as OTLP's number or by any spelling of its name."""
+    return isinstance(kind, int | str) and re.split("[._]", str(kind).strip().upper())[-1] in _OUTBOUND
+
+
+def _from_base64(text: str, length: int) -> bytes | None:
+    if len(text) != -(-length // 3) * 4:
+        return None
+    try:
+        raw = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == length else None
+
+
+def _absent(value: object) -> bool:
+    return value is None or (isinstance(value, int | float | str) and not str(value).strip().strip("0"))
+
+
+def _shown(value: object) -> str:
+    return str(value)[:_TIME_MAX_CHARACTERS] if isinstance(value, int | float | str) else type(value).__name__
+
+
+def _time_ns(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    text = str(value).strip()
+    if len(text) > _TIME_MAX_CHARACTERS:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return _iso_ns(text)
+    return _scaled_ns(number) if number.is_finite() else None
+
+
+def _scaled_ns(number: Decimal) -> int | None:
+    if number < 0:
+        return None
+    unit_ns = next((unit_ns for limit, unit_ns in _UNITS if number < limit), 0)
+    return _plausible(int(number * unit_ns)) if unit_ns else None
+
+
+def _iso_ns(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return _plausible((aware - _EPOCH) // _MICROSECOND * 1_000)
+
+
+def _plausible(time_ns: int) -> int | None:
+    return time_ns if _TIME_MIN_NS <= time_ns < 2**63 else None

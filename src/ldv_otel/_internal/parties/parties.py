@@ -1,0 +1,398 @@
+"""The parties around this application: who may call it and how they prove it, and whom it calls.
+
+The file of `LDV_PARTIES`, in YAML or JSON:
+
+    gateways: [10.0.0.5, 10.1.0.0/16]
+    callers:
+      - name: gemeente
+        processor: https://parkeren.gemeente.example
+        trace: continue
+        proven_by:
+          - certificate_subject: "serialNumber=00000001821002198000"
+          - {header: X-Consumer, value: gemeente-parkeren}
+    called:
+      - at: https://api.rdw.example
+        read_api: https://ldv.rdw.example/v1
+    claim: parkeren-rdw
+    read_apis:
+      - url: https://ldv.rdw.example/v1
+        name: RDW
+        token_file: /run/secrets/rdw-token
+
+Source: LDV-X2, LDV-X4; extension *lezen*.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ldv_otel._internal.config.address import is_loopback
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.variables import TraceChoice
+from ldv_otel._internal.parties.tracestate import CLAIM
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Name
+
+#: A peer that came in over a Unix socket of this machine, which has no address.
+UNIX: Final = "unix"
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_URL_MAX_CHARACTERS: Final = 2_048
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+
+SubjectParts = frozenset[tuple[str, str]]
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """A client certificate that the server has verified.
+
+    Attributes:
+        subject: Object identifier (dotted) and value of each part of its subject.
+        sha256: Fingerprint, 64 lower-case hex digits.
+    """
+
+    subject: SubjectParts
+    sha256: str
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What is known of who makes a call.
+
+    Attributes:
+        peer_address: Address of the other end of the connection, `unix` for a Unix socket; empty when unknown.
+        header: Gives all values of a request header.
+        claim: Who the caller says it is, in `tracestate`.
+    """
+
+    peer_address: str = ""
+    certificate: Certificate | None = None
+    header: Callable[[str], Sequence[str]] = lambda _: ()
+    claim: str = ""
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way by which a caller is known: exactly one of the four.
+
+    Attributes:
+        certificate_subject: RFC 4514, such as `serialNumber=00000001821002198000,O=Gemeente Voorbeeld`; the subject of
+            the client certificate has to have all of these parts.
+        certificate_sha256: Fingerprint of the client certificate.
+        header: A header with this `value`, believed only from a gateway.
+        claim: What the caller itself says in `tracestate`; proves nothing, for networks where nobody lies.
+    """
+
+    certificate_subject: str = ""
+    certificate_sha256: str = ""
+    header: str = ""
+    value: str = ""
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a proof that could never hold, or always."""
+        given = [text for text in (self.certificate_subject, self.certificate_sha256, self.header, self.claim) if text]
+        if len(given) != 1:
+            raise ValueError("A proof is one of certificate_subject, certificate_sha256, header and claim")
+        if bool(self.header) != bool(self.value):
+            raise ValueError("A header proves something together with its value; give both")
+        if self.header and not _HEADER.fullmatch(self.header):
+            raise ValueError("The header is no header name of letters, digits and hyphens")
+        if self.claim and not CLAIM.fullmatch(self.claim):
+            raise ValueError("The claim is not 1 to 64 letters, digits, dots, hyphens and underscores")
+        if self.certificate_sha256 and not _SHA256.fullmatch(_fingerprint(self.certificate_sha256)):
+            raise ValueError("certificate_sha256 is not 64 hexadecimal digits, with or without colons")
+        if self.certificate_subject:
+            parse_subject(self.certificate_subject)
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An application that calls this one.
+
+    Attributes:
+        name: For people, and for `called_by`.
+        processor: URL of the calling application (`dpl.core.foreign_operation.processor`).
+        trace: Whether its trace goes on here, or one of our own begins that refers to it.
+        proven_by: Each of these is enough.
+    """
+
+    name: str
+    processor: str
+    trace: TraceChoice = "continue"
+    proven_by: list[Proof]
+
+    def __post_init__(self) -> None:
+        """Refuse what would end up in records and mean nothing there."""
+        if not self.name.strip():
+            raise ValueError("A caller needs a name")
+        _check_url("processor", self.processor)
+        if not self.proven_by:
+            raise ValueError("A caller without a proof would never be known; give one under proven_by")
+
+
+class Called(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A party that this application calls.
+
+    Attributes:
+        at: Its addresses: `host`, `host:port` or `https://host:port`; a host without port is meant with every port.
+        read_api: Where its Logregels can be read (`dpl.read.externalReadAPI_id`); empty where they cannot.
+        headers: Extensions whose headers it is sent.
+    """
+
+    at: str | list[str]
+    read_api: str = ""
+    headers: list[str] = []
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be called, or makes no difference."""
+        if self.read_api:
+            _check_url("read_api", self.read_api)
+        elif not self.headers:
+            raise ValueError("A called party needs a read_api, or headers to be sent")
+        if not self.addresses():
+            raise ValueError("A called party needs an address under at")
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Return host and port of each address; 0 for every port."""
+        return [_address(text) for text in ([self.at] if isinstance(self.at, str) else self.at)]
+
+
+class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A read API into which a chain may be followed; no other address is ever asked (LDV-R6).
+
+    Attributes:
+        url: Its base, as Logregels name it in `dpl.read.externalReadAPI_id`.
+        name: Of the party, for people.
+        offered: False when at `url` there is no API (yet), only a page with contact details.
+        contact: Address of a page where people can ask this party themselves.
+        processors: URLs of the party's applications, as `dpl.core.foreign_operation.processor` names a caller.
+        token_file: File with an access token.
+        token_url: Where an access token can be had, with the three below (OAuth 2.0 client credentials).
+        certificate: PEM file of a client certificate, with `private_key`.
+        ca_file: PEM file of the authority that signed the server's certificate.
+    """
+
+    url: str
+    name: str = ""
+    offered: bool = True
+    contact: str = ""
+    processors: list[str] = []
+    token_file: str = ""
+    token_url: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    scope: str = "ldv:read"
+    certificate: str = ""
+    private_key: str = ""
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be asked, or would send a secret in the clear."""
+        for field, url in (("url", self.url), ("token_url", self.token_url), ("contact", self.contact)):
+            if url:
+                _check_url("read_api", url)
+                parts = urlsplit(url)
+                if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                    raise ValueError(f"{field} uses plain http to another machine; use https (LDV-L1)")
+        if not self.url:
+            raise ValueError("A read API needs a url")
+        if self.token_file and self.token_url:
+            raise ValueError("token_file and token_url are two ways to the same; give one")
+        if bool(self.token_url) != bool(self.client_id and self.client_secret_file):
+            raise ValueError("token_url, client_id and client_secret_file go together")
+        if bool(self.certificate) != bool(self.private_key):
+            raise ValueError("certificate and private_key go together")
+
+
+class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as it is written.
+
+    Attributes:
+        gateways: Addresses and networks (or `unix`) whose headers are believed.
+        callers: The first whose proof holds is the caller.
+        claim: Under which name this application presents itself in `tracestate`; nothing when left out.
+        read_apis: The parties into which `ldv chain` and `ldv serve` may follow a chain, with our credentials there.
+        extensions: Options of the extensions that are on, by name.
+    """
+
+    gateways: list[str] = []
+    callers: list[Caller] = []
+    called: list[Called] = []
+    claim: str = ""
+    read_apis: list[ReadApi] = []
+    extensions: dict[str, dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        unknown = {name for party in self.called for name in party.headers} - set(self.extensions)
+        if unknown:
+            raise ValueError(f"headers names the extension {min(unknown)!r}, which is not under extensions")
+        for gateway in self.gateways:
+            if gateway != UNIX:
+                ipaddress.ip_network(gateway)
+        names = [caller.name for caller in self.callers]
+        if len(set(names)) < len(names):
+            raise ValueError("Two callers have the same name")
+        if not self.gateways and any(proof.header for caller in self.callers for proof in caller.proven_by):
+            raise ValueError("A header proves nothing unless a gateway sets it; name the gateways under gateways")
+        if self.claim and not CLAIM.fullmatch(self.claim):
+            raise ValueError("The claim is not 1 to 64 letters, digits, dots, hyphens and underscores")
+
+
+class Parties:
+    """The parties, ready to be asked at each call.
+
+    Args:
+        file: What is known of them.
+        unknown: What becomes of the trace of a caller that no proof makes known; by default it restarts where there
+            are callers that can be known.
+    """
+
+    def __init__(self, file: PartiesFile = PartiesFile(), unknown: TraceChoice | None = None) -> None:  # noqa: B008  (frozen)
+        self.claim = file.claim
+        self.read_apis = tuple(file.read_apis)
+        self.unknown: TraceChoice = unknown or ("restart" if file.callers else "continue")
+        #: Whether it can make a difference who calls.
+        self.tell_callers_apart = bool(file.callers) or self.unknown == "restart"
+        self._callers = [
+            (caller, [_holds(proof, self._is_gateway) for proof in caller.proven_by]) for caller in file.callers
+        ]
+        self._gateways = [ipaddress.ip_network(gateway) for gateway in file.gateways if gateway != UNIX]
+        self._unix_gateway = UNIX in file.gateways
+        self.extensions = file.extensions
+        called = [(address, party) for party in file.called for address in party.addresses()]
+        self._read_apis = {address: party.read_api for address, party in called if party.read_api}
+        self._headers = {address: tuple(party.headers) for address, party in called}
+
+    def caller(self, evidence: Evidence) -> Caller | None:
+        """Return who makes a call, if it is proven."""
+        for caller, proofs in self._callers:
+            if any(holds(evidence) for holds in proofs):
+                return caller
+        return None
+
+    def named(self, name: str) -> Caller | None:
+        """Return the caller of that name."""
+        return next((caller for caller, _ in self._callers if caller.name == name), None)
+
+    @property
+    def calls_known_parties(self) -> bool:
+        """Whether `read_api` can find anything."""
+        return bool(self._read_apis)
+
+    def read_api(self, host: str, port: int) -> str:
+        """Return where the Logregels of the party at that address can be read; empty when it is not in the file."""
+        host = _plain(host)
+        return self._read_apis.get((host, port)) or self._read_apis.get((host, 0), "")
+
+    def headers(self, host: str, port: int) -> Sequence[str]:
+        """Return the extensions whose headers the party at that address is sent."""
+        host = _plain(host)
+        return self._headers.get((host, port)) or self._headers.get((host, 0), ())
+
+    def _is_gateway(self, peer_address: str) -> bool:
+        if peer_address == UNIX:
+            return self._unix_gateway
+        try:
+            address = ipaddress.ip_address(peer_address)
+        except ValueError:
+            return False
+        # A server that listens on IPv6 shows its IPv4 peers like this.
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped in network or address in network for network in self._gateways)
+
+
+def parties_for(settings: Settings) -> Parties:
+    """Return the parties that the settings name.
+
+    Raises:
+        ConfigurationError: The file cannot be used; the message names line and place.
+    """
+    return read_parties(settings.parties, settings.unknown_callers)
+
+
+def read_parties(path: Path | None, unknown: TraceChoice | None) -> Parties:
+    """Return the parties of a file.
+
+    Args:
+        path: None when there is no such file.
+        unknown: As for `Parties`.
+
+    Raises:
+        ConfigurationError: As `parties_for`.
+    """
+    if path is None:
+        return Parties(unknown=unknown)
+    from ldv_otel._internal.config.yaml_file import read_yaml  # noqa: PLC0415  (only who has the file pays for it)
+
+    return Parties(read_yaml(path, "LDV_PARTIES", PartiesFile), unknown)
+
+
+def parse_subject(text: str) -> SubjectParts:
+    """Return the parts of a certificate's subject in the notation of RFC 4514.
+
+    Raises:
+        ValueError: It is not in that notation, or uses a name that is not known.
+    """
+    from cryptography.x509 import Name, NameOID  # noqa: PLC0415  (heavy, and few need it)
+
+    more = {"serialNumber": NameOID.SERIAL_NUMBER, "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER}
+    try:
+        return subject_parts(Name.from_rfc4514_string(text, more))
+    except ValueError:
+        raise ValueError(
+            "certificate_subject is not like 'serialNumber=00000001821002198000,O=Gemeente Voorbeeld' (RFC 4514; other "
+            "attributes by their dotted number)"
+        ) from None
+
+
+def subject_parts(name: Name) -> SubjectParts:
+    """Return the parts of a subject, whatever their order."""
+    return frozenset((part.oid.dotted_string, str(part.value)) for part in name)
+
+
+def _holds(proof: Proof, is_gateway: Callable[[str], bool]) -> Callable[[Evidence], bool]:
+    """Return what says whether this proof holds."""
+    if proof.certificate_subject:
+        wanted = parse_subject(proof.certificate_subject)
+        return lambda evidence: evidence.certificate is not None and wanted <= evidence.certificate.subject
+    if proof.certificate_sha256:
+        fingerprint = _fingerprint(proof.certificate_sha256)
+        return lambda evidence: evidence.certificate is not None and evidence.certificate.sha256 == fingerprint
+    if proof.header:
+        # A header that is there twice is one that somebody tried to add.
+        return lambda evidence: (
+            is_gateway(evidence.peer_address) and list(evidence.header(proof.header)) == [proof.value]
+        )
+    return lambda evidence: evidence.claim == proof.claim
+
+
+def _fingerprint(text: str) -> str:
+    return text.replace(":", "").lower()
+
+
+def _check_url(field: Literal["processor", "read_api"], url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not url.isprintable() or " " in url:
+        raise ValueError(f"{field} is no URL like https://ldv.example/v1")
+    if "@" in parts.netloc:
+        raise ValueError(f"{field} holds a user name or password, which would end up in every record")
+    if len(url) > _URL_MAX_CHARACTERS:
+        raise ValueError(f"{field} is over {_URL_MAX_CHARACTERS} characters")
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _address(text: str) -> tuple[str, int]:
+    parts = urlsplit(text if "://" in text else f"//{text}")
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+        raise ValueError("An address is like api.rdw.example, api.rdw.example:8443 or https://api.rdw.example")
+    return parts.hostname.rstrip("."), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)

@@ -1,0 +1,1 @@
+"""Pseudonyms, their keys, and the redaction of identifiers."""

@@ -1,0 +1,1 @@
+"""The Logregel: what one Actie leaves in the Logboek."""

@@ -1,0 +1,1 @@
+"""Verwerkingsactiviteiten and their versions."""

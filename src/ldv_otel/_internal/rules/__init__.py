@@ -1,0 +1,1 @@
+"""Mapping rules: which spans of existing instrumentation are Acties."""

@@ -1,0 +1,86 @@
+"""`data_subjects`: many Betrokkenen at once, each a child Logregel of the current Actie, in constant memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from opentelemetry.sdk.trace import Span
+
+from ldv_otel._internal.record.actie import ChildEncoder
+from ldv_otel._internal.record.logregel import Draft, Logregel
+from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk.processor import record_of_resource
+from ldv_otel.errors import ConfigurationError
+
+#: Committed with one flush, so that neither the flush nor the memory counts.
+_RECORDS_AT_A_TIME: Final = 4_096
+_SPAN_ID_BYTES: Final = 8
+
+
+def data_subjects(
+    identifiers: Iterable[object],
+    *,
+    type: str | None = None,  # noqa: A002  (the public API's word)
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Say that the current Actie is about all these people: one child Logregel each (LDV-A4).
+
+    They are logged as the iterator gives them, a few thousand at a time, so a million takes no memory.
+
+    Args:
+        identifiers: As for `data_subject`; a generator does.
+        type: As for `data_subject`, the same for all.
+        progress: Called with the number logged so far, after each few thousand.
+
+    Returns:
+        How many Logregels were made.
+
+    Raises:
+        ConfigurationError: There is no current Actie.
+        LogboekUnavailable: The delivery refused some; those that `progress` has told of are taken over.
+    """
+    here = live.current()
+    actie = here.nearest_actie() if here is not None else None
+    span = actie() if actie is not None else None
+    if actie is None or span is None:
+        raise ConfigurationError("data_subjects was called outside a processing. Call it inside the `with` block.")
+    parent = _record_so_far(actie, span)
+    encode, pseudonymise = ChildEncoder(parent).encode, actie.owner.pseudonymise
+    count, waiting = 0, iter(identifiers)
+    while some := list(itertools.islice(waiting, _RECORDS_AT_A_TIME)):
+        span_ids = os.urandom(_SPAN_ID_BYTES * len(some))
+        places = range(0, len(span_ids), _SPAN_ID_BYTES)
+        actie.owner.delivery.submit_encoded(
+            [
+                encode(pseudonymise(identifier, type), span_ids[place : place + _SPAN_ID_BYTES])
+                for identifier, place in zip(some, places, strict=True)
+            ],
+            actie.level,
+        )
+        count += len(some)
+        if progress is not None:
+            progress(count)
+    return count
+
+
+def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
+    """Return what the children take over from an Actie that has not ended."""
+    draft = Draft()
+    enclosing = actie.as_enclosing()
+    context = span.get_span_context()
+    now_ms = time.time_ns() // 1_000_000
+    extended = actie.owner.extensions.record(actie.extended(), now_ms)
+    return Logregel(
+        trace_id=context.trace_id.to_bytes(16, "big"),
+        span_id=context.span_id.to_bytes(8, "big"),
+        name=draft.name(span.name),
+        start_time_ms=now_ms,
+        end_time_ms=now_ms,
+        processing_activity_id=draft.activity(enclosing.processing_activity_id) if enclosing is not None else "",
+        attributes={name: draft.text(value) for name, value in extended.items()},
+        resource=record_of_resource(span.resource),
+    )

@@ -1,0 +1,82 @@
+"""`Health`: how logging is doing in this process, for a readiness probe and for metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ldv_otel._internal.delivery.stats import Figures
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How logging is doing in this process, for a readiness probe.
+
+    Attributes:
+        installed: Whether `install()` was called here.
+        pending: Logregels not yet confirmed by the Logboek.
+        in_doubt: Of those, how many are being sent, or were without an answer that can be believed.
+        oldest_seconds: How long ago the oldest pending one ended; 0 when nothing is pending.
+        running: Acties that have begun and not ended, with level `write-ahead`.
+        confirmed: Logregels confirmed since the process started.
+        confirmed_ms: When it last confirmed some, in ms since 1970-01-01 UTC; None for never.
+        adopted: Logregels of processes that are gone, confirmed through this one.
+        retried: How often opening the Logboek or sending a batch was tried again.
+        quarantined: Logregels that the Logboek refused as data; they are kept apart (`ldv spool quarantine list`).
+        lost: Logregels that will never be stored; anything but 0 is a breach of duty.
+        bent: How often each flag was put on a record; `failed` are spans that could not be logged at all.
+        provider_replaced: Whether another tracer provider was put in place behind our back: spans made with it are not
+            logged.
+        silenced_tracers: Tracers that a tracer configurator of the SDK has switched off: they make no spans to log.
+    """
+
+    installed: bool
+    logboek: str = ""
+    pending: int = 0
+    in_doubt: int = 0
+    oldest_seconds: float = 0.0
+    running: int = 0
+    confirmed: int = 0
+    confirmed_ms: int | None = None
+    adopted: int = 0
+    retried: int = 0
+    quarantined: int = 0
+    lost: int = 0
+    bent: dict[str, int] = msgspec.field(default_factory=dict)
+    provider_replaced: bool = False
+    silenced_tracers: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that happened is, or will be, on record."""
+        return self.installed and not (self.lost or self.quarantined or "failed" in self.bent or self.provider_replaced)
+
+
+def health_of(
+    figures: Figures,
+    *,
+    logboek: str,
+    bent: Mapping[str, int],
+    provider_replaced: bool = False,
+    silenced_tracers: Iterable[str] = (),
+) -> Health:
+    """Return the health of a process that logs."""
+    oldest_ms, now_ms = figures.oldest_ms, time.time_ns() // 1_000_000
+    return Health(
+        installed=True,
+        logboek=logboek,
+        pending=figures.pending,
+        in_doubt=figures.in_doubt,
+        oldest_seconds=max(0, now_ms - oldest_ms) / 1_000 if oldest_ms is not None else 0.0,
+        running=figures.running,
+        confirmed=figures.confirmed,
+        confirmed_ms=figures.confirmed_ms,
+        adopted=figures.adopted,
+        retried=figures.retried,
+        quarantined=figures.quarantined,
+        lost=figures.lost,
+        bent=dict(bent),
+        provider_replaced=provider_replaced,
+        silenced_tracers=tuple(silenced_tracers),
+    )

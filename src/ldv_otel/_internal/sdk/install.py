@@ -1,0 +1,193 @@
+"""`install()`: the one line that makes a service keep a Logboek."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.metrics import get_meter
+from opentelemetry.sdk.trace import TracerProvider
+
+from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.health import Health, health_of
+from ldv_otel._internal.sdk.metrics import observe
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor
+from ldv_otel._internal.sdk.propagator import use_propagator
+from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.span_state import SCOPE
+from ldv_otel._version import __version__
+from ldv_otel.errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
+
+#: A span of an instrumented web server carries some 15 attributes of its own before those of the standard.
+_LEAST_SPAN_ATTRIBUTES: Final = 32
+
+
+class _InstalledProcessor(LdvSpanProcessor):
+    """Goes on when one of the service's providers is shut down: another one may take its place, or has."""
+
+    def shutdown(self) -> None:
+        """Deliver what is pending."""
+        self.force_flush(round(self.flush_seconds * 1_000))
+
+    def close(self) -> None:
+        """Deliver what is pending and stop, at the end of the process."""
+        super().shutdown()
+
+
+class _Installation:
+    """What `install()` set up in this process."""
+
+    def __init__(self, settings: Settings, processor: _InstalledProcessor) -> None:
+        self.settings = settings
+        self.processor = processor
+        self._providers: list[TracerProvider] = []
+
+    def listen_to(self, provider: TracerProvider) -> None:
+        """Log the Acties of a provider, from now on and once.
+
+        Raises:
+            ConfigurationError: Its limits or its configurator would hide them.
+        """
+        if self.listens_to(provider):
+            return
+        limit = _private.max_span_attributes(provider)
+        if limit is not None and limit < _LEAST_SPAN_ATTRIBUTES:
+            raise ConfigurationError(
+                f"Spans of this service keep {limit} attributes at most, too few to tell an Actie by. Logging did not "
+                f"start. Raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (and OTEL_ATTRIBUTE_COUNT_LIMIT) to "
+                f"{_LEAST_SPAN_ATTRIBUTES} or more."
+            )
+        if SCOPE in _private.silenced_tracers(provider, SCOPE):
+            raise ConfigurationError(
+                f"The tracer configurator of this service switches the tracer `{SCOPE}` off, and with it the Logboek. "
+                "Logging did not start. Let it leave that tracer on (OTEL_PYTHON_TRACER_CONFIGURATOR, or "
+                "`tracer_configurator/development` in OpenTelemetry's configuration file)."
+            )
+        self._providers.append(provider)
+        may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
+        _private.instrument(provider, self.processor, Front, may_be_actie)
+
+    def listens_to(self, provider: trace.TracerProvider | None) -> bool:
+        """Whether the Acties of this very provider are logged."""
+        return any(known is provider for known in self._providers)
+
+
+_installation: _Installation | None = None
+_installing = threading.Lock()
+
+
+def install(settings: Settings | None = None) -> None:
+    """Keep a Logboek from here on: every Actie of this process is logged, sampled or not.
+
+    Call it once, anywhere at the start: before or after the application sets its tracer provider, which it keeps. A
+    second call changes nothing.
+
+    Args:
+        settings: By default read from the `LDV_*` environment variables.
+
+    Raises:
+        ConfigurationError: It could not work: the message names the variable and the way out. A server that is not
+            there at the moment is no such reason.
+    """
+    set_up(settings)
+
+
+def set_up(
+    settings: Settings | None = None,
+    *,
+    on_refusal: Callable[[Callable[[TracerProvider], None]], Callable[[TracerProvider], None]] = lambda listen: listen,
+) -> None:
+    """Do what `install` says.
+
+    Args:
+        settings: As for `install`.
+        on_refusal: Wraps what is called with each provider that the service sets later, and may raise.
+
+    Raises:
+        ConfigurationError: As `install`.
+    """
+    global _installation  # noqa: PLW0603  (one Logboek a process)
+    with _installing:
+        if _installation is not None:
+            return
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            raise ConfigurationError(
+                "OTEL_SDK_DISABLED=true switches OpenTelemetry off, and with it the Logboek. Logging did not start. "
+                "Unset it; to send no traces to a tracing backend use OTEL_TRACES_SAMPLER=always_off."
+            )
+        for sentence in unknown_variables(os.environ):
+            _logger.warning(sentence)
+        settings = settings or read_settings(os.environ)
+        provider = _sdk_provider()
+        installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
+        installation.listen_to(provider)
+        use_propagator(installation.processor.parties, installation.processor.extensions)
+        _private.watch(on_refusal(installation.listen_to))
+        atexit.register(installation.processor.close)
+        _exit_on_sigterm()
+        _installation = installation
+        observe(get_meter(SCOPE, __version__), health)
+
+
+def force_flush(timeout_seconds: float = 30.0) -> bool:
+    """Deliver everything that is pending; True only if nothing is pending any more and nothing was ever lost.
+
+    Raises:
+        ConfigurationError: `install()` was not called.
+    """
+    if _installation is None:
+        raise ConfigurationError("force_flush was called without install(). Call ldv_otel.install() first.")
+    return _installation.processor.delivery.flush(timeout_seconds)
+
+
+def health() -> Health:
+    """Return how logging is doing in this process; never raises."""
+    if _installation is None:
+        return Health(installed=False)
+    processor = _installation.processor
+    provider = _private.sdk_provider(_private.current_provider())
+    return health_of(
+        processor.delivery.figures(),
+        logboek=str(_installation.settings.logboek),
+        bent=processor.bent,
+        provider_replaced=not _installation.listens_to(provider),
+        silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
+    )
+
+
+def _exit_on_sigterm() -> None:
+    """Let SIGTERM end the process as `sys.exit` does, so that what is pending is delivered first.
+
+    By default the signal kills Python on the spot. A handler of the application or its server, set before or after, is
+    left alone; one that flushed by itself could wait for a lock that the interrupted code holds.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def _sdk_provider() -> TracerProvider:
+    """Return the provider to listen to, making a stand-in when the application has set none yet."""
+    if _private.current_provider() is None:
+        if "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ:
+            trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
+        else:
+            trace.get_tracer_provider()
+    current = _private.current_provider()
+    provider = _private.sdk_provider(current)
+    if provider is None:
+        raise ConfigurationError(
+            f"The tracer provider of this service is a {type(current).__name__}, not one of the OpenTelemetry SDK, so "
+            "its spans cannot be logged. Logging did not start. Set opentelemetry.sdk.trace.TracerProvider, or none."
+        )
+    return provider

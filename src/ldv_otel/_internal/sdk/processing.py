@@ -1,0 +1,349 @@
+"""`processing` and what is said inside it: the public way to mark an Actie.
+
+An Actie is an ordinary span of the service's own tracer provider, so it shows in the tracing backend too. What only
+the Logboek may know, the data subject and the text of exceptions, never touches that span.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Status, StatusCode
+
+from ldv_otel._internal.config.variables import DeliveryLevel
+from ldv_otel._internal.record.actie import ExceptionFacts, stacktrace_without_values
+from ldv_otel._internal.record.logregel import Draft
+from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk.decorators import Running, begin_off_loop, do_off_loop, finish_off_loop, wrap
+from ldv_otel._version import __version__
+from ldv_otel.attributes import (
+    DATA_SUBJECT_ID,
+    DATA_SUBJECT_ID_TYPE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+    PROCESSING_ACTIVITY_ID,
+)
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NOT_LISTENING: Final = (
+    "No LdvSpanProcessor saw the span of this processing, so nothing would be logged. "
+    "Logging was shut down, or never set up: call ldv_otel.install() once at the start of the service (with "
+    "OTEL_SDK_DISABLED unset and the tracer of scope 'ldv_otel' enabled); in tests use ldv_otel.testing.logboek()."
+)
+
+
+class Actie:
+    """One running Actie, as `processing` hands it out."""
+
+    __slots__ = ("_live", "_rejected", "span")
+
+    def __init__(self, span: trace.Span, live_span: live.LiveSpan) -> None:
+        self.span = span
+        self._live = live_span
+        self._rejected = False
+
+    @property
+    def trace_id(self) -> str:
+        """32 lower-case hex digits."""
+        return trace.format_trace_id(self.span.get_span_context().trace_id)
+
+    @property
+    def span_id(self) -> str:
+        """16 lower-case hex digits."""
+        return trace.format_span_id(self.span.get_span_context().span_id)
+
+    def data_subject(self, identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+        """Say whose data this is about; see `ldv_otel.data_subject`."""
+        _add_subject(self._live, identifier, type)
+
+    def foreign_read_api(self, url: str) -> None:
+        """Say where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
+        self._live.add_read_api(url)
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Set an attribute on the span; those under `dpl.` enter the Logregel.
+
+        A second, different data subject set like this is one more, where the span itself would forget the first.
+        """
+        if name == DATA_SUBJECT_ID and isinstance(self.span, ReadableSpan):
+            before = live.attributes_of(self.span)
+            if name in before and before[name] != value:
+                type_ = before.get(DATA_SUBJECT_ID_TYPE)
+                _add_subject(self._live, before[name], None if type_ is None else str(type_))
+        self.span.set_attribute(name, value)
+
+    def ok(self) -> None:
+        """Say that the Actie succeeded, a deliberate cancel by the user included: status `Ok` (LDV-A5)."""
+        self.span.set_status(StatusCode.OK)
+
+    def reject(self) -> None:
+        """Say that the user's input was refused: an exception that leaves the block is no failure then (LDV-A5)."""
+        self._rejected = True
+
+    def _failed(self, error: Exception) -> None:
+        if self._rejected:
+            return
+        stacktrace = "".join(traceback.format_exception(error))
+        type_ = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        self._live.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=Draft().text(error))
+        # The message stays off the span: it may quote the data subject.
+        self.span.add_event(
+            "exception", {EXCEPTION_TYPE: type_, EXCEPTION_STACKTRACE: stacktrace_without_values(stacktrace)}
+        )
+        self.span.set_status(Status(StatusCode.ERROR, type_))
+
+
+class processing:  # noqa: N801  (reads as a verb where it is used)
+    """Mark an Actie: as a context manager, or as a decorator of a function, coroutine or generator.
+
+    The Logregel is made when the block ends. An exception that leaves the block gives status `Error` and goes on
+    unchanged; its type and the places it passed are kept, its message is not.
+
+    Args:
+        activity: URI of the Verwerkingsactiviteit in the Register.
+        name: What it is called for people; by default the last part of the activity, or the decorated function's name.
+        attributes: More attributes of the standard, such as `dpl.objects.algorithm_id`.
+        delivery: What is promised when the block has ended, where it is to be more than `LDV_DELIVERY` says.
+
+    Raises:
+        ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
+        LogboekUnavailable: On entering, with level `write-ahead`, when the disk refused the start; nothing was begun.
+        LogboekUnavailable: On leaving, with level `durable`, when the disk refused the record, so that the application
+            can roll back. It never replaces an exception of the application's own: there it is a note.
+
+    Source: LDV-A1 to A5.
+    """
+
+    def __init__(
+        self,
+        activity: str,
+        *,
+        name: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        delivery: DeliveryLevel | None = None,
+    ) -> None:
+        self._activity = activity if isinstance(activity, str) else Draft().text(activity)
+        self._name = name
+        self._attributes = attributes
+        self._delivery = delivery
+        self._actie: Any = None
+        self._token: Any = None
+
+    def __enter__(self) -> Actie:
+        """Start the Actie and make it current."""
+        self._check_idle()
+        actie = self._start()
+        if _writes_ahead(actie):
+            _begin(actie)
+        return self._make_current(actie)
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> None:
+        """End the Actie; exceptions pass."""
+        actie, self._actie = self._actie, None
+        otel_context.detach(self._token)
+        _end(actie, error)
+
+    async def __aenter__(self) -> Actie:
+        """Start the Actie and make it current; where its start is committed first, that does not hold up the loop."""
+        self._check_idle()
+        actie = self._start()
+        await begin_off_loop(_running(actie))
+        return self._make_current(actie)
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> None:
+        """End the Actie without holding up the event loop while its record is written; exceptions pass."""
+        actie, self._actie = self._actie, None
+        otel_context.detach(self._token)
+        await finish_off_loop(_running(actie), error)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function with each call an Actie of its own."""
+        name = self._name or _spoken(getattr(function, "__name__", ""))
+
+        def start() -> Running:
+            again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
+            actie = again._start()  # noqa: SLF001  (own class)
+            return _running(actie)
+
+        return wrap(function, start)
+
+    def _check_idle(self) -> None:
+        if self._actie is not None:
+            raise RuntimeError("This processing is running already. Write processing(...) anew for each `with`.")
+
+    def _make_current(self, actie: Actie) -> Actie:
+        self._actie = actie
+        self._token = otel_context.attach(trace.set_span_in_context(actie.span))
+        return actie
+
+    def _start(self) -> Actie:
+        attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
+        name = self._name if isinstance(self._name, str) else Draft().text(self._name)
+        span = _tracer().start_span(name or _last_part(self._activity), attributes=attributes)
+        found = live.find(span)
+        if found is None or found.ended:
+            span.end()
+            raise ConfigurationError(_NOT_LISTENING)
+        found.activity = self._activity
+        found.level = self._delivery
+        return Actie(span, found)
+
+
+def data_subject(identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+    """Say whose data the current Actie is about. The identifier becomes a pseudonym here and goes no further.
+
+    A second, different data subject gives a child Logregel of its own (LDV-A4). Outside an Actie the current span is
+    logged for its data subject alone, and flagged.
+
+    Args:
+        identifier: As the application has it; BSNs may have dots, spaces or missing leading zeros.
+        type: `BSN`, `KVK`, `RSIN`, `personeelsnummer`, ... or the URI of a register that defines it.
+
+    Raises:
+        ConfigurationError: Nothing listens; see `processing`.
+        LogboekUnavailable: With level `write-ahead`, where the pseudonym is committed before this returns (in a
+            coroutine: handed to a thread for that), the disk refused it.
+
+    Source: LDV-A4.
+    """
+    here = live.current()
+    if here is None:
+        _subject_span(None, identifier, type)
+    else:
+        _add_subject(here.nearest_actie() or here, identifier, type)
+
+
+def foreign_read_api(url: str) -> None:
+    """Say where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
+
+    A second, different party gives a child Logregel of its own. Not needed for parties in the file of `LDV_PARTIES`.
+
+    Raises:
+        ConfigurationError: There is no current Actie to say it of.
+    """
+    here = live.current()
+    actie = here.nearest_actie() if here is not None else None
+    if actie is None:
+        raise ConfigurationError("foreign_read_api was called outside a processing. Call it inside the `with` block.")
+    actie.add_read_api(url)
+
+
+def called_by(party: str) -> None:
+    """Say which application made the call that is being served, once the application has found that out itself.
+
+    For proofs that no web server shows, such as a signed token. Logregels of this call that end from here on have it
+    as `dpl.core.foreign_operation.processor`; the trace goes on or restarted before.
+
+    Args:
+        party: Name of a caller in the file of `LDV_PARTIES`, or the URL of its application.
+
+    Raises:
+        ConfigurationError: There is no current span to say it of.
+
+    Source: LDV-X4.
+    """
+    here = live.current()
+    if here is None:
+        raise ConfigurationError("called_by was called outside a request. Call it inside the span that serves one.")
+    known = here.owner.parties.named(party)
+    here.set_processor(known.processor if known is not None else party)
+
+
+def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -> None:
+    if target.ended:
+        # The record is out already: the person gets a child Actie of it.
+        _subject_span(target(), identifier, type_)
+    else:
+        subject = target.owner.pseudonymise(identifier, type_)
+        known = subject in target.subjects
+        target.subjects.append(subject)
+        if target.start is not None and not known:
+            do_off_loop(functools.partial(target.owner.add_to_start, target, subject))
+        told.tell(target, identifier, type_)
+
+
+def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
+    context = trace.set_span_in_context(parent) if parent is not None else None
+    span = _tracer().start_span(live.SUBJECT_SPAN_NAME, context)
+    found = live.find(span)
+    if found is not None and not found.ended:
+        found.subjects.append(found.owner.pseudonymise(identifier, type_))
+        told.tell(found, identifier, type_)
+    span.end()
+    if found is None:
+        raise ConfigurationError(_NOT_LISTENING)
+
+
+def _running(actie: Actie) -> Running:
+    context = trace.set_span_in_context(actie.span)
+    first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
+    return Running(context, first, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
+
+
+def _writes_ahead(actie: Actie) -> bool:
+    """Say whether the start of an Actie has to be on disk before anything is done."""
+    known = actie._live  # noqa: SLF001  (the other half of this module)
+    return known.owner.delivery.writes_ahead(known.level)
+
+
+def _begin(actie: Actie) -> None:
+    """Put the start of an Actie on disk; if that is refused, there is no Actie."""
+    known = actie._live  # noqa: SLF001  (the other half of this module)
+    try:
+        known.owner.begin(known)
+    except LogboekUnavailable as error:
+        known.end(actie=False)
+        actie.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        actie.span.end()
+        raise
+
+
+def _end(actie: Actie, error: BaseException | None) -> None:
+    # Cancellation and the end of the program are not failures of the system; nor is a closed generator.
+    if isinstance(error, Exception):
+        actie._failed(error)  # noqa: SLF001  (the other half of this module)
+    actie.span.end()
+    refused = actie._live.refused  # noqa: SLF001  (as above)
+    if refused is not None:
+        if error is None:
+            raise refused
+        # The application's own exception is what the caller has to see; ours goes along with it.
+        error.add_note(f"And its Logregel was refused: {refused}")
+
+
+def _tracer() -> trace.Tracer:
+    """Return the tracer of the provider that is set now; asking the provider each time costs a lock and a hash."""
+    global _last_tracer  # noqa: PLW0603  (a cache of one)
+    provider = trace.get_tracer_provider()
+    known, tracer = _last_tracer
+    if known is not provider or tracer is None:
+        tracer = provider.get_tracer(live.SCOPE, __version__)
+        _last_tracer = (provider, tracer)
+    return tracer
+
+
+_last_tracer: tuple[trace.TracerProvider | None, trace.Tracer | None] = (None, None)
+
+
+def _last_part(activity: str) -> str:
+    return _spoken(activity.rstrip("/").rpartition("/")[2].rpartition("#")[2])
+
+
+def _spoken(identifier: str) -> str:
+    words = identifier.replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,245 @@
+"""The privacy shield: what other span processors and exporters see of a span that is about somebody.
+
+They get a copy without the data subject's identifier: the attribute it was set with is gone, and wherever else it
+stands (name, attributes, events, links, status, trace state) it reads `REDACTED`. What is known of a trace in this
+process is looked for in all its spans that end from then on, up and down: the call that a handler makes has the number
+in its URL too, and an exception takes it along to the spans around it.
+
+A span that is about nobody costs a look at its live span, and goes through as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import Link, SpanContext, Status, TraceState
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from ldv_otel._internal.privacy.redaction import EVERYTHING, Redactor, identifier
+from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel.attributes import DATA_SUBJECT_ID
+
+_logger = logging.getLogger(__name__)
+
+_NOTHING: Final[Mapping[str, AttributeValue]] = {}
+
+Item = TypeVar("Item", Event, Link)
+
+
+class SubjectShieldingSpanProcessor(SpanProcessor):
+    """Keeps identifiers of data subjects from another span processor, for who wires the SDK by hand.
+
+    `install()` shields every other processor of the service by itself. By hand, wrap each one, in any order. (Only one
+    that reads spans at their start has to come after the `LdvSpanProcessor`, which knows the mapping rules.)
+
+        provider.add_span_processor(SubjectShieldingSpanProcessor(BatchSpanProcessor(OTLPSpanExporter())))
+        provider.add_span_processor(LdvSpanProcessor.from_settings(settings))
+
+    Without an `LdvSpanProcessor` it knows a subject only from the span's own `dpl.core.data_subject_id`.
+
+    Args:
+        wrapped: Gets copies of spans that are about somebody, and all others as they are.
+    """
+
+    def __init__(self, wrapped: SpanProcessor) -> None:
+        self.wrapped = wrapped
+        self._looks = _private.looks_at_running_spans(wrapped)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Pass a span on; what is read from it is shielded at that moment."""
+        self.wrapped.on_start(view_of(span) if self._looks else span, parent_context=parent_context)
+
+    def _on_ending(self, span: Span) -> None:
+        _private.on_ending(self.wrapped, view_of(span) if self._looks else span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Pass a span on, or a copy without its data subject."""
+        self.wrapped.on_end(shielded(span))
+
+    def shutdown(self) -> None:
+        """Shut the wrapped processor down."""
+        self.wrapped.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the wrapped processor."""
+        return self.wrapped.force_flush(timeout_millis)
+
+
+class Front(_private.FrontSpanProcessor):
+    """Stands before the processors of a provider, old and new: ours see a span first, all others what may be seen."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Begin a span."""
+        for processor in self.ours:
+            processor.on_start(span, parent_context)
+        self.others.on_start(view_of(span) if self.others_look() else span, parent_context=parent_context)
+
+    def _on_ending(self, span: Span) -> None:
+        _private.on_ending(self.others, view_of(span) if self.others_look() else span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """End a span: log it, then pass it on."""
+        known = live.find(span)
+        if known is not None and known.parent is not None and not _learnt(known.parent):
+            known.too_many = True
+        for processor in self.ours:
+            processor.on_end(span)
+        if known is None or known.told_in_trace or known.too_many or known.exposed:
+            span = shielded(span) if self.has_others() else span
+        self.others.on_end(span)
+
+
+def _learnt(known: live.LiveSpan) -> bool:
+    """Learn of a span and those around it; False when that failed, and nothing may be let through."""
+    try:
+        told.learn_upwards(known)
+    except Exception as error:  # noqa: BLE001  (as in `shielded`)
+        _logger.error("Whom a span is about could not be found out (%s).", type(error).__name__)
+        return False
+    return True
+
+
+def shielded(span: ReadableSpan) -> ReadableSpan:
+    """Return the span, or, when it or its trace is about somebody, a copy that does not say whom.
+
+    Never raises: should looking fail, what others get is a copy with ids and times alone.
+    """
+    try:
+        return _shielded(span)
+    except Exception as error:  # noqa: BLE001  (LDV-A8: the application goes on; and the shield stays closed)
+        # The type only: the rest may quote what may not be shown.
+        _logger.error("A span could not be shielded (%s); others get its ids and times.", type(error).__name__)
+        return copy_of(span, EVERYTHING)
+
+
+def _shielded(span: ReadableSpan) -> ReadableSpan:
+    known = live.find(span)
+    if known is None:
+        return _shielded_stranger(span)
+    if not known.ended:
+        told.learn(known, span)
+        if known.parent is not None:
+            told.learn_upwards(known.parent)
+    redactor = told.redactor_of(known)
+    # A glance is in vain where it is known what a closer look finds.
+    if not known.exposed and not known.says_whom and (redactor is None or _says_nothing(span, redactor, known.hidden)):
+        return span
+    return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
+
+
+def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]) -> bool:
+    """Whether a span holds no identifier, seen at one glance; False when that takes a closer look.
+
+    Most spans of a trace about somebody are like this, and a copy costs ten times as much.
+    """
+    attributes = live.attributes_of(span)
+    if (
+        DATA_SUBJECT_ID in attributes
+        or not hidden.isdisjoint(attributes)
+        or span.events
+        or span.links
+        or span.status.description
+    ):
+        return False
+    texts = [span.name, *attributes]
+    for value in attributes.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, int):
+            texts.append(str(value))
+        else:
+            return False
+    contexts = (span.context, span.parent)
+    texts += [found.trace_state.to_header() for found in contexts if found is not None and found.trace_state]
+    # In all of them at once more is found than in each, and never less.
+    return not redactor.finds("\n".join(texts))
+
+
+def _shielded_stranger(span: ReadableSpan) -> ReadableSpan:
+    """As `shielded`, of a span that started before logging did, or that its `LdvSpanProcessor` has not seen yet."""
+    subjects = list(told.in_attributes(live.attributes_of(span)))
+    around = live.parent_of(span)
+    if around is not None:
+        told.learn_upwards(around)
+        subjects += told.of_trace(around)
+    return copy_of(span, Redactor(identifier(*one) for one in subjects)) if subjects else span
+
+
+def view_of(span: Span) -> Span:
+    """Return a running span whose readers see what may be seen at that moment, and whose writers write to the span."""
+    return _private.view(span, shielded)
+
+
+def copy_of(
+    span: ReadableSpan,
+    redactor: Redactor,
+    *,
+    hidden: frozenset[str] = frozenset(),
+    exposed: Mapping[str, AttributeValue] = _NOTHING,
+) -> ReadableSpan:
+    """Return a copy of a span as others may see it.
+
+    Args:
+        hidden: Attributes that hold nothing but an identifier.
+        exposed: Attributes that say whom it is about by pseudonym, with `LDV_EXPOSE_SUBJECT=pseudonym`.
+    """
+    attributes = redactor.attributes(_without_subject(live.attributes_of(span)), hidden=hidden)
+    attributes.update(exposed)
+    description = span.status.description
+    return ReadableSpan(
+        name=redactor.text(span.name),
+        context=_context(span.context, redactor),
+        parent=_context(span.parent, redactor),
+        resource=span.resource,
+        attributes=_private.bounded_attributes(attributes, span.dropped_attributes),
+        events=_bounded([_event(event, redactor) for event in span.events], span.dropped_events),
+        links=_bounded([_link(link, redactor) for link in span.links], span.dropped_links),
+        kind=span.kind,
+        status=Status(span.status.status_code, redactor.text(description)) if description else span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _bounded(items: Sequence[Item], dropped: int) -> Sequence[Item]:
+    """Return events or links as spans hold them, with how many were dropped; of nothing there is nothing to make."""
+    if not items and not dropped:
+        return ()
+    bounded = BoundedList.from_seq(None, items)
+    bounded.dropped = dropped
+    return bounded
+
+
+def _without_subject(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
+    return {name: value for name, value in (attributes or {}).items() if name not in told.SUBJECT}
+
+
+def _redacted(attributes: Attributes, redactor: Redactor, dropped: int) -> BoundedAttributes:
+    return _private.bounded_attributes(redactor.attributes(_without_subject(attributes)), dropped)
+
+
+def _event(event: Event, redactor: Redactor) -> Event:
+    attributes = _redacted(event.attributes, redactor, event.dropped_attributes)
+    return Event(redactor.text(event.name), attributes, event.timestamp)
+
+
+def _link(link: Link, redactor: Redactor) -> Link:
+    context = _context(link.context, redactor) or link.context
+    return Link(context, _redacted(link.attributes, redactor, link.dropped_attributes))
+
+
+def _context(context: SpanContext | None, redactor: Redactor) -> SpanContext | None:
+    """Return a span context without trace state that holds an identifier, such as a caller sent."""
+    if context is None or not context.trace_state or not redactor.finds(context.trace_state.to_header()):
+        return context
+    kept = [(key, value) for key, value in context.trace_state.items() if not redactor.finds(f"{key}={value}")]
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(kept))

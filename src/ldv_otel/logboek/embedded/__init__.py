@@ -1,5 +1,0 @@
-"""The embedded engine as a server on loopback: chDB in one process, ClickHouse's HTTP interface for the others."""
-
-from ldv_otel.logboek.embedded.server import serve
-
-__all__ = ["serve"]

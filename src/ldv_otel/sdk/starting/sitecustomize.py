@@ -1,5 +1,0 @@
-"""Sets OpenTelemetry and the Logboek up before the program that `ldv run` starts, or ends it."""
-
-from ldv_otel.sdk.entry import start
-
-start()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldv_otel._internal.config.yaml_file import parse_yaml, read_yaml
+from ldv_otel.errors import ConfigurationError
+
+
+class Inner(msgspec.Struct, forbid_unknown_fields=True):
+    """A part with a rule of its own."""
+
+    at: str = ""
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if self.at == "nowhere":
+            raise ValueError("That is no place")
+
+
+class Outer(msgspec.Struct, forbid_unknown_fields=True):
+    """A file."""
+
+    inners: list[Inner] = []
+    one: Inner = msgspec.field(default_factory=Inner)
+
+
+def test_yaml_and_json_give_the_same() -> None:
+    """JSON is YAML."""
+    yaml = parse_yaml("inners:\n  - at: here\n    port: 3\n", "f", Outer)
+    assert yaml == parse_yaml('{"inners": [{"at": "here", "port": 3}]}', "f", Outer)
+    assert parse_yaml("", "f", Outer) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inners:\n  - at: here\n    port: many\n", "f:3: Expected `int`, got `str` at inners[0].port."),
+        ("inners:\n  - at: here\n  - att: there\n", "f:3: Object contains unknown field `att` at inners[1]."),
+        ("\n\nother: 1\n", "f:3: Object contains unknown field `other`."),
+        ("inners:\n  - at: here\n\n  - at: nowhere\n", "f:4: That is no place at inners[1]."),
+        ("one:\n  port: 1\n  port: 2\n", "f:3: 'port' stands here twice."),
+        ("one: {\n  at: here\n", "f:3: expected ',' or '}'"),
+        ("one: !!python/object:os.system x\n", "f:1: could not determine a constructor"),
+        ("- 1\n", "f:1: Expected `object`, got `array`."),
+        ("a: &a [*a]\n", "f:1: Object contains unknown field `a`."),
+    ],
+)
+def test_an_error_names_line_and_place(text: str, said: str) -> None:
+    """The reader of the message opens the file at that line."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse_yaml(text, "f", Outer)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Missing, a directory, or not text."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
+        with pytest.raises(ConfigurationError, match=r"LDV_X: the file .* cannot be read"):
+            read_yaml(path, "LDV_X", Outer)
+
+
+@given(st.text(max_size=60) | st.text(alphabet="[]{}:-,&*!|>'\"#\n a1", max_size=60))
+def test_any_text_gives_a_value_or_our_error(text: str) -> None:
+    """Nothing else comes out of a file that somebody made a mess of."""
+    with contextlib.suppress(ConfigurationError):
+        parse_yaml(text, "f", Outer)

@@ -1,0 +1,183 @@
+"""The Sink for Collectors against answers of every kind; tests/collector has it with the real one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.otlp_sink import OtlpSink
+from ldv_otel._internal.delivery.retry import deliver
+from ldv_otel._internal.delivery.sink import Sink, make_sink
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+from tests.support.collector import HttpRecorder
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+
+
+def a_batch(records: int = 3) -> Batch:
+    """Some records."""
+    logregels = [
+        Logregel(trace_id=b"t" * 16, span_id=bytes([n]) * 8, name="x", start_time_ms=n, end_time_ms=n)
+        for n in range(1, records + 1)
+    ]
+    return number_batch(new_writer_id(), 0, logregels)
+
+
+def partial(rejected: int) -> bytes:
+    """An answer 200 of a Collector that did not take everything."""
+    said = ExportTracePartialSuccess(rejected_spans=rejected, error_message="no")
+    return bytes(ExportTraceServiceResponse(partial_success=said).SerializeToString())
+
+
+@pytest.fixture
+def stranger() -> Iterator[HttpRecorder]:
+    """Something that answers as it is told."""
+    with HttpRecorder() as found:
+        yield found
+
+
+@pytest.fixture
+def sink(stranger: HttpRecorder) -> Iterator[OtlpSink]:
+    """A sink on it, opened."""
+    found = OtlpSink(settings_for(stranger.port))
+    found.open()
+    stranger.bodies.clear()
+    yield found
+    found.close()
+
+
+def settings_for(port: int, password: str = "") -> Settings:
+    """The address of a Collector on loopback."""
+    return Settings(logboek=LogboekAddress(scheme="otlp+http", host="127.0.0.1", port=port), password=password)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "error"),
+    [
+        (200, PROTOBUF, partial(1), BatchRefused),
+        (200, PROTOBUF, partial(3), BatchRefused),
+        (400, {}, b"", BatchRefused),
+        (413, {}, b"", BatchRefused),
+        (401, {}, b"", ConfigurationError),
+        (403, {}, b"", ConfigurationError),
+        (404, {}, b"", ConfigurationError),
+        (200, {"Content-Type": "text/html"}, b"<html>", ConfigurationError),
+        (200, PROTOBUF, b"\xff\xff", ConfigurationError),
+        (302, {"Location": "http://127.0.0.1:1/"}, b"", ConfigurationError),
+        (204, PROTOBUF, b"", LogboekUnavailable),
+        (408, {}, b"", LogboekUnavailable),
+        (429, {}, b"", LogboekUnavailable),
+        (500, {}, b"", LogboekUnavailable),
+        (502, {}, b"", LogboekUnavailable),
+        (503, {}, b"", LogboekUnavailable),
+        (504, {}, b"", LogboekUnavailable),
+    ],
+)
+def test_what_an_answer_means(  # noqa: PLR0913, PLR0917  (a table)
+    stranger: HttpRecorder, sink: OtlpSink, status: int, headers: dict[str, str], body: bytes, error: type[LdvError]
+) -> None:
+    """And that there is one request for each send: the exporter's own retries would hide the first answer."""
+    stranger.answers.append((status, headers, body))
+    batch = a_batch()
+    with pytest.raises(error):
+        sink.send(batch)
+    assert len(stranger.bodies) == 1
+    assert sink.read_back(batch) == frozenset()
+
+
+def test_200_confirms(stranger: HttpRecorder, sink: OtlpSink) -> None:
+    """With an empty body, or a warning in it."""
+    batch = a_batch()
+    sink.send(batch)
+    assert sink.read_back(batch) == {0, 1, 2}
+    warning = ExportTraceServiceResponse(partial_success=ExportTracePartialSuccess(error_message="slow today"))
+    stranger.answers.append((200, PROTOBUF, warning.SerializeToString()))
+    sink.send(a_batch())
+
+
+def test_retry_after_is_passed_on(stranger: HttpRecorder, sink: OtlpSink) -> None:
+    """Delivery waits for as long as a Collector asks."""
+    stranger.answers.append((503, {"Retry-After": "17"}, b""))
+    with pytest.raises(LogboekUnavailable) as caught:
+        sink.send(a_batch())
+    assert caught.value.retry_after_seconds == 17
+    assert caught.value.in_doubt
+
+
+def test_what_another_process_sent_is_sent_again(stranger: HttpRecorder, sink: OtlpSink) -> None:
+    """A Collector cannot say what it has, so a batch in doubt is not taken for stored."""
+    deliver(a_batch(), sink, wait=lambda _: False, in_doubt=True)
+    assert len(stranger.bodies) == 1
+    stranger.answers += [(503, {}, b""), (503, {}, b"")]
+    deliver(a_batch(), sink, wait=lambda _: False)
+    assert len(stranger.bodies) == 4
+
+
+def test_a_collector_that_is_away() -> None:
+    """Opening says so; delivery tries again."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with pytest.raises(LogboekUnavailable, match="cannot be reached"):
+        OtlpSink(settings_for(port)).open()
+
+
+def test_settings_of_the_tracing_backend_mean_nothing_here(
+    stranger: HttpRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password is not for the Logboek's Collector, its endpoint and limits are not ours."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=other,x-tenant=other")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/nonexistent")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    sink = OtlpSink(settings_for(stranger.port, "token"))
+    sink.send(a_batch())
+    sink.close()
+    sent = {name.lower(): value for name, value in stranger.headers[-1].items()}
+    assert sent["authorization"] == "Bearer token"
+    assert sent["content-type"] == "application/x-protobuf"
+    assert "x-tenant" not in sent
+    request = ExportTraceServiceRequest.FromString(stranger.bodies[-1])
+    assert len(request.resource_spans[0].scope_spans[0].spans) == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"LDV_LOGBOEK": "otlp+https://collector:4318/v1/traces"}, "path or user"),
+        ({"LDV_LOGBOEK": "otlp+http://collector:4318"}, "plain http"),
+    ],
+)
+def test_addresses_that_cannot_work(variables: dict[str, str], message: str) -> None:
+    """They stop the start."""
+    with pytest.raises(ConfigurationError, match=message):
+        read_settings(variables)
+
+
+def test_an_address() -> None:
+    """The port of OTLP over HTTP is the default."""
+    settings = read_settings({"LDV_LOGBOEK": "otlp+https://collector"})
+    assert str(settings.logboek) == "otlp+https://collector:4318"
+    assert isinstance(make_sink(settings), Sink)
+    with pytest.raises(ConfigurationError, match="not read"):
+        LogboekClient(settings)
+
+
+def test_half_a_client_certificate_stops_the_start() -> None:
+    """The other half is named."""
+    settings = read_settings({"LDV_LOGBOEK": "otlp+https://collector", "LDV_LOGBOEK_CLIENT_CERT_FILE": "/x"})
+    with pytest.raises(ConfigurationError, match="LDV_LOGBOEK_CLIENT_KEY_FILE"):
+        OtlpSink(settings).open()

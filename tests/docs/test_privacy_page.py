@@ -1,0 +1,25 @@
+"""docs/privacy.md: every claim has its test, and every test that it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+
+
+def test_each_claim_points_at_tests_that_exist() -> None:
+    """By file and name; a test that was renamed leaves a claim without proof."""
+    claims, _, tests = PAGE.partition("## The tests")
+    listed = {
+        int(number): names
+        for number, names in re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", tests, re.MULTILINE | re.DOTALL)
+    }
+    assert {int(number) for number in re.findall(r"\[(\d+)\]", claims)} == set(listed)
+    for number, names in listed.items():
+        found = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", names)
+        assert found, number
+        for file, name in found:
+            text = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^ *(async )?def {name}\(", text, re.MULTILINE), (file, name)
