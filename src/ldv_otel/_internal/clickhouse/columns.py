@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,9 @@ from ldv_otel._internal.clickhouse.native import (
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel.errors import BatchRefused
+
+#: A column's ClickHouse type and its values.
+Column = tuple[str, Sequence[Any]]
 
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
@@ -57,6 +61,31 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[Sequence[Logregel]], bytes]]]] = 
     ),
     "attributes": ("Map(LowCardinality(String), String)", lambda rs: maps([r.attributes for r in rs])),
     "resource": (_WORD, lambda rs: low_cardinality([r.resource for r in rs])),
+}
+
+#: For each stored column its ClickHouse type and a record's value. Types are named here so that an insert need not ask
+#: the server for them first.
+_VALUES: Final[dict[str, tuple[str, Callable[[Logregel], Any]]]] = {
+    "trace_id": ("FixedString(16)", attrgetter("trace_id")),
+    "span_id": ("FixedString(8)", attrgetter("span_id")),
+    "parent_span_id": ("String", attrgetter("parent_span_id")),
+    "start_time": ("DateTime64(3, 'UTC')", attrgetter("start_time_ms")),
+    "duration_ms": ("UInt64", lambda record: record.end_time_ms - record.start_time_ms),
+    "status": ("Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2)", attrgetter("status")),
+    "name": (_WORD, attrgetter("name")),
+    "processing_activity_id": (_WORD, attrgetter("processing_activity_id")),
+    "parent_processing_activity_id": (_WORD, attrgetter("parent_processing_activity_id")),
+    "data_subject_id": ("FixedString(16)", lambda record: record.data_subject_id or _NO_TRACE),
+    "data_subject_id_type": (_WORD, attrgetter("data_subject_id_type")),
+    "key_id": (_WORD, attrgetter("key_id")),
+    "data_subject_sealed": ("String", attrgetter("data_subject_sealed")),
+    "foreign_operation_trace_id": ("FixedString(16)", lambda record: record.foreign_operation_trace_id or _NO_TRACE),
+    "foreign_operation_span_id": ("FixedString(8)", lambda record: record.foreign_operation_span_id or _NO_SPAN),
+    "foreign_operation_processor": (_WORD, attrgetter("foreign_operation_processor")),
+    "external_read_api_id": (_WORD, attrgetter("external_read_api_id")),
+    "outbound_span_ids": ("Array(FixedString(8))", attrgetter("outbound_span_ids")),
+    "attributes": ("Map(LowCardinality(String), String)", attrgetter("attributes")),
+    "resource": (_WORD, attrgetter("resource")),
 }
 
 #: What a query selects so that `stored` can read it, in this order.
@@ -98,6 +127,15 @@ def columns_of(batch: Batch) -> dict[str, EncodedColumn]:
             raise BatchRefused(f"The table cannot hold what a record has as {name}: {error}.") from None
     columns["writer_id"] = (_WORD, low_cardinality([batch.writer_id] * len(records)))
     columns["seq"] = ("UInt64", numbers("Q", batch.seqs))
+    return columns
+
+
+def values_of(batch: Batch) -> dict[str, Column]:
+    """Return a batch as columns of values, each with its ClickHouse type."""
+    records = batch.logregels
+    columns: dict[str, Column] = {name: (type_, list(map(value, records))) for name, (type_, value) in _VALUES.items()}
+    columns["writer_id"] = (_WORD, [batch.writer_id] * len(records))
+    columns["seq"] = ("UInt64", batch.seqs)
     return columns
 
 
