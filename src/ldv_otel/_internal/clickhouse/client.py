@@ -13,10 +13,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
+from ldv_otel._internal.clickhouse.columns import Column
 from ldv_otel._internal.clickhouse.connect import SendsOnce, claim_engine, connect, forked_message, locked_directory
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import translated
-from ldv_otel._internal.clickhouse.native import EncodedColumn, block
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import ConfigurationError
 
@@ -85,21 +85,24 @@ class LogboekClient:
         with self._usable():
             return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
 
-    def insert(
-        self, table: str, columns: Mapping[str, EncodedColumn], settings: Mapping[str, Any], *, rows: int
-    ) -> None:
+    def insert(self, table: str, columns: Mapping[str, Column], settings: Mapping[str, Any]) -> None:
         """Insert columns as exactly one block; returning means that the server confirmed it.
 
         Args:
-            columns: Each column by its name, see `logboek.native`.
-            rows: How many values each column has.
+            columns: Each column by its name; all have the same length.
+
+        Raises:
+            BatchRefused: A value does not fit its column, or the server refused one; no try would change that.
         """
         from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in transport.connect)
 
+        from ldv_otel._internal.clickhouse.encoding import block  # noqa: PLC0415  (imports the driver)
+
+        content = block(columns)
         with self._usable(inserting=True):
             compression = self._client.write_compression
             compressor: Any = get_compressor(compression)
-            body = bytes(compressor.compress_block(block(columns, rows))) + (compressor.flush() or b"")
+            body = bytes(compressor.compress_block(content)) + (compressor.flush() or b"")
             pool = getattr(self._client, "http", None)
             with pool.expecting_nothing() if isinstance(pool, SendsOnce) else nullcontext():
                 self._client.raw_insert(table, list(columns), body, dict(settings), "Native", compression)

@@ -8,19 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel._internal.clickhouse.native import (
-    EncodedColumn,
-    arrays_of_fixed_strings,
-    encoded,
-    fixed_strings,
-    low_cardinality,
-    maps,
-    numbers,
-    strings,
-)
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.record.logregel import Logregel, Status
-from ldv_otel.errors import BatchRefused
 
 #: A column's ClickHouse type and its values.
 Column = tuple[str, Sequence[Any]]
@@ -29,43 +18,9 @@ _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 _WORD: Final = "LowCardinality(String)"
 
-#: For each stored column its ClickHouse type and how a batch's records give its values. Types are named here so that
-#: an insert need not ask the server for them first.
-_COLUMNS: Final[dict[str, tuple[str, Callable[[Sequence[Logregel]], bytes]]]] = {
-    "trace_id": ("FixedString(16)", lambda rs: fixed_strings([r.trace_id for r in rs], 16)),
-    "span_id": ("FixedString(8)", lambda rs: fixed_strings([r.span_id for r in rs], 8)),
-    "parent_span_id": ("String", lambda rs: strings([r.parent_span_id for r in rs])),
-    "start_time": ("DateTime64(3, 'UTC')", lambda rs: numbers("q", [r.start_time_ms for r in rs])),
-    "duration_ms": ("UInt64", lambda rs: numbers("Q", [r.end_time_ms - r.start_time_ms for r in rs])),
-    "status": ("Enum8('Unset' = 0, 'Ok' = 1, 'Error' = 2)", lambda rs: numbers("b", [r.status for r in rs])),
-    "name": (_WORD, lambda rs: low_cardinality([r.name for r in rs])),
-    "processing_activity_id": (_WORD, lambda rs: low_cardinality([r.processing_activity_id for r in rs])),
-    "parent_processing_activity_id": (_WORD, lambda rs: low_cardinality([r.parent_processing_activity_id for r in rs])),
-    "data_subject_id": ("FixedString(16)", lambda rs: fixed_strings([r.data_subject_id or _NO_TRACE for r in rs], 16)),
-    "data_subject_id_type": (_WORD, lambda rs: low_cardinality([r.data_subject_id_type for r in rs])),
-    "key_id": (_WORD, lambda rs: low_cardinality([r.key_id for r in rs])),
-    "data_subject_sealed": ("String", lambda rs: strings([encoded(r.data_subject_sealed) for r in rs])),
-    "foreign_operation_trace_id": (
-        "FixedString(16)",
-        lambda rs: fixed_strings([r.foreign_operation_trace_id or _NO_TRACE for r in rs], 16),
-    ),
-    "foreign_operation_span_id": (
-        "FixedString(8)",
-        lambda rs: fixed_strings([r.foreign_operation_span_id or _NO_SPAN for r in rs], 8),
-    ),
-    "foreign_operation_processor": (_WORD, lambda rs: low_cardinality([r.foreign_operation_processor for r in rs])),
-    "external_read_api_id": (_WORD, lambda rs: low_cardinality([r.external_read_api_id for r in rs])),
-    "outbound_span_ids": (
-        "Array(FixedString(8))",
-        lambda rs: arrays_of_fixed_strings([r.outbound_span_ids for r in rs], 8),
-    ),
-    "attributes": ("Map(LowCardinality(String), String)", lambda rs: maps([r.attributes for r in rs])),
-    "resource": (_WORD, lambda rs: low_cardinality([r.resource for r in rs])),
-}
-
 #: For each stored column its ClickHouse type and a record's value. Types are named here so that an insert need not ask
 #: the server for them first.
-_VALUES: Final[dict[str, tuple[str, Callable[[Logregel], Any]]]] = {
+_COLUMNS: Final[dict[str, tuple[str, Callable[[Logregel], Any]]]] = {
     "trace_id": ("FixedString(16)", attrgetter("trace_id")),
     "span_id": ("FixedString(8)", attrgetter("span_id")),
     "parent_span_id": ("String", attrgetter("parent_span_id")),
@@ -112,28 +67,10 @@ class StoredLogregel(msgspec.Struct, frozen=True):
     seq: int
 
 
-def columns_of(batch: Batch) -> dict[str, EncodedColumn]:
-    """Return a batch as encoded columns.
-
-    Raises:
-        BatchRefused: A value has no place in its column; no try would change that.
-    """
-    records = batch.logregels
-    columns: dict[str, EncodedColumn] = {}
-    for name, (type_, values) in _COLUMNS.items():
-        try:
-            columns[name] = (type_, values(records))
-        except (ValueError, OverflowError, TypeError, AttributeError) as error:
-            raise BatchRefused(f"The table cannot hold what a record has as {name}: {error}.") from None
-    columns["writer_id"] = (_WORD, low_cardinality([batch.writer_id] * len(records)))
-    columns["seq"] = ("UInt64", numbers("Q", batch.seqs))
-    return columns
-
-
-def values_of(batch: Batch) -> dict[str, Column]:
+def columns_of(batch: Batch) -> dict[str, Column]:
     """Return a batch as columns of values, each with its ClickHouse type."""
     records = batch.logregels
-    columns: dict[str, Column] = {name: (type_, list(map(value, records))) for name, (type_, value) in _VALUES.items()}
+    columns: dict[str, Column] = {name: (type_, list(map(value, records))) for name, (type_, value) in _COLUMNS.items()}
     columns["writer_id"] = (_WORD, [batch.writer_id] * len(records))
     columns["seq"] = ("UInt64", batch.seqs)
     return columns

@@ -28,16 +28,13 @@ from ldv_otel.errors import BatchRefused
 _FORMATS: Final = {"*": "native"}
 
 
-def block(columns: Mapping[str, Column], rows: int) -> bytes:
-    """Return columns as one block.
-
-    Args:
-        columns: Each column by its name.
-        rows: How many values each column has.
+def block(columns: Mapping[str, Column]) -> bytes:
+    """Return columns, all of the same length, as one block.
 
     Raises:
         BatchRefused: A value does not fit its column; no try would change that.
     """
+    (rows,) = {len(values) for _, values in columns.values()}
     context = InsertContext("", (), (), query_formats=_FORMATS)
     content = bytearray()
     write_leb128(len(columns), content)

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.native import EncodedColumn, encoded, numbers, strings
+from ldv_otel._internal.clickhouse.columns import Column
 from ldv_otel._internal.register.register import Comparison, ProcessingActivity, Register
 from ldv_otel._internal.times.durations import Duration
 from ldv_otel.errors import ConfigurationError
@@ -119,7 +119,7 @@ def apply_register(client: LogboekClient, register: Register, *, amend: bool = F
         )
     if found:
         activities = [change.activity for change in found]
-        client.insert("ldv_register", _columns(activities, register.source), {"async_insert": 0}, rows=len(activities))
+        client.insert("ldv_register", _columns(activities, register.source), {"async_insert": 0})
         client.command(_SET_TERMS)
     return found
 
@@ -134,16 +134,18 @@ def _described(amended: Sequence[Change]) -> str:
     return shown + (f"; and {len(amended) - 3} more" if len(amended) > 3 else "")  # noqa: PLR2004
 
 
-def _columns(activities: Sequence[ProcessingActivity], source: str) -> dict[str, EncodedColumn]:
-    columns: dict[str, EncodedColumn] = {}
+def _columns(activities: Sequence[ProcessingActivity], source: str) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
     for name, field in zip(_COLUMNS, ("id", *_COLUMNS[1:]), strict=True):
         values = [getattr(activity, field) for activity in activities]
-        if field == "confidential":
-            columns[name] = ("Bool", numbers("B", values))
-        else:
-            columns[name] = ("String", strings([encoded(value) for value in values]))
+        columns[name] = ("Bool", values) if field == "confidential" else ("String", list(map(_utf8, values)))
     terms = [activity.term or Duration() for activity in activities]
-    columns["retention_months"] = ("UInt32", numbers("I", [term.months for term in terms]))
-    columns["retention_days"] = ("UInt32", numbers("I", [term.days for term in terms]))
-    columns["source"] = ("String", strings([encoded(source)] * len(activities)))
+    columns["retention_months"] = ("UInt32", [term.months for term in terms])
+    columns["retention_days"] = ("UInt32", [term.days for term in terms])
+    columns["source"] = ("String", [_utf8(source)] * len(activities))
     return columns
+
+
+def _utf8(text: str) -> bytes:
+    """Return a text as the Logboek holds it; what is no Unicode, as in the name of a file, becomes `?`."""
+    return text.encode("utf-8", "replace")

@@ -66,7 +66,6 @@ class ClickHouseSink:
             _TABLE,
             columns_of(batch),
             {**_INSERT_SETTINGS, **self._more_settings, "insert_deduplication_token": batch.token},
-            rows=len(batch.logregels),
         )
 
     def read_back(self, batch: Batch) -> frozenset[int]:
