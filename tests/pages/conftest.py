@@ -28,6 +28,7 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.register.source import parse_register
 from ldv_otel.attributes import CONFIDENTIAL, FLAGS
+from tests.api.conftest import pseudonymiser, served_settings  # noqa: F401  (fixtures that test_identity.py shares)
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import ServeProcess
 

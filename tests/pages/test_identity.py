@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ldv_otel._internal.api.auth.authentication import Nobody
 from ldv_otel._internal.api.pages.citizen.identity import ProxyIdentity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.server import serve
+from ldv_otel._internal.config.networks import parse_networks
 from ldv_otel._internal.config.settings import InzageSettings, Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel.errors import ConfigurationError
@@ -37,7 +37,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
 def page(served_settings: Settings, issuer: Issuer, pseudonymiser: Pseudonymiser) -> Iterator[TestClient]:
     """The page, with requests from the proxy."""
     inzage = InzageSettings(
-        issuer=issuer.issuer, audience=issuer.audience, jwks=str(issuer.jwks), proxies=(ip_network(f"{PROXY}/32"),)
+        issuer=issuer.issuer, audience=issuer.audience, jwks=str(issuer.jwks), proxies=parse_networks([f"{PROXY}/32"])
     )
     settings = msgspec.structs.replace(served_settings, inzage=inzage)
     app = create_app(settings, Nobody(), apis=[INZAGE])

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
+from ldv_otel._internal.config.networks import Networks
 from ldv_otel._internal.config.variables import (
     VARIABLES,
     DeliveryLevel,
     ExposedSubject,
-    IPNetwork,
     TraceChoice,
     Variable,
 )
@@ -38,7 +38,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     private_key: Path | None = None
     client_ca: Path | None = None
     clients: Path | None = None
-    proxies: tuple[IPNetwork, ...] = ()
+    proxies: Networks = Networks()
     certificate_header: str = "Client-Cert"
     issuer: str = ""
     audience: str = ""
@@ -69,7 +69,7 @@ class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
     header: str = "X-Id-Token"
     claim: str = "sub"
     subject_type: str = "BSN"
-    proxies: tuple[IPNetwork, ...] = ()
+    proxies: Networks = Networks()
     minutes: float = 15.0
     timezone: str = "Europe/Amsterdam"
     contact: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from ldv_otel._internal.config.address import is_loopback, parse_address
+from ldv_otel._internal.config.networks import Networks, parse_networks
 
 DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
 ExposedSubject = Literal["nothing", "pseudonym"]
 #: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
 TraceChoice = Literal["continue", "restart"]
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -72,9 +71,9 @@ def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
-def _networks(value: str) -> tuple[IPNetwork, ...]:
+def _networks(value: str) -> Networks:
     try:
-        return tuple(ipaddress.ip_network(word) for word in _words(value))
+        return parse_networks(_words(value))
     except ValueError:
         raise ValueError("it is not a list of addresses and networks like 10.0.0.5,10.1.0.0/16") from None
 

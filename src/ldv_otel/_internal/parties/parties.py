@@ -24,7 +24,6 @@ Source: LDV-X2, LDV-X4; extension *lezen*.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ldv_otel._internal.config.address import is_loopback
+from ldv_otel._internal.config.networks import Networks, parse_networks
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.variables import TraceChoice
 from ldv_otel._internal.parties.tracestate import CLAIM
@@ -41,8 +41,6 @@ from ldv_otel._internal.parties.tracestate import CLAIM
 if TYPE_CHECKING:
     from cryptography.x509 import Name
 
-#: A peer that came in over a Unix socket of this machine, which has no address.
-UNIX: Final = "unix"
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _URL_MAX_CHARACTERS: Final = 2_048
@@ -233,9 +231,7 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         unknown = {name for party in self.called for name in party.headers} - set(self.extensions)
         if unknown:
             raise ValueError(f"headers names the extension {min(unknown)!r}, which is not under extensions")
-        for gateway in self.gateways:
-            if gateway != UNIX:
-                ipaddress.ip_network(gateway)
+        parse_networks(self.gateways, unix=True)
         names = [caller.name for caller in self.callers]
         if len(set(names)) < len(names):
             raise ValueError("Two callers have the same name")
@@ -260,11 +256,8 @@ class Parties:
         self.unknown: TraceChoice = unknown or ("restart" if file.callers else "continue")
         #: Whether it can make a difference who calls.
         self.tell_callers_apart = bool(file.callers) or self.unknown == "restart"
-        self._callers = [
-            (caller, [_holds(proof, self._is_gateway) for proof in caller.proven_by]) for caller in file.callers
-        ]
-        self._gateways = [ipaddress.ip_network(gateway) for gateway in file.gateways if gateway != UNIX]
-        self._unix_gateway = UNIX in file.gateways
+        gateways = parse_networks(file.gateways, unix=True)
+        self._callers = [(caller, [_holds(proof, gateways) for proof in caller.proven_by]) for caller in file.callers]
         self.extensions = file.extensions
         called = [(address, party) for party in file.called for address in party.addresses()]
         self._read_apis = {address: party.read_api for address, party in called if party.read_api}
@@ -295,17 +288,6 @@ class Parties:
         """Return the extensions whose headers the party at that address is sent."""
         host = _plain(host)
         return self._headers.get((host, port)) or self._headers.get((host, 0), ())
-
-    def _is_gateway(self, peer_address: str) -> bool:
-        if peer_address == UNIX:
-            return self._unix_gateway
-        try:
-            address = ipaddress.ip_address(peer_address)
-        except ValueError:
-            return False
-        # A server that listens on IPv6 shows its IPv4 peers like this.
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network or address in network for network in self._gateways)
 
 
 def parties_for(settings: Settings) -> Parties:
@@ -357,7 +339,7 @@ def subject_parts(name: Name) -> SubjectParts:
     return frozenset((part.oid.dotted_string, str(part.value)) for part in name)
 
 
-def _holds(proof: Proof, is_gateway: Callable[[str], bool]) -> Callable[[Evidence], bool]:
+def _holds(proof: Proof, gateways: Networks) -> Callable[[Evidence], bool]:
     """Return what says whether this proof holds."""
     if proof.certificate_subject:
         wanted = parse_subject(proof.certificate_subject)
@@ -368,7 +350,7 @@ def _holds(proof: Proof, is_gateway: Callable[[str], bool]) -> Callable[[Evidenc
     if proof.header:
         # A header that is there twice is one that somebody tried to add.
         return lambda evidence: (
-            is_gateway(evidence.peer_address) and list(evidence.header(proof.header)) == [proof.value]
+            evidence.peer_address in gateways and list(evidence.header(proof.header)) == [proof.value]
         )
     return lambda evidence: evidence.claim == proof.claim
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from opentelemetry.propagators.textmap import Getter
 
-from ldv_otel._internal.parties.parties import UNIX, Certificate, Evidence, subject_parts
+from ldv_otel._internal.config.networks import UNIX, asgi_peer
+from ldv_otel._internal.parties.parties import Certificate, Evidence, subject_parts
 
 #: The getters of the instrumentations, by which an `environ` or `scope` is told from a mapping of headers or a message
 #: that somebody made to look like one.
@@ -75,7 +76,7 @@ def evidence_of(carrier: Any, getter: Getter[Any], claim: str) -> Evidence:
     if kind == _WSGI_GETTER and isinstance(carrier, Mapping):
         return Evidence(_wsgi_peer(carrier), _certificate(_wsgi_certificate(carrier)), header, claim)
     if kind == _ASGI_GETTER and isinstance(carrier, Mapping):
-        return Evidence(_asgi_peer(carrier), _certificate(_asgi_certificate(carrier)), header, claim)
+        return Evidence(asgi_peer(carrier), _certificate(_asgi_certificate(carrier)), header, claim)
     return Evidence(claim=claim)
 
 
@@ -99,11 +100,6 @@ def _wsgi_certificate(environ: Mapping[str, Any]) -> str | bytes | None:
             return connection.getpeercert(binary_form=True)
     # As Apache's mod_ssl tells it; a request header would begin with HTTP_.
     return environ.get("SSL_CLIENT_CERT") if environ.get("SSL_CLIENT_VERIFY") == "SUCCESS" else None
-
-
-def _asgi_peer(scope: Mapping[str, Any]) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else UNIX
 
 
 def _asgi_certificate(scope: Mapping[str, Any]) -> str | None:

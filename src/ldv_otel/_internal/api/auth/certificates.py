@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
-from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 
-from ldv_otel._internal.config.variables import IPNetwork
+from ldv_otel._internal.config.networks import Networks, asgi_peer
 
 #: Where the server puts the DER bytes of the certificate that the TLS handshake proved.
 SCOPE_EXTENSION: Final = "ldv.client_certificate"
@@ -73,27 +71,17 @@ def _read(certificate: x509.Certificate) -> ClientCertificate:
     )
 
 
-def certificate_of(request: Request, *, proxies: Iterable[IPNetwork], header: str) -> ClientCertificate | None:
+def certificate_of(request: Request, *, proxies: Networks, header: str) -> ClientCertificate | None:
     """Return the certificate that the client proved to have, to this server or to a proxy that is believed.
 
     A connection from one of `proxies` is the proxy's, so there only the header counts, if it is there exactly once; on
     any other connection the header means nothing.
     """
     try:
-        if _from_proxy(request, proxies):
+        if asgi_peer(request.scope) in proxies:
             values = request.headers.getlist(header)
             return ClientCertificate.from_header(values[0]) if len(values) == 1 else None
         der = request.scope.get("extensions", {}).get(SCOPE_EXTENSION)
         return ClientCertificate.from_der(der) if der is not None else None
     except ValueError:
         return None
-
-
-def _from_proxy(request: Request, proxies: Iterable[IPNetwork]) -> bool:
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address.version == network.version and address in network for network in proxies)

@@ -5,7 +5,6 @@ A real identifier becomes pseudonyms here and goes no further (LDV-R7).
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from starlette.responses import Response
 
 from ldv_otel._internal.api.auth.tokens import Keys, TokenVerifier
 from ldv_otel._internal.api.problem import Problem
+from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel.errors import ConfigurationError
@@ -84,7 +84,7 @@ class ProxyIdentity:
         """Return whom the assertion names."""
         given = request.headers.getlist(self._settings.header)
         # A header that is there twice is one that somebody tried to add.
-        if len(given) != 1 or not self._from_proxy(request):
+        if len(given) != 1 or asgi_peer(request.scope) not in self._settings.proxies:
             raise not_signed_in()
         claims = await self._verifier.claims(given[0].strip())
         issued = claims.get("iat")
@@ -93,15 +93,6 @@ class ProxyIdentity:
             raise not_signed_in()
         identifier = claims.get(self._settings.claim)
         return citizen_of(identifier, self._settings.subject_type, self._pseudonymiser)
-
-    def _from_proxy(self, request: Request) -> bool:
-        try:
-            address = ipaddress.ip_address(request.client.host if request.client else "")
-        except ValueError:
-            return False
-        # A server that listens on IPv6 shows its IPv4 peers like this.
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in self._settings.proxies)
 
 
 class DemoIdentity:
