@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import (
     ChildEncoder,
-    Enclosing,
+    EnclosingActie,
     ExceptionFacts,
-    Foreign,
+    ForeignOperation,
     LogregelMaker,
     SpanFacts,
     child_of,
@@ -124,7 +124,7 @@ def test_further_subjects_get_child_records() -> None:
 
 def test_a_subject_alone_takes_the_enclosing_activity() -> None:
     """LDV-A4: its activity is that of the nearest enclosing Actie."""
-    (record,) = make({"dpl.core.data_subject_id": "x"}, enclosing=Enclosing(b"12345678", ACTIVITY))
+    (record,) = make({"dpl.core.data_subject_id": "x"}, enclosing=EnclosingActie(b"12345678", ACTIVITY))
     assert record.processing_activity_id == ACTIVITY
     assert record.parent_processing_activity_id == ""
     assert record.parent_span_id == b"12345678"
@@ -132,16 +132,16 @@ def test_a_subject_alone_takes_the_enclosing_activity() -> None:
 
 def test_a_suboperation_names_the_main_operation() -> None:
     """LDV-A12, and only where the activities differ."""
-    (other,) = make(enclosing=Enclosing(b"12345678", "https://register.example/main"))
-    (same,) = make(enclosing=Enclosing(b"12345678", ACTIVITY))
+    (other,) = make(enclosing=EnclosingActie(b"12345678", "https://register.example/main"))
+    (same,) = make(enclosing=EnclosingActie(b"12345678", ACTIVITY))
     assert other.parent_processing_activity_id == "https://register.example/main"
     assert same.parent_processing_activity_id == ""
 
 
 def test_a_foreign_caller_is_recorded() -> None:
     """LDV-A6; the parent is the caller's span as long as the trace goes on (LDV-A2)."""
-    (continued,) = make(foreign=Foreign(bytes(range(16)), b"87654321"))
-    (restarted,) = make(foreign=Foreign(b"another trace id", b"87654321"))
+    (continued,) = make(foreign=ForeignOperation(bytes(range(16)), b"87654321"))
+    (restarted,) = make(foreign=ForeignOperation(b"another trace id", b"87654321"))
     assert continued.foreign_operation_trace_id == bytes(range(16))
     assert continued.parent_span_id == continued.foreign_operation_span_id == b"87654321"
     assert restarted.foreign_operation_trace_id == b"another trace id"

@@ -28,7 +28,8 @@ from ldv_otel._internal.gemma.model import (
     derived_id,
 )
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser, normalise_identifier, normalise_type
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, resource_text
+from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
 from ldv_otel._internal.times.durations import Duration
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ import msgspec
 
 from ldv_otel._internal.importer.span_fields import Id
 from ldv_otel._internal.importer.spans import Span
-from ldv_otel._internal.record.actie import Enclosing, Foreign, LogregelMaker, SpanFacts
+from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, LogregelMaker, SpanFacts
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.attributes import Flag
 
@@ -61,7 +61,7 @@ def link(spans: Sequence[Span], stored: Collection[Key], maker: LogregelMaker) -
         for span, facts in reversed(tree.chain(actie, activities)):
             above = tree.above(span)
             if above.actie is not None and above.actie.key in activities:
-                facts.enclosing = Enclosing(above.actie.span_id, activities[above.actie.key])
+                facts.enclosing = EnclosingActie(above.actie.span_id, activities[above.actie.key])
             elif above.actie is not None or above.circular:
                 _note_circle(facts, span.parent)
             elif above.outside.raw:
@@ -147,9 +147,9 @@ class _Tree:
 def _leave(facts: SpanFacts, outside: Id, stored: Collection[Key]) -> None:
     if (facts.trace_id, outside.raw) in stored:
         # Its activity is not known here, so this record names no parent activity.
-        facts.enclosing = Enclosing(outside.raw, "")
+        facts.enclosing = EnclosingActie(outside.raw, "")
         return
-    facts.foreign = Foreign(facts.trace_id, outside.raw)
+    facts.foreign = ForeignOperation(facts.trace_id, outside.raw)
     if outside.original:
         facts.flags = (*facts.flags, Flag.ID_REPLACED)
         facts.originals = {**facts.originals, "parent_span_id": outside.original}

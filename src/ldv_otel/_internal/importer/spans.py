@@ -31,7 +31,8 @@ from ldv_otel._internal.importer.span_fields import (
     read_times,
 )
 from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts, is_actie
-from ldv_otel._internal.record.logregel import Status, resource_text
+from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.logregel import Status
 from ldv_otel.attributes import (
     DATA_SUBJECT_ID,
     EXCEPTION_MESSAGE,

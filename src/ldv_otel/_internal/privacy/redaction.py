@@ -214,7 +214,7 @@ class Redactor:
         return REDACTED if any(digits in bare for digits in self._digits) else number[0]
 
 
-class _Everything(Redactor):
+class _RedactAll(Redactor):
     """Lets no text through: what there is to look for is too much, or could not be looked for."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class _Everything(Redactor):
         return value if isinstance(value, bool) else REDACTED
 
 
-EVERYTHING: Final[Redactor] = _Everything()
+REDACT_ALL: Final[Redactor] = _RedactAll()
 
 
 def _replaced(text: str, one: str) -> str:

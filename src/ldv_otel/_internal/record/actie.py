@@ -15,7 +15,8 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.privacy.pseudonyms import PSEUDONYM_BYTES, DataSubject
-from ldv_otel._internal.record.logregel import Draft, Logregel, Status, encode_logregel
+from ldv_otel._internal.record.builder import LogregelBuilder
+from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel.attributes import Flag
 
 _NS_PER_MS: Final = 1_000_000
@@ -38,7 +39,7 @@ class ExceptionFacts(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class Enclosing(msgspec.Struct, frozen=True):
+class EnclosingActie(msgspec.Struct, frozen=True):
     """The nearest enclosing Actie in the same application.
 
     Attributes:
@@ -50,7 +51,7 @@ class Enclosing(msgspec.Struct, frozen=True):
     inherited: Mapping[str, object] = {}
 
 
-class Foreign(msgspec.Struct, frozen=True):
+class ForeignOperation(msgspec.Struct, frozen=True):
     """What is known of the caller (LDV-A6).
 
     Attributes:
@@ -90,8 +91,8 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
     attributes: Mapping[str, object]
     extended: Mapping[str, object] = {}
     subjects: Sequence[DataSubject] = ()
-    enclosing: Enclosing | None = None
-    foreign: Foreign | None = None
+    enclosing: EnclosingActie | None = None
+    foreign: ForeignOperation | None = None
     outbound_span_ids: tuple[bytes, ...] = ()
     read_apis: Sequence[object] = ()
     exception: ExceptionFacts | None = None
@@ -133,38 +134,38 @@ class LogregelMaker:
 
         Never raises on odd values; what was bent is named in the record's `ldv.flags`.
         """
-        draft = Draft()
+        builder = LogregelBuilder()
         if facts.flags:
-            draft.flag(*facts.flags)
+            builder.flag(*facts.flags)
         for field, original in facts.originals.items():
-            draft.keep(field, draft.text(original))
+            builder.keep(field, builder.text(original))
         subjects = self._subjects(facts)
-        activity, parent_activity = _activities(draft, facts)
-        start_time_ms, end_time_ms = draft.times(facts.start_time_ns // _NS_PER_MS, facts.end_time_ns // _NS_PER_MS)
-        rare = _foreign(draft, facts)
+        activity, parent_activity = _activities(builder, facts)
+        start_time_ms, end_time_ms = builder.times(facts.start_time_ns // _NS_PER_MS, facts.end_time_ns // _NS_PER_MS)
+        rare = _foreign(builder, facts)
         if parent_activity:
             rare["parent_processing_activity_id"] = parent_activity
-        read_apis = _read_apis(draft, facts)
+        read_apis = _read_apis(builder, facts)
         if read_apis:
             rare["external_read_api_id"] = read_apis[0]
         subject = subjects[0] if subjects else _NOBODY
         if subject.flags:
-            draft.flag(*subject.flags)
+            builder.flag(*subject.flags)
         record = Logregel(
             trace_id=facts.trace_id,
             span_id=facts.span_id,
             parent_span_id=_parent(facts),
             status=facts.status,
-            name=draft.name(facts.name),
+            name=builder.name(facts.name),
             start_time_ms=start_time_ms,
             end_time_ms=end_time_ms,
             processing_activity_id=activity,
             data_subject_id=subject.pseudonym,
-            data_subject_id_type=draft.text(subject.type),
+            data_subject_id_type=builder.text(subject.type),
             key_id=subject.key_id,
-            data_subject_sealed=draft.text(subject.sealed) if subject.sealed else "",
+            data_subject_sealed=builder.text(subject.sealed) if subject.sealed else "",
             outbound_span_ids=facts.outbound_span_ids,
-            attributes=self._attributes(draft, facts),
+            attributes=self._attributes(builder, facts),
             resource=facts.resource,
         )
         if rare:
@@ -201,23 +202,23 @@ class LogregelMaker:
                 unique.setdefault((subject.pseudonym, subject.type), subject)
         return list(unique.values()) or found[:1]
 
-    def _attributes(self, draft: Draft, facts: SpanFacts) -> dict[str, str]:
+    def _attributes(self, builder: LogregelBuilder, facts: SpanFacts) -> dict[str, str]:
         kept = {
-            draft.text(name): draft.text(value)
+            builder.text(name): builder.text(value)
             for name, value in facts.attributes.items()
             if name.startswith(names.NAMESPACE) and name not in names.FIELDS
         }
         if facts.extended:
-            kept |= {name: draft.text(value) for name, value in facts.extended.items()}
+            kept |= {name: builder.text(value) for name, value in facts.extended.items()}
         exception = facts.exception
         if exception is not None and facts.status is Status.ERROR:
-            kept[names.EXCEPTION_TYPE] = draft.text(exception.type)
+            kept[names.EXCEPTION_TYPE] = builder.text(exception.type)
             if self._exception_messages:
-                kept[names.EXCEPTION_MESSAGE] = draft.text(exception.message)
-                kept[names.EXCEPTION_STACKTRACE] = draft.text(exception.stacktrace)
+                kept[names.EXCEPTION_MESSAGE] = builder.text(exception.message)
+                kept[names.EXCEPTION_STACKTRACE] = builder.text(exception.stacktrace)
             elif exception.stacktrace:
-                kept[names.EXCEPTION_STACKTRACE] = draft.text(stacktrace_without_values(exception.stacktrace))
-        return draft.finish(kept)
+                kept[names.EXCEPTION_STACKTRACE] = builder.text(stacktrace_without_values(exception.stacktrace))
+        return builder.finish(kept)
 
 
 def stacktrace_without_values(stacktrace: str) -> str:
@@ -228,46 +229,46 @@ def stacktrace_without_values(stacktrace: str) -> str:
 _NOBODY: Final = DataSubject(b"", "", "")
 
 
-def _activities(draft: Draft, facts: SpanFacts) -> tuple[str, str]:
+def _activities(builder: LogregelBuilder, facts: SpanFacts) -> tuple[str, str]:
     """Return the activity, inherited where the span names none (LDV-A3), and the main operation's (LDV-A12)."""
     enclosing = facts.enclosing.processing_activity_id if facts.enclosing else ""
-    activity = draft.activity(activity_of(facts.attributes)) or enclosing
+    activity = builder.activity(activity_of(facts.attributes)) or enclosing
     if not activity:
-        draft.flag(Flag.ACTIVITY_MISSING)
+        builder.flag(Flag.ACTIVITY_MISSING)
     given = facts.attributes.get(names.PARENT_PROCESSING_ACTIVITY_ID)
     if given:
-        return activity, draft.activity(given, "parent_processing_activity_id")
+        return activity, builder.activity(given, "parent_processing_activity_id")
     return activity, enclosing if enclosing != activity else ""
 
 
-def _foreign(draft: Draft, facts: SpanFacts) -> dict[str, bytes | str]:
+def _foreign(builder: LogregelBuilder, facts: SpanFacts) -> dict[str, bytes | str]:
     """Return the fields of the caller's trace, span and URL: as the application says, else as the inbound call said."""
     given, inbound = facts.attributes, facts.foreign
     found: dict[str, bytes | str] = {}
     if inbound is not None:
         found["foreign_operation_trace_id"] = inbound.trace_id
         found["foreign_operation_span_id"] = inbound.span_id
-        found["foreign_operation_processor"] = draft.text(inbound.processor)
+        found["foreign_operation_processor"] = builder.text(inbound.processor)
     if (said := given.get(names.FOREIGN_OPERATION_TRACE_ID)) and (
-        known := draft.hex_id(said, "foreign_operation_trace_id", 16)
+        known := builder.hex_id(said, "foreign_operation_trace_id", 16)
     ):
         found["foreign_operation_trace_id"] = known
     if (said := given.get(names.FOREIGN_OPERATION_SPAN_ID)) and (
-        known := draft.hex_id(said, "foreign_operation_span_id", 8)
+        known := builder.hex_id(said, "foreign_operation_span_id", 8)
     ):
         found["foreign_operation_span_id"] = known
     if said := given.get(names.FOREIGN_OPERATION_PROCESSOR):
-        found["foreign_operation_processor"] = draft.text(said)
+        found["foreign_operation_processor"] = builder.text(said)
     return found
 
 
-def _read_apis(draft: Draft, facts: SpanFacts) -> list[str]:
+def _read_apis(builder: LogregelBuilder, facts: SpanFacts) -> list[str]:
     """Return where the parties that were called can be asked, each once; what the application said goes first."""
     if not facts.read_apis and names.EXTERNAL_READ_API_ID not in facts.attributes:
         return []
     said = facts.attributes.get(names.EXTERNAL_READ_API_ID, ())
     several = said if isinstance(said, list | tuple) else (said,)
-    found = (draft.text(url).strip() for url in (*several, *facts.read_apis))
+    found = (builder.text(url).strip() for url in (*several, *facts.read_apis))
     return list(dict.fromkeys(url for url in found if url))
 
 
@@ -289,8 +290,8 @@ def interrupted(record: Logregel) -> Logregel:
 
 def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: str = "") -> Logregel:
     """Return the record of one further data subject or called party: a child Actie of the record's own (LDV-A4)."""
-    draft = Draft()
-    draft.flag(*subject.flags)
+    builder = LogregelBuilder()
+    builder.flag(*subject.flags)
     return Logregel(
         trace_id=parent.trace_id,
         span_id=span_id,
@@ -301,11 +302,11 @@ def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: s
         end_time_ms=parent.end_time_ms,
         processing_activity_id=parent.processing_activity_id,
         data_subject_id=subject.pseudonym,
-        data_subject_id_type=draft.text(subject.type),
+        data_subject_id_type=builder.text(subject.type),
         key_id=subject.key_id,
-        data_subject_sealed=draft.text(subject.sealed),
+        data_subject_sealed=builder.text(subject.sealed),
         external_read_api_id=read_api,
-        attributes=draft.finish({name: text for name, text in parent.attributes.items() if _holds_for_all(name)}),
+        attributes=builder.finish({name: text for name, text in parent.attributes.items() if _holds_for_all(name)}),
         resource=parent.resource,
     )
 

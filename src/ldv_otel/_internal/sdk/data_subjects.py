@@ -11,7 +11,8 @@ from typing import Final
 from opentelemetry.sdk.trace import Span
 
 from ldv_otel._internal.record.actie import ChildEncoder
-from ldv_otel._internal.record.logregel import Draft, Logregel
+from ldv_otel._internal.record.builder import LogregelBuilder
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk.processor import record_of_resource
 from ldv_otel.errors import ConfigurationError
@@ -69,7 +70,7 @@ def data_subjects(
 
 def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
     """Return what the children take over from an Actie that has not ended."""
-    draft = Draft()
+    builder = LogregelBuilder()
     enclosing = actie.as_enclosing()
     context = span.get_span_context()
     now_ms = time.time_ns() // 1_000_000
@@ -77,10 +78,10 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
     return Logregel(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
-        name=draft.name(span.name),
+        name=builder.name(span.name),
         start_time_ms=now_ms,
         end_time_ms=now_ms,
-        processing_activity_id=draft.activity(enclosing.processing_activity_id) if enclosing is not None else "",
-        attributes={name: draft.text(value) for name, value in extended.items()},
+        processing_activity_id=builder.activity(enclosing.processing_activity_id) if enclosing is not None else "",
+        attributes={name: builder.text(value) for name, value in extended.items()},
         resource=record_of_resource(span.resource),
     )

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.sink import Sink, make_sink
-from ldv_otel._internal.record.actie import Enclosing, LogregelMaker, SpanFacts, activity_of, is_actie
+from ldv_otel._internal.record.actie import EnclosingActie, LogregelMaker, SpanFacts, activity_of, is_actie
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk._private import uninstrumented
@@ -103,7 +103,7 @@ def _add_relations(facts: SpanFacts, span: ReadableSpan, spans: Mapping[int, Rea
     """Add what an `LdvSpanProcessor` would have known, as far as the spans of this export tell it."""
     actie = _actie_above(span, spans)
     if actie is not None:
-        facts.enclosing = Enclosing(_id(actie), str(activity_of(live.attributes_of(actie))))
+        facts.enclosing = EnclosingActie(_id(actie), str(activity_of(live.attributes_of(actie))))
         return
     top = span
     while top.parent is not None and not top.parent.is_remote and top.parent.span_id in spans:
@@ -111,7 +111,7 @@ def _add_relations(facts: SpanFacts, span: ReadableSpan, spans: Mapping[int, Rea
     if top.parent is not None and top.parent.is_remote:
         facts.foreign = foreign_in(top.parent)
     elif span.parent is not None:
-        facts.enclosing = Enclosing(span.parent.span_id.to_bytes(8, "big"), "")
+        facts.enclosing = EnclosingActie(span.parent.span_id.to_bytes(8, "big"), "")
 
 
 def _outbound(spans: Mapping[int, ReadableSpan]) -> dict[int, list[bytes]]:

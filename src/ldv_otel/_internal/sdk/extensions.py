@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import msgspec
 
 from ldv_otel._internal.parties.parties import Certificate, Parties
-from ldv_otel._internal.record.actie import Foreign
+from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Extension(Protocol):
     def tell(self, calling: Calling) -> Mapping[str, str]:
         """Return the headers for a party that is called."""
 
-    def hear(self, header: Header, certificate: Certificate | None) -> Foreign:
+    def hear(self, header: Header, certificate: Certificate | None) -> ForeignOperation:
         """Return what the headers of a caller say, with attributes for the Logregel.
 
         Args:
@@ -102,7 +102,7 @@ class Extensions:
                 _logger.exception("The extension %s could not tell of a call. Please report this.", name)
         return headers
 
-    def hear(self, foreign: Foreign, header: Header, certificate: Certificate | None) -> Foreign:
+    def hear(self, foreign: ForeignOperation, header: Header, certificate: Certificate | None) -> ForeignOperation:
         """Return what is known of a caller together with what its headers say; a trace context goes before those."""
         for name, extension in self._named.items():
             try:
@@ -110,7 +110,7 @@ class Extensions:
             except Exception as error:  # noqa: BLE001  (a stranger's headers may hold anything)
                 _logger.warning("The headers of a caller could not be read (%s, %s).", name, type(error).__name__)
                 continue
-            foreign = Foreign(
+            foreign = ForeignOperation(
                 foreign.trace_id or heard.trace_id,
                 foreign.span_id,
                 foreign.processor,

@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 from ldv_otel._internal.parties.tracestate import KEY, CallingActie, parse_member
-from ldv_otel._internal.record.actie import Foreign
+from ldv_otel._internal.record.actie import ForeignOperation
 
 _INBOUND: Final = otel_context.create_key("ldv_otel.inbound")
 
@@ -26,7 +26,7 @@ class Inbound(NamedTuple):
 
     remote: SpanContext | None
     restarted: bool
-    foreign: Foreign
+    foreign: ForeignOperation
 
 
 def with_inbound(context: Context, inbound: Inbound) -> Context:
@@ -40,7 +40,7 @@ def restarted_from(context: Context | None) -> SpanContext | None:
     return inbound.remote if isinstance(inbound, Inbound) and inbound.restarted else None
 
 
-def foreign_of(context: Context | None, parent: SpanContext | None) -> Foreign | None:
+def foreign_of(context: Context | None, parent: SpanContext | None) -> ForeignOperation | None:
     """Return the caller of a span without a parent in this process.
 
     Args:
@@ -57,11 +57,11 @@ def foreign_of(context: Context | None, parent: SpanContext | None) -> Foreign |
     return foreign_in(parent) if parent is not None else None
 
 
-def foreign_in(remote: SpanContext, processor: str = "") -> Foreign:
+def foreign_in(remote: SpanContext, processor: str = "") -> ForeignOperation:
     """Return what a trace context says: the Actie itself when the caller tells it, else its technical span."""
     actie = calling_actie(remote)
     span_id = actie.span_id if actie is not None else remote.span_id.to_bytes(8, "big")
-    return Foreign(remote.trace_id.to_bytes(16, "big"), span_id, processor)
+    return ForeignOperation(remote.trace_id.to_bytes(16, "big"), span_id, processor)
 
 
 def calling_actie(remote: SpanContext) -> CallingActie | None:

@@ -18,7 +18,8 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.parties.parties import Parties, parties_for
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
 from ldv_otel._internal.record.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
-from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel, resource_text
+from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
 from ldv_otel._internal.sdk._private import cut_attributes, uninstrumented

@@ -25,7 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ldv_otel._internal.config.settings import Settings, read_some_settings
 from ldv_otel._internal.parties.parties import Caller, Evidence, Parties, parties_for, read_parties
 from ldv_otel._internal.parties.tracestate import CallingActie, with_member
-from ldv_otel._internal.record.actie import Foreign
+from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk.called_party import called_address
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
 _CALL_GETTER: Final = CallGetter()
-_NOBODY: Final = Foreign(b"", b"")
+_NOBODY: Final = ForeignOperation(b"", b"")
 #: What the instrumentations of HTTP clients set as a span starts.
 _OF_HTTP: Final = ("http.request.method", "http.method")
 
@@ -106,7 +106,7 @@ class LdvPropagator(TextMapPropagator):
         actie = calling_actie(remote) if remote is not None else None
         caller, evidence = self._caller(carrier, getter, actie.claim if actie is not None else "")
         processor = caller.processor if caller is not None else ""
-        foreign = foreign_in(remote, processor) if remote is not None else Foreign(b"", b"", processor)
+        foreign = foreign_in(remote, processor) if remote is not None else ForeignOperation(b"", b"", processor)
         if self._extensions:
             foreign = self._extensions.hear(foreign, lambda name: getter.get(carrier, name) or (), evidence.certificate)
         if remote is None:

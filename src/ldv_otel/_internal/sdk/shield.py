@@ -21,7 +21,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from ldv_otel._internal.privacy.redaction import EVERYTHING, Redactor, identifier
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor, identifier
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
@@ -117,7 +117,7 @@ def shielded(span: ReadableSpan) -> ReadableSpan:
     except Exception as error:  # noqa: BLE001  (LDV-A8: the application goes on; and the shield stays closed)
         # The type only: the rest may quote what may not be shown.
         _logger.error("A span could not be shielded (%s); others get its ids and times.", type(error).__name__)
-        return copy_of(span, EVERYTHING)
+        return copy_of(span, REDACT_ALL)
 
 
 def _shielded(span: ReadableSpan) -> ReadableSpan:

@@ -24,7 +24,7 @@ from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.stats import Figures
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
 from ldv_otel._internal.privacy.redaction import Redactor
-from ldv_otel._internal.record.actie import Enclosing, ExceptionFacts, Foreign, activity_of, is_actie
+from ldv_otel._internal.record.actie import EnclosingActie, ExceptionFacts, ForeignOperation, activity_of, is_actie
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.inbound_context import foreign_of
@@ -215,7 +215,7 @@ class LiveSpan(weakref.ref[Span]):
         self.owner = owner
         self.span_id = span_id
         self.parent: LiveSpan | None = None
-        self.foreign: Foreign | None = None
+        self.foreign: ForeignOperation | None = None
         self.activity: str | None = None
         self.subjects: list[DataSubject] = []
         self.outbound: list[bytes] = []
@@ -225,7 +225,7 @@ class LiveSpan(weakref.ref[Span]):
         self.start: Logregel | None = None
         self.refused: LdvError | None = None
         self.ended = False
-        self._enclosing: Enclosing | None = None
+        self._enclosing: EnclosingActie | None = None
         self.says_whom = False
         self.too_many = False
         self.told: list[tuple[str, str | None]] | None = None
@@ -273,7 +273,7 @@ class LiveSpan(weakref.ref[Span]):
             live = live.parent
         return live
 
-    def as_enclosing(self) -> Enclosing | None:
+    def as_enclosing(self) -> EnclosingActie | None:
         """Return what a child records of the Actie around it: this one, or the nearest above."""
         live: LiveSpan | None = self
         while live is not None:
@@ -304,7 +304,7 @@ class LiveSpan(weakref.ref[Span]):
         span = self()
         return span is not None and span.get_span_context().trace_id == trace_id
 
-    def caller(self) -> Foreign | None:
+    def caller(self) -> ForeignOperation | None:
         """Return the caller at the top of this span's chain."""
         live: LiveSpan | None = self
         while live is not None:
@@ -322,8 +322,8 @@ class LiveSpan(weakref.ref[Span]):
         top = self
         while top.parent is not None:
             top = top.parent
-        known = top.foreign or Foreign(b"", b"")
-        top.foreign = Foreign(known.trace_id, known.span_id, url, known.attributes)
+        known = top.foreign or ForeignOperation(b"", b"")
+        top.foreign = ForeignOperation(known.trace_id, known.span_id, url, known.attributes)
 
     def add_read_api(self, url: object) -> None:
         """Remember where a called party can be asked, where `add_outbound` remembers the call."""
@@ -355,11 +355,13 @@ class LiveSpan(weakref.ref[Span]):
         for url in self.read_apis:
             above.add_read_api(url)
 
-    def _enclosed(self, activity: str) -> Enclosing:
+    def _enclosed(self, activity: str) -> EnclosingActie:
         span_id, names = self.span_id.to_bytes(8, "big"), self.owner.extensions.inherited
         if not names:
-            return Enclosing(span_id, activity)
-        return Enclosing(span_id, activity, {name: value for name, value in self.extended().items() if name in names})
+            return EnclosingActie(span_id, activity)
+        return EnclosingActie(
+            span_id, activity, {name: value for name, value in self.extended().items() if name in names}
+        )
 
     def _own_activity(self) -> str:
         if self.activity:
@@ -385,12 +387,12 @@ class Bridge(TraceState):
         ends: The nearest recorded span above, and who called when there is none.
     """
 
-    def __init__(self, trace_state: TraceState | None, ends: tuple[LiveSpan | None, Foreign | None]) -> None:
+    def __init__(self, trace_state: TraceState | None, ends: tuple[LiveSpan | None, ForeignOperation | None]) -> None:
         super().__init__(list(trace_state.items()) if trace_state else None)
         self.ends = ends
 
 
-def above_of(context: Context | None) -> tuple[LiveSpan | None, Foreign | None]:
+def above_of(context: Context | None) -> tuple[LiveSpan | None, ForeignOperation | None]:
     """Return the nearest recorded span that a span started in this context hangs below, or else who called."""
     parent = trace.get_current_span(context).get_span_context()
     if not parent.is_valid:

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ldv_otel._internal.privacy import redaction
 from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
-from ldv_otel._internal.privacy.redaction import EVERYTHING, SHORT, Redactor, identifier
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, SHORT, Redactor, identifier
 from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import span_state as live
@@ -92,7 +92,7 @@ def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
         return
     redactor = _looking_for_known(known)
     before = (facts.name, facts.attributes, facts.extended, facts.exception)
-    texts = EVERYTHING if known.too_many else redactor
+    texts = REDACT_ALL if known.too_many else redactor
     facts.name = texts.value(facts.name)
     facts.attributes = {
         name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT else value
@@ -140,7 +140,7 @@ def exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
 def redactor_of(known: live.LiveSpan) -> Redactor | None:
     """Return what takes out whom a span and its trace are about; None when that is nobody."""
     if known.too_many:
-        return EVERYTHING
+        return REDACT_ALL
     return _looking_for_known(known) if known.told_in_trace else None
 
 

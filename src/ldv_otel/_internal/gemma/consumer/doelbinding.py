@@ -19,7 +19,7 @@ from ldv_otel import attributes as names
 from ldv_otel._internal.gemma.conversion import kept_until, uuid_bytes
 from ldv_otel._internal.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
 from ldv_otel._internal.parties.parties import Certificate
-from ldv_otel._internal.record.actie import Foreign
+from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk.extensions import Calling, Header
 
 VERWERKING_ID: Final = "gemma.verwerking_id"
@@ -105,7 +105,7 @@ class Doelbinding:
         }
         return {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
 
-    def hear(self, header: Header, certificate: Certificate | None) -> Foreign:
+    def hear(self, header: Header, certificate: Certificate | None) -> ForeignOperation:
         """Return what a caller says, as far as it has the form that it should have.
 
         A caller whose certificate names another OIN than its header is not believed in anything (B9177).
@@ -114,13 +114,13 @@ class Doelbinding:
         if certificate is not None and (oin := said.get("OIN")):
             proven = {value for part, value in certificate.subject if part == _SERIAL_NUMBER and _is(Oin, value)}
             if proven and oin not in proven:
-                return Foreign(b"", b"")
+                return ForeignOperation(b"", b"")
         attributes = {_ATTRIBUTES[name]: value for name, value in said.items()}
         if AFNEMER_ID in attributes:
             attributes[SOORT_AFNEMER_ID] = "OIN"
         trace_id = uuid_bytes(said.get("VerwerkingId"))
         # The nil UUID is one, but no trace may have it.
-        return Foreign(trace_id if any(trace_id) else b"", b"", attributes=attributes)
+        return ForeignOperation(trace_id if any(trace_id) else b"", b"", attributes=attributes)
 
 
 def activity_uuid(activity: str) -> str:

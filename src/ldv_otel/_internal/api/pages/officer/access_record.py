@@ -11,7 +11,8 @@ import msgspec
 from ldv_otel._internal.api.auth.clients import Client
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser
 from ldv_otel._internal.privacy.redaction import Redactor, identifier
-from ldv_otel._internal.record.logregel import Logregel, resource_text
+from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.attributes import OFFICER, REASON
 
 NAME: Final = "Gegevens bekeken door de privacyofficer"

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldv_otel._internal.record.builder import LogregelBuilder, resource_text
+from ldv_otel._internal.record.logregel import (
+    ACTIVITY_MAX_CHARACTERS,
+    NAME_MAX_CHARACTERS,
+    TIME_MAX_MS,
+)
+from ldv_otel.attributes import FLAGS, Flag
+from tests.strategies import anything
+
+
+def flags(builder: LogregelBuilder) -> set[str]:
+    """What the builder bent."""
+    return set(builder.finish({}).get(FLAGS, "").split(",")) - {""}
+
+
+class Unprintable:
+    """A stranger's object at its worst."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@given(anything)
+def test_any_value_becomes_storable_text(value: Any) -> None:
+    """Normalisation never raises, and what it gives can be stored as UTF-8."""
+    text = LogregelBuilder().text(value)
+    assert "\x00" not in text
+    text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "flag"),
+    [
+        (True, "true", None),
+        (12, "12", None),
+        pytest.param(10**5000, hex(10**5000), None, id="int-5000-digits"),
+        (1.5, "1.5", None),
+        (math.nan, "NaN", None),
+        (-math.inf, "-Infinity", None),
+        (["a", 1, None, [True]], '["a",1,null,[true]]', None),
+        ({"b": {"c": math.nan}}, '{"b":{"c":"NaN"}}', None),
+        (b"\xff\x00", "/wA=", Flag.VALUE_CONVERTED),
+        (None, "", Flag.VALUE_CONVERTED),
+        (Unprintable(), "(Unprintable)", Flag.VALUE_CONVERTED),
+        ("a\x00b", "a\ufffdb", Flag.TEXT_REPAIRED),
+        ("a\ud800b", "a\ufffdb", Flag.TEXT_REPAIRED),
+        ("caf\u00e9 \U0001f600", "caf\u00e9 \U0001f600", None),
+    ],
+)
+def test_odd_values_have_one_outcome(value: Any, text: str, flag: Flag | None) -> None:
+    """Each kind of odd value ends as the documented text, flagged where something was bent."""
+    builder = LogregelBuilder()
+    found = builder.text(value)
+    assert found == text
+    assert flags(builder) == ({flag} if flag else set())
+
+
+def test_a_value_that_contains_itself_ends() -> None:
+    """A cycle, or a list that doubles at each level, is cut, not followed forever."""
+    cycle: list[Any] = []
+    cycle.extend([cycle, cycle])
+    builder = LogregelBuilder()
+    assert "\u2026" in builder.text(cycle)
+    assert Flag.VALUE_CUT in flags(builder)
+
+
+def test_objects_are_kept_whole() -> None:
+    """A nested value far beyond OpenTelemetry's habits is stored in full (extension objecten)."""
+    dataset = [{"dataset_id": f"d{number}", "feature": [{"feature_id": "boom" * 100}]} for number in range(500)]
+    builder = LogregelBuilder()
+    assert json.loads(builder.text(dataset)) == dataset
+    assert not flags(builder)
+
+
+def test_an_empty_name_is_filled_in() -> None:
+    """An empty name is filled in, never an error (LDV-A8)."""
+    builder = LogregelBuilder()
+    assert builder.name("  ") == "(naamloos)"
+    assert flags(builder) == {Flag.NAME_MISSING}
+
+
+def test_what_is_cut_is_kept_whole() -> None:
+    """Nothing is lost to a limit: the whole value stays beside the cut one."""
+    builder = LogregelBuilder()
+    assert len(builder.name("n" * 5000)) == NAME_MAX_CHARACTERS
+    assert len(builder.activity("https://x/" + "a" * 5000)) == ACTIVITY_MAX_CHARACTERS
+    kept = builder.finish({})
+    assert kept["ldv.original.name"] == "n" * 5000
+    assert kept["ldv.original.processing_activity_id"] == "https://x/" + "a" * 5000
+    assert kept[FLAGS] == "activity_cut,name_cut"
+
+
+@pytest.mark.parametrize(
+    "activity", ["https://register.example/a", "urn:uuid:9b1e", "http://localhost:5000/processes/x"]
+)
+def test_a_uri_is_not_flagged(activity: str) -> None:
+    """Absolute URIs of any scheme name an activity."""
+    builder = LogregelBuilder()
+    assert builder.activity(activity) == activity
+    assert not flags(builder)
+
+
+@pytest.mark.parametrize("activity", ["RVA: Aanvraag Kapvergunning", "parkeren", "/relative"])
+def test_an_activity_that_is_no_uri_is_kept_and_flagged(activity: str) -> None:
+    """What implementers really send is stored, and said to be odd."""
+    builder = LogregelBuilder()
+    assert builder.activity(activity) == activity
+    assert flags(builder) == {Flag.ACTIVITY_NOT_URI}
+
+
+@given(st.integers(), st.integers())
+def test_times_are_in_range_and_in_order(start: int, end: int) -> None:
+    """Whatever the clocks said, the record can be stored and its end is not before its start."""
+    stored_start, stored_end = LogregelBuilder().times(start, end)
+    assert 0 <= stored_start <= stored_end <= TIME_MAX_MS
+
+
+def test_an_end_before_the_start_is_kept_beside() -> None:
+    """The odd end is flagged and kept."""
+    builder = LogregelBuilder()
+    assert builder.times(1_000, 900) == (1_000, 1_000)
+    assert builder.finish({}) == {FLAGS: "end_before_start", "ldv.original.end_time": "900"}
+
+
+def test_a_resource_names_the_system_and_nobody() -> None:
+    """The owner of the process is an employee and stays out (LDV-A9)."""
+    resource = {"service.name": "gemeente", "process.owner": "j.jansen", "process.command_args": ["--token", "x"]}
+    assert resource_text(resource) == '{"service.name":"gemeente"}'
