@@ -25,18 +25,14 @@ from ldv_otel.attributes import Flag
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+    from cryptography.hazmat.primitives.hmac import HMAC
 
 PSEUDONYM_BYTES: Final = 16
 MINIMUM_SECRET_BYTES: Final = 32
 SEALED_PREFIX: Final = "siv1."
 
 _DOMAIN: Final = "ldv/v1"
-_BLOCK_BYTES: Final = 64
-_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 _SEALING_KEY_BYTES: Final = 64
 
 #: Types whose identifiers are digits, with their length: separators go, leading zeros come back.
@@ -124,12 +120,9 @@ class KeyRing:
 
     def pseudonym(self, type_: str, identifier: str, *, key_id: str | None = None) -> bytes:
         """Return the 16-byte lookup pseudonym of a normalised identifier under one key (default: the active one)."""
-        inner, outer = self._active_keyed if key_id is None else self._keyed[key_id]
-        message = inner.copy()
+        message = (self._active_keyed if key_id is None else self._keyed[key_id]).copy()
         message.update(f"{_DOMAIN}|{type_}|{identifier}".encode("utf-8", "replace"))
-        digest = outer.copy()
-        digest.update(message.digest())
-        return digest.digest()[:PSEUDONYM_BYTES]
+        return message.finalize()[:PSEUDONYM_BYTES]
 
     def seal(self, type_: str, identifier: str) -> str:
         """Return the AES-SIV sealed identifier under the active key, or empty text when that key does not seal."""
@@ -263,15 +256,15 @@ def _text(value: object) -> str:
         return ""
 
 
-def _keyed(secret: bytes) -> tuple[_Hash, _Hash]:
-    """Return the two hashes of HMAC-SHA256 (RFC 2104), the key taken in: copies of them go on with the message.
+def _keyed(secret: bytes) -> HMAC:
+    """Return HMAC-SHA256 with the key taken in; each message goes on from a copy, also in several threads at a time.
 
-    `hmac` does the same in twice the time, and this is most of what a data subject costs.
+    A copy of the standard library's `hmac` object takes 1.5 times as long; this is most of what a data subject costs.
     """
-    import hashlib  # noqa: PLC0415  (OpenSSL takes 3 ms to load; only who has keys needs it)
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  (30 ms; only who has keys needs it)
+    from cryptography.hazmat.primitives.hmac import HMAC  # noqa: PLC0415
 
-    block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK_BYTES else secret).ljust(_BLOCK_BYTES, b"\0")
-    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
+    return HMAC(secret, SHA256())
 
 
 def _sealer(key: Key) -> AESSIV:
