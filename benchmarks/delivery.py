@@ -36,7 +36,7 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id
 from ldv_otel._internal.delivery.durable import DurableDelivery
-from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
@@ -119,7 +119,7 @@ def spool_rates(directory: Path, seconds: float, payload: bytes) -> Iterator[str
         rate = per_second(1, seconds, flush)
     yield f"| one flush, bare | {rate:,.0f} | {1e6 / rate:.0f} | 1.00x |"
     for threads in (1, 8, 32):
-        spool = Spool(directory, new_writer_id())
+        spool = SpoolWriter(directory, new_writer_id())
         found = per_second(threads, seconds, functools.partial(spool.append, payload))
         spool.close()
         ratio = f"{rate / found:.2f}x the time" if threads == 1 else f"{found / rate:.1f}x the rate"
@@ -225,7 +225,7 @@ def backlog(directory: Path, records: int) -> Iterator[str]:
     yield "| | records/s | seconds | memory grew by |"
     yield "| --- | ---: | ---: | ---: |"
     payload = encode_logregel(a_record())
-    spool = Spool(directory / "backlog", new_writer_id())
+    spool = SpoolWriter(directory / "backlog", new_writer_id())
     started = time.monotonic()
     for _ in range(0, records, 4_096):
         spool.append(*[payload] * 4_096)

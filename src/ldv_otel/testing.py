@@ -22,8 +22,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.variables import DeliveryLevel, TraceChoice
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel._internal.delivery.spool.write_ahead import Start
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
+from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -121,8 +121,8 @@ class _AtOnce:
 
     blocks = False
 
-    def figures(self) -> Figures:
-        return Figures(confirmed=self.confirmed)
+    def stats(self) -> DeliveryStats:
+        return DeliveryStats(confirmed=self.confirmed)
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         del level
@@ -140,7 +140,7 @@ class _AtOnce:
         del level
         return False
 
-    def begin(self, start: Start, *, more: bool = False) -> None:
+    def begin(self, start: ActieStart, *, more: bool = False) -> None:
         """Keep nothing: a test is not killed."""
 
     def flush(self, timeout_seconds: float) -> bool:

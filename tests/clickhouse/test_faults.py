@@ -179,6 +179,6 @@ def test_the_drainer_leaves_the_logboek_alone_so_long(
     # A little less than 2: the drainer may have seen the refusal before we saw the request.
     assert time.monotonic() - refused > 1.5
     assert delivery.flush(20)
-    assert delivery.figures().retried == 1
+    assert delivery.stats().retried == 1
     assert delivery.shutdown(5)
     assert count(behind) == (49, 49)

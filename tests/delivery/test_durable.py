@@ -12,12 +12,12 @@ import pytest
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
-from ldv_otel._internal.delivery.spool.progress import Frozen, Progress
+from ldv_otel._internal.delivery.spool.progress import FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.reader import OrphanSpool
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
-from ldv_otel._internal.delivery.spool.writer import Spool, hold, remove_spool
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter, hold, remove_spool
+from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
@@ -49,7 +49,7 @@ def sink() -> InMemoryLogboek:
 
 def left_over(base: Path, count: int, **options: int) -> Path:
     """The spool of a process that died with records nobody sent."""
-    spool = Spool(base, "0011223344556677", **options)
+    spool = SpoolWriter(base, "0011223344556677", **options)
     for number in range(count):
         spool.append(encode_logregel(record(number)))
     spool.close()
@@ -101,7 +101,7 @@ def test_threads_commit_together(tmp_path: Path, sink: InMemoryLogboek) -> None:
 
 def test_segments_follow_one_another(tmp_path: Path) -> None:
     """A full segment is followed by the next, and one that is confirmed is unlinked."""
-    spool = Spool(tmp_path, "w" * 16, segment_bytes=4_096)
+    spool = SpoolWriter(tmp_path, "w" * 16, segment_bytes=4_096)
     for number in range(100):
         spool.append(encode_logregel(record(number)))
     assert len(list(tmp_path.rglob(f"*{SUFFIX}"))) > 2
@@ -111,7 +111,7 @@ def test_segments_follow_one_another(tmp_path: Path) -> None:
 
 def test_a_short_life_takes_little_disk(tmp_path: Path) -> None:
     """Where each task has a process there are thousands of spools to keep and to read; a long life has large ones."""
-    spool = Spool(tmp_path, "0011223344556677")
+    spool = SpoolWriter(tmp_path, "0011223344556677")
     for number in range(40):
         spool.append(*[b"x" * 1_000] * 500)
         if not number:
@@ -125,7 +125,7 @@ def test_a_short_life_takes_little_disk(tmp_path: Path) -> None:
 
 def test_the_next_segment_is_made_ahead(tmp_path: Path) -> None:
     """When half of one is used, while others commit; no record of either gets lost in between."""
-    spool = Spool(tmp_path, "0011223344556677", segment_bytes=4_096)
+    spool = SpoolWriter(tmp_path, "0011223344556677", segment_bytes=4_096)
     spool.prepare()
     assert len(list(spool.directory.glob(f"*{SUFFIX}"))) == 1, "nothing is used yet"
     stop = threading.Event()
@@ -142,7 +142,7 @@ def test_the_next_segment_is_made_ahead(tmp_path: Path) -> None:
     stop.set()
     ahead.join()
     spool.close()
-    assert [record.payload for record in Orphan(spool.directory).records()] == wanted
+    assert [record.payload for record in OrphanSpool(spool.directory).records()] == wanted
 
 
 def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLogboek) -> None:
@@ -160,7 +160,7 @@ def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLo
 
 def test_a_living_spool_is_left_alone(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """Its owner sends it."""
-    other = Spool(tmp_path, "a" * 16)
+    other = SpoolWriter(tmp_path, "a" * 16)
     other.append(encode_logregel(record(1)))
     delivery = DurableDelivery(sink, tmp_path)
     delivery.submit(record(2))
@@ -375,7 +375,7 @@ def test_starting_beside_an_eager_adopter(tmp_path: Path) -> None:
     adopter.start()
     try:
         for number in range(100):
-            spool = Spool(tmp_path, f"{number:016d}", segment_bytes=4_096)
+            spool = SpoolWriter(tmp_path, f"{number:016d}", segment_bytes=4_096)
             spool.append(b"x")
             spool.close()
     finally:
@@ -404,7 +404,7 @@ def test_a_spool_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch:
     held = len(list(Path("/proc/self/fd").iterdir()))
     monkeypatch.setattr(os, call, full)
     with pytest.raises(ConfigurationError, match="No space left"):
-        Spool(base, "0011223344556677")
+        SpoolWriter(base, "0011223344556677")
     assert list(base.iterdir()) == []
     assert len(list(Path("/proc/self/fd").iterdir())) == held
 
@@ -512,7 +512,7 @@ def sent_and_killed(base: Path, sink: InMemoryLogboek, count: int) -> Path:
 def test_a_batch_that_could_not_be_frozen_is_stored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk it is sent without being noted; whoever adopts it forms other batches, and reads back first."""
 
-    def full(_self: Progress, _batch: Frozen) -> None:
+    def full(_self: Progress, _batch: FrozenBatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     sink = CutOff()
@@ -563,15 +563,15 @@ def test_the_figures_tell_what_waits_and_for_how_long(tmp_path: Path, *, reachab
 
     sink = Away()
     delivery = DurableDelivery(sink, tmp_path)
-    assert delivery.figures() == Figures()
+    assert delivery.stats() == DeliveryStats()
     for number in range(3):
         delivery.submit(msgspec.structs.replace(record(number), end_time_ms=NOON + 100 - number))
-    wait_until(lambda: delivery.figures().in_doubt == (3 if reachable else 0) and delivery.figures().retried >= 1)
-    found = delivery.figures()
+    wait_until(lambda: delivery.stats().in_doubt == (3 if reachable else 0) and delivery.stats().retried >= 1)
+    found = delivery.stats()
     assert (found.pending, found.oldest_ms, found.confirmed, found.confirmed_ms) == (3, NOON + 100, 0, None)
     sink.away = False
     assert delivery.flush(20)
-    found = delivery.figures()
+    found = delivery.stats()
     assert (found.pending, found.in_doubt, found.oldest_ms, found.confirmed) == (0, 0, None, 3)
     assert found.confirmed_ms is not None
     assert delivery.shutdown(5)
@@ -579,7 +579,7 @@ def test_the_figures_tell_what_waits_and_for_how_long(tmp_path: Path, *, reachab
 
 def test_an_interrupted_commit_acknowledges_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between write and flush, in the thread that commits for others: they are refused, not told a lie."""
-    spool = Spool(tmp_path, "0011223344556677")
+    spool = SpoolWriter(tmp_path, "0011223344556677")
     flush, reached = os.fdatasync, threading.Event()
     answers: list[str] = []
 
@@ -613,7 +613,7 @@ def test_an_interrupted_commit_acknowledges_nobody(tmp_path: Path, monkeypatch: 
     spool.append(b"after")
     assert spool.committed_records == 2
     spool.close()
-    assert [record.payload for record in Orphan(spool.directory).records() if record.payload != b"follower"] == [
+    assert [record.payload for record in OrphanSpool(spool.directory).records() if record.payload != b"follower"] == [
         b"first",
         b"after",
     ]
@@ -621,7 +621,7 @@ def test_an_interrupted_commit_acknowledges_nobody(tmp_path: Path, monkeypatch: 
 
 def test_the_next_segment_is_made_by_one_at_a_time(tmp_path: Path) -> None:
     """Whoever makes it ahead does not put a fresh file over the one that a commit has just taken into use."""
-    spool = Spool(tmp_path, "0011223344556677", segment_bytes=512)
+    spool = SpoolWriter(tmp_path, "0011223344556677", segment_bytes=512)
     stop = threading.Event()
 
     def prepare() -> None:
@@ -637,4 +637,4 @@ def test_the_next_segment_is_made_by_one_at_a_time(tmp_path: Path) -> None:
         stop.set()
         preparer.join()
         spool.close()
-    assert [record.seq for record in Orphan(spool.directory).records()] == list(range(400))
+    assert [record.seq for record in OrphanSpool(spool.directory).records()] == list(range(400))

@@ -13,8 +13,8 @@ from ldv_otel._internal.delivery.spool import segment as segments
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
-from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id, encode_start
-from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
@@ -35,17 +35,17 @@ def record(number: int, name: str = "", *, status: Status = Status.UNSET) -> Log
     )
 
 
-def a_start(number: int, *names: str) -> Start:
+def a_start(number: int, *names: str) -> ActieStart:
     """The start of the Actie with that record."""
     begun = record(number, f"begun {number}", status=Status.ERROR)
-    return Start(actie_id(begun), (begun, *(record(1_000 + number, name) for name in names)))
+    return ActieStart(actie_id(begun), (begun, *(record(1_000 + number, name) for name in names)))
 
 
 class Life:
     """A process that writes a spool and then is gone, without an end of its own."""
 
     def __init__(self, base: Path, **options: int) -> None:
-        self.spool = Spool(base, WRITER, **options)
+        self.spool = SpoolWriter(base, WRITER, **options)
 
     def begin(self, number: int, *names: str) -> None:
         """Start an Actie."""
@@ -55,7 +55,7 @@ class Life:
     def add(self, number: int, logregel: Logregel) -> None:
         """Say more of one."""
         actie = a_start(number).actie
-        self.spool.append_start(actie, encode_start(Start(actie, (logregel,))), more=True)
+        self.spool.append_start(actie, encode_start(ActieStart(actie, (logregel,))), more=True)
 
     def end(self, number: int) -> None:
         """End an Actie, or log one that never said that it began."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import drain
-from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id, encode_start
-from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
@@ -63,7 +63,7 @@ class Service:
     """A process that runs Acties, and remembers what it asked of its spool and what it was told."""
 
     def __init__(self, base: Path, segment_bytes: int) -> None:
-        self.spool = Spool(base, WRITER, segment_bytes=segment_bytes)
+        self.spool = SpoolWriter(base, WRITER, segment_bytes=segment_bytes)
         #: Acties of which the start, the end, were tried; True where that was acknowledged.
         self.begun: dict[int, bool] = {}
         self.ended: dict[int, bool] = {}
@@ -119,7 +119,7 @@ class Service:
 
     def _start(self, number: int, logregel: Logregel, *, more: bool = False) -> None:
         actie = actie_id(record(number))
-        self.spool.append_start(actie, encode_start(Start(actie, (logregel,))), more=more)
+        self.spool.append_start(actie, encode_start(ActieStart(actie, (logregel,))), more=more)
 
 
 @settings(max_examples=60)

@@ -18,7 +18,7 @@ import ldv_otel as ldv
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
-from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.reader import OrphanSpool
 from ldv_otel._internal.delivery.spool.write_ahead import interrupted_acties
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -50,7 +50,7 @@ class Rig:
     def begun(self) -> list[Logregel]:
         """What would be logged if the process were killed here."""
         (directory,) = self.base.iterdir()
-        return [record for records in interrupted_acties(Orphan(directory)) for record in records]
+        return [record for records in interrupted_acties(OrphanSpool(directory)) for record in records]
 
     def pseudonym(self, identifier: str) -> bytes:
         """What is on record for a person."""

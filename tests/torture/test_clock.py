@@ -105,7 +105,7 @@ def test_whatever_the_clock_says_each_record_is_there_once(tmp_path: Path, monke
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert delivery.figures().lost == 0
+            assert delivery.stats().lost == 0
             if half == 0:
                 assert delivery.pending
                 processor.flush_seconds = 0

@@ -20,7 +20,7 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
-from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.record.logregel import decode_logregel, encode_logregel
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
@@ -122,7 +122,7 @@ def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path) -> N
 def test_after_a_failed_flush_a_file_is_never_trusted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EIO may have dropped pages: acknowledgements go on in a new segment, and each of them is delivered."""
     flush, failing = os.fdatasync, dice("EIO")
-    spool = Spool(tmp_path, "0011223344556677", segment_bytes=SEGMENT_BYTES)
+    spool = SpoolWriter(tmp_path, "0011223344556677", segment_bytes=SEGMENT_BYTES)
     distrusted: set[int] = set()
     acknowledged: list[str] = []
 
@@ -238,7 +238,7 @@ def test_damage_costs_nothing_but_what_it_hit(tmp_path: Path, monkeypatch: pytes
     hurry(monkeypatch)
     chance = dice(f"damage {kind}")
     original = tmp_path / "original"
-    spool = Spool(original, "0011223344556677", segment_bytes=8_192)
+    spool = SpoolWriter(original, "0011223344556677", segment_bytes=8_192)
     for number in range(100):
         spool.append(encode_logregel(record(number, "x" * chance.randrange(200))))
     spool.close()

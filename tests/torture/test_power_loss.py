@@ -17,7 +17,7 @@ import pytest
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
 from ldv_otel._internal.record.actie import interrupted
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel.errors import BatchRefused
@@ -66,7 +66,7 @@ def live(recording: Recording, base: Path, stored: list[Batch], first: int, *, s
             logregel = record(number)
             recording.note("i", logregel.name)
             if number % 3 == 0:
-                delivery.begin(Start(actie_id(logregel), (interrupted(logregel),)))
+                delivery.begin(ActieStart(actie_id(logregel), (interrupted(logregel),)))
                 recording.note("b", logregel.name)
             delivery.submit(logregel)
             recording.note("a", logregel.name)

@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 
-from ldv_otel._internal.delivery.spool.writer import Spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel.errors import LogboekUnavailable
 
 _FILES = ("spool.py", "threading.py")
@@ -48,7 +48,7 @@ def test_an_exception_thrown_into_a_commit_holds_up_nobody(
         flush(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", slow)
-    spool = Spool(tmp_path, "0011223344556677", segment_bytes=4096)
+    spool = SpoolWriter(tmp_path, "0011223344556677", segment_bytes=4096)
     acknowledged: list[int] = []
 
     def append(at: _At | None) -> None:

@@ -22,12 +22,12 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.clock import Clock
 from ldv_otel._internal.delivery.retry import Stopped, deliver, pause_after
 from ldv_otel._internal.delivery.sink import Sink
-from ldv_otel._internal.delivery.spool.progress import Confirmed, Frozen, Progress
+from ldv_otel._internal.delivery.spool.progress import ConfirmedBatch, FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel._internal.delivery.spool.reader import LiveReader, Orphan
+from ldv_otel._internal.delivery.spool.reader import OrphanSpool, SpoolReader
 from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord
 from ldv_otel._internal.delivery.spool.write_ahead import end_interrupted
-from ldv_otel._internal.delivery.spool.writer import Spool, hold, remove_spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter, hold, remove_spool
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
@@ -70,7 +70,7 @@ class Drainer:
     def __init__(
         self,
         sink: Sink,
-        spool: Spool,
+        spool: SpoolWriter,
         *,
         clock: Clock,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -87,7 +87,7 @@ class Drainer:
         self._clock = clock
         self._quiet = quiet
         self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
-        self._reader = LiveReader(spool.directory)
+        self._reader = SpoolReader(spool.directory)
         self._progress = Progress(spool.directory)
         self._unsent: list[StoredRecord] = []
         self._read = 0
@@ -210,12 +210,12 @@ class Drainer:
         batch = self._decoded(writer_id, records)
         if batch is not None:
             if not frozen:
-                _noted(progress.freeze, Frozen(batch.seqs[0], batch.seqs[-1], batch.token))
+                _noted(progress.freeze, FrozenBatch(batch.seqs[0], batch.seqs[-1], batch.token))
             if writer_id == self._spool.writer_id:
                 self.in_doubt = len(batch.seqs)
             self._settle(batch, in_doubt=in_doubt)
             self.in_doubt = 0
-        _noted(progress.confirm, Confirmed(records[-1].seq, self._clock.time_ms()))
+        _noted(progress.confirm, ConfirmedBatch(records[-1].seq, self._clock.time_ms()))
 
     def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
         """Return records as a batch; what cannot be decoded is set apart."""
@@ -293,7 +293,7 @@ class Drainer:
                 os.close(lock)
 
     def _send_orphan(self, directory: Path) -> Iterator[None]:
-        orphan = Orphan(directory)
+        orphan = OrphanSpool(directory)
         progress = Progress(directory)
         try:
             yield from self._send_batches(orphan, progress)
@@ -319,7 +319,7 @@ class Drainer:
             )
         remove_spool(directory)
 
-    def _send_batches(self, orphan: Orphan, progress: Progress) -> Iterator[None]:
+    def _send_batches(self, orphan: OrphanSpool, progress: Progress) -> Iterator[None]:
         for records, frozen in orphan.batches(progress, self._batch_records):
             # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
             in_doubt = frozen or not self._asked_sparingly
@@ -327,7 +327,7 @@ class Drainer:
             yield
 
 
-def _ended(orphan: Orphan, progress: Progress) -> bool:
+def _ended(orphan: OrphanSpool, progress: Progress) -> bool:
     """Write down the Acties that their owner never ended; False when the disk refused, to be tried again later."""
     try:
         count = end_interrupted(orphan, progress)

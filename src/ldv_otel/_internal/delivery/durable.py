@@ -29,9 +29,9 @@ from ldv_otel._internal.delivery.paths import state_directory
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SEGMENT_BYTES
-from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id, encode_start
-from ldv_otel._internal.delivery.spool.writer import Spool, remove_spool
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter, remove_spool
+from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
@@ -55,7 +55,7 @@ def drain(sink: Sink, base: Path) -> tuple[int, int]:
         LogboekUnavailable: The Logboek does not answer; what is left stays in its spool.
         ConfigurationError: It cannot be used like this.
     """
-    spool = Spool(base, new_writer_id())
+    spool = SpoolWriter(base, new_writer_id())
     drainer = Drainer(sink, spool, clock=SystemClock())
     try:
         sink.open()
@@ -78,7 +78,7 @@ def retry_quarantine(base: Path) -> int:
     quarantine = Quarantine(base / QUARANTINE_NAME)
     refused = quarantine.records()
     if refused:
-        spool = Spool(base, new_writer_id())
+        spool = SpoolWriter(base, new_writer_id())
         for record in refused:
             spool.append(record.payload)
             quarantine.release(record)
@@ -124,7 +124,7 @@ class DurableDelivery:
         self._clock = clock or SystemClock()
         self._quiet = quiet
         self.lost = 0
-        self._spool: Spool | None = None
+        self._spool: SpoolWriter | None = None
         self._drainer: Drainer | None = None
         self._pid = 0
         #: A lock for each process: an inherited one may be held by a thread that does not exist here.
@@ -137,7 +137,7 @@ class DurableDelivery:
     def _begin(self) -> None:
         """Take a fresh spool for this process."""
         self.writer_id = new_writer_id()
-        self._spool = Spool(self._base, self.writer_id, segment_bytes=self._segment_bytes)
+        self._spool = SpoolWriter(self._base, self.writer_id, segment_bytes=self._segment_bytes)
         self._drainer = Drainer(self._sink, self._spool, clock=self._clock, quiet=self._quiet)
         self._draining = False
         self._pid = os.getpid()
@@ -150,7 +150,7 @@ class DurableDelivery:
         self._draining = False
         self.lost = 0
 
-    def _own_spool(self) -> Spool:
+    def _own_spool(self) -> SpoolWriter:
         """Return the spool of this process, made anew after a fork, also one that ran no hooks (uWSGI forks in C).
 
         Raises:
@@ -171,7 +171,7 @@ class DurableDelivery:
         return self._spool
 
     @property
-    def _here(self) -> tuple[Spool, Drainer] | None:
+    def _here(self) -> tuple[SpoolWriter, Drainer] | None:
         """What this process has, if it is not only inherited."""
         if self._spool is None or self._drainer is None or self._pid != os.getpid():
             return None
@@ -197,14 +197,14 @@ class DurableDelivery:
         """How many records of this process are neither confirmed nor set apart yet."""
         return self._here[0].committed_records - self._here[1].settled if self._here else 0
 
-    def figures(self) -> Figures:
+    def stats(self) -> DeliveryStats:
         """Return how it is doing; nothing yet in a process that was forked and has not logged."""
         here = self._here
         if here is None:
-            return Figures(lost=self.lost)
+            return DeliveryStats(lost=self.lost)
         spool, drainer = here
         pending = self.pending
-        return Figures(
+        return DeliveryStats(
             pending=pending,
             in_doubt=drainer.in_doubt,
             oldest_ms=drainer.oldest_ms() if pending else None,
@@ -252,7 +252,7 @@ class DurableDelivery:
         """Say whether an Actie of a level needs its start committed before it begins."""
         return (level or self._level) == "write-ahead"
 
-    def begin(self, start: Start, *, more: bool = False) -> None:
+    def begin(self, start: ActieStart, *, more: bool = False) -> None:
         """Commit what becomes of an Actie if it is never ended; `more` adds to one that runs here.
 
         Raises:
@@ -260,7 +260,7 @@ class DurableDelivery:
         """
         waiting(self._begin_actie, start, more=more)
 
-    def _begin_actie(self, start: Start, *, more: bool) -> None:
+    def _begin_actie(self, start: ActieStart, *, more: bool) -> None:
         self._own_spool().append_start(start.actie, encode_start(start), more=more)
         if not self._draining:
             self.start_draining()

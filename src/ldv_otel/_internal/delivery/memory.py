@@ -19,8 +19,8 @@ from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
 from ldv_otel._internal.delivery.retry import Stopped, deliver
 from ldv_otel._internal.delivery.sink import Sink
-from ldv_otel._internal.delivery.spool.write_ahead import Start
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
+from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
@@ -90,10 +90,10 @@ class MemoryDelivery:
         """How many records wait or are on their way."""
         return len(self._queue) + self._in_flight
 
-    def figures(self) -> Figures:
+    def stats(self) -> DeliveryStats:
         """Return how it is doing."""
         with self._changed:
-            return Figures(
+            return DeliveryStats(
                 pending=self.pending,
                 in_doubt=self._in_flight,
                 oldest_ms=self._oldest_ms if self._in_flight else self._queue[0].end_time_ms if self._queue else None,
@@ -137,7 +137,7 @@ class MemoryDelivery:
         """Say whether that was asked for."""
         return level == "write-ahead"
 
-    def begin(self, start: Start, *, more: bool = False) -> None:
+    def begin(self, start: ActieStart, *, more: bool = False) -> None:
         """Refuse: nothing is kept here over the end of the process.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
     """How delivery is doing in this process. Counts are of Logregels and since the process started.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.stats import DeliveryStats
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def health_of(
-    figures: Figures,
+    stats: DeliveryStats,
     *,
     logboek: str,
     bent: Mapping[str, int],
@@ -62,20 +62,20 @@ def health_of(
     silenced_tracers: Iterable[str] = (),
 ) -> Health:
     """Return the health of a process that logs."""
-    oldest_ms, now_ms = figures.oldest_ms, time.time_ns() // 1_000_000
+    oldest_ms, now_ms = stats.oldest_ms, time.time_ns() // 1_000_000
     return Health(
         installed=True,
         logboek=logboek,
-        pending=figures.pending,
-        in_doubt=figures.in_doubt,
+        pending=stats.pending,
+        in_doubt=stats.in_doubt,
         oldest_seconds=max(0, now_ms - oldest_ms) / 1_000 if oldest_ms is not None else 0.0,
-        running=figures.running,
-        confirmed=figures.confirmed,
-        confirmed_ms=figures.confirmed_ms,
-        adopted=figures.adopted,
-        retried=figures.retried,
-        quarantined=figures.quarantined,
-        lost=figures.lost,
+        running=stats.running,
+        confirmed=stats.confirmed,
+        confirmed_ms=stats.confirmed_ms,
+        adopted=stats.adopted,
+        retried=stats.retried,
+        quarantined=stats.quarantined,
+        lost=stats.lost,
         bent=dict(bent),
         provider_replaced=provider_replaced,
         silenced_tracers=tuple(silenced_tracers),

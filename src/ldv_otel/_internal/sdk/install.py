@@ -157,7 +157,7 @@ def health() -> Health:
     processor = _installation.processor
     provider = _private.sdk_provider(_private.current_provider())
     return health_of(
-        processor.delivery.figures(),
+        processor.delivery.stats(),
         logboek=str(_installation.settings.logboek),
         bent=processor.bent,
         provider_replaced=not _installation.listens_to(provider),

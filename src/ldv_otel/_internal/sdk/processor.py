@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.parties.parties import Parties, parties_for
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
 from ldv_otel._internal.record.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
@@ -27,7 +28,6 @@ from ldv_otel._internal.sdk.called_party import called_address
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import restarted_from
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
-from ldv_otel._internal.sdk.span_state import Delivery
 from ldv_otel.attributes import (
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
@@ -193,9 +193,9 @@ class LdvSpanProcessor(SpanProcessor):
         records = self._begun(known)
         if not records:
             return
-        from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id
+        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
 
-        start = Start(actie_id(records[0]), tuple(records))
+        start = ActieStart(actie_id(records[0]), tuple(records))
         self.delivery.begin(start, more=known.start is not None)
         known.start = records[0]
 
@@ -222,10 +222,10 @@ class LdvSpanProcessor(SpanProcessor):
         if not start.data_subject_id:
             self.begin(known)
             return
-        from ldv_otel._internal.delivery.spool.write_ahead import Start, actie_id
+        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
 
         child = interrupted(child_of(start, subject, os.urandom(8)))
-        self.delivery.begin(Start(actie_id(start), (child,)), more=True)
+        self.delivery.begin(ActieStart(actie_id(start), (child,)), more=True)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Log the span if it is an Actie."""

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel._internal.config.variables import DeliveryLevel
-from ldv_otel._internal.delivery.stats import Figures
+from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.actie import EnclosingActie, ExceptionFacts, ForeignOperation, activity_of, is_actie
@@ -32,7 +32,6 @@ from ldv_otel.errors import LdvError
 
 if TYPE_CHECKING:
     # Importing these takes time that only those who use them are to pay.
-    from ldv_otel._internal.delivery.spool.write_ahead import Start
     from ldv_otel._internal.parties.parties import Parties
     from ldv_otel._internal.rules.rules import Rule
     from ldv_otel._internal.sdk.extensions import Extensions
@@ -50,52 +49,6 @@ _NONE_HIDDEN: Final[frozenset[str]] = frozenset()
 _NONE_EXPOSED: Final[Mapping[str, AttributeValue]] = {}
 #: The kinds of spans whose ids travel to another party.
 OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
-
-
-class Delivery(Protocol):
-    """What the processor needs of a delivery level.
-
-    Attributes:
-        blocks: Whether `submit` may wait for a disk or a server, so that an event loop should not.
-    """
-
-    @property
-    def blocks(self) -> bool: ...
-
-    def figures(self) -> Figures:
-        """Return how it is doing."""
-
-    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
-        """Take a record over, with the promise of a level, or of the one that is set.
-
-        Raises:
-            LogboekUnavailable: The promise cannot be kept.
-        """
-
-    def submit_encoded(
-        self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
-    ) -> None:
-        """Take records over at once, at least one, as `encode_logregel` gives them; otherwise as `submit`.
-
-        Args:
-            ended: The Actie, if any, that they are the end of; `submit` takes its record's own.
-        """
-
-    def writes_ahead(self, level: DeliveryLevel | None) -> bool:
-        """Say whether an Actie of a level, or of the one that is set, needs `begin` before it does anything."""
-
-    def begin(self, start: Start, *, more: bool = False) -> None:
-        """Keep what becomes of an Actie if it is never ended; `more` adds to one that runs.
-
-        Raises:
-            LogboekUnavailable: The promise cannot be kept.
-        """
-
-    def flush(self, timeout_seconds: float) -> bool:
-        """Deliver what is pending; True only if nothing is pending and nothing was lost."""
-
-    def shutdown(self, timeout_seconds: float) -> bool:
-        """Flush and stop."""
 
 
 class Owner(Protocol):

@@ -15,7 +15,7 @@ from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.delivery.durable import drain, retry_quarantine, spool_base, spool_root
 from ldv_otel._internal.delivery.sink import make_sink
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
-from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, Refused
+from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, QuarantinedRecord
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel.errors import QueryError
@@ -103,7 +103,7 @@ def retry() -> None:
         raise typer.Exit(1)
 
 
-def _readable(refused: Refused) -> dict[str, Any]:
+def _readable(refused: QuarantinedRecord) -> dict[str, Any]:
     try:
         return as_standard(decode_logregel(refused.payload))
     except msgspec.DecodeError:

@@ -11,7 +11,7 @@ import msgspec
 
 from ldv_otel._internal.delivery.spool.progress import Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
-from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.reader import OrphanSpool
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
 from ldv_otel._internal.delivery.spool.write_ahead import interrupted_acties
 from ldv_otel._internal.delivery.spool.writer import hold, owner_of
@@ -61,7 +61,7 @@ def inspect_spools(base: Path) -> list[SpoolStatus]:
 
 def _inspect(directory: Path, quarantined: int) -> SpoolStatus:
     progress = Progress.read(directory)
-    orphan = Orphan(directory)
+    orphan = OrphanSpool(directory)
     pending = in_doubt = 0
     oldest_ms: int | None = None
     for record in orphan.records():

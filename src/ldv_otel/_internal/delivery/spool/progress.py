@@ -19,7 +19,7 @@ from ldv_otel._internal.delivery.gevent_support import flushing
 PROGRESS_NAME: Final = "progress"
 
 
-class Frozen(msgspec.Struct, frozen=True, tag="frozen"):
+class FrozenBatch(msgspec.Struct, frozen=True, tag="frozen"):
     """A batch that has been, or was about to be, sent."""
 
     first: int
@@ -27,14 +27,14 @@ class Frozen(msgspec.Struct, frozen=True, tag="frozen"):
     token: str
 
 
-class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
+class ConfirmedBatch(msgspec.Struct, frozen=True, tag="confirmed"):
     """Every record up to `last` is in the Logboek, or set apart, since `at_ms` (ms since 1970-01-01 UTC)."""
 
     last: int
     at_ms: int = 0
 
 
-_Entry = Frozen | Confirmed
+_Entry = FrozenBatch | ConfirmedBatch
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[_Entry] = msgspec.json.Decoder(_Entry)
 
@@ -65,13 +65,13 @@ class Progress:
     def _load(self, directory: Path) -> None:
         self.confirmed = -1
         self.confirmed_ms = 0
-        self.frozen: list[Frozen] = []
+        self.frozen: list[FrozenBatch] = []
         path = directory / PROGRESS_NAME
         for line in path.read_bytes().split(b"\n") if path.exists() else ():
             entry = _checked(line)
-            if isinstance(entry, Frozen):
+            if isinstance(entry, FrozenBatch):
                 self.frozen.append(entry)
-            elif isinstance(entry, Confirmed):
+            elif isinstance(entry, ConfirmedBatch):
                 self._confirm(entry)
 
     @property
@@ -79,7 +79,7 @@ class Progress:
         """Highest sequence number that was ever sent, as far as is known; -1 for none."""
         return max((self.confirmed, *(batch.last for batch in self.frozen)))
 
-    def freeze(self, batch: Frozen) -> None:
+    def freeze(self, batch: FrozenBatch) -> None:
         """Put a batch's boundaries on disk before its first send.
 
         Raises:
@@ -88,7 +88,7 @@ class Progress:
         self.frozen.append(batch)
         flushing(os.fdatasync, self._write(batch))
 
-    def confirm(self, entry: Confirmed) -> None:
+    def confirm(self, entry: ConfirmedBatch) -> None:
         """Note how far everything is done. Not flushed: what is lost of it is only read back again.
 
         Raises:
@@ -103,7 +103,7 @@ class Progress:
         if descriptor is not None and descriptor >= 0:
             os.close(descriptor)
 
-    def _confirm(self, entry: Confirmed) -> None:
+    def _confirm(self, entry: ConfirmedBatch) -> None:
         self.confirmed = max(self.confirmed, entry.last)
         self.confirmed_ms = max(self.confirmed_ms, entry.at_ms)
         self.frozen = [batch for batch in self.frozen if batch.last > self.confirmed]

@@ -13,7 +13,7 @@ from ldv_otel._internal.delivery.spool.segment import SUFFIX, make_directory, sy
 QUARANTINE_NAME: Final = "quarantine"
 
 
-class Refused(msgspec.Struct, kw_only=True):
+class QuarantinedRecord(msgspec.Struct, kw_only=True):
     """One record that was set apart.
 
     Attributes:
@@ -40,7 +40,7 @@ class Quarantine:
             OSError: The disk refused.
         """
         make_directory(self._directory)
-        content = msgspec.json.encode(Refused(writer_id=writer_id, seq=seq, reason=reason, payload=payload))
+        content = msgspec.json.encode(QuarantinedRecord(writer_id=writer_id, seq=seq, reason=reason, payload=payload))
         draft = self._directory / f"{writer_id}-{seq}.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -58,11 +58,14 @@ class Quarantine:
         path.rename(target)
         return target
 
-    def records(self) -> list[Refused]:
+    def records(self) -> list[QuarantinedRecord]:
         """Return what is set apart."""
-        return [msgspec.json.decode(path.read_bytes(), type=Refused) for path in sorted(self._directory.glob("*.json"))]
+        return [
+            msgspec.json.decode(path.read_bytes(), type=QuarantinedRecord)
+            for path in sorted(self._directory.glob("*.json"))
+        ]
 
-    def release(self, refused: Refused) -> None:
+    def release(self, refused: QuarantinedRecord) -> None:
         """Let go of a record that is in a spool again."""
         (self._directory / f"{refused.writer_id}-{refused.seq}.json").unlink()
 

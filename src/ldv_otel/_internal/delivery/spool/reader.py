@@ -26,7 +26,7 @@ _READ_BYTES: Final = 4 * 1024 * 1024
 _PEEK_BYTES: Final = 64 * 1024
 
 
-class LiveReader:
+class SpoolReader:
     """Follows the spool of this process, a few MiB at a time, and takes its segments away when they are done."""
 
     def __init__(self, directory: Path, *, read_bytes: int = _READ_BYTES) -> None:
@@ -74,7 +74,7 @@ class LiveReader:
 
     def peek(self, committed: tuple[int, int], end_of: Callable[[int], int]) -> StoredRecord | None:
         """Return the next Logregel and leave it there; for other threads, so None also when it is gone by now."""
-        ahead = LiveReader(self._directory, read_bytes=_PEEK_BYTES)
+        ahead = SpoolReader(self._directory, read_bytes=_PEEK_BYTES)
         ahead._segment, ahead._offset = self._segment, self._offset
         try:
             return next(iter(ahead.read(committed, end_of)), None)
@@ -88,7 +88,7 @@ class LiveReader:
             (self._directory / segment_name(number)).unlink(missing_ok=True)
 
 
-class Orphan:
+class OrphanSpool:
     """The spool of a process that is gone; whoever reads it holds its lock.
 
     Attributes:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import msgspec
 
 from ldv_otel._internal.delivery.spool.progress import Progress
-from ldv_otel._internal.delivery.spool.reader import Orphan
+from ldv_otel._internal.delivery.spool.reader import OrphanSpool
 from ldv_otel._internal.delivery.spool.segment import FIRST_START, StoredRecord, add_segment
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 
 
-class Start(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ActieStart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is known of an Actie that runs, or more of it: the Logregels it leaves if it is never ended.
 
     Attributes:
@@ -37,7 +37,7 @@ class _Ids(msgspec.Struct, array_like=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_starts: msgspec.msgpack.Decoder[Start] = msgspec.msgpack.Decoder(Start)
+_starts: msgspec.msgpack.Decoder[ActieStart] = msgspec.msgpack.Decoder(ActieStart)
 _ids: msgspec.msgpack.Decoder[_Ids] = msgspec.msgpack.Decoder(_Ids)
 
 
@@ -46,12 +46,12 @@ def actie_id(logregel: Logregel) -> bytes:
     return logregel.trace_id + logregel.span_id
 
 
-def encode_start(start: Start) -> bytes:
+def encode_start(start: ActieStart) -> bytes:
     """Return the bytes of a start."""
     return _encode(start)
 
 
-def end_interrupted(orphan: Orphan, progress: Progress) -> int:
+def end_interrupted(orphan: OrphanSpool, progress: Progress) -> int:
     """Write the Logregels of Acties that were never ended into their spool; return how many that were.
 
     Done twice it changes nothing: they have an end then.
@@ -68,7 +68,7 @@ def end_interrupted(orphan: Orphan, progress: Progress) -> int:
     return len(records)
 
 
-def interrupted_acties(orphan: Orphan) -> list[list[Logregel]]:
+def interrupted_acties(orphan: OrphanSpool) -> list[list[Logregel]]:
     """Return the Logregels of each Actie that has a start and no end in a spool, in the order of their starts.
 
     Read twice, so that memory holds only what is open at a time, and so that it does not matter where an end stands:
@@ -89,7 +89,7 @@ def interrupted_acties(orphan: Orphan) -> list[list[Logregel]]:
     return [_merged(records) for records in begun.values()]
 
 
-def _start(record: StoredRecord) -> Start | None:
+def _start(record: StoredRecord) -> ActieStart | None:
     """Return what a record says of an Actie; None for what cannot be understood."""
     try:
         return _starts.decode(record.payload)

@@ -42,7 +42,7 @@ _logger = logging.getLogger(__name__)
 LOCK_NAME: Final = "owner.lock"
 
 
-class _Group:
+class _CommitGroup:
     """Records that are committed together."""
 
     __slots__ = ("begun", "done", "ended", "error", "followers", "records")
@@ -72,7 +72,7 @@ class _Group:
                 turn.release()
 
 
-class Spool:
+class SpoolWriter:
     """Commits records to disk, in order, for any number of threads of one process.
 
     Args:
@@ -98,7 +98,7 @@ class Spool:
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
         self._enough = threading.Condition(lock)
         self._wanted = 1
-        self._forming = _Group()
+        self._forming = _CommitGroup()
         self._leading = False
         self._next_seq = 0
         self._next_start = FIRST_START
@@ -246,12 +246,12 @@ class Spool:
                 os.close(self._lock)
                 self._lock = -1
 
-    def _open_group(self) -> _Group:
+    def _open_group(self) -> _CommitGroup:
         if self._descriptor < 0:
             raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
         return self._forming
 
-    def _commit_group(self, group: _Group) -> None:
+    def _commit_group(self, group: _CommitGroup) -> None:
         """Wait until a group is on disk, or see to it that it gets there."""
         try:
             turn = None
@@ -271,7 +271,7 @@ class Spool:
                 "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
             ) from group.error
 
-    def _lead_or_follow(self, group: _Group, turn: threading.Lock | None) -> threading.Lock | None:
+    def _lead_or_follow(self, group: _CommitGroup, turn: threading.Lock | None) -> threading.Lock | None:
         """Commit a group; or, while another is being committed, return what to wait by before asking again.
 
         Args:
@@ -296,11 +296,11 @@ class Spool:
         except RuntimeError:
             self._mutex.acquire()
 
-    def _lead(self, group: _Group) -> None:
+    def _lead(self, group: _CommitGroup) -> None:
         """Commit a group while the lock, which is held, is given up, so that the next one can form."""
         error: OSError | None = OSError(errno.EINTR, "interrupted")
         interruption: BaseException | None = None
-        following, before, end = _Group(), self.committed_records, 0
+        following, before, end = _CommitGroup(), self.committed_records, 0
         self._leading, self._forming = True, following
         try:
             self._mutex.release()
@@ -324,7 +324,7 @@ class Spool:
             if interruption is not None:
                 raise interruption
 
-    def _conclude(self, group: _Group, error: OSError | None, before: int, end: int) -> None:
+    def _conclude(self, group: _CommitGroup, error: OSError | None, before: int, end: int) -> None:
         """Say what became of a group, and wake whom it concerns; the same if it is done twice."""
         if error is None:
             self._take_over(group, before, end)
@@ -347,7 +347,7 @@ class Spool:
                 self._changed.wait()
             self._turning = True
 
-    def _take_over(self, group: _Group, before: int, end: int) -> None:
+    def _take_over(self, group: _CommitGroup, before: int, end: int) -> None:
         """Count what is on disk now."""
         self._offset = end
         self.committed = (self._segment, self._offset)
