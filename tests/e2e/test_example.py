@@ -21,7 +21,7 @@ READ = """
 import os, sys
 import msgspec
 from ldv_otel import read_settings
-from ldv_otel._internal.clickhouse import read
+from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.client import LogboekClient
 with LogboekClient(read_settings(os.environ)) as client:
     records = [found.logregel for found in read.in_period(client).records]

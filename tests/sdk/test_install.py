@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 def logged():
     assert ldv.force_flush(), ldv.health()
-    from ldv_otel._internal.clickhouse import read
+    from ldv_otel._internal.clickhouse.queries import records as read
     from ldv_otel._internal.clickhouse.client import LogboekClient
     with LogboekClient(ldv.read_settings(os.environ)) as client:
         return sorted(found.logregel.name for found in read.in_period(client).records)
