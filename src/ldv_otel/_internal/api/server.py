@@ -24,6 +24,7 @@ from ldv_otel._internal.api.pages.officer.router import TOEZICHT
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
+from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel.errors import ConfigurationError
@@ -193,15 +194,14 @@ def _check_tls(settings: Settings, host: str) -> None:
                 "does TLS (LDV-L1)."
             )
         return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=serve_settings.client_ca).load_cert_chain(
-            serve_settings.certificate, serve_settings.private_key
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            "LDV_SERVE_CERTIFICATE, LDV_SERVE_PRIVATE_KEY or LDV_SERVE_CLIENT_CA cannot be used "
-            f"({getattr(error, 'reason', None) or error.strerror}). Nothing was started."
-        ) from error
+    # uvicorn makes a context of its own, and a mistake there would end the process with a traceback.
+    tls_context(
+        serve_settings.client_ca,
+        (serve_settings.certificate, serve_settings.private_key),
+        named_by="LDV_SERVE_CERTIFICATE, LDV_SERVE_PRIVATE_KEY or LDV_SERVE_CLIENT_CA",
+        consequence="Nothing was started.",
+        purpose=ssl.Purpose.CLIENT_AUTH,
+    )
 
 
 def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,9 @@ import msgspec
 from ldv_otel import attributes as names
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, Records
+from ldv_otel._internal.config.secrets import read_token
 from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
+from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.parties.parties import ReadApi
 from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, Status
 from ldv_otel._internal.times.instants import parse_date_time
@@ -100,7 +101,11 @@ class RemoteLogboek:
         self._api = api
         self._base = api_base(api.url)
         self._http = httpx.AsyncClient(
-            verify=_tls(api),
+            verify=tls_context(
+                api.ca_file or None,
+                (api.certificate, api.private_key) if api.certificate else None,
+                named_by=f"LDV_PARTIES: ca_file, certificate or private_key of {api.url}",
+            ),
             timeout=_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
@@ -192,7 +197,7 @@ class RemoteLogboek:
 
     async def _authorization(self) -> dict[str, str]:
         if self._api.token_file:
-            return {"Authorization": f"Bearer {_secret(self._api.token_file)}"}
+            return {"Authorization": f"Bearer {read_token(Path(self._api.token_file), 'LDV_PARTIES: token_file')}"}
         if not self._api.token_url:
             return {}
         async with self._token_lock:
@@ -205,7 +210,10 @@ class RemoteLogboek:
             "POST",
             self._api.token_url,
             data={"grant_type": "client_credentials", "scope": self._api.scope},
-            auth=(self._api.client_id, _secret(self._api.client_secret_file)),
+            auth=(
+                self._api.client_id,
+                read_token(Path(self._api.client_secret_file), "LDV_PARTIES: client_secret_file"),
+            ),
         )
         try:
             token = msgspec.json.decode(content, type=_Token)
@@ -298,23 +306,3 @@ def _resource(given: _Activity) -> dict[str, str]:
     if not isinstance(attributes, dict):
         return {}
     return {_text(name): _text(value) for name, value in attributes.items() if isinstance(value, str)}
-
-
-def _tls(api: ReadApi) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=api.ca_file or None)
-        if api.certificate:
-            context.load_cert_chain(api.certificate, api.private_key)
-    except OSError as error:
-        raise ConfigurationError(
-            f"LDV_PARTIES: ca_file, certificate or private_key of {api.url} cannot be used "
-            f"({getattr(error, 'reason', None) or error.strerror})."
-        ) from error
-    return context
-
-
-def _secret(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"LDV_PARTIES: {path} cannot be read.") from error

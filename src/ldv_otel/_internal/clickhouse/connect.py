@@ -16,9 +16,9 @@ from urllib3.exceptions import HTTPError
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import our_error
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
+from ldv_otel._internal.config.secrets import logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.http.retry_after import retry_after_seconds
-from ldv_otel._internal.privacy.key_file import password
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def connect(settings: Settings, database: str) -> Client:
         host=address.host,
         port=address.port,
         username=address.user or None,
-        password=password(settings),
+        password=logboek_password(settings),
         database=database or "default",
         compress=not is_loopback(address.host),
         connect_timeout=CONNECT_TIMEOUT_SECONDS,

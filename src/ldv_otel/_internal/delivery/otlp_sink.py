@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
+from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
-from ldv_otel._internal.privacy.key_file import client_certificate, password
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 
@@ -231,7 +231,7 @@ def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
         ) from error
 
     verify: bool | str = str(settings.ca_file) if settings.ca_file else True
-    cert = client_certificate(settings)
+    cert = logboek_client_certificate(settings)
 
     class OneRequest(Session):
         """Keeps what came of a request, and raises for anything but 200 what the exporter does not retry."""
@@ -249,7 +249,7 @@ def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
                 raise _NotConfirmedError
             return response
 
-    secret = password(settings)
+    secret = logboek_password(settings)
     headers = {"User-Agent": "ldv_otel", **({"Authorization": f"Bearer {secret}"} if secret else {})}
     session = OneRequest()
     # No proxy, and no password of a .netrc file, that was meant for others.

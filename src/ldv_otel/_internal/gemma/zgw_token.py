@@ -10,6 +10,7 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from ldv_otel._internal.config.secrets import read_token
 from ldv_otel.errors import ConfigurationError
 
 #: RFC 7518 section 3.2: a key for HS256 is no shorter than its hash.
@@ -33,12 +34,7 @@ def read_secret(holder: Secret, named_in: Path) -> str:
         ConfigurationError: Its file cannot be read, or it is too short to sign with.
     """
     path = named_in.parent / holder.secret_file
-    try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{named_in}: the secret_file {path} cannot be read ({getattr(error, 'strerror', None) or 'no text'})."
-        ) from error
+    secret = read_token(path, f"{named_in}: secret_file")
     check_secret(secret, str(path))
     return secret
 

@@ -27,12 +27,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.gemma.conversion import Mapper
 from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
-from ldv_otel._internal.privacy.key_file import client_certificate, keys_for, password
+from ldv_otel._internal.http.tls import tls_context
+from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
@@ -306,7 +308,7 @@ def _faults(answer: httpx.Response) -> str:
 
 def _authorization(settings: Settings) -> Any:
     """Return what makes the header of each request: a token of our own, or the one that was given to us."""
-    secret, client_id = password(settings), settings.logboek.user
+    secret, client_id = logboek_password(settings), settings.logboek.user
     if not secret:
         raise ConfigurationError(
             f"LDV_LOGBOEK is {settings.logboek}, and nothing proves to it who this service is. Logging did not start. "
@@ -328,15 +330,12 @@ def _client(settings: Settings) -> httpx.Client:
         import httpx  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise _not_installed(settings) from error
-    try:
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-        if certificate := client_certificate(settings):
-            tls.load_cert_chain(*certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            "LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE cannot be used "
-            f"({getattr(error, 'reason', None) or error.strerror}). Logging did not start."
-        ) from error
+    tls = tls_context(
+        settings.ca_file,
+        logboek_client_certificate(settings),
+        named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
+        consequence="Logging did not start.",
+    )
     return httpx.Client(
         verify=tls,
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),

@@ -45,6 +45,7 @@ from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.gemma.provider.access_record import Component
 from ldv_otel._internal.gemma.zgw_token import Secret, read_secret, zgw_token
 from ldv_otel._internal.http.bounded_answers import content_of
+from ldv_otel._internal.http.tls import tls_context
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -307,11 +308,9 @@ class Autorisatiecomponent:
 
     async def _ask(self, client_id: str) -> Mapping[Component, frozenset[str]] | None:
         headers = {"Authorization": f"Bearer {zgw_token(self._settings.client_id, self._secret)}"}
-        verify: Any = True
-        if self._settings.ca_file:
-            import ssl  # noqa: PLC0415  (few have an authority of their own)
-
-            verify = ssl.create_default_context(cafile=self._settings.ca_file)
+        verify = tls_context(
+            self._settings.ca_file or None, None, named_by="LDV_GEMMA_CLIENTS: ca_file of autorisaties"
+        )
         async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=verify) as http:
             url = f"{self._settings.url.rstrip('/')}/applicaties/consumer"
             async with http.stream("GET", url, params={"clientId": client_id}, headers=headers) as answer:
