@@ -65,13 +65,16 @@ def test_which_rule_takes_which_span(files: tuple[Path, Path, Path], form: int) 
     outcome = json.loads(done.output)
     assert outcome["spans"] == 6
     assert outcome["never"] == ["2 nooit"]
-    shown = [(hit["rule"], hit["label"], hit["name"], hit["spans"], hit["subjects"]) for hit in outcome["hits"]]
+    shown = [
+        (match["rule"], match["label"], match["name"], match["spans"], match["subjects"])
+        for match in outcome["matches"]
+    ]
     assert shown == [
         (1, "1 inwoner", "GET /inwoners/REDACTED", 2, 2),
         (3, "3", "SELECT", 2, 0),
         (0, "", "hand", 2, 0),
     ]
-    assert [hit["without_subject"] for hit in outcome["hits"]] == [0, 2, 0]
+    assert [match["without_subject"] for match in outcome["matches"]] == [0, 2, 0]
     assert BSN not in done.output
 
 
@@ -92,8 +95,8 @@ def test_a_real_trace() -> None:
     rules = Path(__file__).parents[2] / "examples" / "zero-code" / "rules.yaml"
     done = CliRunner().invoke(app, ["rules", "test", str(rules), str(trace), "--json"])
     assert done.exit_code == 0, done.output
-    (hit,) = json.loads(done.output)["hits"]
-    assert (hit["name"], hit["acties"], hit["scope"]) == ("Aanvraag_span", 1, "aanvraag.tracer")
+    (match,) = json.loads(done.output)["matches"]
+    assert (match["name"], match["acties"], match["scope"]) == ("Aanvraag_span", 1, "aanvraag.tracer")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"resourceMetrics": []}', "[" * 100_000])

@@ -8,15 +8,25 @@ from typing import Annotated
 
 import typer
 
-from ldv_otel._internal.cli.commands import chain as chaining
-from ldv_otel._internal.cli.commands import export as exporting
-from ldv_otel._internal.cli.commands import inzage as reading
-from ldv_otel._internal.cli.commands import register as governing
-from ldv_otel._internal.cli.commands import rules as mapping
-from ldv_otel._internal.cli.commands import run as running
-from ldv_otel._internal.cli.commands import schema as managing
-from ldv_otel._internal.cli.commands import serve as serving
-from ldv_otel._internal.cli.commands import spool as spooling
+from ldv_otel._internal.cli.commands import (
+    activity,
+    chain,
+    export,
+    foreign,
+    import_,
+    inzage,
+    key,
+    logboek,
+    register,
+    retention,
+    rules,
+    run,
+    schema,
+    serve,
+    spool,
+    status,
+    trace,
+)
 from ldv_otel._internal.cli.output import console
 from ldv_otel._version import __version__
 from ldv_otel.errors import LdvError
@@ -27,15 +37,26 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and those may hold an identifier
 )
-reading.register(app)
-exporting.register(app)
-governing.register(app)
-managing.register(app)
-spooling.register(app)
-serving.register(app)
-mapping.register(app)
-chaining.register(app)
-running.register(app)
+for command in (
+    inzage,
+    trace,
+    activity,
+    foreign,
+    status,
+    export,
+    chain,
+    register,
+    retention,
+    schema,
+    key,
+    import_,
+    logboek,
+    spool,
+    serve,
+    rules,
+    run,
+):
+    command.add_to(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
@@ -56,7 +77,7 @@ def options(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
 
 
-def run() -> None:
+def main() -> None:
     """Run the command; our own errors become one line on standard error and exit code 1."""
     try:
         app()

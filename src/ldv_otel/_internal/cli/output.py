@@ -26,7 +26,7 @@ AsTable = Annotated[bool, typer.Option("--table", help="Print a table.")]
 _LESS: Final = "FRX"
 
 
-class Form(StrEnum):
+class OutputFormat(StrEnum):
     """The ways to print records."""
 
     TABLE = "--table"
@@ -40,37 +40,37 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False)
 
 
-def form_of(default: Form, **wanted: bool) -> Form:
+def form_of(default: OutputFormat, **wanted: bool) -> OutputFormat:
     """Return the one form that was asked for, by the names of its options.
 
     Raises:
         typer.BadParameter: More than one was.
     """
-    asked = [Form(f"--{name}") for name, is_wanted in wanted.items() if is_wanted]
+    asked = [OutputFormat(f"--{name}") for name, is_wanted in wanted.items() if is_wanted]
     if len(asked) > 1:
         raise typer.BadParameter(f"choose one of {' and '.join(asked)}")
     return asked[0] if asked else default
 
 
-def print_records(records: Sequence[StoredLogregel], form: Form, *, title: str) -> None:
+def print_records(records: Sequence[StoredLogregel], form: OutputFormat, *, title: str) -> None:
     """Print records in one of the forms."""
     print_groups({"": (title, records)}, form)
 
 
-def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], form: Form) -> None:
+def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], form: OutputFormat) -> None:
     """Print several groups of records, each by its name: a key in JSON, a column in CSV, a title for people.
 
     One group with an empty name is printed without it.
     """
-    if form is Form.JSON:
+    if form is OutputFormat.JSON:
         as_json = {name: rendering.as_json(records) for name, (_, records) in groups.items()}
         print_json(as_json[""] if list(as_json) == [""] else as_json)
-    elif form is Form.CSV:
+    elif form is OutputFormat.CSV:
         _print_csv(groups)
     elif not any(records for _, records in groups.values()):
         console(stderr=True).print("No Logregels found.")
     else:
-        render = rendering.forest if form is Form.TREE else rendering.records_table
+        render = rendering.forest if form is OutputFormat.TREE else rendering.records_table
         parts: list[RenderableType] = [
             render([found.logregel for found in records], title=rendering.plain(title))
             for title, records in groups.values()

@@ -32,7 +32,7 @@ _WORDS = {
 }
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(chain)
 

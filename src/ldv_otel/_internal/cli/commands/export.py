@@ -25,7 +25,7 @@ from ldv_otel.errors import ConfigurationError, LdvError
 _FORMATS: Final = {".csv": "csv", ".parquet": "parquet"}
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command()(export)
 

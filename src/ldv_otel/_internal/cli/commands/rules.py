@@ -24,26 +24,26 @@ from ldv_otel.errors import UnreadableInput
 rules_app = typer.Typer(help="Mapping rules: which spans of existing instrumentation are Acties.")
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    rules_app.command("test")(try_rules)
+    rules_app.command("test")(test)
     # A group of one command would otherwise be taken for that command.
-    rules_app.callback()(_group)
+    rules_app.callback()(_describe_group)
     app.add_typer(rules_app, name="rules")
 
 
-def _group() -> None:
+def _describe_group() -> None:
     """Mapping rules: which spans of existing instrumentation are Acties."""
 
 
-class Hit(msgspec.Struct):
+class RuleMatch(msgspec.Struct):
     """Spans alike that one rule took, or none did.
 
     Attributes:
-        rule: Its place in the file, from 1; 0 for no rule.
+        rule: Its number in the file, from 1; 0 for no rule.
         name: Of the spans, without the data subjects that the rule found.
         spans: How many.
-        without_subject: In how many the rule found nobody though it names a place.
+        without_subject: In how many the rule found nobody though it names a source.
         acties: How many are Acties by their own attributes.
     """
 
@@ -58,15 +58,15 @@ class Hit(msgspec.Struct):
     acties: int = 0
 
 
-class Outcome(msgspec.Struct):
+class RuleTestResult(msgspec.Struct):
     """What rules do with the spans of some files."""
 
     spans: int
-    hits: list[Hit]
+    matches: list[RuleMatch]
     never: list[str]
 
 
-def try_rules(
+def test(
     rules: Annotated[Path, typer.Argument(help="File of mapping rules.", dir_okay=False)],
     spans: Annotated[list[Path], typer.Argument(help="Files of spans: OTLP/JSON, or ConsoleSpanExporter's output.")],
     *,
@@ -74,8 +74,7 @@ def try_rules(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which rule takes which recorded spans, and which rule takes none. Nothing is logged."""
-    read = read_rule_file(rules)
-    outcome = judge(read, [span for path in spans for span in _read(path)])
+    outcome = judge(read_rule_file(rules), [span for path in spans for span in _read_spans(path)])
     if as_json:
         print_json(outcome)
     else:
@@ -84,29 +83,33 @@ def try_rules(
         raise typer.Exit(1)
 
 
-def judge(rules: Rules, spans: Sequence[PlainSpan]) -> Outcome:
+def judge(rules: Rules, spans: Sequence[PlainSpan]) -> RuleTestResult:
     """Return what rules do with spans."""
     labels = [f"{number} {rule.rule}".strip() for number, rule in enumerate(rules.rules, 1)]
-    hits: dict[tuple[int, str, str, str], Hit] = {}
+    matches: dict[tuple[int, str, str, str], RuleMatch] = {}
     for span in spans:
         rule = rules.find(span.name, span.kind, span.scope, span.attributes)
-        number = next((place for place, one in enumerate(rules.rules, 1) if one is rule), 0)
+        number = next((number for number, candidate in enumerate(rules.rules, 1) if candidate is rule), 0)
         sources = rule.subjects if rule is not None else ()
-        found = [identifier(one, source.type) for source in sources for one in source.identifiers(span.attributes)]
-        key = (number, Redactor(found).text(span.name), span.kind, span.scope or "")
-        hit = hits.get(key)
-        if hit is None:
-            hit = hits[key] = Hit(number, labels[number - 1] if number else "", *key[1:])
-        hit.spans += 1
-        hit.subjects += len(found)
-        hit.without_subject += bool(sources) and not found
-        hit.acties += is_actie(span.attributes)
-    taken = {hit.rule for hit in hits.values()}
-    in_order = sorted(hits.values(), key=lambda hit: (hit.rule or len(labels) + 1, -hit.spans, hit.name))
-    return Outcome(len(spans), in_order, [label for number, label in enumerate(labels, 1) if number not in taken])
+        subjects = [
+            identifier(value, source.type) for source in sources for value in source.identifiers(span.attributes)
+        ]
+        key = (number, Redactor(subjects).text(span.name), span.kind, span.scope or "")
+        match = matches.get(key)
+        if match is None:
+            match = matches[key] = RuleMatch(number, labels[number - 1] if number else "", *key[1:])
+        match.spans += 1
+        match.subjects += len(subjects)
+        match.without_subject += bool(sources) and not subjects
+        match.acties += is_actie(span.attributes)
+    taken = {match.rule for match in matches.values()}
+    in_order = sorted(matches.values(), key=lambda match: (match.rule or len(labels) + 1, -match.spans, match.name))
+    return RuleTestResult(
+        len(spans), in_order, [label for number, label in enumerate(labels, 1) if number not in taken]
+    )
 
 
-def _read(path: Path) -> Sequence[PlainSpan]:
+def _read_spans(path: Path) -> Sequence[PlainSpan]:
     try:
         return read_plain_spans(path.read_bytes())
     except OSError as error:
@@ -115,18 +118,18 @@ def _read(path: Path) -> Sequence[PlainSpan]:
         raise UnreadableInput(f"{path}: {error}.") from error
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: RuleTestResult) -> None:
     out = console()
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for caption in ("rule", "spans", "people", "name", "kind", "scope"):
         table.add_column(caption, overflow="fold")
-    for hit in outcome.hits:
-        label = hit.label or ("(none; an Actie by itself)" if hit.acties == hit.spans else "(none)")
-        people = f"{hit.subjects}" + (f", not found in {hit.without_subject}" if hit.without_subject else "")
-        row = (label, str(hit.spans), people, hit.name, hit.kind, hit.scope)
-        table.add_row(*(Text(plain(one)) for one in row))
+    for match in outcome.matches:
+        label = match.label or ("(none; an Actie by itself)" if match.acties == match.spans else "(none)")
+        people = f"{match.subjects}" + (f", not found in {match.without_subject}" if match.without_subject else "")
+        row = (label, str(match.spans), people, match.name, match.kind, match.scope)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     out.print(table)
-    logged = sum(hit.spans for hit in outcome.hits if hit.rule)
+    logged = sum(match.spans for match in outcome.matches if match.rule)
     out.print(f"{logged} of {outcome.spans} spans are taken by a rule.", soft_wrap=True)
     for label in outcome.never:
         out.print(f"Rule {label} takes none of them.", markup=False, soft_wrap=True)

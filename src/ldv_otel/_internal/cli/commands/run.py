@@ -14,7 +14,7 @@ from ldv_otel._internal.sdk import autostart as starting
 from ldv_otel.errors import ConfigurationError
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the command to the application."""
     # What comes after the program's name is the program's.
     app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)

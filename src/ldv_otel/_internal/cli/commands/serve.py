@@ -15,7 +15,7 @@ from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel.errors import ConfigurationError
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(serve)
 

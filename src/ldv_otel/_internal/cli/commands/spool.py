@@ -26,7 +26,7 @@ quarantine_app = typer.Typer(help="Records that the Logboek refuses as data.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def register(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
     spool_app.command("status")(status)
     spool_app.command("drain")(drain_spools)

@@ -1,0 +1,46 @@
+"""`ldv activity`: what was logged under one processing activity."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from ldv_otel._internal.cli.output import (
+    AsCsv,
+    AsJson,
+    AsTree,
+    OutputFormat,
+    form_of,
+)
+from ldv_otel._internal.cli.periods import Since, Until
+from ldv_otel._internal.cli.query_options import After, Limit, page_limits, print_page
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.settings import read_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(activity)
+
+
+def activity(  # noqa: PLR0913  (options of a command)
+    uri: Annotated[str, typer.Argument(help="The processing activity, as it is in the Register.")],
+    *,
+    since: Since = None,
+    until: Until = None,
+    after: After = None,
+    limit: Limit = read.PAGE_RECORDS,
+    as_tree: AsTree = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was logged under one processing activity."""
+    form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    limits = page_limits(since, until, after, limit)
+    with checked(LogboekClient(read_settings(os.environ))) as client:
+        page = read.by_activity(client, uri, **limits)
+    print_page(page, form, title=uri)

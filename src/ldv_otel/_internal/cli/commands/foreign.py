@@ -1,0 +1,44 @@
+"""`ldv foreign`: what ties this Logboek to another party's."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from ldv_otel._internal.cli.output import (
+    AsCsv,
+    AsJson,
+    AsTree,
+    OutputFormat,
+    form_of,
+    print_groups,
+)
+from ldv_otel._internal.cli.query_options import Confidential
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.settings import read_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(foreign)
+
+
+def foreign(  # noqa: PLR0913  (options of a command)
+    trace_id: Annotated[str, typer.Argument(help="Trace of the other party: 32 hex digits or a UUID.")],
+    span_id: Annotated[str, typer.Argument(help="One span of it, 16 hex digits.")] = "",
+    *,
+    confidential: Confidential = True,
+    as_tree: AsTree = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
+    form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    with checked(LogboekClient(read_settings(os.environ))) as client:
+        called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
+        caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
+    print_groups({"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, form)

@@ -1,0 +1,122 @@
+"""`ldv retention`: removing records that are past their term."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
+from ldv_otel._internal.cli.rendering import moment, plain
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.register_table import changes
+from ldv_otel._internal.clickhouse.retention.plan import RetentionPlan, apply_retention, plan_retention
+from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.register.source import load_register
+from ldv_otel._internal.times.durations import Duration
+from ldv_otel.errors import ConfigurationError
+
+retention_app = typer.Typer(
+    help="Removing what is past its term by the Register: look first, then remove.", no_args_is_help=True
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    retention_app.command("plan")(plan)
+    retention_app.command("apply")(apply)
+    app.add_typer(retention_app, name="retention")
+
+
+Longest = Annotated[
+    str,
+    typer.Option("--longest", help="How long to keep what has no term, as ISO 8601 has it: P20Y. Default: for ever."),
+]
+
+
+def plan(*, longest: Longest = "", as_json: AsJson = False) -> None:
+    """Count what is past its term, by activity and year; nothing changes."""
+    settings = read_settings(os.environ)
+    with checked(LogboekClient(settings)) as client:
+        _check_applied(settings, client)
+        retention_plan = plan_retention(client, longest=_term(longest))
+    if as_json:
+        print_json(msgspec.to_builtins(retention_plan))
+    else:
+        _print_plan(retention_plan)
+
+
+def apply(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: for a timer.")] = False,
+    longest: Longest = "",
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is past its term, after showing the plan and asking; what was removed is on record."""
+    settings = read_settings(os.environ)
+    with checked(LogboekClient(settings)) as client:
+        _check_applied(settings, client)
+        retention_plan = plan_retention(client, longest=_term(longest))
+        if not as_json:
+            _print_plan(retention_plan)
+        if retention_plan.logregels and not yes:
+            if not sys.stdin.isatty():
+                raise ConfigurationError("Nothing was removed: say --yes where nobody can be asked.")
+            typer.confirm(f"Remove {retention_plan.logregels} Logregels for good?", abort=True, err=True)
+        removed = apply_retention(
+            client,
+            retention_plan,
+            progress=lambda done: typer.echo(f"removed {done.logregels} of {done.year} by {done.way}", err=True),
+        )
+    if as_json:
+        print_json({"removed": msgspec.to_builtins(removed)})
+
+
+def _term(text: str) -> Duration | None:
+    if not text:
+        return None
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--longest cannot be used: {error}. Nothing was removed.") from None
+
+
+def _check_applied(settings: Settings, client: LogboekClient) -> None:
+    """Refuse to remove by terms that the Register no longer has; without a Register, those in force count."""
+    if settings.register and changes(client, load_register(settings)):
+        raise ConfigurationError(
+            "The Register differs from what is in force in the Logboek; nothing was removed. Look at it with "
+            "`ldv register check`, and run `ldv register apply` first."
+        )
+
+
+def _print_plan(retention_plan: RetentionPlan) -> None:
+    table = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
+    for caption in ("activity", "year", "past its term", "first", "last", "kept from (UTC)"):
+        table.add_column(caption, overflow="fold")
+    for expired in (*retention_plan.expired, *retention_plan.own):
+        table.add_row(
+            Text(plain(expired.activity)),
+            str(expired.year),
+            str(expired.logregels),
+            moment(expired.first_ms)[:10],
+            moment(expired.last_ms)[:10],
+            moment(expired.kept_from_ms)[:19] if expired.kept_from_ms else "(own term)",
+        )
+    if retention_plan.logregels:
+        page_out(table)
+    out = console()
+    out.print(f"past their term  {retention_plan.logregels} Logregels")
+    for kept in retention_plan.without_term:
+        label = plain(kept.activity) or "(no activity named)"
+        line = f"no term known    {kept.logregels} Logregels of {label}, from {moment(kept.first_ms)[:10]} on"
+        out.print(line, markup=False, soft_wrap=True)
+    if retention_plan.unfinished:
+        out.print(f"not finished     {retention_plan.unfinished} removals that were begun; they are finished first")

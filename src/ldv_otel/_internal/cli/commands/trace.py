@@ -1,0 +1,47 @@
+"""`ldv trace`: one trace as a tree."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from ldv_otel._internal.cli import rendering
+from ldv_otel._internal.cli.output import (
+    AsCsv,
+    AsJson,
+    AsTable,
+    OutputFormat,
+    form_of,
+    page_out,
+    print_records,
+)
+from ldv_otel._internal.cli.query_options import Confidential
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.traces import across_traces
+from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.settings import read_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(trace)
+
+
+def trace(
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")],
+    *,
+    confidential: Confidential = True,
+    as_table: AsTable = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
+    form = form_of(OutputFormat.TREE, table=as_table, csv=as_csv, json=as_json)
+    with checked(LogboekClient(read_settings(os.environ))) as client:
+        records = across_traces(client, trace_id, confidential=confidential)
+    if form is OutputFormat.TREE and records:
+        page_out(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
+    else:
+        print_records(records, form, title=f"trace {trace_id}")

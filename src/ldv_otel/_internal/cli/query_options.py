@@ -1,0 +1,47 @@
+"""Options that commands which read records share: period, limit, cursor, confidentiality."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from ldv_otel._internal.cli.output import OutputFormat, console, print_records
+from ldv_otel._internal.cli.periods import parse_period
+from ldv_otel._internal.clickhouse.queries import records as read
+
+After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
+Confidential = Annotated[
+    bool,
+    typer.Option(
+        "--confidential/--no-confidential",
+        help="Whether to show what the Register calls confidential, which is not for the data subject to see.",
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
+
+
+def page_limits(
+    since: str | None, until: str | None, after: str | None, limit: int, *, confidential: bool = True
+) -> dict[str, Any]:
+    """Return the keywords of a query for these options.
+
+    Raises:
+        QueryError: The period or the cursor cannot be read.
+    """
+    begin, end = parse_period(since, until, now=datetime.now(UTC))
+    return {
+        "since": begin,
+        "until": end,
+        "after": read.Cursor.parse(after) if after is not None else None,
+        "limit": limit,
+        "confidential": confidential,
+    }
+
+
+def print_page(page: read.Page, form: OutputFormat, *, title: str) -> None:
+    """Print a page of records, and say on standard error how to go on where there are more."""
+    print_records(page.records, form, title=title)
+    if page.following is not None:
+        console(stderr=True).print(f"There are more: --after {page.following}", soft_wrap=True)
