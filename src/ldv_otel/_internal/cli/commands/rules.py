@@ -26,7 +26,7 @@ rules_app = typer.Typer(help="Mapping rules: which spans of existing instrumenta
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    rules_app.command("test")(test)
+    rules_app.command("test")(try_rules)
     # A group of one command would otherwise be taken for that command.
     rules_app.callback()(_describe_group)
     app.add_typer(rules_app, name="rules")
@@ -66,7 +66,7 @@ class RuleTestResult(msgspec.Struct):
     never: list[str]
 
 
-def test(
+def try_rules(
     rules: Annotated[Path, typer.Argument(help="File of mapping rules.", dir_okay=False)],
     spans: Annotated[list[Path], typer.Argument(help="Files of spans: OTLP/JSON, or ConsoleSpanExporter's output.")],
     *,
