@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError
-from ldv_otel._internal.register.source import RegisterSource, load_register, parse_register
+from ldv_otel._internal.register.source import MAX_BYTES, RegisterSource, load_register, parse_register
 from ldv_otel.errors import ConfigurationError, LdvError
 
 A, B, C, PARENT = (f"https://register.example/{name}" for name in ("a", "b", "c", "parent"))
@@ -204,6 +206,7 @@ class Served:
 
     def __init__(self) -> None:
         self.text = TEXT
+        self.content = b""
         self.status = 200
         self.headers: dict[str, str] = {"ETag": '"1"'}
         self.asked: list[int] = []
@@ -216,13 +219,13 @@ def served() -> Iterator[tuple[str, Served]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.headers.get("If-None-Match") == state.headers.get("ETag")
+            known = "ETag" in state.headers and self.headers.get("If-None-Match") == state.headers["ETag"]
             status = 304 if known and state.status == 200 else state.status
             state.asked.append(status)
             self.send_response(status)
             for name, value in state.headers.items():
                 self.send_header(name, value)
-            body = b"" if status == 304 else state.text.encode()
+            body = b"" if status == 304 else state.content or state.text.encode()
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -280,6 +283,44 @@ def test_a_url_is_fetched_with_caching(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         assert len(source().get()) == 1  # nobody there at all
     assert "is used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "content", "says"),
+    [
+        (302, {"Location": "/elsewhere"}, TEXT.encode(), "HTTP status 302"),
+        (302, {"Location": "file:///etc/passwd"}, b"", "HTTP status 302"),
+        (200, {}, b"# " + b"x" * MAX_BYTES, "larger than 16 MiB"),
+        (200, {"Content-Encoding": "gzip"}, gzip.compress(b"# " + b"x" * MAX_BYTES), "larger than 16 MiB"),
+        (200, {"Content-Encoding": "gzip"}, TEXT.encode(), "DecodingError"),
+        (200, {}, b"\xff", "UnicodeDecodeError"),
+    ],
+)
+def test_an_answer_that_is_no_register(status: int, headers: dict[str, str], content: bytes, says: str) -> None:
+    """No redirect is followed, nothing is read beyond the limit, also once unpacked, and the reason is told."""
+    with served() as (url, state):
+        state.status, state.headers, state.content = status, headers, content
+        with pytest.raises(ConfigurationError, match=says):
+            RegisterSource(url).get()
+        assert state.asked == [status]
+
+
+def test_nothing_of_the_environment_decides_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is meant for others is not asked for the Register."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with served() as (url, _):
+        assert len(RegisterSource(url).get()) == 3
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file is read without what fetches URLs; a URL says what to install."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    path = tmp_path / "register.yaml"
+    path.write_text(TEXT)
+    assert len(RegisterSource(str(path)).get()) == 3
+    with pytest.raises(ConfigurationError, match=r"pip install 'ldv-otel\[cli\]'"):
+        RegisterSource("https://register.example/r.yaml")
 
 
 def test_activities_that_do_not_fit_together_are_no_register() -> None:

@@ -30,3 +30,13 @@ async def content_of(answer: httpx.Response, most: int) -> bytes:
         if len(content) > most:
             raise TooLargeError
     return bytes(content)
+
+
+def read_content(answer: httpx.Response, most: int) -> bytes:
+    """Return the content of a streamed answer like `content_of`, for a client that is not asynchronous."""
+    content = bytearray()
+    for part in answer.iter_bytes(_PART_BYTES):
+        content += part
+        if len(content) > most:
+            raise TooLargeError
+    return bytes(content)

@@ -10,19 +10,25 @@ import hashlib
 import logging
 import os
 import re
+import ssl
 import time
 from collections.abc import Callable
+from http import HTTPStatus
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
-import urllib3
 
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.http.bounded_answers import TooLargeError, read_content
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError, consistency_problems
 from ldv_otel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +36,10 @@ MAX_BYTES: Final = 16 * 2**20
 #: For how long a fetched Register is used without asking, unless the server says otherwise by `max-age`.
 FRESH_SECONDS: Final = 300.0
 _MAX_FRESH_SECONDS: Final = 86_400.0
-_TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)
+_CONNECT_SECONDS: Final = 5
+_ANSWER_SECONDS: Final = 30
+#: How often it is tried again to get a connection; what breaks off later is left to the next time.
+_CONNECT_RETRIES: Final = 2
 _MAX_AGE: Final = re.compile(r"\bmax-age=(\d{1,9})")
 _NO_CACHE: Final = re.compile(r"\bno-(?:cache|store)\b")
 #: YAML tells the lines in a JSON text too, once it is rid of what only JSON has: halves of characters, and tabs (which
@@ -81,6 +90,7 @@ class RegisterSource:
         self._url = "://" in location
         if self._url:
             _check_url(location, allow_insecure=allow_insecure)
+            _require_client()
         self._fetched: _Fetched | None = None
 
     def get(self) -> Register:
@@ -124,7 +134,7 @@ class RegisterSource:
         if known is None or not 0 <= now - known.fetched < known.fresh_seconds:
             try:
                 known = self._ask(known, now)
-            except (urllib3.exceptions.HTTPError, UnicodeDecodeError, _Unusable) as error:
+            except (UnicodeDecodeError, _Unusable) as error:
                 reason = str(error) if isinstance(error, _Unusable) else type(error).__name__
                 if known is None:
                     raise ConfigurationError(
@@ -147,17 +157,10 @@ class RegisterSource:
             headers["If-None-Match"] = known.etag
         elif known is not None and known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
-        with urllib3.PoolManager(timeout=_TIMEOUT, retries=urllib3.Retry(2, redirect=0, backoff_factor=0.2)) as pool:
-            answer = pool.request("GET", self.location, headers=headers, preload_content=False)
-            try:
-                unchanged = answer.status == 304 and known is not None  # noqa: PLR2004  (HTTP)
-                if not unchanged and answer.status != 200:  # noqa: PLR2004  (HTTP)
-                    raise _Unusable(f"HTTP status {answer.status}")
-                content = b"" if unchanged else answer.read(MAX_BYTES + 1, decode_content=True)
-            finally:
-                answer.release_conn()
-        if len(content) > MAX_BYTES:
-            raise _Unusable(f"it is larger than {MAX_BYTES >> 20} MiB")
+        answer, content = self._answer(headers)
+        unchanged = answer.status_code == HTTPStatus.NOT_MODIFIED and known is not None
+        if not unchanged and answer.status_code != HTTPStatus.OK:
+            raise _Unusable(f"HTTP status {answer.status_code}")
         text = known.text if unchanged and known is not None else content.decode("utf-8-sig")
         control = answer.headers.get("Cache-Control", "")
         max_age = _MAX_AGE.search(control)
@@ -174,6 +177,28 @@ class RegisterSource:
             parse_register(text, source=self.location)  # a page that says "error" may not take the good copy's place
         self._keep(fetched)
         return fetched
+
+    def _answer(self, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
+        """Ask once. A redirect is an answer like any other that is no Register: only what was configured is asked."""
+        import httpx  # noqa: PLC0415  (an extra, and 0.1 s that only a Register behind a URL pays)
+
+        # The authorities of this machine, as for its other clients; by itself httpx has a list of its own.
+        tls = ssl.create_default_context()
+        try:
+            with (
+                httpx.Client(
+                    transport=httpx.HTTPTransport(verify=tls, retries=_CONNECT_RETRIES),
+                    timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+                    follow_redirects=False,
+                    trust_env=False,
+                ) as client,
+                client.stream("GET", self.location, headers=headers) as answer,
+            ):
+                return answer, read_content(answer, MAX_BYTES) if answer.status_code == HTTPStatus.OK else b""
+        except TooLargeError:
+            raise _Unusable(f"it is larger than {MAX_BYTES >> 20} MiB") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _Unusable(type(error).__name__) from error
 
     def _cached(self) -> _Fetched | None:
         if self._cache is None:
@@ -350,6 +375,14 @@ def _as_json(text: str) -> Any:
         return msgspec.json.decode(text) if text.lstrip()[:1] == "{" else None
     except msgspec.DecodeError:
         return None
+
+
+def _require_client() -> None:
+    if find_spec("httpx") is None:
+        raise ConfigurationError(
+            "LDV_REGISTER is a URL, but what fetches one is not installed. Run `pip install 'ldv-otel[cli]'`, or let "
+            "LDV_REGISTER name a file."
+        )
 
 
 def _check_url(location: str, *, allow_insecure: bool) -> None:
