@@ -1,4 +1,4 @@
-"""The pages of the repository: links that lead somewhere, words that exist, decisions that are listed."""
+"""The pages of the repository: links that resolve, words of the glossary, decisions in their index."""
 
 from __future__ import annotations
 
@@ -100,3 +100,11 @@ def test_the_glossary_has_the_names_that_the_code_has() -> None:
     assert len(names) > 60
     missing = [(term, name) for term, name in names if name not in known and name not in text]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "glossary.md"], ids=relative)
+def test_no_page_has_a_word_that_the_glossary_replaces(page: Path) -> None:
+    """Words with several meanings come back one by one; those that plain English never needs are refused."""
+    text = CODE_SPAN.sub("", CODE_BLOCK.sub("", page.read_text(encoding="utf-8")))
+    replaced = re.findall(r"\b(?:told|bent|wish(?:es)?|glance|strangers?|set\s+apart|put\s+right)\b", text)
+    assert not replaced
