@@ -22,6 +22,7 @@ from ldv_otel._internal.clickhouse.schema.migrations import check_schema, schema
 from ldv_otel._internal.clickhouse.sink import open_sink
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import deliver
+from ldv_otel._internal.times.instants import now_ms
 
 _RECORDS_IN_BATCH = 5_000
 _TABLES = f"""
@@ -74,14 +75,14 @@ def write(settings: Settings, batches: int) -> tuple[str, float]:
     writer = new_writer_id()
     started = time.monotonic()
     for number in range(batches):
-        now_ms = time.time_ns() // 1_000_000
+        moment_ms = now_ms()
         records = [
             Logregel(
                 trace_id=secrets.token_bytes(16),
                 span_id=secrets.token_bytes(8),
                 name="Controle van het cluster",
-                start_time_ms=now_ms,
-                end_time_ms=now_ms,
+                start_time_ms=moment_ms,
+                end_time_ms=moment_ms,
                 processing_activity_id="urn:ldv:cluster-check",
             )
             for _ in range(_RECORDS_IN_BATCH)

@@ -42,20 +42,21 @@ from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.sampler import LdvSampler
+from ldv_otel._internal.times.instants import now_ms
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 
 
 def a_record() -> Logregel:
     """A record of ordinary size, some 300 bytes."""
-    now_ms = time.time_ns() // 1_000_000
+    moment_ms = now_ms()
     return Logregel(
         trace_id=secrets.token_bytes(16),
         span_id=secrets.token_bytes(8),
         parent_span_id=secrets.token_bytes(8),
         name="Wijzig kenteken",
-        start_time_ms=now_ms,
-        end_time_ms=now_ms,
+        start_time_ms=moment_ms,
+        end_time_ms=moment_ms,
         processing_activity_id=ACTIVITY,
         data_subject_id=secrets.token_bytes(16),
         data_subject_id_type="BSN",

@@ -41,6 +41,7 @@ from ldv_otel._internal.gemma.conversion import Mapper
 from ldv_otel._internal.gemma.model import Version, Verwerkingsactie, VerwerktObject, new_id
 from ldv_otel._internal.privacy.key_file import add_key, read_keys
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.times.instants import ms_from_datetime, us_from_ms
 
 PERSONS: Final = tuple(f"{999_990_000 + number}" for number in range(50))
 ACTIES: Final = 20
@@ -97,7 +98,7 @@ async def measure(address: str, pid: int, wanted: argparse.Namespace) -> dict[st
 
         async def lezen(person: str) -> httpx.Response:
             subject = {"dpl.core.data_subject_id": person, "dpl.core.data_subject_id_type": "BSN"}
-            end_ms = int((BEGIN + timedelta(days=DAYS)).timestamp() * 1_000)
+            end_ms = ms_from_datetime(BEGIN + timedelta(days=DAYS))
             return await http.post("/lezenapi/v1/processing-activities", json={**subject, "endTime": end_ms})
 
         async def one(person: str) -> httpx.Response:
@@ -225,7 +226,7 @@ def versions() -> Iterator[Version]:
                 actie_id=actie_id,
                 record_id=str(uuid.uuid4()),
                 trace_id=trace_id,
-                registered_us=int(moment.timestamp() * 1_000_000) + version,
+                registered_us=us_from_ms(ms_from_datetime(moment)) + version,
             )
 
 

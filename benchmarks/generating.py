@@ -27,6 +27,7 @@ from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, Store
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.times.instants import datetime_from_ms, ms_from_datetime
 
 ACTIVITY: Final = "https://register.example/activiteiten/"
 TOP: Final = range(1)
@@ -405,8 +406,8 @@ def _page(keys: _Keys, client: LogboekClient, sort: str, period: str, without: s
         lambda key: read.by_activity(
             client,
             key["activity"],
-            since=datetime.fromtimestamp(key["since"] / 1_000, UTC),
-            until=datetime.fromtimestamp(key["until"] / 1_000, UTC),
+            since=datetime_from_ms(key["since"]),
+            until=datetime_from_ms(key["until"]),
         ),
         _typed("processing_activity_id = {activity:String} AND " + times.format(name="start_time")),
         _jvm("attributes['dpl.core.processing_activity_id'] = {activity:String} AND " + times.format(name="startTime")),
@@ -442,15 +443,16 @@ class _Keys:
                 since = since.replace(hour=self._draw.randrange(8, 18))
             since = max(min(since, self._sample.moment(1) - period), BEGIN)
             activity = f"{ACTIVITY}{self._draw.choice(numbers)}"
-            found.append({"activity": activity, "since": _ms(since), "until": _ms(since + period)})
+            found.append(
+                {"activity": activity, "since": ms_from_datetime(since), "until": ms_from_datetime(since + period)}
+            )
         return found
 
     def company(self, *, first: bool) -> list[dict[str, Any]]:
         """Return the company, each time with another cursor."""
         subject = self._client.rows("SELECT lower(hex(sipHash128('company')))")[0][0]
         shares = [0.0 if first else self._draw.random() * 0.98 for _ in range(self._times)]
-        return [{"subject": subject, "after": _ms(self._sample.moment(share)) if share else -1} for share in shares]
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000)
+        return [
+            {"subject": subject, "after": ms_from_datetime(self._sample.moment(share)) if share else -1}
+            for share in shares
+        ]

@@ -43,6 +43,7 @@ from ldv_otel._internal.privacy.key_file import add_key, read_keys
 from ldv_otel._internal.privacy.pseudonyms import KeyRing
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.register.register import ProcessingActivity, Register
+from ldv_otel._internal.times.instants import ms_from_datetime
 
 PERSON: Final = "999990019"
 SPREAD: Final = "999990020"
@@ -204,7 +205,7 @@ def _about(person: str, ring: KeyRing, traces: int) -> list[Logregel]:
     found = []
     for number in range(RECORDS):
         place = number * traces // RECORDS
-        begin_ms = int((BEGIN + timedelta(days=DAYS) * (place / traces)).timestamp() * 1_000) + number
+        begin_ms = ms_from_datetime(BEGIN + timedelta(days=DAYS) * (place / traces)) + number
         found.append(
             Logregel(
                 trace_id=hashlib.sha256(f"{person} {place}".encode()).digest()[:16],

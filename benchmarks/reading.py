@@ -31,7 +31,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +48,7 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.register.register import ProcessingActivity, Register
+from ldv_otel._internal.times.instants import datetime_from_ms
 
 KEYS: Final = 200
 PROCESSES: Final = 4
@@ -61,7 +61,7 @@ Key = dict[str, Any]
 
 
 def _by_activity(client: LogboekClient, key: Key) -> object:
-    since, until = (datetime.fromtimestamp(key[name] / 1_000, UTC) for name in ("since", "until"))
+    since, until = (datetime_from_ms(key[name]) for name in ("since", "until"))
     return read.by_activity(client, key["activity"], since=since, until=until)
 
 

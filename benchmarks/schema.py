@@ -59,6 +59,7 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.times.instants import ms_from_datetime
 
 TABLES: Final = {"ours": "ldv.logregel", "(1)": "peers.typed", "(2)": "peers.jvm"}
 ROWS_IN_GRANULE: Final = {"ours": 2_048, "(1)": 8_192, "(2)": 8_192}
@@ -406,7 +407,7 @@ def once_section(bench: Bench) -> str:
         rows.append([question.name, str(without), str(once), in_sql])
         bench.say(f"second line, {question.name}: {without} -> {once}, view {in_sql}")
     since = bench.sample.moment(0.5)
-    period = {"since": int(since.timestamp() * 1_000), "until": int((since + timedelta(days=30)).timestamp() * 1_000)}
+    period = {"since": ms_from_datetime(since), "until": ms_from_datetime(since + timedelta(days=30))}
     for name, sql in _OVERVIEWS.items():
         without, once = (
             bench.measure([partial(bench.client.rows, sql.replace("{from}", table), period)] * (WARM_UPS + 3))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, Status
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.times.instants import TIME_MAX_MS
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
 span_ids = st.binary(min_size=8, max_size=8).filter(any)

@@ -20,7 +20,8 @@ from ldv_otel._internal.chain.model import Chain, PartyState, Relation
 from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.chain.source import Records
 from ldv_otel._internal.parties.parties import PartiesFile, ReadApi
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import TIME_MAX_MS
 
 TRACE = b"\x01" * 16
 UUID = "01010101-0101-0101-0101-010101010101"

@@ -16,6 +16,7 @@ from ldv_otel._internal.clickhouse.queries.projections import prefixes
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import READ_BACK
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from tests.clickhouse.conftest import empty_store
 
 ROWS = 300_000
@@ -110,7 +111,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
         **page_parameters(),
     }
     if question == questions.LATEST_BY_SUBJECT:
-        parameters["after_time"] = read.END_OF_TIME_MS
+        parameters["after_time"] = QUERY_TIME_MAX_MS
     text = plan(filled, question, parameters)
     assert granules(text) <= 3 * 3  # three bursts, and the granules on either side of an hour
     hours = re.search(r"IN \((SELECT toRelativeHourNum.*?toRelativeHourNum\(start_time\))\)\s+AND", question)
@@ -121,7 +122,7 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
 def page_parameters(**more: Any) -> dict[str, Any]:
     """A first page of everything."""
     cursor = {"after_time": -1, "after_span": "00" * 8, "after_writer": "", "after_seq": 0, "limit": 101}
-    return {"since": 0, "until": read.END_OF_TIME_MS, "confidential": True, **cursor, **more}
+    return {"since": 0, "until": QUERY_TIME_MAX_MS, "confidential": True, **cursor, **more}
 
 
 def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
@@ -140,10 +141,10 @@ def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
 def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> None:
     """Figures of a day and its newest records read a day; a rare activity is looked for with its index."""
     middle = 1_768_500_000_000
-    day = page_parameters(since=middle, until=middle + 86_400_000, after_time=read.END_OF_TIME_MS)
+    day = page_parameters(since=middle, until=middle + 86_400_000, after_time=QUERY_TIME_MAX_MS)
     for question in (overseeing.USED_IN_PERIOD, overseeing.latest_query(overseeing.Kind.FLAGGED, of_activity=False)):
         assert granules(plan(filled, question, day)) <= GRANULES // 30 + 2
-    rare = page_parameters(after_time=read.END_OF_TIME_MS) | {"activity": "urn:nothing"}
+    rare = page_parameters(after_time=QUERY_TIME_MAX_MS) | {"activity": "urn:nothing"}
     text = plan(filled, overseeing.latest_query(overseeing.Kind.ALL, of_activity=True), rare)
     assert "rare_activities" in text
     assert granules(text) <= GRANULES // 10
@@ -159,7 +160,7 @@ def test_a_page_reads_in_order_and_hides_doubles_without_sorting(
     person = an_id(filled, "data_subject_id")
     parameters = page_parameters(subjects=[person], prefixes=prefixes([bytes.fromhex(person)]), activities=[])
     if order == "InReverseOrder":
-        parameters["after_time"] = read.END_OF_TIME_MS
+        parameters["after_time"] = QUERY_TIME_MAX_MS
     text = "\n".join(row[0] for row in filled.rows(f"EXPLAIN actions = 1 {question}", parameters))
     assert f"Read type: {order}" in text
     assert "LimitBy" in text

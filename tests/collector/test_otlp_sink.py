@@ -14,7 +14,8 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.otlp_sink import OtlpSink
 from ldv_otel._internal.delivery.retry import deliver
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import TIME_MAX_MS
 from ldv_otel.errors import LogboekUnavailable
 from tests.collector.conftest import Line
 from tests.strategies import logregels

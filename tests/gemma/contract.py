@@ -11,14 +11,14 @@ import httpx
 from jsonschema import Draft202012Validator, FormatChecker
 
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH, overlaid
-from ldv_otel._internal.times.instants import parse_date_time
+from ldv_otel._internal.times.instants import ms_from_rfc3339
 
 _formats = FormatChecker()
 
 
 @_formats.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    return not isinstance(value, str) or parse_date_time(value) is not None
+    return not isinstance(value, str) or ms_from_rfc3339(value) is not None
 
 
 @_formats.checks("duration")

@@ -205,3 +205,13 @@ def test_many_clients_log_at_once_and_nothing_is_lost(provider: Provider) -> Non
     found = [each["actieId"] for each in first["results"] + second["results"]]
     assert sorted(found) == sorted(logged)
     assert api.ask("GET", second["previous"]).json()["results"] == first["results"]
+
+
+def test_a_moment_beyond_the_calendar_comes_back_in_links(provider: Provider) -> None:
+    """A client may write any moment; one that is in the year 10000 in UTC is later than every record all the same."""
+    api, bsn = provider.client(), somebody()
+    for _ in range(2):
+        api.post(**body(bsn))
+    answer = api.list(bsn, pageSize=1, peilmoment="9999-12-31T23:59:60-23:00")
+    assert answer.status_code == 200
+    assert len(api.ask("GET", answer.json()["next"]).json()["results"]) == 1

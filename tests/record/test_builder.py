@@ -12,8 +12,8 @@ from ldv_otel._internal.record.builder import LogregelBuilder, resource_text
 from ldv_otel._internal.record.logregel import (
     ACTIVITY_MAX_CHARACTERS,
     NAME_MAX_CHARACTERS,
-    TIME_MAX_MS,
 )
+from ldv_otel._internal.times.instants import TIME_MAX_MS
 from ldv_otel.attributes import FLAGS, Flag
 from tests.strategies import anything
 

@@ -22,8 +22,8 @@ from ldv_otel._internal.config.secrets import read_token
 from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
 from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.parties.parties import ReadApi
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel, Status
-from ldv_otel._internal.times.instants import parse_date_time
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.times.instants import ms_from_rfc3339, within_record_time
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -276,8 +276,8 @@ def _id(text: str, length: int) -> bytes:
 
 def _moment(time: int | str) -> int:
     """Return a moment in ms, inside what a Logregel can have."""
-    time_ms = time if isinstance(time, int) else parse_date_time(time)
-    return min(max(time_ms, 0), TIME_MAX_MS)
+    time_ms = time if isinstance(time, int) else ms_from_rfc3339(time)
+    return within_record_time(time_ms)
 
 
 def _text(text: str) -> str:

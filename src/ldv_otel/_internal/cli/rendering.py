@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.delivery.spool.inspect import SpoolStatus
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.record.standard_json import as_standard
+from ldv_otel._internal.times.instants import rfc3339_from_ms
 
 _STATUS_STYLE = {Status.UNSET: "", Status.OK: "green", Status.ERROR: "bold red"}
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
@@ -161,12 +161,12 @@ def csv_row(found: StoredLogregel) -> list[str]:
 
 
 def _iso(time_ms: int) -> str:
-    return moment(time_ms).replace(" ", "T") + "Z"
+    return rfc3339_from_ms(time_ms)
 
 
 def moment(time_ms: int) -> str:
     """Return a time as people read it, in UTC, to the millisecond."""
-    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{time_ms % 1_000:03d}"
+    return rfc3339_from_ms(time_ms).replace("T", " ").removesuffix("Z")
 
 
 def plain(text: str) -> str:

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.columns import columns_of
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, checked, schema_status
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.times.instants import hour_from_ms
 
 _TABLE: Final = "logregel"
 
@@ -28,8 +29,6 @@ _INSERT_SETTINGS: Final = {
 
 #: A confirmation then means that a majority of the replicas of each shard has the rows.
 _ON_CLUSTER: Final = {"insert_quorum": "auto", "insert_quorum_parallel": 1, "distributed_foreground_insert": 1}
-
-_MS_PER_HOUR: Final = 3_600_000
 
 READ_BACK: Final = """
 SELECT DISTINCT seq FROM logregel
@@ -74,7 +73,7 @@ class ClickHouseSink:
             "writer_id": batch.writer_id,
             "first": min(batch.seqs),
             "last": max(batch.seqs),
-            "hours": sorted({record.start_time_ms // _MS_PER_HOUR for record in batch.logregels}),
+            "hours": sorted({hour_from_ms(record.start_time_ms) for record in batch.logregels}),
         }
         return frozenset(row[0] for row in self._connected().rows(READ_BACK, parameters)) & frozenset(batch.seqs)
 

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Protocol
 
+from ldv_otel._internal.times.instants import now_ms
+
 
 class Clock(Protocol):
     """Two readings, one for waiting and one for writing down; and the waiting itself."""
@@ -29,7 +31,7 @@ class SystemClock:
 
     def time_ms(self) -> int:
         """Return ms since 1970-01-01 UTC."""
-        return time.time_ns() // 1_000_000
+        return now_ms()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait for an event, at most so long; say whether it came."""

@@ -22,6 +22,7 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.times.instants import ns_from_ms
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 60.0
 
 _EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-_NS_PER_MS: Final = 1_000_000
 
 #: Attributes of our own, which the views behind a Collector turn into columns again (schema/collector.sql).
 WRITER_ID: Final = "ldv.writer_id"
@@ -118,8 +118,8 @@ class OtlpSink:
             status=SpanStatus(
                 {Status.OK: StatusCode.OK, Status.ERROR: StatusCode.ERROR}.get(record.status, StatusCode.UNSET)
             ),
-            start_time=record.start_time_ms * _NS_PER_MS,
-            end_time=record.end_time_ms * _NS_PER_MS,
+            start_time=ns_from_ms(record.start_time_ms),
+            end_time=ns_from_ms(record.end_time_ms),
         )
 
     def _resource(self, text: str) -> Resource:

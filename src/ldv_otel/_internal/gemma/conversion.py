@@ -13,7 +13,6 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -29,10 +28,16 @@ from ldv_otel._internal.gemma.model import (
 )
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser, normalise_identifier, normalise_type
 from ldv_otel._internal.record.builder import resource_text
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.durations import Duration
+from ldv_otel._internal.times.instants import (
+    TIME_MAX_MS,
+    datetime_from_ms,
+    ms_from_datetime,
+    us_from_ms,
+    within_record_time,
+)
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX: Final = "gemma."
 #: Elements that are stored as they are, by their attribute; what is empty or absent is left out.
 _PLAIN: Final = {
@@ -135,7 +140,7 @@ class Mapper:
     def _logregel(self, version: Version, about: VerwerktObject | None, place: int, parent: bytes) -> Logregel:
         actie = version.actie
         subject = self._pseudonymiser.subject(about.object_id, about.soort_object_id) if about else _NOBODY
-        time_ms = min(max(actie.tijdstip_ms, 0), TIME_MAX_MS)
+        time_ms = within_record_time(actie.tijdstip_ms)
         caller = version.caller
         foreign_trace = uuid_bytes(actie.verwerking_id_afnemer)
         foreign_span = b""
@@ -262,7 +267,7 @@ class Mapper:
         known |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
         actie = Verwerkingsactie(
             **known | {"vertrouwelijkheid": "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"},
-            tijdstip=(_EPOCH + timedelta(milliseconds=record.start_time_ms)).isoformat(timespec="milliseconds"),
+            tijdstip=datetime_from_ms(record.start_time_ms).isoformat(timespec="milliseconds"),
             verwerkte_objecten=objects,
         )
         return Version(
@@ -270,7 +275,7 @@ class Mapper:
             actie_id=derived_actie_id(record),
             record_id="",
             trace_id=record.trace_id,
-            registered_us=record.end_time_ms * 1_000,
+            registered_us=us_from_ms(record.end_time_ms),
             native=True,
         )
 
@@ -331,7 +336,7 @@ def _is_normal(about: VerwerktObject) -> bool:
 def kept_until(start_ms: int, bewaartermijn: str) -> int:
     """Return the end of a term in ms since 1970; one that ends beyond what can be stored ends there."""
     try:
-        moment = Duration.parse(bewaartermijn).after(_EPOCH + timedelta(milliseconds=start_ms))
+        moment = Duration.parse(bewaartermijn).after(datetime_from_ms(start_ms))
     except ValueError:
         return TIME_MAX_MS
-    return min((moment - _EPOCH) // timedelta(milliseconds=1), TIME_MAX_MS)
+    return min(ms_from_datetime(moment), TIME_MAX_MS)

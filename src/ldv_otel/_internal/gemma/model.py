@@ -9,12 +9,11 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
-from ldv_otel._internal.times.instants import parse_date_time
+from ldv_otel._internal.times.instants import ms_from_rfc3339, rfc3339_from_us
 
 Vertrouwelijkheid = Annotated[
     Literal["normaal", "vertrouwelijk", "opgeheven"],
@@ -55,8 +54,6 @@ Moment = Annotated[
     str,
     msgspec.Meta(description="Dit is geen tijdstip met tijdzone volgens RFC 3339, zoals 2024-04-05T14:35:42+02:00."),
 ]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class VerwerktSoortGegeven(msgspec.Struct, frozen=True, rename="camel"):
@@ -114,7 +111,7 @@ class Verwerkingsactie(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     @property
     def tijdstip_ms(self) -> int:
         """When it took place, in ms since 1970-01-01 UTC."""
-        return parse_date_time(self.tijdstip)
+        return ms_from_rfc3339(self.tijdstip)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -157,8 +154,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tijdstip_registratie(self) -> str:
         """When it was registered, RFC 3339 in UTC."""
-        moment = _EPOCH + timedelta(microseconds=self.registered_us)
-        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return rfc3339_from_us(self.registered_us)
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -193,7 +189,7 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
     """
     try:
         found = msgspec.convert(content, Verwerkingsactie)
-        parse_date_time(found.tijdstip)
+        ms_from_rfc3339(found.tijdstip)
     except (msgspec.ValidationError, ValueError):
         raise InvalidInput(_faults(Verwerkingsactie, content, "", complete=complete)) from None
     if complete:
@@ -261,7 +257,7 @@ def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
     try:
         found = msgspec.convert(value, type_)
         if type_ is Moment:
-            parse_date_time(found)
+            ms_from_rfc3339(found)
     except (msgspec.ValidationError, ValueError):
         yield Fault(name, "invalid", _reason(type_))
 

@@ -17,7 +17,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.record.logregel import Status
+from ldv_otel._internal.times.instants import ns_from_datetime
 from ldv_otel.attributes import Flag
 
 TRACE_ID_BYTES: Final = 16
@@ -35,8 +36,6 @@ _HEX: Final = re.compile("[0-9a-fA-F]+")
 _UUID_CHARACTERS: Final = 36
 _SHORT_TRACE_ID_DIGITS: Final = 16
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _TIME_MAX_CHARACTERS: Final = 64
 #: 1973-03-03 in nanoseconds. Anything earlier is a counter or a mistake, and units could not be told apart below it.
 _TIME_MIN_NS: Final = 10**17
@@ -190,7 +189,7 @@ def _iso_ns(text: str) -> int | None:
     except ValueError:
         return None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _plausible((aware - _EPOCH) // _MICROSECOND * 1_000)
+    return _plausible(ns_from_datetime(aware))
 
 
 def _plausible(time_ns: int) -> int | None:

@@ -33,6 +33,7 @@ from ldv_otel._internal.importer.span_fields import (
 from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts, is_actie
 from ldv_otel._internal.record.builder import resource_text
 from ldv_otel._internal.record.logregel import Status
+from ldv_otel._internal.times.instants import ns_from_ms
 from ldv_otel.attributes import (
     DATA_SUBJECT_ID,
     EXCEPTION_MESSAGE,
@@ -45,7 +46,6 @@ from ldv_otel.errors import UnreadableInput
 
 NOT_SPANS: Final = "a document of metrics or logs, not of spans"
 
-_NS_PER_MS: Final = 1_000_000
 _HOLDERS: Final = frozenset({"resourcespans", "batches", "trace", "scopespans", "instrumentationlibraryspans", "spans"})
 #: A span that stands by itself has one of each; a log line may well have a trace id, but no start.
 _SPAN_SIGNS: Final = frozenset({"spanid", "traceid", "context", "spancontext"})
@@ -119,7 +119,7 @@ def read_spans(content: bytes, *, file: str, now_ms: int) -> Reading:
         file: Name for the problems.
         now_ms: Time of the import, for spans without any time.
     """
-    reader = _Reader(file, now_ns=now_ms * _NS_PER_MS)
+    reader = _Reader(file, now_ns=ns_from_ms(now_ms))
     try:
         text, packing = text_of(content)
     except UnreadableInput as error:

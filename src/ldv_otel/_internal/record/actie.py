@@ -17,9 +17,9 @@ from ldv_otel import attributes as names
 from ldv_otel._internal.privacy.pseudonyms import PSEUDONYM_BYTES, DataSubject
 from ldv_otel._internal.record.builder import LogregelBuilder
 from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
+from ldv_otel._internal.times.instants import ms_from_ns
 from ldv_otel.attributes import Flag
 
-_NS_PER_MS: Final = 1_000_000
 #: Lines of a stack trace that hold places and no values: Python's, and the `at` lines of Java and JavaScript.
 _FRAME: Final = re.compile(
     r'^\s*(?:File "[^"\n]*", line \d+, in [\w.<>]+|at [\w.$<>/ ]+\([\w.$:/-]*\))\s*$', re.MULTILINE
@@ -141,7 +141,7 @@ class LogregelMaker:
             builder.keep(field, builder.text(original))
         subjects = self._subjects(facts)
         activity, parent_activity = _activities(builder, facts)
-        start_time_ms, end_time_ms = builder.times(facts.start_time_ns // _NS_PER_MS, facts.end_time_ns // _NS_PER_MS)
+        start_time_ms, end_time_ms = builder.times(ms_from_ns(facts.start_time_ns), ms_from_ns(facts.end_time_ns))
         rare = _foreign(builder, facts)
         if parent_activity:
             rare["parent_processing_activity_id"] = parent_activity

@@ -31,9 +31,9 @@ from ldv_otel._internal.record.logregel import (
     NAME_MAX_CHARACTERS,
     NAME_MISSING_TEXT,
     TEXT_MAX_CHARACTERS,
-    TIME_MAX_MS,
     is_uri,
 )
+from ldv_otel._internal.times.instants import TIME_MAX_MS, within_record_time
 from ldv_otel.attributes import FLAGS, ORIGINAL_PREFIX, Flag
 
 _JSON_MAX_DEPTH: Final = 64
@@ -136,7 +136,7 @@ class LogregelBuilder:
             return time_ms
         self._flags.add(Flag.TIME_OUT_OF_RANGE)
         self.keep(field, str(time_ms))
-        return min(max(time_ms, 0), TIME_MAX_MS)
+        return within_record_time(time_ms)
 
     def _repaired(self, text: str) -> str:
         if len(text) > TEXT_MAX_CHARACTERS:

@@ -15,8 +15,6 @@ NAME_MISSING_TEXT: Final = "(naamloos)"
 NAME_MAX_CHARACTERS: Final = 1_024
 ACTIVITY_MAX_CHARACTERS: Final = 2_048
 TEXT_MAX_CHARACTERS: Final = 16 * 1024 * 1024
-#: 2261-12-31: the last whole year that nanoseconds in 64 bits, and so OpenTelemetry, can express.
-TIME_MAX_MS: Final = 9_214_646_400_000
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
 

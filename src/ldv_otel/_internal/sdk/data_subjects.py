@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -15,6 +14,7 @@ from ldv_otel._internal.record.builder import LogregelBuilder
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk.processor import record_of_resource
+from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import ConfigurationError
 
 #: Committed with one flush, so that neither the flush nor the memory counts.
@@ -73,14 +73,14 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
     builder = LogregelBuilder()
     enclosing = actie.as_enclosing()
     context = span.get_span_context()
-    now_ms = time.time_ns() // 1_000_000
-    extended = actie.owner.extensions.record(actie.extended(), now_ms)
+    moment_ms = now_ms()
+    extended = actie.owner.extensions.record(actie.extended(), moment_ms)
     return Logregel(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
         name=builder.name(span.name),
-        start_time_ms=now_ms,
-        end_time_ms=now_ms,
+        start_time_ms=moment_ms,
+        end_time_ms=moment_ms,
         processing_activity_id=builder.activity(enclosing.processing_activity_id) if enclosing is not None else "",
         attributes={name: builder.text(value) for name, value in extended.items()},
         resource=record_of_resource(span.resource),

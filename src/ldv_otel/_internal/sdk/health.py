@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from ldv_otel._internal.delivery.stats import DeliveryStats
+from ldv_otel._internal.times.instants import now_ms
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -62,13 +62,13 @@ def health_of(
     silenced_tracers: Iterable[str] = (),
 ) -> Health:
     """Return the health of a process that logs."""
-    oldest_ms, now_ms = stats.oldest_ms, time.time_ns() // 1_000_000
+    oldest_ms = stats.oldest_ms
     return Health(
         installed=True,
         logboek=logboek,
         pending=stats.pending,
         in_doubt=stats.in_doubt,
-        oldest_seconds=max(0, now_ms - oldest_ms) / 1_000 if oldest_ms is not None else 0.0,
+        oldest_seconds=max(0, now_ms() - oldest_ms) / 1_000 if oldest_ms is not None else 0.0,
         running=stats.running,
         confirmed=stats.confirmed,
         confirmed_ms=stats.confirmed_ms,

@@ -28,6 +28,7 @@ from ldv_otel._internal.sdk.called_party import called_address
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import restarted_from
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
+from ldv_otel._internal.times.instants import ms_from_ns
 from ldv_otel.attributes import (
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
@@ -355,7 +356,7 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
         # Span limits may have cut or dropped it; the record keeps what `processing` was given.
         facts.attributes = {**facts.attributes, PROCESSING_ACTIVITY_ID: known.activity}
     if extended := known.extended():
-        facts.extended = known.owner.extensions.record(extended, facts.start_time_ns // 1_000_000)
+        facts.extended = known.owner.extensions.record(extended, ms_from_ns(facts.start_time_ns))
     facts.subjects = known.subjects
     facts.exception = known.exception or facts.exception
     facts.outbound_span_ids = tuple(known.outbound)

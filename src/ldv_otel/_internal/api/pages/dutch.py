@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from ldv_otel._internal.times.durations import Duration
+from ldv_otel._internal.times.instants import datetime_from_ms
 
 _DAYS: Final = ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag")
 _MONTHS: Final = (
@@ -18,7 +19,7 @@ _MONTHS_A_YEAR: Final = 12
 
 def local(time_ms: int, zone: ZoneInfo) -> datetime:
     """Return a time in ms since 1970-01-01 UTC on the clock of a zone."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).astimezone(zone)
+    return datetime_from_ms(time_ms).astimezone(zone)
 
 
 def day_words(day: date) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from ldv_otel._internal.importer import ImportReport, import_files
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.times.instants import now_ms
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def import_(
                 maker=maker,
                 sink=sink,
                 existing=lambda traces: read.spans_of_traces(client, traces),
-                now_ms=time.time_ns() // 1_000_000,
+                now_ms=now_ms(),
             )
     finally:
         sink.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
 
 #: Rows of a page: some 20 MB in memory, and a row group of Parquet.
 PAGE_ROWS: Final = 50_000
 
-_END_OF_TIME_MS: Final = 9_223_286_400_000
 _ROW_KEY: Final = "start_time, stored_span_id, writer_id, seq"
 _WHERE: Final = """
 start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})
@@ -68,7 +68,7 @@ def export_pages(  # noqa: PLR0913  (a question with its limits)
             return
         last = table.slice(table.num_rows - 1).to_pylist()[0]
         after = {
-            "after_time": round(last["start_time"].timestamp() * 1_000),
+            "after_time": ms_from_datetime(last["start_time"]),
             "after_span": last["span_id"],
             "after_writer": last["writer_id"],
             "after_seq": last["seq"],
@@ -76,8 +76,8 @@ def export_pages(  # noqa: PLR0913  (a question with its limits)
 
 
 def _parameters(since: datetime | None, until: datetime | None, activity: str) -> dict[str, Any]:
-    return {"since": _ms(since, 0), "until": _ms(until, _END_OF_TIME_MS), "activity": activity}
-
-
-def _ms(moment: datetime | None, default: int) -> int:
-    return default if moment is None else round(moment.astimezone(UTC).timestamp() * 1_000)
+    return {
+        "since": 0 if since is None else within_query_time(ms_from_datetime(since)),
+        "until": QUERY_TIME_MAX_MS if until is None else within_query_time(ms_from_datetime(until)),
+        "activity": activity,
+    }

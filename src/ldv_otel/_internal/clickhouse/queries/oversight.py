@@ -14,7 +14,6 @@ import msgspec
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
 from ldv_otel._internal.clickhouse.queries.records import (
-    END_OF_TIME_MS,
     PAGE_RECORDS,
     Cursor,
     Limits,
@@ -23,6 +22,7 @@ from ldv_otel._internal.clickhouse.queries.records import (
     time_ms,
 )
 from ldv_otel._internal.clickhouse.queries.sql import BACK, KEPT, LIMIT, TERMS, query
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.attributes import FLAGS
 
 
@@ -115,7 +115,7 @@ def latest(  # noqa: PLR0913  (a question with its limits)
         after: Cursor of the page before.
     """
     parameters: dict[str, Any] = {} if activity is None else {"activity": activity}
-    limits = Limits(time_ms(since), time_ms(until), after or Cursor(END_OF_TIME_MS), limit)
+    limits = Limits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
     sql = latest_query(kind, of_activity=activity is not None)
     return page_of(client, sql, parameters, limits, confidential=confidential)
 

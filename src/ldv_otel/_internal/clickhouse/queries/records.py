@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
@@ -19,6 +19,7 @@ from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel,
 from ldv_otel._internal.clickhouse.queries import sql as questions
 from ldv_otel._internal.clickhouse.queries.projections import prefixes
 from ldv_otel._internal.clickhouse.queries.versions import current, moved_to
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
 from ldv_otel.errors import QueryError
 
 #: How many records a page has unless the caller asks for fewer or more.
@@ -259,7 +260,7 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": prefixes(pseudonyms),
         "activities": list(activities),
     }
-    limits = Limits(time_ms(since), time_ms(until), after or Cursor(END_OF_TIME_MS), limit)
+    limits = Limits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
     return page_of(client, questions.LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
@@ -461,9 +462,9 @@ def page_of(client: LogboekClient, sql: str, parameters: dict[str, Any], limits:
     since_ms, until_ms, after, limit = limits
     after = after or Cursor()
     parameters |= {
-        "since": _within_time(0 if since_ms is None else since_ms),
-        "until": _within_time(END_OF_TIME_MS if until_ms is None else until_ms),
-        "after_time": min(after.start_time_ms, END_OF_TIME_MS),
+        "since": within_query_time(0 if since_ms is None else since_ms),
+        "until": within_query_time(QUERY_TIME_MAX_MS if until_ms is None else until_ms),
+        "after_time": min(after.start_time_ms, QUERY_TIME_MAX_MS),
         "after_span": after.span_id.hex(),
         "after_writer": after.writer_id,
         "after_seq": after.seq,
@@ -474,23 +475,14 @@ def page_of(client: LogboekClient, sql: str, parameters: dict[str, Any], limits:
     return Page(_seen(client, rows[:limit], confidential=confidential), following)
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: Where DateTime64(3) ends; what is later in a question is this.
-END_OF_TIME_MS: Final = 9_223_286_400_000
-
-
 def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple):
         return [_as_parameter(one) for one in value]
-    return _within_time(value) if isinstance(value, int) else value
-
-
-def _within_time(time_ms: int) -> int:
-    return min(max(time_ms, 0), END_OF_TIME_MS)
+    return within_query_time(value) if isinstance(value, int) else value
 
 
 def time_ms(moment: datetime | None) -> int | None:
     """Return a moment in ms since 1970-01-01 UTC."""
-    return None if moment is None else (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    return None if moment is None else ms_from_datetime(moment)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ldv_otel._internal.times.durations import Duration
+from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.attributes import KEPT_UNTIL, VERSION_OF
 
 #: From when on each activity's Logregels are kept at the plan's moment, in ms, by the terms that were in force then.
@@ -41,5 +42,5 @@ def parameters(moment: datetime, terms: int, longest: Duration | None) -> dict[s
         terms: Which terms: the moment at which they came into force, in us.
         longest: For what has no term; None keeps it for ever.
     """
-    longest_from = longest.before(moment).timestamp() * 1_000 if longest else 0
-    return {"moment": int(moment.timestamp() * 1_000), "terms": terms, "longest_from": max(int(longest_from), 0)}
+    longest_from = max(ms_from_datetime(longest.before(moment)), 0) if longest else 0
+    return {"moment": ms_from_datetime(moment), "terms": terms, "longest_from": longest_from}

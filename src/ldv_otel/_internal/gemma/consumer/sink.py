@@ -19,7 +19,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import datetime_from_ms, rfc3339_from_ms
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class GemmaSink:
 
     def _listed(self, sent: Mapping[str, Any], start_time_ms: int) -> Iterator[Mapping[str, Any]]:
         about = sent["verwerkteObjecten"][0]
-        day = datetime.fromtimestamp(start_time_ms / 1_000, UTC).date()
+        day = datetime_from_ms(start_time_ms).date()
         parameters: dict[str, str] | None = {
             **{name: about[name] for name in ("objecttype", "soortObjectId", "objectId")},
             # Its days are those of a time zone that only the register knows.
@@ -268,10 +269,10 @@ class GemmaSink:
 
 def _tijdstip(record: Logregel) -> str:
     """Return when an Actie began; nobody knows what comes below the millisecond, so that tells Acties apart."""
-    start = datetime.fromtimestamp(record.start_time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    start = rfc3339_from_ms(record.start_time_ms).removesuffix("Z")
     digest = hashlib.sha256(record.trace_id + record.span_id).digest()
     below = int.from_bytes(digest[:8], "big") % 1_000_000
-    return f"{start}.{record.start_time_ms % 1_000:03}{below:06}+00:00"
+    return f"{start}{below:06}+00:00"
 
 
 def _without_empty(actie: dict[str, Any]) -> dict[str, Any]:

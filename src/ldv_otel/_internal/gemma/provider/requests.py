@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from http import HTTPStatus
-from time import time_ns
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.provider.fout import ValidatieFout
-from ldv_otel._internal.times.instants import parse_date_time
+from ldv_otel._internal.times.instants import ms_from_rfc3339, now_ms, within_record_time
 
 KINDS: Final = frozenset({"normaal", "vertrouwelijk", "opgeheven"})
 #: Parameter of the addresses of further pages.
@@ -193,10 +192,11 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
     for name in ("vertrouwelijkheid", "vertrouwelijkheid__in"):
         with faults.gathered():
             kinds = _kinds(request, name, kinds)
-    page, size, moment_ms = 1, _PAGE_SIZE, time_ns() // 1_000_000
+    page, size, moment_ms = 1, _PAGE_SIZE, now_ms()
     with faults.gathered():
         if MOMENT in given:
-            moment_ms = parse_date_time(model.element(model.Moment, given[MOMENT], MOMENT))
+            # Within what records have, because it goes back out in links, and year 10000 has no RFC 3339.
+            moment_ms = within_record_time(ms_from_rfc3339(model.element(model.Moment, given[MOMENT], MOMENT)))
     with faults.gathered():
         page = _whole(request, "page", 1)
     with faults.gathered():

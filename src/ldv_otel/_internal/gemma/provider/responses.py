@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +13,8 @@ from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.gemma.model import Version
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH
 from ldv_otel._internal.gemma.provider.requests import MOMENT, Question
+from ldv_otel._internal.times.instants import rfc3339_from_ms
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: What no data subject sees: the privacy of employees, the security of systems (GI-10).
 _HIDDEN: Final = frozenset({"systeem", "gebruiker", "gegevensbron"})
 
@@ -77,7 +76,6 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 
 def _page_url(request: Request, question: Question, number: int) -> str:
-    moment = (_EPOCH + timedelta(milliseconds=question.moment_ms)).isoformat(timespec="milliseconds")
-    target = request.url.include_query_params(**{"page": number, MOMENT: moment.replace("+00:00", "Z")})
+    target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(question.moment_ms)})
     resource = request.url.path.rpartition("/")[2]
     return f"{base_url(request)}/{resource}?{target.query}"

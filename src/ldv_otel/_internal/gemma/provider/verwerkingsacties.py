@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -23,13 +21,15 @@ from ldv_otel._internal.clickhouse.register_table import confidential_activities
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.conversion import Mapper, derived_actie_id, is_version, object_id, trace_of
 from ldv_otel._internal.gemma.provider.requests import Question
-from ldv_otel._internal.record.logregel import TIME_MAX_MS, Logregel
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import TIME_MAX_MS, datetime_from_ms, ms_from_datetime, now_us, us_from_ms
 
 _PAGE_RECORDS: Final = 2_000
 _OBJECT_ID: Final = "gemma.verwerkt_object_id"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST: Final = _EPOCH + timedelta(milliseconds=1)
-_LATEST: Final = _EPOCH + timedelta(milliseconds=TIME_MAX_MS)
+_EARLIEST: Final = datetime_from_ms(0)
+_LATEST: Final = datetime_from_ms(TIME_MAX_MS)
+#: An end that lies before every record: with no record before it.
+_EARLIEST_END: Final = datetime_from_ms(1)
 
 
 class Verwerkingsacties:
@@ -65,7 +65,7 @@ class Verwerkingsacties:
             actie_id=model.new_id(trace_id),
             record_id=str(uuid.uuid4()),
             trace_id=trace_id,
-            registered_us=_now_us(),
+            registered_us=now_us(),
             ever_confidential=actie.vertrouwelijkheid == "vertrouwelijk",
             caller=caller,
         )
@@ -126,8 +126,8 @@ class Verwerkingsacties:
         person, begin, end = question.person, question.begin, question.end
         subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
         # What lies outside the times that can be stored stands at their ends.
-        since = min(max(begin, _EPOCH), _LATEST) if begin else None
-        until = min(max(end, _EARLIEST), _LATEST) if end else None
+        since = min(max(begin, _EARLIEST), _LATEST) if begin else None
+        until = min(max(end, _EARLIEST_END), _LATEST) if end else None
         found: list[StoredLogregel] = []
         after = None
         while True:
@@ -175,7 +175,7 @@ class Verwerkingsacties:
             actie=self._kept(actie, trace_id),
             record_id=str(uuid.uuid4()),
             trace_id=trace_id,
-            registered_us=max(_now_us(), before.registered_us + 1),
+            registered_us=max(now_us(), before.registered_us + 1),
             vervallen=vervallen,
             ever_confidential=before.ever_confidential or actie.vertrouwelijkheid == "vertrouwelijk",
         )
@@ -220,18 +220,10 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
 
 def _is_meant(version: model.Version, question: Question) -> bool:
     began_ms = version.actie.tijdstip_ms
-    is_later = began_ms >= question.moment_ms and version.registered_us >= question.moment_ms * 1_000
+    is_later = began_ms >= question.moment_ms and version.registered_us >= us_from_ms(question.moment_ms)
     return (
-        (question.begin is None or _ms(question.begin) <= began_ms)
-        and (question.end is None or began_ms < _ms(question.end))
+        (question.begin is None or ms_from_datetime(question.begin) <= began_ms)
+        and (question.end is None or began_ms < ms_from_datetime(question.end))
         and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
         and not is_later
     )
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

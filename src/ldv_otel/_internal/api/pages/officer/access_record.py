@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseu
 from ldv_otel._internal.privacy.redaction import Redactor, identifier
 from ldv_otel._internal.record.builder import resource_text
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import OFFICER, REASON
 
 NAME: Final = "Gegevens bekeken door de privacyofficer"
@@ -41,14 +41,14 @@ class Looking(msgspec.Struct, frozen=True):
         Args:
             activity: URI of the processing activity under which it is done.
         """
-        now_ms = time.time_ns() // 1_000_000
+        moment_ms = now_ms()
         officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
         return Logregel(
             trace_id=secrets.token_bytes(16),
             span_id=secrets.token_bytes(8),
             name=NAME,
-            start_time_ms=now_ms,
-            end_time_ms=now_ms,
+            start_time_ms=moment_ms,
+            end_time_ms=moment_ms,
             processing_activity_id=activity,
             data_subject_id=self.subject.pseudonym,
             data_subject_id_type=self.subject.type,
