@@ -288,7 +288,7 @@ def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str],
     script = """
 import os
 from ldv_otel import Logregel, read_settings
-from ldv_otel._internal.delivery.durable import spool_base, spool_root
+from ldv_otel._internal.delivery.paths import spool_base, spool_root
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.record.logregel import encode_logregel
 settings = read_settings(os.environ)

@@ -8,8 +8,9 @@ import pytest
 
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.delivery.losses import LossWriter, losses_directory, read_losses
+from ldv_otel._internal.delivery.losses import LossWriter, read_losses
 from ldv_otel._internal.delivery.memory import MemoryDelivery
+from ldv_otel._internal.delivery.paths import losses_directory
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import HandClock, InMemoryLogboek

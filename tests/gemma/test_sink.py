@@ -19,7 +19,8 @@ from hypothesis import given
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel._internal.delivery.durable import DurableDelivery, drain, retry_quarantine, spool_base
+from ldv_otel._internal.delivery.durable import DurableDelivery, drain, retry_quarantine
+from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.delivery.sink import Sink, make_sink
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine

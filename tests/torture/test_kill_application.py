@@ -12,7 +12,8 @@ import pytest
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.delivery.durable import drain, spool_base
+from ldv_otel._internal.delivery.durable import drain
+from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.logboek import LogboekProcess
 from tests.torture.rig import FileLogboek, Forge, dice, hurry, orphaned_segments, size, span_ids

@@ -18,7 +18,8 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery import drainer
-from ldv_otel._internal.delivery.durable import DurableDelivery, spool_base
+from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.logboek import LogboekProcess

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -18,14 +17,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.batch import new_writer_id
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
 from ldv_otel._internal.delivery.drainer import Drainer
 from ldv_otel._internal.delivery.gevent_support import waiting
-from ldv_otel._internal.delivery.paths import state_directory
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SEGMENT_BYTES
@@ -36,16 +32,6 @@ from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
-
-
-def spool_base(root: Path, address: LogboekAddress) -> Path:
-    """Return the directory of all spools for one Logboek: processes that log elsewhere do not adopt from it."""
-    return root / hashlib.sha256(str(address).encode()).hexdigest()[:16]
-
-
-def spool_root(settings: Settings) -> Path:
-    """Return the directory of all spools of this user."""
-    return settings.spool or (settings.state or state_directory()) / "spool"
 
 
 def drain(sink: Sink, base: Path) -> tuple[int, int]:
@@ -91,7 +77,7 @@ class DurableDelivery:
 
     Args:
         sink: Where to; opened and closed by the drainer.
-        base: Directory of all spools for the same Logboek, see `spool_base`.
+        base: Directory of all spools for the same Logboek, see `paths.spool_base`.
         level: What a record gets when its `submit` does not say.
         confirm_seconds: How long level `confirmed` waits for the Logboek.
         quiet: Entered by the drainer; the SDK side gives a context in which instrumentation is silent (LDV-A11).

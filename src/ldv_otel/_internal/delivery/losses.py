@@ -14,7 +14,7 @@ import msgspec
 
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
-from ldv_otel._internal.delivery.paths import state_directory
+from ldv_otel._internal.delivery.paths import losses_directory
 
 _logger = logging.getLogger(__name__)
 
@@ -34,11 +34,6 @@ class LossReport(msgspec.Struct, kw_only=True):
     reported_ms: int
     lost: int
     reason: str
-
-
-def losses_directory(settings: Settings) -> Path:
-    """Return the directory where losses of this user's writers are written down."""
-    return (settings.state or state_directory()) / "losses"
 
 
 class LossWriter:

@@ -71,7 +71,8 @@ def _delivery(settings: Settings, sink: Sink) -> Delivery:
         return MemoryDelivery(
             sink, queue_records=settings.queue_records, quiet=uninstrumented, on_loss=LossWriter(settings)
         )
-    from ldv_otel._internal.delivery.durable import DurableDelivery, spool_base, spool_root
+    from ldv_otel._internal.delivery.durable import DurableDelivery
+    from ldv_otel._internal.delivery.paths import spool_base, spool_root
 
     delivery = DurableDelivery(
         sink,

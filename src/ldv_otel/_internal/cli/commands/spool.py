@@ -12,7 +12,8 @@ import typer
 from ldv_otel._internal.cli import rendering
 from ldv_otel._internal.cli.output import console, print_json
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.delivery.durable import drain, retry_quarantine, spool_base, spool_root
+from ldv_otel._internal.delivery.durable import drain, retry_quarantine
+from ldv_otel._internal.delivery.paths import spool_base, spool_root
 from ldv_otel._internal.delivery.sink import make_sink
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, QuarantinedRecord

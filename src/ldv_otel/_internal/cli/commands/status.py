@@ -21,8 +21,8 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.delivery.durable import spool_base, spool_root
-from ldv_otel._internal.delivery.losses import LossReport, losses_directory, read_losses
+from ldv_otel._internal.delivery.losses import LossReport, read_losses
+from ldv_otel._internal.delivery.paths import losses_directory, spool_base, spool_root
 from ldv_otel._internal.delivery.spool.inspect import SpoolStatus, inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 
