@@ -108,3 +108,11 @@ def test_no_page_has_a_word_that_the_glossary_replaces(page: Path) -> None:
     text = CODE_SPAN.sub("", CODE_BLOCK.sub("", page.read_text(encoding="utf-8")))
     replaced = re.findall(r"\b(?:told|bent|wish(?:es)?|glance|strangers?|set\s+apart|put\s+right)\b", text)
     assert not replaced
+
+
+def test_the_results_are_one_page() -> None:
+    """What was tried, and how it was measured, belongs into the lab book."""
+    assert len((DOCS / "performance.md").read_text(encoding="utf-8").split()) < 1_200
+    assert {path.name for path in (DOCS / "lab").glob("*.md")} - {"README.md"} == set(
+        re.findall(r"\]\((\w[\w-]*\.md)\) \|", (DOCS / "lab" / "README.md").read_text(encoding="utf-8"))
+    )
