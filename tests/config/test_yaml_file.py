@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel._internal.config.yaml_file import parse_yaml, read_yaml
+from ldv_otel._internal.config.yaml_file import YamlDocument, YamlError, parse_yaml, read_yaml
 from ldv_otel.errors import ConfigurationError
 
 
@@ -45,8 +45,8 @@ def test_yaml_and_json_give_the_same() -> None:
         ("\n\nother: 1\n", "f:3: Object contains unknown field `other`."),
         ("inners:\n  - at: here\n\n  - at: nowhere\n", "f:4: That is no place at inners[1]."),
         ("one:\n  port: 1\n  port: 2\n", "f:3: 'port' stands here twice."),
-        ("one: {\n  at: here\n", "f:3: expected ',' or '}'"),
-        ("one: !!python/object:os.system x\n", "f:1: could not determine a constructor"),
+        ("one: {\n  at: here\n", "f:3: it is no YAML: expected ',' or '}'"),
+        ("one: !!python/object:os.system x\n", "f:1: it is no YAML: could not determine a constructor"),
         ("- 1\n", "f:1: Expected `object`, got `array`."),
         ("a: &a [*a]\n", "f:1: Object contains unknown field `a`."),
     ],
@@ -71,3 +71,26 @@ def test_any_text_gives_a_value_or_our_error(text: str) -> None:
     """Nothing else comes out of a file that somebody made a mess of."""
     with contextlib.suppress(ConfigurationError):
         parse_yaml(text, "f", Outer)
+
+
+@given(st.text(max_size=60) | st.text(alphabet="[]{}:-,&*!|>'\"#\n\t a1<", max_size=60))
+def test_any_text_gives_a_document_or_a_line(text: str) -> None:
+    """Both loaders, that of small files and that of large ones, tell a line of the text or give its value."""
+    for padding in ("", "\n#" + "x" * 70_000):
+        with contextlib.suppress(YamlError):
+            YamlDocument(text + padding)
+            continue
+        with pytest.raises(YamlError) as raised:
+            YamlDocument(text + padding)
+        assert 1 <= raised.value.line <= len((text + padding).splitlines()) + 1
+
+
+@pytest.mark.parametrize("padding", ["", "\n#" + "x" * 70_000])
+def test_a_value_knows_its_line(padding: str) -> None:
+    """Also under a merge key, below an alias and in JSON with tabs; a missing path gives the nearest line."""
+    document = YamlDocument("a: &base\n  x: 1\nb:\n  <<: *base\n  y: [1,\n    2]\n  x: 3\nc: *base" + padding)
+    assert [document.line(path) for path in (("b", "x"), ("b", "y", 1), ("c", "x"), ("b", "z"), ())] == [7, 6, 2, 3, 1]
+    assert document.fields(("b",)) == {"<<": 4, "y": 5, "x": 7}
+    assert document.value["b"] == {"x": 3, "y": [1, 2]}
+    json = YamlDocument('{"a":\t[\n{"b": "\\ud83d\\ude00"}]}' + ("" if not padding else " " * 70_000))
+    assert (json.line(("a", 0, "b")), json.value) == (2, {"a": [{"b": "\U0001f600"}]})

@@ -86,7 +86,7 @@ def test_the_log_beside_the_register() -> None:
             "r:4: urn:a: confidential: Expected bool, got str",
         ),
         ("activities:\n- id: urn:a\n  name: x\n  bewaartermijn: P1Y", "r:4: urn:a: unknown field `bewaartermijn`"),
-        ("activities:\n- id: urn:a\n  name: x\n  name: y", "r:4: `name` stands here for the second time"),
+        ("activities:\n- id: urn:a\n  name: x\n  name: y", "r:4: 'name' stands here twice"),
         ("version: 3\nactivities: []", "r:1: unknown field `version`"),
         ("controller: [x]\nactivities: []", "r:1: controller is no text"),
         ("activities:\n- id: parkeren\n  name: x", "r:2: parkeren: id is no URI"),

@@ -23,6 +23,7 @@ import msgspec
 
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.yaml_file import YamlDocument, YamlError
 from ldv_otel._internal.http.bounded_answers import TooLargeError, read_content
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError, consistency_problems
 from ldv_otel.errors import ConfigurationError
@@ -42,9 +43,6 @@ _ANSWER_SECONDS: Final = 30
 _CONNECT_RETRIES: Final = 2
 _MAX_AGE: Final = re.compile(r"\bmax-age=(\d{1,9})")
 _NO_CACHE: Final = re.compile(r"\bno-(?:cache|store)\b")
-#: YAML tells the lines in a JSON text too, once it is rid of what only JSON has: halves of characters, and tabs (which
-#: can only be space between values there, as text has them escaped).
-_JSON_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class _Fetched(msgspec.Struct):
@@ -268,113 +266,76 @@ def parse_register(text: str, *, source: str) -> Register:
     Raises:
         RegisterError: It cannot be used; one line for each problem, as `source:line: entry: what`.
     """
-    document = _Document(text, source)
-    activities, lines = document.activities()
+    try:
+        document = YamlDocument(text)
+    except YamlError as error:
+        raise RegisterError(f"{source}:{error.line}: {error.problem}") from None
+    activities = _activities_of(document, source)
     problems = list(consistency_problems(activities))
     if problems:
-        raise RegisterError(*(f"{source}:{lines[place]}: {problem}" for place, problem in problems))
+        raise RegisterError(
+            *(f"{source}:{document.line(('activities', index))}: {problem}" for index, problem in problems)
+        )
     return Register(activities, source=source)
 
 
-class _Document:
-    """A text as YAML nodes, which know their lines. JSON is read as the YAML it nearly is."""
-
-    def __init__(self, text: str, source: str) -> None:
-        import yaml  # noqa: PLC0415  (10 ms that only a reader with a Register pays)
-
-        self._yaml = yaml
-        self._source = source
-        loader_type: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        json = _as_json(text)
-        loader = loader_type(text if json is None else _JSON_SURROGATE.sub(r"\\u0020", text.replace("\t", " ")))
+def _activities_of(document: YamlDocument, source: str) -> list[ProcessingActivity]:
+    """Return the entries of a Register's text, in its order."""
+    fields, content = document.fields(()), document.value
+    if not isinstance(content, dict) or not isinstance(content.get("activities"), list):
+        line = fields.get("activities", 1)
+        raise RegisterError(f"{source}:{line}: a Register has `activities:`, a list of entries")
+    problems = [
+        f"{source}:{line}: unknown field `{name}`; a Register has `activities` and `controller`"
+        for name, line in fields.items()
+        if name not in ("activities", "controller")
+    ]
+    controller = content.get("controller") or ""
+    if not isinstance(controller, str):
+        problems.append(f"{source}:{fields['controller']}: controller is no text")
+    activities = []
+    for index, entry in enumerate(content["activities"]):
         try:
-            self._root = loader.get_single_node()
-            self._nodes = self._entry_nodes()
-            # Constructing changes nodes that have a merge key (`<<`), so their fields are looked up before.
-            self._fields = {id(node): self._fields_of(node) for node in (self._root, *self._nodes)}
-            self._value = loader.construct_document(self._root) if json is None and self._root is not None else json
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise self._error(mark.line + 1 if mark else 1, f"it is no YAML: {error.problem}") from None
-        except yaml.YAMLError as error:
-            raise self._error(1, f"it is no YAML: {' '.join(str(error).split())}") from None
-        except (ValueError, RecursionError) as error:
-            raise self._error(1, f"a value cannot be read ({type(error).__name__})") from None
-        finally:
-            loader.dispose()
-
-    def activities(self) -> tuple[list[ProcessingActivity], list[int]]:
-        """Return the entries, and the line of each."""
-        fields = self._fields[id(self._root)]
-        if not isinstance(self._value, dict) or not isinstance(self._value.get("activities"), list):
-            raise self._error(fields.get("activities", 1), "a Register has `activities:`, a list of entries")
-        problems = [
-            f"{self._source}:{line}: unknown field `{name}`; a Register has `activities` and `controller`"
-            for name, line in fields.items()
-            if name not in ("activities", "controller")
-        ]
-        controller = self._value.get("controller") or ""
-        if not isinstance(controller, str):
-            problems.append(f"{self._source}:{fields['controller']}: controller is no text")
-        found, lines = [], []
-        for number, (node, value) in enumerate(zip(self._nodes, self._value["activities"], strict=True), 1):
-            try:
-                found.append(self._entry(number, node, value, controller))
-                lines.append(node.start_mark.line + 1)
-            except RegisterError as error:
-                problems += error.problems
-        if problems:
-            raise RegisterError(*problems)
-        return found, lines
-
-    def _entry(self, number: int, node: Any, value: Any, controller: str) -> ProcessingActivity:
-        line = node.start_mark.line + 1
-        if not isinstance(value, dict):
-            raise self._error(line, f"entry {number} has no fields")
-        label = next((str(value[name]) for name in ("id", "name") if value.get(name)), f"entry {number}")
-        fields = self._fields[id(node)]
-        for name in value:
-            if name not in ProcessingActivity.__struct_fields__:
-                known = ", ".join(ProcessingActivity.__struct_fields__)
-                raise self._error(fields.get(name, line), f"{label}: unknown field `{name}`; there are {known}")
-        # An empty field in YAML is null: nothing was said.
-        said = {name: item for name, item in value.items() if item is not None}
-        if not said.get("controller"):
-            said["controller"] = controller
-        try:
-            return msgspec.convert(said, ProcessingActivity)
-        except msgspec.ValidationError as error:
-            field = str(error).partition("$.")[2].rstrip("`")
-            problem = str(error).partition(" - at ")[0].replace("`", "")
-            raise self._error(fields.get(field, line), f"{label}: {f'{field}: ' if field else ''}{problem}") from None
-
-    def _entry_nodes(self) -> list[Any]:
-        """Return the node of each entry, as far as the document has the right shape."""
-        nodes = self._yaml.nodes
-        pairs = self._root.value if isinstance(self._root, nodes.MappingNode) else []
-        lists = [value for key, value in pairs if key.value == "activities" and isinstance(value, nodes.SequenceNode)]
-        return list(lists[0].value) if lists else []
-
-    def _fields_of(self, node: Any) -> dict[str, int]:
-        """Return the line of each field of a mapping; YAML itself lets a second one win in silence."""
-        lines: dict[str, int] = {}
-        for key, _ in node.value if isinstance(node, self._yaml.nodes.MappingNode) else ():
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in lines:
-                raise self._error(line, f"`{name}` stands here for the second time in one entry")
-            lines[name] = line
-        return lines
-
-    def _error(self, line: int, problem: str) -> RegisterError:
-        return RegisterError(f"{self._source}:{line}: {problem}")
+            activities.append(_activity(entry, index, controller))
+        except _EntryError as error:
+            line = document.line(("activities", index, *error.field))
+            problems.append(f"{source}:{line}: {error}")
+    if problems:
+        raise RegisterError(*problems)
+    return activities
 
 
-def _as_json(text: str) -> Any:
-    """Return the value of a JSON text; None for what is none, and then YAML tells where."""
+class _EntryError(ValueError):
+    """An entry of a Register that cannot be used.
+
+    Attributes:
+        field: Path of the wrong field within the entry; empty for the entry as a whole.
+    """
+
+    def __init__(self, problem: str, *field: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
+def _activity(entry: Any, index: int, controller: str) -> ProcessingActivity:
+    if not isinstance(entry, dict):
+        raise _EntryError(f"entry {index + 1} has no fields")
+    label = next((str(entry[name]) for name in ("id", "name") if entry.get(name)), f"entry {index + 1}")
+    for name in entry:
+        if name not in ProcessingActivity.__struct_fields__:
+            allowed = ", ".join(ProcessingActivity.__struct_fields__)
+            raise _EntryError(f"{label}: unknown field `{name}`; there are {allowed}", str(name))
+    # An empty field in YAML is null: nothing was said.
+    values = {name: value for name, value in entry.items() if value is not None}
+    if not values.get("controller"):
+        values["controller"] = controller
     try:
-        return msgspec.json.decode(text) if text.lstrip()[:1] == "{" else None
-    except msgspec.DecodeError:
-        return None
+        return msgspec.convert(values, ProcessingActivity)
+    except msgspec.ValidationError as error:
+        field = str(error).partition("$.")[2].rstrip("`")
+        problem = str(error).partition(" - at ")[0].replace("`", "")
+        where = (field,) if field else ()
+        raise _EntryError(f"{label}: {f'{field}: ' if field else ''}{problem}", *where) from None
 
 
 def _require_client() -> None:
