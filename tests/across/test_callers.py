@@ -36,7 +36,7 @@ gateways: [%s]
 callers:
   - name: met certificaat
     processor: https://certificaat.example
-    proven_by: [{{certificate_subject: "serialNumber={OIN}"}}]
+    proven_by: [{{certificate: {{subject: "serialNumber={OIN}"}}}}]
   - name: via gateway
     processor: https://gateway.example
     proven_by: [{{header: X-Consumer, value: gemeente}}]

@@ -23,7 +23,8 @@ from opentelemetry.trace import SpanKind
 import ldv_otel as ldv
 from ldv_otel import testing
 from ldv_otel._internal.gemma.consumer.doelbinding import Options, activity_uuid, open_extension
-from ldv_otel._internal.parties.parties import Certificate, read_parties
+from ldv_otel._internal.parties.evidence import Certificate
+from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.times.durations import Duration
 from tests.support.loopback import LoopbackServer

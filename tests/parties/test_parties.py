@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ldv_otel._internal.config.yaml_file import parse_yaml
-from ldv_otel._internal.parties.parties import Certificate, Evidence, Parties, PartiesFile, parse_subject, read_parties
+from ldv_otel._internal.parties.evidence import Certificate, Evidence, parse_subject
+from ldv_otel._internal.parties.parties import Parties, PartiesFile, read_parties
 from ldv_otel.errors import ConfigurationError
 
 OIN = "serialNumber=00000001821002198000"
@@ -16,8 +17,8 @@ callers:
   - name: gemeente
     processor: https://parkeren.gemeente.example
     proven_by:
-      - certificate_subject: "{OIN},O=Gemeente Voorbeeld"
-      - certificate_sha256: "{"AB:" * 31}AB"
+      - certificate: {{subject: "{OIN},O=Gemeente Voorbeeld"}}
+      - certificate: {{fingerprint: "{"AB:" * 31}AB"}}
       - {{header: X-Consumer, value: gemeente-parkeren}}
   - name: buurman
     processor: https://buurman.example/app
@@ -129,8 +130,9 @@ def test_unknown_callers_restart_where_callers_can_be_known(parties: Parties, tm
     ("right", "wrong", "said"),
     [
         ("processor: https://", "processor: ", ":4: processor is no URL"),
-        (",O=Gemeente Voorbeeld", ",Gemeente Voorbeeld", ":7: certificate_subject is not like"),
-        ("AB:AB:AB:", "", ":8: certificate_sha256 is not 64 hexadecimal digits"),
+        (",O=Gemeente Voorbeeld", ",Gemeente Voorbeeld", ":7: subject is not like"),
+        ("AB:AB:AB:", "", ":8: fingerprint is not 64 hexadecimal digits"),
+        ("certificate: {fingerprint", "certificate: {sha256", ":8: Object contains unknown field `sha256`"),
         ("X-Consumer", "X Consumer", ":9: The header is no header name"),
         ("trace: restart", "trace: no such thing", ":12: Invalid enum value 'no such thing'"),
         ("[{claim: buurman}]", "[]", ":10: A caller without a proof would never be known"),

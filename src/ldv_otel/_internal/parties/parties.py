@@ -8,7 +8,7 @@ The file of `LDV_PARTIES`, in YAML or JSON:
         processor: https://parkeren.gemeente.example
         trace: continue
         proven_by:
-          - certificate_subject: "serialNumber=00000001821002198000"
+          - certificate: {oin: "00000001821002198000"}
           - {header: X-Consumer, value: gemeente-parkeren}
     called:
       - at: https://api.rdw.example
@@ -24,90 +24,22 @@ Source: LDV-X2, LDV-X4; extension *lezen*.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ldv_otel._internal.config.address import is_loopback
-from ldv_otel._internal.config.networks import Networks, parse_networks
+from ldv_otel._internal.config.networks import parse_networks
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.variables import TraceChoice
+from ldv_otel._internal.parties.evidence import Evidence, Proof
 from ldv_otel._internal.parties.tracestate import CLAIM
 
-if TYPE_CHECKING:
-    from cryptography.x509 import Name
-
-_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _URL_MAX_CHARACTERS: Final = 2_048
 _DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
-
-SubjectParts = frozenset[tuple[str, str]]
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """A client certificate that the server has verified.
-
-    Attributes:
-        subject: Object identifier (dotted) and value of each part of its subject.
-        sha256: Fingerprint, 64 lower-case hex digits.
-    """
-
-    subject: SubjectParts
-    sha256: str
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """What is known of who makes a call.
-
-    Attributes:
-        peer_address: Address of the other end of the connection, `unix` for a Unix socket; empty when unknown.
-        header: Gives all values of a request header.
-        claim: Who the caller says it is, in `tracestate`.
-    """
-
-    peer_address: str = ""
-    certificate: Certificate | None = None
-    header: Callable[[str], Sequence[str]] = lambda _: ()
-    claim: str = ""
-
-
-class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way by which a caller is known: exactly one of the four.
-
-    Attributes:
-        certificate_subject: RFC 4514, such as `serialNumber=00000001821002198000,O=Gemeente Voorbeeld`; the subject of
-            the client certificate has to have all of these parts.
-        certificate_sha256: Fingerprint of the client certificate.
-        header: A header with this `value`, believed only from a gateway.
-        claim: What the caller itself says in `tracestate`; proves nothing, for networks where nobody lies.
-    """
-
-    certificate_subject: str = ""
-    certificate_sha256: str = ""
-    header: str = ""
-    value: str = ""
-    claim: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a proof that could never hold, or always."""
-        given = [text for text in (self.certificate_subject, self.certificate_sha256, self.header, self.claim) if text]
-        if len(given) != 1:
-            raise ValueError("A proof is one of certificate_subject, certificate_sha256, header and claim")
-        if bool(self.header) != bool(self.value):
-            raise ValueError("A header proves something together with its value; give both")
-        if self.header and not _HEADER.fullmatch(self.header):
-            raise ValueError("The header is no header name of letters, digits and hyphens")
-        if self.claim and not CLAIM.fullmatch(self.claim):
-            raise ValueError("The claim is not 1 to 64 letters, digits, dots, hyphens and underscores")
-        if self.certificate_sha256 and not _SHA256.fullmatch(_fingerprint(self.certificate_sha256)):
-            raise ValueError("certificate_sha256 is not 64 hexadecimal digits, with or without colons")
-        if self.certificate_subject:
-            parse_subject(self.certificate_subject)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -256,8 +188,8 @@ class Parties:
         self.unknown: TraceChoice = unknown or ("restart" if file.callers else "continue")
         #: Whether it can make a difference who calls.
         self.tell_callers_apart = bool(file.callers) or self.unknown == "restart"
-        gateways = parse_networks(file.gateways, unix=True)
-        self._callers = [(caller, [_holds(proof, gateways) for proof in caller.proven_by]) for caller in file.callers]
+        self._callers = tuple(file.callers)
+        self._gateways = parse_networks(file.gateways, unix=True)
         self.extensions = file.extensions
         called = [(address, party) for party in file.called for address in party.addresses()]
         self._read_apis = {address: party.read_api for address, party in called if party.read_api}
@@ -265,14 +197,14 @@ class Parties:
 
     def caller(self, evidence: Evidence) -> Caller | None:
         """Return who makes a call, if it is proven."""
-        for caller, proofs in self._callers:
-            if any(holds(evidence) for holds in proofs):
+        for caller in self._callers:
+            if any(proof.holds(evidence, self._gateways) for proof in caller.proven_by):
                 return caller
         return None
 
     def named(self, name: str) -> Caller | None:
         """Return the caller of that name."""
-        return next((caller for caller, _ in self._callers if caller.name == name), None)
+        return next((caller for caller in self._callers if caller.name == name), None)
 
     @property
     def calls_known_parties(self) -> bool:
@@ -314,49 +246,6 @@ def read_parties(path: Path | None, unknown: TraceChoice | None) -> Parties:
     from ldv_otel._internal.config.yaml_file import read_yaml  # noqa: PLC0415  (only who has the file pays for it)
 
     return Parties(read_yaml(path, "LDV_PARTIES", PartiesFile), unknown)
-
-
-def parse_subject(text: str) -> SubjectParts:
-    """Return the parts of a certificate's subject in the notation of RFC 4514.
-
-    Raises:
-        ValueError: It is not in that notation, or uses a name that is not known.
-    """
-    from cryptography.x509 import Name, NameOID  # noqa: PLC0415  (heavy, and few need it)
-
-    more = {"serialNumber": NameOID.SERIAL_NUMBER, "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER}
-    try:
-        return subject_parts(Name.from_rfc4514_string(text, more))
-    except ValueError:
-        raise ValueError(
-            "certificate_subject is not like 'serialNumber=00000001821002198000,O=Gemeente Voorbeeld' (RFC 4514; other "
-            "attributes by their dotted number)"
-        ) from None
-
-
-def subject_parts(name: Name) -> SubjectParts:
-    """Return the parts of a subject, whatever their order."""
-    return frozenset((part.oid.dotted_string, str(part.value)) for part in name)
-
-
-def _holds(proof: Proof, gateways: Networks) -> Callable[[Evidence], bool]:
-    """Return what says whether this proof holds."""
-    if proof.certificate_subject:
-        wanted = parse_subject(proof.certificate_subject)
-        return lambda evidence: evidence.certificate is not None and wanted <= evidence.certificate.subject
-    if proof.certificate_sha256:
-        fingerprint = _fingerprint(proof.certificate_sha256)
-        return lambda evidence: evidence.certificate is not None and evidence.certificate.sha256 == fingerprint
-    if proof.header:
-        # A header that is there twice is one that somebody tried to add.
-        return lambda evidence: (
-            evidence.peer_address in gateways and list(evidence.header(proof.header)) == [proof.value]
-        )
-    return lambda evidence: evidence.claim == proof.claim
-
-
-def _fingerprint(text: str) -> str:
-    return text.replace(":", "").lower()
 
 
 def _check_url(field: Literal["processor", "read_api"], url: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
-from ldv_otel._internal.parties.parties import Certificate, Parties
+from ldv_otel._internal.parties.evidence import Certificate
+from ldv_otel._internal.parties.parties import Parties
 from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel.errors import ConfigurationError
 

@@ -6,14 +6,13 @@ holds only what the caller itself wrote, so that it proves nothing; `Call` is fo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.propagators.textmap import Getter
 
 from ldv_otel._internal.config.networks import UNIX, asgi_peer
-from ldv_otel._internal.parties.parties import Certificate, Evidence, subject_parts
+from ldv_otel._internal.parties.evidence import Certificate, Evidence, read_certificate
 
 #: The getters of the instrumentations, by which an `environ` or `scope` is told from a mapping of headers or a message
 #: that somebody made to look like one.
@@ -108,15 +107,7 @@ def _asgi_certificate(scope: Mapping[str, Any]) -> str | None:
     return chain[0] if chain and not found.get("client_cert_error") else None
 
 
-@functools.lru_cache(maxsize=256)
 def _certificate(encoded: str | bytes | None) -> Certificate | None:
-    """Return what a certificate says; a caller has the same for months."""
     if not encoded:
         return None
-    from cryptography import x509  # noqa: PLC0415  (heavy, and few need it)
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  (as above)
-
-    raw = encoded.encode() if isinstance(encoded, str) else encoded
-    pem = raw.lstrip().startswith(b"-----BEGIN")
-    found = x509.load_pem_x509_certificate(raw) if pem else x509.load_der_x509_certificate(raw)
-    return Certificate(subject_parts(found.subject), found.fingerprint(SHA256()).hex())
+    return read_certificate(encoded.encode() if isinstance(encoded, str) else encoded)

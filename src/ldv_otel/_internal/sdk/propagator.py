@@ -23,7 +23,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceSt
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ldv_otel._internal.config.settings import Settings, read_some_settings
-from ldv_otel._internal.parties.parties import Caller, Evidence, Parties, parties_for, read_parties
+from ldv_otel._internal.parties.evidence import Evidence
+from ldv_otel._internal.parties.parties import Caller, Parties, parties_for, read_parties
 from ldv_otel._internal.parties.tracestate import CallingActie, with_member
 from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk import _private

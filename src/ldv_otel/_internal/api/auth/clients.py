@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ldv_otel._internal.api.auth.certificates import ClientCertificate
+from ldv_otel._internal.parties.evidence import Certificate, CertificateMatch
 from ldv_otel.errors import ConfigurationError
 
 
@@ -47,31 +47,6 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     person: str = ""
 
 
-class CertificateMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a certificate is known: by one of these.
-
-    Attributes:
-        fingerprint: SHA-256 of the certificate, in hex.
-        oin: The serial number in the certificate's subject, where PKIoverheid has the OIN.
-        dns: A DNS name among its alternative names.
-    """
-
-    fingerprint: str = ""
-    oin: str = ""
-    dns: str = ""
-
-    def __post_init__(self) -> None:
-        """Check that there is exactly one."""
-        if len([value for value in (self.fingerprint, self.oin, self.dns) if value]) != 1:
-            raise ValueError("a certificate is known by exactly one of fingerprint, oin and dns")
-
-    def matches(self, certificate: ClientCertificate) -> bool:
-        """Say whether this is the one."""
-        if self.fingerprint:
-            return self.fingerprint.lower().replace(":", "") == certificate.fingerprint
-        return self.oin == certificate.oin if self.oin else self.dns in certificate.dns_names
-
-
 class KnownClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of the file."""
 
@@ -93,7 +68,7 @@ class KnownClients:
         self._known = tuple(known)
         self._by_id = {client.id: client for client in self._known}
 
-    def by_certificate(self, certificate: ClientCertificate) -> Client | None:
+    def by_certificate(self, certificate: Certificate) -> Client | None:
         """Return the client whose certificate this is."""
         for known in self._known:
             if known.certificate is not None and known.certificate.matches(certificate):

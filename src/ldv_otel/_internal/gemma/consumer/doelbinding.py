@@ -18,7 +18,7 @@ import msgspec
 from ldv_otel import attributes as names
 from ldv_otel._internal.gemma.conversion import kept_until, uuid_bytes
 from ldv_otel._internal.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
-from ldv_otel._internal.parties.parties import Certificate
+from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk.extensions import Calling, Header
 
@@ -42,9 +42,6 @@ _OF_ACTIE: Final = frozenset(
         SOORTEN_GEGEVENS,
     }
 )
-
-#: Dotted number of the part of a subject in which PKIoverheid has the OIN.
-_SERIAL_NUMBER: Final = "2.5.4.5"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +109,7 @@ class Doelbinding:
         """
         said = {name: value for name, type_ in _FORMS.items() if _is(type_, value := _one(header, name))}
         if certificate is not None and (oin := said.get("OIN")):
-            proven = {value for part, value in certificate.subject if part == _SERIAL_NUMBER and _is(Oin, value)}
+            proven = {number for number in certificate.serial_numbers if _is(Oin, number)}
             if proven and oin not in proven:
                 return ForeignOperation(b"", b"")
         attributes = {_ATTRIBUTES[name]: value for name, value in said.items()}
