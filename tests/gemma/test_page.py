@@ -8,7 +8,7 @@ from typing import Any
 
 from ldv_otel._internal.config.yaml_file import parse_yaml
 from ldv_otel._internal.gemma.consumer.doelbinding import Doelbinding, open_extension
-from ldv_otel._internal.gemma.provider.authorisation import ClientsFile
+from ldv_otel._internal.gemma.provider.clients import ClientsFile
 from ldv_otel._internal.parties.parties import Parties, PartiesFile
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gemma.md").read_text(encoding="utf-8")

@@ -1,72 +1,53 @@
-"""What a client may do in the two APIs: the scopes of the standard, and where they come from.
-
-Who the client is, `api.authentication.Authentication` tells; this is what that client may do. Source: section 5 of the
-specification.
-"""
+"""A question to the register is a processing of personal data itself, and is logged before it is answered (PR-07)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from ldv_otel._internal.api.auth.clients import Client
-from ldv_otel._internal.api.problem import Problem
+from starlette.requests import Request
 
-
-class Component(StrEnum):
-    """The API for which a scope is granted: `read:normal` exists in both, and means something else in each."""
-
-    BEWERKING = "bewerking"
-    INZAGE = "inzage"
+from ldv_otel._internal.gemma import model
+from ldv_otel._internal.gemma.consumer.doelbinding import activity_uuid
+from ldv_otel._internal.gemma.provider.dependencies import provider_of
+from ldv_otel._internal.gemma.provider.requests import Doelbinding, Person, caller_of
+from ldv_otel._version import __version__
 
 
-class Authorisation(Protocol):
-    """Knows the scopes of clients."""
-
-    async def scopes(self, client: Client, component: Component) -> frozenset[str]:
-        """Return the scopes of a client, such as `create:confidential`.
-
-        Asked for only where the standard needs them: to log what is `normaal` it is enough to be a client (GW-22).
-
-        Raises:
-            Problem: 503; they cannot be known now.
-        """
-        ...
-
-
-class Everything:
-    """All scopes for everybody: for development on loopback only."""
-
-    async def scopes(self, client: Client, component: Component) -> frozenset[str]:
-        """Return the scopes that have the others in them."""
-        del client, component
-        return frozenset(f"{action}:confidential" for action in ("create", "read", "update", "delete"))
-
-
-class Right(NamedTuple):
-    """That a client may do something with what is `normaal`; and whether with the rest too."""
-
-    confidential: bool
-
-
-async def right_to(action: str, authorisation: Authorisation, client: Client, component: Component) -> Right:
-    """Return what a client may do.
+async def log_question(request: Request, persons: Iterable[Person], doelbinding: Doelbinding, what: str) -> None:
+    """Log a question under our own Verwerkingsactiviteit (GW-13, GW-14, GI-13).
 
     Args:
-        action: `create`, `read`, `update` or `delete`.
+        persons: Whom the answer tells about.
+        what: What is asked for, for citizens.
 
     Raises:
-        Problem: 403, it may not; 503, that cannot be known now.
+        LdvError: It is not logged; nothing may be answered.
     """
-    scopes = await authorisation.scopes(client, component)
-    if f"{action}:confidential" in scopes:
-        return Right(confidential=True)
-    if f"{action}:normal" in scopes:
-        return Right(confidential=False)
-    raise forbidden(f"Deze client mist het recht {action}:normal of {action}:confidential.")
-
-
-def forbidden(detail: str) -> Problem:
-    """Return the answer for a client whose scope does not cover the call."""
-    return Problem(HTTPStatus.FORBIDDEN, detail)
+    provider = provider_of(request)
+    activity = provider.activity
+    actie = model.Verwerkingsactie(
+        actie_naam=f"Opvragen {what}",
+        verwerking_naam="Verantwoorden van verwerkingen",
+        verwerkingsactiviteit_id=activity_uuid(activity) or None,
+        verwerkingsactiviteit_url=activity,
+        vertrouwelijkheid=doelbinding.vertrouwelijkheid,
+        bewaartermijn=doelbinding.bewaartermijn,
+        systeem=f"ldv_otel {__version__}",
+        soort_afnemer_id="OIN" if doelbinding.oin else "",
+        afnemer_id=doelbinding.oin,
+        verwerkingsactiviteit_id_afnemer=doelbinding.activity_id,
+        verwerkingsactiviteit_url_afnemer=doelbinding.activity_url,
+        verwerking_id_afnemer=doelbinding.verwerking_id,
+        tijdstip=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        verwerkte_objecten=tuple(
+            model.VerwerktObject(
+                objecttype="persoon",
+                soort_object_id=person.soort_object_id,
+                object_id=person.object_id,
+                verwerkte_soorten_gegevens=(model.VerwerktSoortGegeven("Verwerkingsacties"),),
+            )
+            for person in persons
+        ),
+    )
+    await provider.acties.log(actie, caller_of(request))

@@ -19,11 +19,11 @@ from ldv_otel._internal.gemma.conversion import Mapper
 from ldv_otel._internal.gemma.provider import bewerking_router as bewerking
 from ldv_otel._internal.gemma.provider import inzage_router as inzage
 from ldv_otel._internal.gemma.provider import responses as answers
-from ldv_otel._internal.gemma.provider.access_record import Authorisation, Everything
-from ldv_otel._internal.gemma.provider.authorisation import read_registered_clients
+from ldv_otel._internal.gemma.provider.clients import read_registered_clients
 from ldv_otel._internal.gemma.provider.dependencies import Provider
 from ldv_otel._internal.gemma.provider.openapi import API_VERSION, BASE_PATH, openapi_document
-from ldv_otel._internal.gemma.provider.verwerkingsacties import Verwerkingsacties
+from ldv_otel._internal.gemma.provider.repository import Verwerkingsacties
+from ldv_otel._internal.gemma.provider.scopes import Authorisation, Everything
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)

@@ -17,10 +17,8 @@ from starlette.responses import Response
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.provider import responses as answers
-from ldv_otel._internal.gemma.provider.access_record import Component, forbidden, right_to
+from ldv_otel._internal.gemma.provider.access_record import log_question
 from ldv_otel._internal.gemma.provider.dependencies import Entered, Provider, provider_of
-from ldv_otel._internal.gemma.provider.fout import ValidatieFout, invalid
-from ldv_otel._internal.gemma.provider.questions import log_question
 from ldv_otel._internal.gemma.provider.requests import (
     Faults,
     Person,
@@ -30,6 +28,8 @@ from ldv_otel._internal.gemma.provider.requests import (
     json_of,
     list_of,
 )
+from ldv_otel._internal.gemma.provider.scopes import Component, forbidden, right_to
+from ldv_otel._internal.gemma.provider.validation import ValidatieFout, invalid
 
 router: Final = APIRouter()
 

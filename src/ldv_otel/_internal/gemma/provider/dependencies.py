@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.authentication import Door
 from ldv_otel._internal.api.auth.clients import Client
-from ldv_otel._internal.gemma.provider.access_record import Authorisation
+from ldv_otel._internal.gemma.provider.repository import Verwerkingsacties
 from ldv_otel._internal.gemma.provider.requests import check_media_types
-from ldv_otel._internal.gemma.provider.verwerkingsacties import Verwerkingsacties
+from ldv_otel._internal.gemma.provider.scopes import Authorisation
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma.model import Version
 from ldv_otel._internal.gemma.provider import responses as answers
-from ldv_otel._internal.gemma.provider.access_record import Component, Right, right_to
+from ldv_otel._internal.gemma.provider.access_record import log_question
 from ldv_otel._internal.gemma.provider.dependencies import Entered, provider_of
-from ldv_otel._internal.gemma.provider.questions import log_question
 from ldv_otel._internal.gemma.provider.requests import Faults, Person, doelbinding_of, id_of, list_of
+from ldv_otel._internal.gemma.provider.scopes import Component, Right, right_to
 
 router: Final = APIRouter()
 

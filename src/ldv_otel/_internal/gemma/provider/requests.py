@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
-from ldv_otel._internal.gemma.provider.fout import ValidatieFout
+from ldv_otel._internal.gemma.provider.validation import ValidatieFout
 from ldv_otel._internal.times.instants import ms_from_rfc3339, now_ms, within_record_time
 
 KINDS: Final = frozenset({"normaal", "vertrouwelijk", "opgeheven"})

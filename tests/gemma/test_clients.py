@@ -25,8 +25,8 @@ from starlette.testclient import TestClient
 from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
 from ldv_otel._internal.api.problem import add_problem_handlers
 from ldv_otel._internal.config.settings import ServeSettings
-from ldv_otel._internal.gemma.provider.access_record import Component
-from ldv_otel._internal.gemma.provider.authorisation import RegisteredClients, read_registered_clients
+from ldv_otel._internal.gemma.provider.clients import RegisteredClients, read_registered_clients
+from ldv_otel._internal.gemma.provider.scopes import Component
 from ldv_otel._internal.gemma.zgw_token import zgw_token
 from ldv_otel.errors import ConfigurationError
 from tests.gemma.autorisaties import CLIENT_ID, SECRET, AutorisatiesServer

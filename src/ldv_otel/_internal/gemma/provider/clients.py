@@ -42,7 +42,7 @@ from ldv_otel._internal.api.problem import Problem, unavailable
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel._internal.config.yaml_file import read_yaml
-from ldv_otel._internal.gemma.provider.access_record import Component
+from ldv_otel._internal.gemma.provider.scopes import Component
 from ldv_otel._internal.gemma.zgw_token import Secret, read_secret, zgw_token
 from ldv_otel._internal.http.bounded_answers import content_of
 from ldv_otel._internal.http.tls import tls_context
