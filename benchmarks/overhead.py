@@ -46,7 +46,7 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rule_file import read_rule_file
 from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID
 
@@ -186,7 +186,7 @@ def requests(*others: SpanProcessor, processor: ldv.LdvSpanProcessor | None = No
     """Return a service that serves requests, and keeps a Logboek as `install()` makes it do."""
     provider = provider_with(*others)
     if processor is not None:
-        _private.instrument(provider, processor, Front)
+        _private.instrument(provider, processor, ShieldingDispatcher)
     service = serving.service_with_server if by_http else serving.service
     return Service(service(provider, BSNS), provider)
 

@@ -33,7 +33,7 @@ from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
-from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.errors import ConfigurationError
 
@@ -189,7 +189,7 @@ def logboek(
     provider = _private.current_provider()
     if not isinstance(provider, TracerProvider):
         raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
-    _private.instrument(provider, processor, Front)
+    _private.instrument(provider, processor, ShieldingDispatcher)
     propagator = propagate.get_global_textmap()
     use_propagator(around, extensions)
     try:

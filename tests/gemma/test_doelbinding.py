@@ -286,7 +286,7 @@ def test_off_means_off() -> None:
 
 def hear(headers: dict[str, list[str]], certificate: Certificate | None = None) -> dict[str, str]:
     """What the extension makes of the headers of a caller."""
-    return dict(open_extension({}).hear(lambda name: headers.get(name, []), certificate).attributes)
+    return dict(open_extension({}).read_headers(lambda name: headers.get(name, []), certificate).attributes)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(SIX)), st.lists(st.text() | st.just(OIN), max_size=3)))
@@ -303,7 +303,7 @@ def test_whatever_a_stranger_sends_the_record_has_what_is_well_formed(headers: d
 )
 def test_without_a_trace_context_the_verwerking_is_the_foreign_trace(verwerking: str, trace_id: str) -> None:
     """Section 6.2; of the nil UUID, which no trace may have, only the attribute is kept."""
-    foreign = open_extension({}).hear(lambda name: [verwerking] if name == "VerwerkingId" else [], None)
+    foreign = open_extension({}).read_headers(lambda name: [verwerking] if name == "VerwerkingId" else [], None)
     assert foreign.trace_id.hex() == trace_id
 
 

@@ -26,7 +26,7 @@ _HEALTH = Health(
     retried=3,
     quarantined=1,
     lost=4,
-    bent={"name_missing": 6, "failed": 8},
+    flags={"name_missing": 6, "failed": 8},
 )
 
 

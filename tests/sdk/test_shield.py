@@ -40,7 +40,7 @@ from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import Front, SubjectShieldingSpanProcessor
+from ldv_otel._internal.sdk.shield import ShieldingDispatcher, SubjectShieldingSpanProcessor
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
 from ldv_otel.testing import _AtOnce
@@ -187,7 +187,7 @@ def make_service(collector: tuple[str, list[bytes]], rules: Path) -> Iterator[Ma
             provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url)))
 
         add_listeners()
-        _private.instrument(provider, ours, Front)
+        _private.instrument(provider, ours, ShieldingDispatcher)
         add_listeners()
         return service
 

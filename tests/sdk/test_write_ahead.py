@@ -25,7 +25,7 @@ from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel.attributes import INTERRUPTED
 from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY, OTHER
@@ -45,7 +45,7 @@ class Rig:
         self.processor = LdvSpanProcessor(LogregelMaker(self.pseudonymiser.subject), self.delivery)
         provider = _private.current_provider()
         assert isinstance(provider, TracerProvider)
-        _private.instrument(provider, self.processor, Front)
+        _private.instrument(provider, self.processor, ShieldingDispatcher)
 
     def begun(self) -> list[Logregel]:
         """What would be logged if the process were killed here."""

@@ -203,7 +203,7 @@ def test_nothing_that_was_taken_is_dropped_later(
     processor.flush_seconds = 60
     processor.shutdown()
     assert delivery.pending == 0
-    assert processor.bent["failed"] == 0
+    assert processor.flags["failed"] == 0
     with LogboekClient(store) as client:
         found = Counter(
             encode_logregel(stored(row).logregel)

@@ -37,7 +37,7 @@ _on_set: list[Callable[[TracerProvider], None]] = []
 _original_setter = trace._set_tracer_provider  # noqa: SLF001
 
 
-class FrontSpanProcessor(SynchronousMultiSpanProcessor):
+class FirstSpanProcessor(SynchronousMultiSpanProcessor):
     """Takes the place of a provider's active span processor: ours go first, the others get what it lets through.
 
     To everybody else it is what it replaced: processors are added to that one, and found (or put away) there.
@@ -94,7 +94,7 @@ class FrontSpanProcessor(SynchronousMultiSpanProcessor):
 def instrument(
     provider: TracerProvider,
     processor: SpanProcessor,
-    front_type: type[FrontSpanProcessor],
+    front_type: type[FirstSpanProcessor],
     may_be_actie: MayBeActie | None = None,
 ) -> None:
     """Let a processor see every span of a provider before all others do, and let the sampler drop none that matters.
@@ -102,7 +102,7 @@ def instrument(
     Tracers that exist already are reached too; spans that run at this moment are not.
     """
     active = provider._active_span_processor  # noqa: SLF001
-    front = active if isinstance(active, FrontSpanProcessor) else front_type(active)
+    front = active if isinstance(active, FirstSpanProcessor) else front_type(active)
     front.ours += (processor,)
     provider._active_span_processor = front  # noqa: SLF001
     provider.sampler = LdvSampler(provider.sampler, may_be_actie=may_be_actie)
@@ -115,7 +115,7 @@ def instrument(
 def release(provider: TracerProvider, processor: SpanProcessor) -> None:
     """Let a processor see no more spans of a provider."""
     front = provider._active_span_processor  # noqa: SLF001
-    if isinstance(front, FrontSpanProcessor):
+    if isinstance(front, FirstSpanProcessor):
         front.ours = tuple(one for one in front.ours if one is not processor)
 
 

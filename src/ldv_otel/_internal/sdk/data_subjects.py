@@ -74,7 +74,7 @@ def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
     enclosing = actie.as_enclosing()
     context = span.get_span_context()
     moment_ms = now_ms()
-    extended = actie.owner.extensions.record(actie.extended(), moment_ms)
+    extended = actie.owner.extensions.record_attributes(actie.extended(), moment_ms)
     return Logregel(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Running(NamedTuple):
+class RunningCall(NamedTuple):
     """Something that was started and has to be finished, with the error that ended it, if any.
 
     Attributes:
@@ -40,7 +40,7 @@ class Running(NamedTuple):
     blocks: bool
 
 
-def wrap(function: Callable[P, R], start: Callable[[], Running]) -> Callable[P, R]:
+def wrap(function: Callable[P, R], start: Callable[[], RunningCall]) -> Callable[P, R]:
     """Return the function with `start()` before and `finish(...)` after each call of it."""
     if inspect.iscoroutinefunction(function):
         wrapper = _coroutine
@@ -62,14 +62,14 @@ def _current(context: Context) -> Iterator[None]:
         otel_context.detach(token)
 
 
-def begin(running: Running) -> None:
+def begin(running: RunningCall) -> None:
     """Do what has to be done first, here and now."""
     if running.begin is not None:
         running.begin()
 
 
 @contextmanager
-def _finished(running: Running) -> Iterator[None]:
+def _finished(running: RunningCall) -> Iterator[None]:
     error: BaseException | None = None
     try:
         yield
@@ -81,7 +81,7 @@ def _finished(running: Running) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _finished_off_loop(running: Running) -> AsyncIterator[None]:
+async def _finished_off_loop(running: RunningCall) -> AsyncIterator[None]:
     error: BaseException | None = None
     try:
         yield
@@ -92,7 +92,7 @@ async def _finished_off_loop(running: Running) -> AsyncIterator[None]:
         await finish_off_loop(running, error)
 
 
-async def begin_off_loop(running: Running) -> None:
+async def begin_off_loop(running: RunningCall) -> None:
     """Do what has to be done first without holding up the event loop.
 
     A task that is cancelled meanwhile never runs its body: what was begun is then finished, as if it had been cancelled
@@ -121,7 +121,7 @@ async def begin_off_loop(running: Running) -> None:
         raise
 
 
-async def finish_off_loop(running: Running, error: BaseException | None) -> None:
+async def finish_off_loop(running: RunningCall, error: BaseException | None) -> None:
     """Finish without holding up the event loop: where that may wait, a thread waits."""
     if running.blocks:
         await _in_thread(functools.partial(running.finish, error))
@@ -154,7 +154,7 @@ def _tell(done: Future[None]) -> None:
         _logger.error("What was said in a coroutine could not be put on disk. %s", error)
 
 
-def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
+def _function(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
         begin(running)
@@ -164,7 +164,7 @@ def _function(function: Callable[..., Any], start: Callable[[], Running]) -> Cal
     return wrapped
 
 
-def _coroutine(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
+def _coroutine(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
         await begin_off_loop(running)
@@ -175,7 +175,7 @@ def _coroutine(function: Callable[..., Any], start: Callable[[], Running]) -> Ca
     return wrapped
 
 
-def _generator(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
+def _generator(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         running = start()
         begin(running)
@@ -196,7 +196,7 @@ def _generator(function: Callable[..., Any], start: Callable[[], Running]) -> Ca
     return wrapped
 
 
-def _async_generator(function: Callable[..., Any], start: Callable[[], Running]) -> Callable[..., Any]:
+def _async_generator(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         running = start()
         await begin_off_loop(running)

@@ -1,4 +1,4 @@
-"""`Health`: how logging is doing in this process, for a readiness probe and for metrics."""
+"""`Health` reports the state of logging in this process, for a readiness probe and for metrics."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from ldv_otel._internal.times.instants import now_ms
 
 
 class Health(msgspec.Struct, frozen=True):
-    """How logging is doing in this process, for a readiness probe.
+    """The state of logging in this process, for a readiness probe.
 
     Attributes:
         installed: Whether `install()` was called here.
         pending: Logregels not yet confirmed by the Logboek.
-        in_doubt: Of those, how many are being sent, or were without an answer that can be believed.
+        in_doubt: Of those, how many are being sent, or were sent without a conclusive answer.
         oldest_seconds: How long ago the oldest pending one ended; 0 when nothing is pending.
         running: Acties that have begun and not ended, with level `write-ahead`.
         confirmed: Logregels confirmed since the process started.
         confirmed_ms: When it last confirmed some, in ms since 1970-01-01 UTC; None for never.
-        adopted: Logregels of processes that are gone, confirmed through this one.
+        adopted: Logregels of dead processes, confirmed through this one.
         retried: How often opening the Logboek or sending a batch was tried again.
-        quarantined: Logregels that the Logboek refused as data; they are kept apart (`ldv spool quarantine list`).
+        quarantined: Logregels that the Logboek refused as data; `ldv spool quarantine list` shows them.
         lost: Logregels that will never be stored; anything but 0 is a breach of duty.
-        bent: How often each flag was put on a record; `failed` are spans that could not be logged at all.
-        provider_replaced: Whether another tracer provider was put in place behind our back: spans made with it are not
-            logged.
-        silenced_tracers: Tracers that a tracer configurator of the SDK has switched off: they make no spans to log.
+        flags: How often each flag was put on a record; `failed` are spans that could not be logged at all.
+        provider_replaced: Whether another tracer provider was set unnoticed: its spans are not logged.
+        silenced_tracers: Tracers that a tracer configurator of the SDK has disabled: they make no spans to log.
     """
 
     installed: bool
@@ -43,25 +42,27 @@ class Health(msgspec.Struct, frozen=True):
     retried: int = 0
     quarantined: int = 0
     lost: int = 0
-    bent: dict[str, int] = msgspec.field(default_factory=dict)
+    flags: dict[str, int] = msgspec.field(default_factory=dict)
     provider_replaced: bool = False
     silenced_tracers: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether everything that happened is, or will be, on record."""
-        return self.installed and not (self.lost or self.quarantined or "failed" in self.bent or self.provider_replaced)
+        """Whether every Actie so far is stored, or will be."""
+        return self.installed and not (
+            self.lost or self.quarantined or "failed" in self.flags or self.provider_replaced
+        )
 
 
 def health_of(
     stats: DeliveryStats,
     *,
     logboek: str,
-    bent: Mapping[str, int],
+    flags: Mapping[str, int],
     provider_replaced: bool = False,
     silenced_tracers: Iterable[str] = (),
 ) -> Health:
-    """Return the health of a process that logs."""
+    """Return the health of a process that logs, from the statistics of its delivery."""
     oldest_ms = stats.oldest_ms
     return Health(
         installed=True,
@@ -76,7 +77,7 @@ def health_of(
         retried=stats.retried,
         quarantined=stats.quarantined,
         lost=stats.lost,
-        bent=dict(bent),
+        flags=dict(flags),
         provider_replaced=provider_replaced,
         silenced_tracers=tuple(silenced_tracers),
     )

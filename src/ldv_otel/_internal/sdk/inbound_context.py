@@ -1,4 +1,4 @@
-"""What an inbound call says of its caller, between the propagator that reads it and the span that serves the call."""
+"""The inbound context carries the caller of a call from the propagator to the span that serves the call."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ldv_otel._internal.record.actie import ForeignOperation
 _INBOUND: Final = otel_context.create_key("ldv_otel.inbound")
 
 
-class Inbound(NamedTuple):
-    """An inbound call.
+class InboundContext(NamedTuple):
+    """The caller of an inbound call.
 
     Attributes:
-        remote: What the trace context says; None when there was none.
+        remote: The caller's trace context; None when there was none.
         restarted: Whether a trace of our own begins here.
-        foreign: What the Logregels record of the caller.
+        foreign: The caller as Logregels record it.
     """
 
     remote: SpanContext | None
@@ -29,26 +29,26 @@ class Inbound(NamedTuple):
     foreign: ForeignOperation
 
 
-def with_inbound(context: Context, inbound: Inbound) -> Context:
-    """Return a context in which a span that serves this call will find it."""
+def with_inbound(context: Context, inbound: InboundContext) -> Context:
+    """Return a context that carries an inbound call to the span that serves it."""
     return otel_context.set_value(_INBOUND, inbound, context)
 
 
 def restarted_from(context: Context | None) -> SpanContext | None:
-    """Return the trace context that was not gone on with, for the first span of our own trace."""
+    """Return the caller's trace context for the first span of a trace that was restarted; else None."""
     inbound = otel_context.get_value(_INBOUND, context)
-    return inbound.remote if isinstance(inbound, Inbound) and inbound.restarted else None
+    return inbound.remote if isinstance(inbound, InboundContext) and inbound.restarted else None
 
 
 def foreign_of(context: Context | None, parent: SpanContext | None) -> ForeignOperation | None:
     """Return the caller of a span without a parent in this process.
 
     Args:
-        context: The one the span was started in; None for the current one.
+        context: The context that the span was started in; None for the current one.
         parent: The remote parent; None for the first span of a trace.
     """
     inbound = otel_context.get_value(_INBOUND, context)
-    if isinstance(inbound, Inbound):
+    if isinstance(inbound, InboundContext):
         remote = inbound.remote
         if parent is None:
             return inbound.foreign if inbound.restarted or remote is None else None
@@ -58,19 +58,19 @@ def foreign_of(context: Context | None, parent: SpanContext | None) -> ForeignOp
 
 
 def foreign_in(remote: SpanContext, processor: str = "") -> ForeignOperation:
-    """Return what a trace context says: the Actie itself when the caller tells it, else its technical span."""
+    """Return the caller of a trace context: the Actie that our `tracestate` member names, else the client span."""
     actie = calling_actie(remote)
     span_id = actie.span_id if actie is not None else remote.span_id.to_bytes(8, "big")
     return ForeignOperation(remote.trace_id.to_bytes(16, "big"), span_id, processor)
 
 
 def calling_actie(remote: SpanContext) -> CallingActie | None:
-    """Return what our member of `tracestate` says, if it is there and well formed."""
+    """Return the content of our `tracestate` member; None where it is missing or malformed."""
     value = remote.trace_state.get(KEY)
     return parse_member(value) if value is not None else None
 
 
 def remote_span(context: Context) -> SpanContext | None:
-    """Return the caller's trace context in a context that was extracted."""
-    found = trace.get_current_span(context).get_span_context()
-    return found if found.is_valid and found.is_remote else None
+    """Return the caller's trace context from an extracted context."""
+    span_context = trace.get_current_span(context).get_span_context()
+    return span_context if span_context.is_valid and span_context.is_remote else None

@@ -21,7 +21,7 @@ from ldv_otel._internal.sdk.health import Health, health_of
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
-from ldv_otel._internal.sdk.shield import Front
+from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
@@ -75,7 +75,7 @@ class _Installation:
             )
         self._providers.append(provider)
         may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
-        _private.instrument(provider, self.processor, Front, may_be_actie)
+        _private.instrument(provider, self.processor, ShieldingDispatcher, may_be_actie)
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""
@@ -159,7 +159,7 @@ def health() -> Health:
     return health_of(
         processor.delivery.stats(),
         logboek=str(_installation.settings.logboek),
-        bent=processor.bent,
+        flags=processor.flags,
         provider_replaced=not _installation.listens_to(provider),
         silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
     )

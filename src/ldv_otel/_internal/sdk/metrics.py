@@ -92,10 +92,10 @@ def _exported(health: Health) -> Iterator[Observation]:
 
 def _lost(health: Health) -> Iterator[Observation]:
     yield Observation(health.lost, {"error.type": "refused"})
-    yield Observation(health.bent.get("failed", 0), {"error.type": "failed"})
+    yield Observation(health.flags.get("failed", 0), {"error.type": "failed"})
 
 
 def _flagged(health: Health) -> Iterator[Observation]:
-    for flag, count in sorted(health.bent.items()):
+    for flag, count in sorted(health.flags.items()):
         if flag != "failed":
             yield Observation(count, {"ldv.flag": flag})

@@ -1,30 +1,39 @@
-"""Evidence of who calls, from what web servers hand to OpenTelemetry's instrumentations.
+"""Who is at the other end of a call: evidence of the caller of an inbound one, the address of an outbound one.
 
-A WSGI `environ` and an ASGI `scope` know the other end of the connection and its client certificate. Any other carrier
-holds only what the caller itself wrote, so that it proves nothing; `Call` is for who knows more.
+A WSGI `environ` and an ASGI `scope`, as web servers hand them to OpenTelemetry's instrumentations, hold the address at
+the other end of the connection and its client certificate. Any other carrier holds only what the caller itself wrote,
+and proves nothing; an application with better evidence passes an `InboundCall`.
+
+Source: OpenTelemetry semantic conventions for HTTP, RPC and messaging client spans, stable and before 1.20.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from opentelemetry.propagators.textmap import Getter
 
 from ldv_otel._internal.config.networks import UNIX, asgi_peer
 from ldv_otel._internal.parties.evidence import Certificate, Evidence, read_certificate
 
-#: The getters of the instrumentations, by which an `environ` or `scope` is told from a mapping of headers or a message
-#: that somebody made to look like one.
+#: Classes of the instrumentations' getters. They alone identify an `environ` or a `scope`: any mapping of headers, or a
+#: message of an untrusted caller, could have the same keys.
 _WSGI_GETTER: Final = "WSGIGetter"
 _ASGI_GETTER: Final = "ASGIGetter"
 #: Where servers put the connection itself.
 _WSGI_SOCKETS: Final = ("werkzeug.socket", "gunicorn.socket")
 _NO_ADDRESS: Final = frozenset({"", "<local>"})
+#: Where instrumentations of clients say whom they call.
+_HOSTS: Final = ("server.address", "net.peer.name")
+_PORTS: Final = ("server.port", "net.peer.port")
+_URLS: Final = ("url.full", "http.url")
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
-class Call:
-    """An inbound call with what its server knows of the caller.
+class InboundCall:
+    """An inbound call: its headers, and the evidence of its caller that only the server has.
 
     Args:
         headers: As a mapping, or as pairs when a header can come twice.
@@ -46,31 +55,31 @@ class Call:
         self.certificate = certificate
 
 
-class CallGetter(Getter[Call]):
-    """Reads headers, whatever their case."""
+class InboundCallGetter(Getter[InboundCall]):
+    """Reads headers without regard to case."""
 
-    def get(self, carrier: Call, key: str) -> list[str] | None:
+    def get(self, carrier: InboundCall, key: str) -> list[str] | None:
         """Return all values of a header."""
         return carrier.headers.get(key.lower())
 
-    def keys(self, carrier: Call) -> list[str]:
+    def keys(self, carrier: InboundCall) -> list[str]:
         """Return the names of all headers."""
         return list(carrier.headers)
 
 
 def evidence_of(carrier: Any, getter: Getter[Any], claim: str) -> Evidence:
-    """Return what is known of the caller.
+    """Return the evidence of the caller.
 
     Args:
         carrier: As an instrumentation gives it to `propagate.extract`.
-        claim: Who the caller says it is, in `tracestate`.
+        claim: The caller's own name for itself, from `tracestate`.
     """
 
     def header(name: str) -> Sequence[str]:
         return getter.get(carrier, name) or ()
 
     kind = type(getter).__name__
-    if isinstance(carrier, Call):
+    if isinstance(carrier, InboundCall):
         return Evidence(carrier.peer_address, _certificate(carrier.certificate), header, claim)
     if kind == _WSGI_GETTER and isinstance(carrier, Mapping):
         return Evidence(_wsgi_peer(carrier), _certificate(_wsgi_certificate(carrier)), header, claim)
@@ -80,7 +89,7 @@ def evidence_of(carrier: Any, getter: Getter[Any], claim: str) -> Evidence:
 
 
 def _wsgi_peer(environ: Mapping[str, Any]) -> str:
-    # Werkzeug's ProxyFix puts there what a header says; this is the connection itself.
+    # Werkzeug's ProxyFix overwrites REMOTE_ADDR from a header, which proves nothing; it keeps the original here.
     original = environ.get("werkzeug.proxy_fix.orig")
     address = (original if isinstance(original, Mapping) else environ).get("REMOTE_ADDR")
     if address is None:
@@ -97,17 +106,37 @@ def _wsgi_certificate(environ: Mapping[str, Any]) -> str | bytes | None:
 
         if isinstance(connection, ssl.SSLSocket) and connection.context.verify_mode is not ssl.CERT_NONE:
             return connection.getpeercert(binary_form=True)
-    # As Apache's mod_ssl tells it; a request header would begin with HTTP_.
+    # Apache's mod_ssl sets these; a request header cannot, because its name would begin with HTTP_.
     return environ.get("SSL_CLIENT_CERT") if environ.get("SSL_CLIENT_VERIFY") == "SUCCESS" else None
 
 
 def _asgi_certificate(scope: Mapping[str, Any]) -> str | None:
-    found = (scope.get("extensions") or {}).get("tls") or {}
-    chain = found.get("client_cert_chain")
-    return chain[0] if chain and not found.get("client_cert_error") else None
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    chain = tls.get("client_cert_chain")
+    return chain[0] if chain and not tls.get("client_cert_error") else None
 
 
 def _certificate(encoded: str | bytes | None) -> Certificate | None:
     if not encoded:
         return None
     return read_certificate(encoded.encode() if isinstance(encoded, str) else encoded)
+
+
+def called_address(attributes: Mapping[str, object]) -> tuple[str, int]:
+    """Return the host and port that a client span calls; an empty host or port 0 where the span does not say."""
+    host = _first(attributes, _HOSTS)
+    port = _first(attributes, _PORTS)
+    if isinstance(host, str) and host and isinstance(port, int):
+        return host, port
+    url = _first(attributes, _URLS)
+    if not isinstance(url, str):
+        return (host, 0) if isinstance(host, str) else ("", 0)
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "", 0
+
+
+def _first(attributes: Mapping[str, object], names: tuple[str, str]) -> object:
+    return attributes.get(names[0]) or attributes.get(names[1])

@@ -22,7 +22,7 @@ from ldv_otel._internal.record.actie import ExceptionFacts, stacktrace_without_v
 from ldv_otel._internal.record.builder import LogregelBuilder
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
-from ldv_otel._internal.sdk.decorators import Running, begin_off_loop, do_off_loop, finish_off_loop, wrap
+from ldv_otel._internal.sdk.decorators import RunningCall, begin_off_loop, do_off_loop, finish_off_loop, wrap
 from ldv_otel._version import __version__
 from ldv_otel.attributes import (
     DATA_SUBJECT_ID,
@@ -175,7 +175,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         """Return the function with each call an Actie of its own."""
         name = self._name or _spoken(getattr(function, "__name__", ""))
 
-        def start() -> Running:
+        def start() -> RunningCall:
             again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
             actie = again._start()  # noqa: SLF001  (own class)
             return _running(actie)
@@ -289,10 +289,10 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
         raise ConfigurationError(_NOT_LISTENING)
 
 
-def _running(actie: Actie) -> Running:
+def _running(actie: Actie) -> RunningCall:
     context = trace.set_span_in_context(actie.span)
     first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
-    return Running(context, first, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
+    return RunningCall(context, first, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
 
 
 def _writes_ahead(actie: Actie) -> bool:

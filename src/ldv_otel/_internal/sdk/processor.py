@@ -24,9 +24,9 @@ from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
 from ldv_otel._internal.sdk._private import cut_attributes, uninstrumented
-from ldv_otel._internal.sdk.called_party import called_address
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import restarted_from
+from ldv_otel._internal.sdk.peers import called_address
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
 from ldv_otel._internal.times.instants import ms_from_ns
 from ldv_otel.attributes import (
@@ -123,7 +123,7 @@ class LdvSpanProcessor(SpanProcessor):
         self.extensions = extensions or Extensions()
         self._counting = threading.Lock()
         #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
-        self.bent: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
         self.pseudonymise = maker.pseudonymise
         self._writes_ahead = delivery.writes_ahead(None)
         self._shut = False
@@ -236,7 +236,7 @@ class LdvSpanProcessor(SpanProcessor):
         except Exception:
             # LDV-A8: the application goes on. The name is left out on purpose: it may quote anything.
             with self._counting:
-                self.bent["failed"] += 1
+                self.flags["failed"] += 1
             _logger.exception("A span could not be made into a Logregel; it is lost. Please report this.")
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -265,7 +265,7 @@ class LdvSpanProcessor(SpanProcessor):
         for record in records:
             if record.flags:
                 with self._counting:
-                    self.bent.update(record.flags)
+                    self.flags.update(record.flags)
         self._submit(records, known)
 
     def _facts(self, span: ReadableSpan, known: live.LiveSpan) -> SpanFacts | None:
@@ -357,7 +357,7 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
         # Span limits may have cut or dropped it; the record keeps what `processing` was given.
         facts.attributes = {**facts.attributes, PROCESSING_ACTIVITY_ID: known.activity}
     if extended := known.extended():
-        facts.extended = known.owner.extensions.record(extended, ms_from_ns(facts.start_time_ns))
+        facts.extended = known.owner.extensions.record_attributes(extended, ms_from_ns(facts.start_time_ns))
     facts.subjects = known.subjects
     facts.exception = known.exception or facts.exception
     facts.outbound_span_ids = tuple(known.outbound)

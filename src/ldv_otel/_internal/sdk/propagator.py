@@ -1,4 +1,4 @@
-"""`LdvPropagator`: tells called parties which Actie calls them, and decides whether a caller's trace goes on here."""
+"""`LdvPropagator` writes the calling Actie into outbound calls and decides whether a caller's trace is continued."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from ldv_otel._internal.parties.tracestate import CallingActie, with_member
 from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk.called_party import called_address
-from ldv_otel._internal.sdk.extensions import Calling, Extensions, load_extensions
-from ldv_otel._internal.sdk.inbound_context import Inbound, calling_actie, foreign_in, remote_span, with_inbound
-from ldv_otel._internal.sdk.peers import Call, CallGetter, evidence_of
+from ldv_otel._internal.sdk.extension_contract import OutboundCall
+from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
+from ldv_otel._internal.sdk.inbound_context import InboundContext, calling_actie, foreign_in, remote_span, with_inbound
+from ldv_otel._internal.sdk.peers import InboundCall, InboundCallGetter, called_address, evidence_of
 
 _logger = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
-_CALL_GETTER: Final = CallGetter()
-_NOBODY: Final = ForeignOperation(b"", b"")
-#: What the instrumentations of HTTP clients set as a span starts.
+_CALL_GETTER: Final = InboundCallGetter()
+_NO_CALLER: Final = ForeignOperation(b"", b"")
+#: Attributes that instrumentations of HTTP clients set as a span starts.
 _OF_HTTP: Final = ("http.request.method", "http.method")
 
 
 class LdvPropagator(TextMapPropagator):
-    """Wraps the propagators that are there, so that each header is still written once.
+    """Wraps the service's propagators, so that each header is still written once.
 
-    Outbound it puts the id of the Actie from which a call is made in `tracestate`, under `ldv`, in front of all other
-    members, which pass untouched and in order; never anything of the data subject or of what is done (LDV-X3). Inbound
-    it finds out who calls, and restarts the trace of callers whose trace does not go on here (LDV-X2).
+    Into an outbound call it writes the id of the Actie around it: in `tracestate`, under `ldv`, in front of all other
+    members, which pass unchanged and in order. It writes nothing of the data subject or of the activity (LDV-X3). It
+    identifies the caller of an inbound call, and restarts the trace where the caller's is not to be continued (LDV-X2).
 
     Args:
-        inner: What reads and writes the headers; W3C Trace Context by default.
-        parties: Who calls and how it is proven; and who is called, and sent headers of extensions.
-        extensions: What else calls say.
+        inner: Reads and writes the headers; W3C Trace Context by default.
+        parties: The callers with their proofs, and the called parties with the extensions whose headers they get.
+        extensions: The extensions that are on.
     """
 
     def __init__(
@@ -88,52 +88,54 @@ class LdvPropagator(TextMapPropagator):
         try:
             context = self._with_actie(context)
         except Exception:
-            # LDV-A8. What the application was about to send goes as it would have gone without us.
+            # LDV-A8: the call goes out as it would have gone without this package.
             _logger.exception("The Actie could not be put in tracestate. Please report this.")
         self.inner.inject(carrier, context, setter)
         if self._extensions:
-            self._tell(carrier, setter, trace.get_current_span(context))
+            self._write_headers(carrier, setter, trace.get_current_span(context))
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
         """Read the caller's trace context; in what is returned it is the current span, unless the trace restarts."""
         before = Context() if context is None else context
-        found = self.inner.extract(carrier, before, getter)
+        extracted = self.inner.extract(carrier, before, getter)
         if not self._parties.tell_callers_apart and not self._extensions:
-            return found
-        # An element of a composite comes after others, which may have put the caller there already.
-        remote = remote_span(found)
+            return extracted
+        # An element of a composite runs after others, which may have put the caller into the context already.
+        remote = remote_span(extracted)
         actie = calling_actie(remote) if remote is not None else None
         caller, evidence = self._caller(carrier, getter, actie.claim if actie is not None else "")
         processor = caller.processor if caller is not None else ""
         foreign = foreign_in(remote, processor) if remote is not None else ForeignOperation(b"", b"", processor)
         if self._extensions:
-            foreign = self._extensions.hear(foreign, lambda name: getter.get(carrier, name) or (), evidence.certificate)
+            foreign = self._extensions.read_headers(
+                foreign, lambda name: getter.get(carrier, name) or (), evidence.certificate
+            )
         if remote is None:
-            return with_inbound(found, Inbound(None, False, foreign)) if foreign != _NOBODY else found
+            return with_inbound(extracted, InboundContext(None, False, foreign)) if foreign != _NO_CALLER else extracted
         restart = (caller.trace if caller is not None else self._parties.unknown) == "restart"
         if restart:
-            found = trace.set_span_in_context(_local_span(before), found)
-        return with_inbound(found, Inbound(remote, restart, foreign))
+            extracted = trace.set_span_in_context(_local_span(before), extracted)
+        return with_inbound(extracted, InboundContext(remote, restart, foreign))
 
-    def _tell(self, carrier: CarrierT, setter: Setter[CarrierT], span: trace.Span) -> None:
-        """Write the headers of extensions where the span around a call says that it goes to a party that is sent them.
+    def _write_headers(self, carrier: CarrierT, setter: Setter[CarrierT], span: trace.Span) -> None:
+        """Write the headers of extensions where the client span around a call names a party that is to get them.
 
-        A request that another host redirected here still has those meant for that host: they are taken out.
+        A request that another host redirected here still has those meant for that host: they are removed.
         """
-        known = live.find(span)
-        call, actie = (known(), known.as_enclosing()) if known is not None else (None, None)
-        if call is None or actie is None or call.kind is not SpanKind.CLIENT:
+        live_span = live.find(span)
+        client_span, actie = (live_span(), live_span.as_enclosing()) if live_span is not None else (None, None)
+        if client_span is None or actie is None or client_span.kind is not SpanKind.CLIENT:
             return
-        attributes = live.attributes_of(call)
+        attributes = live.attributes_of(client_span)
         if not any(name in attributes for name in _OF_HTTP):
             # Elsewhere, as in the metadata of gRPC, names like these may make the call fail.
             return
         names = self._parties.headers(*called_address(attributes))
         trace_id = span.get_span_context().trace_id.to_bytes(16, "big")
-        calling = Calling(trace_id, actie.processing_activity_id, actie.inherited)
-        for name, value in self._extensions.tell(names or self._parties.extensions, calling).items():
+        call = OutboundCall(trace_id, actie.processing_activity_id, actie.inherited)
+        for name, value in self._extensions.call_headers(names or self._parties.extensions, call).items():
             if names:
                 setter.set(carrier, name, value)
             elif isinstance(carrier, MutableMapping) and carrier.get(name) == value:
@@ -143,10 +145,8 @@ class LdvPropagator(TextMapPropagator):
         try:
             evidence = evidence_of(carrier, getter, claim)
             return self._parties.caller(evidence), evidence
-        except Exception as error:  # noqa: BLE001  (a stranger's certificate or server may hold anything)
-            _logger.warning(
-                "Who calls could not be found out (%s); the caller counts as unknown.", type(error).__name__
-            )
+        except Exception as error:  # noqa: BLE001  (the certificate of an untrusted caller may hold anything)
+            _logger.warning("The caller could not be identified (%s); it counts as unknown.", type(error).__name__)
             return None, Evidence()
 
     def _with_actie(self, context: Context | None) -> Context | None:
@@ -162,7 +162,7 @@ class LdvPropagator(TextMapPropagator):
 
 
 class _Carried(NonRecordingSpan):
-    """A span as propagators look at it, with another `tracestate`."""
+    """A copy of a span with another `tracestate`, for the inner propagators."""
 
     def __init__(self, context: SpanContext, span: trace.Span) -> None:
         super().__init__(context)
@@ -177,9 +177,9 @@ def extract(
     certificate: str | bytes | None = None,
     context: Context | None = None,
 ) -> Context:
-    """Return the context of an inbound call, as `opentelemetry.propagate.extract` does, with proof of who calls.
+    """Return the context of an inbound call, as `opentelemetry.propagate.extract` does, with evidence of the caller.
 
-    For servers without an instrumentation of OpenTelemetry's for WSGI or ASGI, whose requests show nothing but headers.
+    It is for servers without OpenTelemetry's instrumentation of WSGI or ASGI: their requests show headers only.
 
     Args:
         headers: As a mapping, or as pairs when a header can come twice.
@@ -189,13 +189,13 @@ def extract(
 
     Source: LDV-X2, LDV-X4.
     """
-    call = Call(headers, peer_address=peer_address, certificate=certificate)
-    found: Context = _propagate().get_global_textmap().extract(call, context, getter=_CALL_GETTER)
-    return found
+    call = InboundCall(headers, peer_address=peer_address, certificate=certificate)
+    extracted: Context = _propagate().get_global_textmap().extract(call, context, getter=_CALL_GETTER)
+    return extracted
 
 
 def use_propagator(parties: Parties, extensions: Extensions | None = None) -> None:
-    """Wrap the global propagator, once; an `LdvPropagator` that is there already gives way."""
+    """Wrap the global propagator once; this replaces an `LdvPropagator` that wraps it already."""
     propagate = _propagate()
     inner = _without_ours(propagate.get_global_textmap())
     if _TRACEPARENT not in inner.fields:
@@ -207,18 +207,18 @@ def use_propagator(parties: Parties, extensions: Extensions | None = None) -> No
 
 
 def from_environment() -> LdvPropagator:
-    """Return the propagator `ldv` of `OTEL_PROPAGATORS`, where it comes last; `install()` needs it not.
+    """Return the propagator `ldv` of `OTEL_PROPAGATORS`, the last in that list; `install()` does not need it.
 
     Raises:
         ConfigurationError: `LDV_PARTIES` or `LDV_UNKNOWN_CALLERS` cannot be used.
     """
-    found = read_some_settings(os.environ, "parties", "unknown_callers")
-    parties = read_parties(found.get("parties"), found.get("unknown_callers"))
+    settings = read_some_settings(os.environ, "parties", "unknown_callers")
+    parties = read_parties(settings.get("parties"), settings.get("unknown_callers"))
     return LdvPropagator(parties=parties, extensions=load_extensions(parties))
 
 
 def _propagate() -> ModuleType:
-    """Return the module that loads what `OTEL_PROPAGATORS` names as it is imported, which may be this package."""
+    """Return OpenTelemetry's module `propagate`; its import loads `OTEL_PROPAGATORS`, and so possibly this package."""
     from opentelemetry import propagate  # noqa: PLC0415  (see above)
 
     return propagate
@@ -237,6 +237,6 @@ def _without_ours(propagator: TextMapPropagator) -> TextMapPropagator:
 
 
 def _local_span(context: Context) -> trace.Span:
-    """Return the span that was current before the caller's came in."""
+    """Return the span that was current before the caller's context was read; none if that was remote too."""
     span: Any = trace.get_current_span(context)
     return trace.INVALID_SPAN if span.get_span_context().is_remote else span

@@ -50,7 +50,7 @@ class LdvSampler(Sampler):
             above, caller = live.above_of(parent_context)
             # A call to another party has to be known, too, when what calls becomes an Actie by a rule only later.
             if above is None or (kind not in live.OUTBOUND and above.as_enclosing() is None):
-                return SamplingResult(Decision.DROP, None, live.Bridge(result.trace_state, (above, caller)))
+                return SamplingResult(Decision.DROP, None, live.LiveParentState(result.trace_state, (above, caller)))
         # A sampler that drops gives no attributes back; the record needs those the span started with.
         return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
 

@@ -73,7 +73,7 @@ class SubjectShieldingSpanProcessor(SpanProcessor):
         return self.wrapped.force_flush(timeout_millis)
 
 
-class Front(_private.FrontSpanProcessor):
+class ShieldingDispatcher(_private.FirstSpanProcessor):
     """Stands before the processors of a provider, old and new: ours see a span first, all others what may be seen."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:

@@ -51,7 +51,7 @@ _NONE_EXPOSED: Final[Mapping[str, AttributeValue]] = {}
 OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 
 
-class Owner(Protocol):
+class SpanOwner(Protocol):
     """The processor that logs a span."""
 
     @property
@@ -97,7 +97,7 @@ class TraceMemory(list["tuple[str, str | None]"]):
         self.version += 1
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SpanSnapshot(msgspec.Struct, frozen=True):
     """What a span said when it was looked at.
 
     Attributes:
@@ -162,7 +162,7 @@ class LiveSpan(weakref.ref[Span]):
         "too_many",
     )
 
-    def follow(self, span: Span, span_id: int, owner: Owner, started_in: Context | None) -> None:
+    def follow(self, span: Span, span_id: int, owner: SpanOwner, started_in: Context | None) -> None:
         """Note a span that starts, and what is above it; `__init__` of a weak reference costs as much again."""
         above = span.parent
         self.owner = owner
@@ -183,7 +183,7 @@ class LiveSpan(weakref.ref[Span]):
         self.too_many = False
         self.told: list[tuple[str, str | None]] | None = None
         self.redactor: tuple[int, Redactor] | None = None
-        self.seen: Seen | None = None
+        self.seen: SpanSnapshot | None = None
         self.hidden: frozenset[str] = _NONE_HIDDEN
         self.exposed: Mapping[str, AttributeValue] = _NONE_EXPOSED
         self.told_in_trace: TraceMemory
@@ -195,7 +195,7 @@ class LiveSpan(weakref.ref[Span]):
         if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
             # Span ids travel: a stranger can send one of ours along with a trace of its own.
             self.parent = None
-        if self.parent is None and isinstance(above.trace_state, Bridge):
+        if self.parent is None and isinstance(above.trace_state, LiveParentState):
             self.parent, self.foreign = above.trace_state.ends
         elif self.parent is None:
             self.foreign = foreign_of(started_in, above) if above.is_remote else None
@@ -331,7 +331,7 @@ class LiveSpan(weakref.ref[Span]):
         return above.processing_activity_id if above is not None else ""
 
 
-class Bridge(TraceState):
+class LiveParentState(TraceState):
     """The `tracestate` of a span that is not recorded, over which those below it find what is above (`LDV_RECORD`).
 
     OpenTelemetry keeps nothing else of such a span. On the wire it is the `tracestate` that it was made of.
@@ -353,7 +353,7 @@ def above_of(context: Context | None) -> tuple[LiveSpan | None, ForeignOperation
     found = None if parent.is_remote else _live.get(parent.span_id)
     if found is not None:
         return found, None
-    if isinstance(parent.trace_state, Bridge):
+    if isinstance(parent.trace_state, LiveParentState):
         return parent.trace_state.ends
     return None, foreign_of(context, parent) if parent.is_remote else None
 
@@ -371,7 +371,7 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
     return _private.attributes(span)
 
 
-def begin(span: Span, owner: Owner, started_in: Context | None = None) -> LiveSpan:
+def begin(span: Span, owner: SpanOwner, started_in: Context | None = None) -> LiveSpan:
     """Note a span that starts; the first processor to see it is the one that logs it."""
     span_id = span.get_span_context().span_id
     live = _live.get(span_id)

@@ -47,7 +47,7 @@ def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bo
     known.told_in_trace.remember(one)
 
 
-def learn(known: live.LiveSpan, span: ReadableSpan) -> live.Seen:
+def learn(known: live.LiveSpan, span: ReadableSpan) -> live.SpanSnapshot:
     """Return what a span says by now, and remember whom it is about by its attributes and the mapping rules."""
     seen, name, attributes = known.seen, span.name, live.attributes_of(span)
     # What was started with `processing` says itself what it is.
@@ -55,7 +55,9 @@ def learn(known: live.LiveSpan, span: ReadableSpan) -> live.Seen:
     if seen is not None and seen.name == name and seen.attributes == attributes and (ruled or seen.rule is None):
         return seen
     rule = known.owner.rule_for(span, attributes) if ruled else None
-    seen = known.seen = live.Seen(name, attributes, rule, rule.identifiers(attributes) if rule is not None else ())
+    seen = known.seen = live.SpanSnapshot(
+        name, attributes, rule, rule.identifiers(attributes) if rule is not None else ()
+    )
     if DATA_SUBJECT_ID in attributes:
         for one in in_attributes(attributes):
             _tell_once(known, one)

@@ -20,7 +20,7 @@ from ldv_otel._internal.gemma.conversion import kept_until, uuid_bytes
 from ldv_otel._internal.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
 from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.record.actie import ForeignOperation
-from ldv_otel._internal.sdk.extensions import Calling, Header
+from ldv_otel._internal.sdk.extension_contract import OutboundCall, ReadHeader
 
 VERWERKING_ID: Final = "gemma.verwerking_id"
 VERTROUWELIJKHEID: Final = "gemma.vertrouwelijkheid"
@@ -68,13 +68,13 @@ class Doelbinding:
     def __init__(self, options: Options) -> None:
         self._oin = options.oin
 
-    def record(self, said: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
+    def record_attributes(self, span_attributes: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
         """Return what was said, as far as it is well formed; the rest is kept whole, beside it.
 
         Confidentiality of a kind that does not exist is taken for `vertrouwelijk`: what should have been hidden is.
         """
         found: dict[str, object] = {}
-        for name, value in said.items():
+        for name, value in span_attributes.items():
             text = _text(name, value)
             try:
                 found[name] = element(_TYPES[name], text, name) if name in _TYPES else text
@@ -88,21 +88,21 @@ class Doelbinding:
             found[names.KEPT_UNTIL] = str(kept_until(start_time_ms, str(found[BEWAARTERMIJN])))
         return found
 
-    def tell(self, calling: Calling) -> Mapping[str, str]:
+    def call_headers(self, call: OutboundCall) -> Mapping[str, str]:
         """Return those of the six headers for which there is a value."""
-        activity = calling.processing_activity_id
-        said = self.record(calling.attributes, 0)
+        activity = call.processing_activity_id
+        said = self.record_attributes(call.attributes, 0)
         headers = {
             "OIN": self._oin,
             "VerwerkingsactiviteitId": activity_uuid(activity),
             "VerwerkingsactiviteitUrl": activity if activity.startswith(("https://", "http://")) else "",
-            "VerwerkingId": str(said.get(VERWERKING_ID) or uuid.UUID(bytes=calling.trace_id)),
+            "VerwerkingId": str(said.get(VERWERKING_ID) or uuid.UUID(bytes=call.trace_id)),
             "Vertrouwelijkheid": str(said.get(VERTROUWELIJKHEID) or "normaal"),
             "Bewaartermijn": str(said.get(BEWAARTERMIJN) or ""),
         }
         return {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
 
-    def hear(self, header: Header, certificate: Certificate | None) -> ForeignOperation:
+    def read_headers(self, header: ReadHeader, certificate: Certificate | None) -> ForeignOperation:
         """Return what a caller says, as far as it has the form that it should have.
 
         A caller whose certificate names another OIN than its header is not believed in anything (B9177).
@@ -135,7 +135,7 @@ def open_extension(options: Mapping[str, Any]) -> Doelbinding:
     return Doelbinding(msgspec.convert(options, Options))
 
 
-def _one(header: Header, name: str) -> str:
+def _one(header: ReadHeader, name: str) -> str:
     """Return the value of a header that is there once: of two, one was added by somebody else."""
     values = header(name)
     value = values[0].strip() if len(values) == 1 else ""
