@@ -37,7 +37,7 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.gemma.conversion import Mapper
+from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.model import Version, Verwerkingsactie, VerwerktObject, new_id
 from ldv_otel._internal.privacy.key_file import add_key, read_keys
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
@@ -191,7 +191,7 @@ def fill(directory: Path, rows: int) -> None:
     add_key(directory / "keys.json", sealing=True)
     apply_schema(settings)
     sample = Sample(rows)
-    mapper = Mapper(Pseudonymiser(read_keys(directory / "keys.json")))
+    mapper = VerwerkingsactieMapper(Pseudonymiser(read_keys(directory / "keys.json")))
     with LogboekClient(settings) as client:
         for first in range(0, sample.traces, TRACES_IN_INSERT):
             load(client, "logregel", sample, first, min(first + TRACES_IN_INSERT, sample.traces))

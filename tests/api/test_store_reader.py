@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ldv_otel._internal.api.problem import Problem
-from ldv_otel._internal.api.store_reader import Reader
+from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.config.settings import Settings
@@ -29,7 +29,7 @@ def test_a_question_that_takes_too_long_is_ended_in_the_engine_too(served_settin
     """With one thread: it could not answer the next question if the engine went on."""
 
     async def questions() -> int:
-        reader = Reader(served_settings, seconds=3, threads=1)
+        reader = StoreReader(served_settings, seconds=3, threads=1)
         reader.open()
         try:
             with pytest.raises(Problem) as caught:
@@ -46,7 +46,7 @@ def test_a_wrong_question_costs_no_connection(served_settings: Settings) -> None
     """And its error is the one that the question raised."""
 
     async def questions() -> int:
-        reader = Reader(served_settings, seconds=10, threads=1)
+        reader = StoreReader(served_settings, seconds=10, threads=1)
         reader.open()
         try:
             with pytest.raises(QueryError):

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.gemma import model
-from ldv_otel._internal.gemma.conversion import Mapper, derived_actie_id, trace_of
+from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper, derived_actie_id, trace_of
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
 from tests.gemma import strategies
 
 PSEUDONYMISER = Pseudonymiser(KeyRing([new_key("one", sealing=True)], active="one"))
-MAPPER = Mapper(PSEUDONYMISER, processor="https://oin.example/{oin}")
+MAPPER = VerwerkingsactieMapper(PSEUDONYMISER, processor="https://oin.example/{oin}")
 MINIMAL = {"vertrouwelijkheid": "normaal", "tijdstip": "2026-03-02T09:15:07+01:00", "verwerkteObjecten": []}
 
 
@@ -43,11 +43,12 @@ def version_of(actie: model.Verwerkingsactie, **more: Any) -> model.Version:
     content=strategies.acties(),
     vervallen=st.booleans(),
     ever=st.booleans(),
-    caller=st.none() | st.builds(model.Caller, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8)),
+    caller=st.none()
+    | st.builds(model.CallingSpan, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8)),
     dice=st.randoms(),
 )
 def test_what_is_written_is_read(
-    content: dict[str, Any], *, vervallen: bool, ever: bool, caller: model.Caller | None, dice: random.Random
+    content: dict[str, Any], *, vervallen: bool, ever: bool, caller: model.CallingSpan | None, dice: random.Random
 ) -> None:
     """All of it, in any order of the Logregels; and no identifier is in them."""
     version = version_of(model.verwerkingsactie(content), vervallen=vervallen, ever_confidential=ever, caller=caller)

@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind
 
 import ldv_otel as ldv
 from ldv_otel import testing
-from ldv_otel._internal.gemma.consumer.doelbinding import Options, activity_uuid, open_extension
+from ldv_otel._internal.gemma.consumer.doelbinding import DoelbindingOptions, activity_uuid, open_extension
 from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.sdk.extensions import load_extensions
@@ -347,4 +347,4 @@ def test_a_mistake_in_the_file_stops_the_start(tmp_path: Path, file: str, word: 
     path.write_text(file, encoding="utf-8")
     with pytest.raises(ldv.ConfigurationError, match=word):
         load_extensions(read_parties(path, None))
-    assert Options(oin=OIN).oin == OIN
+    assert DoelbindingOptions(oin=OIN).oin == OIN

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from starlette.testclient import TestClient
 
 from ldv_otel._internal.api.app import create_app
-from ldv_otel._internal.api.auth.authentication import Nobody
+from ldv_otel._internal.api.auth.authentication import NoAuthentication
 from ldv_otel._internal.api.pages.citizen.identity import ProxyIdentity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.server import serve
@@ -40,7 +40,7 @@ def page(served_settings: Settings, issuer: Issuer, pseudonymiser: Pseudonymiser
         issuer=issuer.issuer, audience=issuer.audience, jwks=str(issuer.jwks), proxies=parse_networks([f"{PROXY}/32"])
     )
     settings = msgspec.structs.replace(served_settings, inzage=inzage)
-    app = create_app(settings, Nobody(), apis=[INZAGE])
+    app = create_app(settings, NoAuthentication(), apis=[INZAGE])
     identity = configured_identity(settings, pseudonymiser)
     assert isinstance(identity, ProxyIdentity)
     install_inzage(app, identity)

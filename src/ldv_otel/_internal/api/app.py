@@ -18,14 +18,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ldv_otel._internal.api.auth.authentication import Authentication, Door, Nobody
+from ldv_otel._internal.api.auth.authentication import AccessGuard, Authentication, NoAuthentication
 from ldv_otel._internal.api.limits import BoundedRequests, RateLimiter
 from ldv_otel._internal.api.problem import add_problem_handlers, surprise
 from ldv_otel._internal.api.read_api import router as lezen
 from ldv_otel._internal.api.read_api.openapi import API_VERSION
 from ldv_otel._internal.api.services import Services
-from ldv_otel._internal.api.store_reader import Reader
-from ldv_otel._internal.api.store_writer import Writer
+from ldv_otel._internal.api.store_reader import StoreReader
+from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.sink import make_sink
@@ -73,8 +73,8 @@ def create_app(
     """Return the application; the Logboek is opened when it starts and closed when it stops.
 
     Args:
-        authentication: Who the clients are. With `Nobody` it answers only requests that name this machine as host, so
-            that no web page can reach it through a name of its own.
+        authentication: Who the clients are. With `NoAuthentication` only requests that name this machine as host are
+            answered, so that no web page can reach it through a name of its own.
         body_bytes: The largest request body.
         writes: Whether there are APIs among them that write.
 
@@ -83,11 +83,11 @@ def create_app(
     """
     services = Services(
         settings=settings,
-        reader=Reader(settings, seconds=settings.serve.seconds),
+        reader=StoreReader(settings, seconds=settings.serve.seconds),
         pseudonymiser=Pseudonymiser(keys_for(settings), settings.pseudonymous_types),
-        door=Door(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
+        access_guard=AccessGuard(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         remotes=Remotes(parties_for(settings).read_apis),
-        writer=Writer(make_sink(settings), seconds=_writing_seconds(settings)) if writes else None,
+        writer=StoreWriter(make_sink(settings), seconds=_writing_seconds(settings)) if writes else None,
     )
 
     @asynccontextmanager
@@ -112,7 +112,7 @@ def create_app(
     for api in apis:
         app.include_router(api.router)
     app.add_middleware(BoundedRequests, body_bytes=body_bytes, seconds=settings.serve.seconds)
-    if isinstance(authentication, Nobody):
+    if isinstance(authentication, NoAuthentication):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)
     app.add_middleware(Envelope, versions={api.router.prefix: api.version for api in apis if api.version})
     return app

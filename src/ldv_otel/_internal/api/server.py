@@ -14,7 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ldv_otel._internal.api.app import BODY_BYTES, LEZEN, Api, create_app
-from ldv_otel._internal.api.auth.authentication import Authentication, Credentials, Nobody, configured_authentication
+from ldv_otel._internal.api.auth.authentication import (
+    Authentication,
+    CredentialAuthentication,
+    NoAuthentication,
+    configured_authentication,
+)
 from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
 from ldv_otel._internal.api.auth.clients import read_clients
 from ldv_otel._internal.api.pages.assets import OPMAAK
@@ -37,7 +42,7 @@ _MAX_HEAD_BYTES: Final = 32 << 10
 
 
 @dataclass(frozen=True)
-class Addition:
+class ExtraApi:
     """An API that another layer adds, with clients of its own.
 
     Attributes:
@@ -59,7 +64,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     *,
     without_authentication: bool = False,
     demo: bool = False,
-    addition: Addition | None = None,
+    extra_api: ExtraApi | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
@@ -70,7 +75,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         without_authentication: Let everybody on this machine do everything; for development.
         demo: Serve nothing but the pages for citizens and privacy officers, and let everybody on this machine be
             whoever they say.
-        addition: Served beside what the settings ask for; with it, the read API needs no clients.
+        extra_api: Served beside what the settings ask for; with it, the read API needs no clients.
         ready: Called once, with the server's address, when requests are answered.
 
     Raises:
@@ -79,10 +84,10 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         LogboekUnavailable: The Logboek does not answer.
     """
     authentication, apis, identity = _offered(
-        settings, host, without=without_authentication, demo=demo, more=addition is not None
+        settings, host, without=without_authentication, demo=demo, more=extra_api is not None
     )
     _check_tls(settings, host)
-    app = _application(settings, authentication, apis, addition)
+    app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
         install_inzage(app, identity)
     # Before the server's own start, whose errors would come out as a status and a traceback.
@@ -102,18 +107,18 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
 
 
 def _application(
-    settings: Settings, authentication: Authentication, apis: list[Api], addition: Addition | None
+    settings: Settings, authentication: Authentication, apis: list[Api], extra_api: ExtraApi | None
 ) -> FastAPI:
-    if addition is None:
+    if extra_api is None:
         return create_app(settings, authentication, apis=apis, writes=TOEZICHT in apis)
     app = create_app(
         settings,
         authentication,
-        apis=[*apis, addition.api],
-        body_bytes=addition.body_bytes,
-        writes=addition.writes or TOEZICHT in apis,
+        apis=[*apis, extra_api.api],
+        body_bytes=extra_api.body_bytes,
+        writes=extra_api.writes or TOEZICHT in apis,
     )
-    addition.install(app)
+    extra_api.install(app)
     return app
 
 
@@ -127,14 +132,14 @@ def _offered(
         _check_demo(settings, host, identity)
         inzage = settings.inzage
         identity = DemoIdentity(inzage.subject_type, pseudonymiser, minutes=inzage.minutes)
-        return Nobody(), [INZAGE, TOEZICHT, OPMAAK], identity
+        return NoAuthentication(), [INZAGE, TOEZICHT, OPMAAK], identity
     page = [INZAGE, OPMAAK] if identity is not None else []
     if settings.toezicht_activity:
         authentication = _authentication(settings.serve, host, without=without, others=more)
         return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
     if (page or more) and not without and configured_authentication(settings.serve, others=more) is None:
         # Only these: nobody is a client of an API that is not there.
-        return Credentials(settings.serve, read_clients(None), None), page, identity
+        return CredentialAuthentication(settings.serve, read_clients(None), None), page, identity
     authentication = _authentication(settings.serve, host, without=without, others=more)
     return authentication, [LEZEN, *page], identity
 
@@ -165,7 +170,7 @@ def _authentication(settings: ServeSettings, host: str, *, without: bool, others
                 f"--without-authentication is for development on this machine, and {host} is not loopback. "
                 "Nothing was started."
             )
-        return Nobody()
+        return NoAuthentication()
     if found is None:
         raise ConfigurationError(
             "No authentication is configured, so anybody could read the Logboek. Nothing was started. Set "

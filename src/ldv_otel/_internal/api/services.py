@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from ldv_otel._internal.api.auth.authentication import Door
-from ldv_otel._internal.api.store_reader import Reader
-from ldv_otel._internal.api.store_writer import Writer
+from ldv_otel._internal.api.auth.authentication import AccessGuard
+from ldv_otel._internal.api.store_reader import StoreReader
+from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
@@ -23,11 +23,11 @@ class Services:
     """
 
     settings: Settings
-    reader: Reader
+    reader: StoreReader
     pseudonymiser: Pseudonymiser
-    door: Door
+    access_guard: AccessGuard
     remotes: Remotes
-    writer: Writer | None = None
+    writer: StoreWriter | None = None
 
     def open(self) -> None:
         """Reach the Logboek; doing so again is harmless.

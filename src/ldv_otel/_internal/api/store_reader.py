@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 THREADS: Final = 8
 
 
-class Reader:
+class StoreReader:
     """Asks the named questions off the event loop, each on a connection that nobody else uses meanwhile.
 
     An embedded Logboek stays open as long as this does: its engine is one for the process.

@@ -18,7 +18,7 @@ from ldv_otel.errors import BatchRefused, LdvError, LogboekUnavailable
 _BATCH_RECORDS: Final = 5_000
 
 
-class Writer:
+class StoreWriter:
     """Stores Logregels off the event loop; who waits for it knows that the Logboek has confirmed them (LDV-L2).
 
     A batch is sent while the next one gathers, so many requests at a time cost few inserts. Open it, use it and close

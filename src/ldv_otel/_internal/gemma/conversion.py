@@ -19,7 +19,7 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.gemma.model import (
-    Caller,
+    CallingSpan,
     Version,
     Verwerkingsactie,
     VerwerktObject,
@@ -75,7 +75,7 @@ class _Sealed(msgspec.Struct, omit_defaults=True, array_like=True):
     object_id: str = ""
 
 
-class Mapper:
+class VerwerkingsactieMapper:
     """Translates both ways for one key ring.
 
     Args:
@@ -120,7 +120,7 @@ class Mapper:
             registered_us=int(attributes[names.VERSION]),
             vervallen=names.WITHDRAWN in attributes,
             ever_confidential=_EVER_CONFIDENTIAL in attributes,
-            caller=Caller(bytes.fromhex(caller[:32]), bytes.fromhex(caller[32:])) if caller else None,
+            caller=CallingSpan(bytes.fromhex(caller[:32]), bytes.fromhex(caller[32:])) if caller else None,
         )
 
     def identifier(self, record: Logregel) -> str:

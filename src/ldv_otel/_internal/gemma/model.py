@@ -114,7 +114,7 @@ class Verwerkingsactie(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
         return ms_from_rfc3339(self.tijdstip)
 
 
-class Caller(msgspec.Struct, frozen=True):
+class CallingSpan(msgspec.Struct, frozen=True):
     """The trace (16 bytes) and span (8 bytes) of the call that brought the Verwerkingsactie, from `traceparent`."""
 
     trace_id: bytes
@@ -142,7 +142,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     registered_us: int
     vervallen: bool = False
     ever_confidential: bool = False
-    caller: Caller | None = None
+    caller: CallingSpan | None = None
     native: bool = False
     moved_to: bytes = b""
 

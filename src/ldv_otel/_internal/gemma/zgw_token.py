@@ -17,7 +17,7 @@ from ldv_otel.errors import ConfigurationError
 MINIMUM_SECRET_BYTES: Final = 32
 
 
-class Secret(msgspec.Struct, frozen=True, kw_only=True):
+class SecretHolder(msgspec.Struct, frozen=True, kw_only=True):
     """Something with a secret.
 
     Attributes:
@@ -27,7 +27,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: str = ""
 
 
-def read_secret(holder: Secret, named_in: Path) -> str:
+def read_secret(holder: SecretHolder, named_in: Path) -> str:
     """Return a secret.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import Protocol
 from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.certificates import certificate_of
-from ldv_otel._internal.api.auth.clients import Client, KnownClients, Scope, read_clients
-from ldv_otel._internal.api.auth.tokens import Keys, TokenVerifier
+from ldv_otel._internal.api.auth.clients import Client, ClientList, Scope, read_clients
+from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier
 from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.settings import ServeSettings
@@ -29,7 +29,7 @@ class Authentication(Protocol):
         ...
 
 
-class Nobody:
+class NoAuthentication:
     """Everybody may do everything: for development on loopback only."""
 
     async def client(self, request: Request) -> Client:
@@ -38,14 +38,14 @@ class Nobody:
         return Client(id="development", scopes=frozenset(Scope))
 
 
-class Credentials:
+class CredentialAuthentication:
     """Access tokens and client certificates, whichever are configured.
 
     Args:
         tokens: None when tokens are not accepted.
     """
 
-    def __init__(self, settings: ServeSettings, known: KnownClients, tokens: TokenVerifier | None) -> None:
+    def __init__(self, settings: ServeSettings, known: ClientList, tokens: TokenVerifier | None) -> None:
         self._settings = settings
         self._known = known
         self._tokens = tokens
@@ -101,13 +101,13 @@ def configured_authentication(settings: ServeSettings, *, others: bool = False) 
         tokens = TokenVerifier(
             issuer=settings.issuer,
             audience=settings.audience,
-            keys=Keys(settings.jwks),
+            keys=IssuerKeys(settings.jwks),
             algorithms=settings.algorithms,
         )
-    return Credentials(settings, known, tokens) if tokens is not None or certificates else None
+    return CredentialAuthentication(settings, known, tokens) if tokens is not None or certificates else None
 
 
-class Door:
+class AccessGuard:
     """Lets a client in: authenticated, with the scopes that are needed, and within its rate.
 
     Args:
@@ -154,7 +154,7 @@ def client_with(*scopes: Scope) -> Callable[[Request], Awaitable[Client]]:
     wanted = frozenset(scopes)
 
     async def dependency(request: Request) -> Client:
-        door: Door = request.app.state.services.door
-        return await door.enter(request, wanted)
+        access_guard: AccessGuard = request.app.state.services.access_guard
+        return await access_guard.enter(request, wanted)
 
     return dependency

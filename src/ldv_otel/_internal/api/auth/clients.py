@@ -47,7 +47,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     person: str = ""
 
 
-class KnownClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of the file."""
 
     id: str
@@ -58,13 +58,13 @@ class KnownClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    clients: list[KnownClient]
+    clients: list[ClientEntry]
 
 
-class KnownClients:
+class ClientList:
     """The clients of the file; without a file, none."""
 
-    def __init__(self, known: Iterable[KnownClient] = ()) -> None:
+    def __init__(self, known: Iterable[ClientEntry] = ()) -> None:
         self._known = tuple(known)
         self._by_id = {client.id: client for client in self._known}
 
@@ -88,14 +88,14 @@ class KnownClients:
         return any(known.certificate is not None for known in self._known)
 
 
-def read_clients(path: Path | None) -> KnownClients:
+def read_clients(path: Path | None) -> ClientList:
     """Read the file.
 
     Raises:
         ConfigurationError: It cannot be used; the message says where it is wrong.
     """
     if path is None:
-        return KnownClients()
+        return ClientList()
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_File).clients
     except OSError as error:
@@ -105,10 +105,10 @@ def read_clients(path: Path | None) -> KnownClients:
     ids = [client.id for client in found]
     if len(set(ids)) != len(ids) or "" in ids:
         raise ConfigurationError(f"LDV_SERVE_CLIENTS: {path} has a client without id, or two with the same.")
-    return KnownClients(found)
+    return ClientList(found)
 
 
-def _client(known: KnownClient, scopes: frozenset[str], person: str = "") -> Client:
+def _client(known: ClientEntry, scopes: frozenset[str], person: str = "") -> Client:
     return Client(
         id=known.id,
         scopes=scopes,

@@ -31,7 +31,7 @@ _FRESH_SECONDS: Final = 3_600
 _RETRY_SECONDS: Final = 30
 
 
-class Keys:
+class IssuerKeys:
     """The keys of an issuer, from a file or an address; fetched again when they get old or a token names a new one.
 
     Args:
@@ -107,7 +107,7 @@ class TokenVerifier:
         *,
         issuer: str,
         audience: str,
-        keys: Keys,
+        keys: IssuerKeys,
         algorithms: tuple[str, ...],
         types: frozenset[str] = frozenset({"jwt", "at+jwt"}),
     ) -> None:

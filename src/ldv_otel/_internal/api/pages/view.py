@@ -22,7 +22,7 @@ from ldv_otel._internal.register.register import ProcessingActivity
 _KEY_CHARACTERS: Final = 12
 
 
-class Activity(msgspec.Struct, frozen=True):
+class ShownActivity(msgspec.Struct, frozen=True):
     """A processing activity in words.
 
     Attributes:
@@ -42,7 +42,7 @@ class Activity(msgspec.Struct, frozen=True):
     part_of: str = ""
 
 
-class Step(msgspec.Struct, frozen=True):
+class ShownStep(msgspec.Struct, frozen=True):
     """One record.
 
     Attributes:
@@ -65,8 +65,8 @@ class Card(msgspec.Struct):
     """Records of one day, one trace and one activity."""
 
     trace_id: str
-    activity: Activity
-    steps: list[Step]
+    activity: ShownActivity
+    steps: list[ShownStep]
 
 
 class Day(msgspec.Struct):
@@ -80,13 +80,13 @@ class Day(msgspec.Struct):
 class ActivitySummary(msgspec.Struct, frozen=True):
     """How often something was done about a person, and when."""
 
-    activity: Activity
+    activity: ShownActivity
     count: int
     first: str
     last: str
 
 
-class Words:
+class DutchTexts:
     """Turns records into words.
 
     Args:
@@ -111,14 +111,14 @@ class Words:
         self._by_processor = {processor: api for api in apis.values() for processor in api.processors}
         self.zone = zone
 
-    def activity(self, uri: str) -> Activity:
+    def activity(self, uri: str) -> ShownActivity:
         """Return an activity; one that the Register lacks is shown as that."""
         key = activity_key(uri)
         entry = self._entries.get(uri)
         if entry is None:
-            return Activity(key, uri, name="Handeling zonder uitleg", known=False)
+            return ShownActivity(key, uri, name="Handeling zonder uitleg", known=False)
         parent = self._entries.get(entry.parent)
-        return Activity(
+        return ShownActivity(
             key,
             uri,
             name=entry.name,
@@ -144,10 +144,10 @@ class Words:
             cards[key].steps.insert(0, self.step(record))
         return list(days.values())
 
-    def step(self, record: Logregel) -> Step:
+    def step(self, record: Logregel) -> ShownStep:
         """Return one record in words."""
         began = local(record.start_time_ms, self.zone)
-        return Step(
+        return ShownStep(
             name=record.name,
             time=time_words(began),
             moment=began.isoformat(timespec="milliseconds"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ldv_otel._internal.api.server import Addition
+    from ldv_otel._internal.api.server import ExtraApi
 
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel.errors import ConfigurationError
@@ -64,12 +64,12 @@ def serve(
         int(port),
         without_authentication=without_authentication,
         demo=demo,
-        addition=_gemma(settings, without_authentication=without_authentication) if gemma else None,
+        extra_api=_gemma(settings, without_authentication=without_authentication) if gemma else None,
         ready=lambda address: typer.echo(f"Ready: {address}/{shown}"),
     )
 
 
-def _gemma(settings: Settings, *, without_authentication: bool) -> Addition:
+def _gemma(settings: Settings, *, without_authentication: bool) -> ExtraApi:
     from ldv_otel._internal.gemma.provider.app import gemma_addition  # noqa: PLC0415  (needs the extra [api])
 
     return gemma_addition(settings, without_authentication=without_authentication)

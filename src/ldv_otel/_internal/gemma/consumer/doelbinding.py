@@ -44,7 +44,7 @@ _OF_ACTIE: Final = frozenset(
 )
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DoelbindingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The options in the file of `LDV_PARTIES`.
 
     Attributes:
@@ -59,13 +59,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("an oin has exactly 20 digits (in YAML between quotes)")
 
 
-class Doelbinding:
+class DoelbindingExtension:
     """The extension."""
 
     attributes: frozenset[str] = _OF_VERWERKING | _OF_ACTIE
     inherited: frozenset[str] = _OF_VERWERKING
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: DoelbindingOptions) -> None:
         self._oin = options.oin
 
     def record_attributes(self, span_attributes: Mapping[str, object], start_time_ms: int) -> Mapping[str, object]:
@@ -126,13 +126,13 @@ def activity_uuid(activity: str) -> str:
     return last.lower() if _is(Uuid, last) else ""
 
 
-def open_extension(options: Mapping[str, Any]) -> Doelbinding:
+def open_extension(options: Mapping[str, Any]) -> DoelbindingExtension:
     """Return the extension; entry point of the group `ldv_otel_extension`.
 
     Raises:
         msgspec.ValidationError: The options cannot be used.
     """
-    return Doelbinding(msgspec.convert(options, Options))
+    return DoelbindingExtension(msgspec.convert(options, DoelbindingOptions))
 
 
 def _one(header: ReadHeader, name: str) -> str:

@@ -30,7 +30,7 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
-from ldv_otel._internal.gemma.conversion import Mapper
+from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.http.tls import tls_context
@@ -88,7 +88,7 @@ class GemmaSink:
             )
         self._settings = settings
         self._pseudonymiser = Pseudonymiser(keys, settings.pseudonymous_types)
-        self._mapper = Mapper(self._pseudonymiser)
+        self._mapper = VerwerkingsactieMapper(self._pseudonymiser)
         self._authorization = _authorization(settings)
         self._base = _base(settings.logboek)
         self._http: httpx.Client | None = None

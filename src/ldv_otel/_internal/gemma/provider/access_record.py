@@ -10,11 +10,11 @@ from starlette.requests import Request
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.consumer.doelbinding import activity_uuid
 from ldv_otel._internal.gemma.provider.dependencies import provider_of
-from ldv_otel._internal.gemma.provider.requests import Doelbinding, Person, caller_of
+from ldv_otel._internal.gemma.provider.requests import DoelbindingHeaders, Person, caller_of
 from ldv_otel._version import __version__
 
 
-async def log_question(request: Request, persons: Iterable[Person], doelbinding: Doelbinding, what: str) -> None:
+async def log_question(request: Request, persons: Iterable[Person], doelbinding: DoelbindingHeaders, what: str) -> None:
     """Log a question under our own Verwerkingsactiviteit (GW-13, GW-14, GI-13).
 
     Args:

@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ldv_otel._internal.api.app import Api, create_app
-from ldv_otel._internal.api.auth.authentication import Authentication, Door, Nobody
+from ldv_otel._internal.api.auth.authentication import AccessGuard, Authentication, NoAuthentication
 from ldv_otel._internal.api.limits import RateLimiter
-from ldv_otel._internal.api.server import Addition
+from ldv_otel._internal.api.server import ExtraApi
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.gemma.conversion import Mapper
+from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.provider import bewerking_router as bewerking
 from ldv_otel._internal.gemma.provider import inzage_router as inzage
 from ldv_otel._internal.gemma.provider import responses as answers
 from ldv_otel._internal.gemma.provider.clients import read_registered_clients
 from ldv_otel._internal.gemma.provider.dependencies import Provider
 from ldv_otel._internal.gemma.provider.openapi import API_VERSION, BASE_PATH, openapi_document
-from ldv_otel._internal.gemma.provider.repository import Verwerkingsacties
-from ldv_otel._internal.gemma.provider.scopes import Authorisation, Everything
+from ldv_otel._internal.gemma.provider.repository import VerwerkingsactieRepository
+from ldv_otel._internal.gemma.provider.scopes import AllRights, Authorisation
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ router.include_router(inzage.router)
 GEMMA: Final = Api(router, API_VERSION)
 
 
-class Clients(Authentication, Authorisation, Protocol):
+class ClientDirectory(Authentication, Authorisation, Protocol):
     """Who the clients are, and what each may do."""
 
 
-class Everybody(Nobody, Everything):
+class OpenAccess(NoAuthentication, AllRights):
     """Everybody may do everything: for development on loopback only."""
 
 
@@ -58,7 +58,7 @@ async def openapi_json(request: Request) -> Response:
     return answers.answer(openapi_document(answers.base_url(request)), headers={"Access-Control-Allow-Origin": "*"})
 
 
-def create_gemma_app(settings: Settings, clients: Clients) -> FastAPI:
+def create_gemma_app(settings: Settings, clients: ClientDirectory) -> FastAPI:
     """Return an application with both APIs at `/api/v1`, and nothing else.
 
     Mounted into another application it opens and closes with that one's lifespan, which has to call its own.
@@ -71,7 +71,7 @@ def create_gemma_app(settings: Settings, clients: Clients) -> FastAPI:
     return app
 
 
-def install_gemma(app: FastAPI, clients: Clients) -> None:
+def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
     """Tell the application of `create_app(..., apis=[GEMMA], writes=True)` who its clients are, and how it is set.
 
     Raises:
@@ -91,12 +91,12 @@ def install_gemma(app: FastAPI, clients: Clients) -> None:
             "Make a key that does with `ldv key new --seal`."
         )
     app.state.gemma = Provider(
-        door=Door(clients, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
+        access_guard=AccessGuard(clients, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         authorisation=clients,
-        acties=Verwerkingsacties(
+        acties=VerwerkingsactieRepository(
             services.reader,
             services.writer,
-            Mapper(services.pseudonymiser, processor=gemma.processor),
+            VerwerkingsactieMapper(services.pseudonymiser, processor=gemma.processor),
             gebruiker=gemma.gebruiker,
         ),
         activity=gemma.activity,
@@ -104,7 +104,7 @@ def install_gemma(app: FastAPI, clients: Clients) -> None:
     )
 
 
-def configured_clients(settings: Settings) -> Clients:
+def configured_clients(settings: Settings) -> ClientDirectory:
     """Return the clients that the settings name.
 
     Raises:
@@ -118,12 +118,12 @@ def configured_clients(settings: Settings) -> Clients:
     return read_registered_clients(settings.gemma.clients, settings.serve)
 
 
-def gemma_addition(settings: Settings, *, without_authentication: bool = False) -> Addition:
+def gemma_addition(settings: Settings, *, without_authentication: bool = False) -> ExtraApi:
     """Return what `ldv serve --gemma` adds to the server, and show what its owner should know.
 
     Raises:
         ConfigurationError: As `configured_clients`.
     """
-    clients = Everybody() if without_authentication else configured_clients(settings)
+    clients = OpenAccess() if without_authentication else configured_clients(settings)
     _logger.warning("%s", LEGAL_NOTE)
-    return Addition(GEMMA, lambda app: install_gemma(app, clients), writes=True, body_bytes=BODY_BYTES)
+    return ExtraApi(GEMMA, lambda app: install_gemma(app, clients), writes=True, body_bytes=BODY_BYTES)

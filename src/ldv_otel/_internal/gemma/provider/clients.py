@@ -37,13 +37,13 @@ from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.certificates import certificate_of
 from ldv_otel._internal.api.auth.clients import Client
-from ldv_otel._internal.api.auth.tokens import Keys, TokenVerifier, refused
+from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier, refused
 from ldv_otel._internal.api.problem import Problem, unavailable
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.gemma.provider.scopes import Component
-from ldv_otel._internal.gemma.zgw_token import Secret, read_secret, zgw_token
+from ldv_otel._internal.gemma.zgw_token import SecretHolder, read_secret, zgw_token
 from ldv_otel._internal.http.bounded_answers import content_of
 from ldv_otel._internal.http.tls import tls_context
 from ldv_otel.errors import ConfigurationError
@@ -66,7 +66,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 2.0
 
 
-class KnownClient(Secret, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GemmaClientEntry(SecretHolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A client on the local list.
 
     Attributes:
@@ -99,7 +99,7 @@ class KnownClient(Secret, frozen=True, kw_only=True, forbid_unknown_fields=True)
         }
 
 
-class Autorisaties(Secret, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Autorisaties(SecretHolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The AC: a ZGW Autorisaties API.
 
     Attributes:
@@ -125,14 +125,14 @@ class Autorisaties(Secret, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("url is no https address")
 
 
-class ClientsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GemmaClientsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file as it is written.
 
     Attributes:
         token_minutes: How old a token of a client's own may be, counted from `iat`.
     """
 
-    clients: list[KnownClient] = []
+    clients: list[GemmaClientEntry] = []
     autorisaties: Autorisaties | None = None
     token_minutes: float = 60.0
 
@@ -167,7 +167,7 @@ class RegisteredClients:
 
     def __init__(  # noqa: PLR0913  (parts that can be had without the others)
         self,
-        file: ClientsFile,
+        file: GemmaClientsFile,
         secrets: Mapping[str, OctKey],
         *,
         serve: ServeSettings = ServeSettings(),  # noqa: B008  (frozen)
@@ -356,11 +356,11 @@ def read_registered_clients(path: Path, serve: ServeSettings) -> RegisteredClien
     Raises:
         ConfigurationError: It, or a file that it names, cannot be used.
     """
-    file = read_yaml(path, "LDV_GEMMA_CLIENTS", ClientsFile)
+    file = read_yaml(path, "LDV_GEMMA_CLIENTS", GemmaClientsFile)
     issued = None
     if serve.jwks:
         issued = TokenVerifier(
-            issuer=serve.issuer, audience=serve.audience, keys=Keys(serve.jwks), algorithms=serve.algorithms
+            issuer=serve.issuer, audience=serve.audience, keys=IssuerKeys(serve.jwks), algorithms=serve.algorithms
         )
     component = None
     if file.autorisaties is not None:

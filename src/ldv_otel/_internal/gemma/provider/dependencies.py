@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends
 from starlette.requests import Request
 
-from ldv_otel._internal.api.auth.authentication import Door
+from ldv_otel._internal.api.auth.authentication import AccessGuard
 from ldv_otel._internal.api.auth.clients import Client
-from ldv_otel._internal.gemma.provider.repository import Verwerkingsacties
+from ldv_otel._internal.gemma.provider.repository import VerwerkingsactieRepository
 from ldv_otel._internal.gemma.provider.requests import check_media_types
 from ldv_otel._internal.gemma.provider.scopes import Authorisation
 
@@ -25,9 +25,9 @@ class Provider:
         zone: Of the dates in a question.
     """
 
-    door: Door
+    access_guard: AccessGuard
     authorisation: Authorisation
-    acties: Verwerkingsacties
+    acties: VerwerkingsactieRepository
     activity: str
     zone: ZoneInfo
 
@@ -39,7 +39,7 @@ def provider_of(request: Request) -> Provider:
 
 
 async def _entered(request: Request) -> Client:
-    client = await provider_of(request).door.enter(request, frozenset())
+    client = await provider_of(request).access_guard.enter(request, frozenset())
     check_media_types(request)
     return client
 

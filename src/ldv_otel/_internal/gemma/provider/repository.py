@@ -12,15 +12,21 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel import attributes as names
-from ldv_otel._internal.api.store_reader import Reader
-from ldv_otel._internal.api.store_writer import Writer
+from ldv_otel._internal.api.store_reader import StoreReader
+from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.versions import record_with
 from ldv_otel._internal.clickhouse.register_table import confidential_activities
 from ldv_otel._internal.gemma import model
-from ldv_otel._internal.gemma.conversion import Mapper, derived_actie_id, is_version, object_id, trace_of
-from ldv_otel._internal.gemma.provider.requests import Question
+from ldv_otel._internal.gemma.conversion import (
+    VerwerkingsactieMapper,
+    derived_actie_id,
+    is_version,
+    object_id,
+    trace_of,
+)
+from ldv_otel._internal.gemma.provider.requests import VerwerkingsactiesQuery
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import TIME_MAX_MS, datetime_from_ms, ms_from_datetime, now_us, us_from_ms
 
@@ -32,7 +38,7 @@ _LATEST: Final = datetime_from_ms(TIME_MAX_MS)
 _EARLIEST_END: Final = datetime_from_ms(1)
 
 
-class Verwerkingsacties:
+class VerwerkingsactieRepository:
     """All of them, and the Logregels of others as if they were (section 6).
 
     Args:
@@ -43,14 +49,16 @@ class Verwerkingsacties:
             the same time follow one another.
     """
 
-    def __init__(self, reader: Reader, writer: Writer, mapper: Mapper, *, gebruiker: bool = True) -> None:
+    def __init__(
+        self, reader: StoreReader, writer: StoreWriter, mapper: VerwerkingsactieMapper, *, gebruiker: bool = True
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._mapper = mapper
         self._gebruiker = gebruiker
         self.changes = asyncio.Lock()
 
-    async def log(self, actie: model.Verwerkingsactie, caller: model.Caller | None) -> model.Version:
+    async def log(self, actie: model.Verwerkingsactie, caller: model.CallingSpan | None) -> model.Version:
         """Store a new Verwerkingsactie; returning means that it is safe (GW-12).
 
         Raises:
@@ -116,7 +124,7 @@ class Verwerkingsacties:
         versions = await self._versions(found)
         return [each for each in versions if (each.actie.verwerking_id or "").lower() == verwerking_id.lower()]
 
-    async def asked_for(self, question: Question, *, confidential: bool) -> list[model.Version]:
+    async def asked_for(self, question: VerwerkingsactiesQuery, *, confidential: bool) -> list[model.Version]:
         """Return the acties that a question is for, each with that person's objects only, the newest first.
 
         Args:
@@ -218,7 +226,7 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
     ]
 
 
-def _is_meant(version: model.Version, question: Question) -> bool:
+def _is_meant(version: model.Version, question: VerwerkingsactiesQuery) -> bool:
     began_ms = version.actie.tijdstip_ms
     is_later = began_ms >= question.moment_ms and version.registered_us >= us_from_ms(question.moment_ms)
     return (

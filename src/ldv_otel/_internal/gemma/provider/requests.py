@@ -40,7 +40,7 @@ class Person(msgspec.Struct, frozen=True):
         return "Person()"
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class VerwerkingsactiesQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for in a list.
 
     Attributes:
@@ -63,7 +63,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     moment_ms: int
 
 
-class Doelbinding(msgspec.Struct, frozen=True, kw_only=True):
+class DoelbindingHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """What the headers say of the one who asks, and why (1.4)."""
 
     oin: str = ""
@@ -126,12 +126,12 @@ async def json_of(request: Request) -> object:
         raise ValidatieFout([model.Fault("body", "json", "Dit is geen JSON.")]) from None
 
 
-def caller_of(request: Request) -> model.Caller | None:
+def caller_of(request: Request) -> model.CallingSpan | None:
     """Return whose call this is part of, by its `traceparent` (W3C Trace Context)."""
     found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
     if found is None or not int(found[1], 16) or not int(found[2], 16):
         return None
-    return model.Caller(bytes.fromhex(found[1]), bytes.fromhex(found[2]))
+    return model.CallingSpan(bytes.fromhex(found[1]), bytes.fromhex(found[2]))
 
 
 def id_of(request: Request, name: str) -> str:
@@ -148,7 +148,7 @@ def id_of(request: Request, name: str) -> str:
     return found.lower()
 
 
-def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[Question, Doelbinding]:
+def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[VerwerkingsactiesQuery, DoelbindingHeaders]:
     """Return what is asked for in a list, and by whom.
 
     Args:
@@ -165,7 +165,7 @@ def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[Question
     return question, doelbinding
 
 
-def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> Question | None:
+def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> VerwerkingsactiesQuery | None:
     """Return what is asked for in a list; None when something is wrong with it.
 
     Args:
@@ -203,7 +203,7 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
         size = min(_whole(request, "pageSize", _PAGE_SIZE), _MAX_PAGE_SIZE)
     if len(faults.found) > before:
         return None
-    return Question(
+    return VerwerkingsactiesQuery(
         person=Person(soort, identifier),
         begin=begin,
         end=end,
@@ -215,7 +215,7 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
     )
 
 
-def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> Doelbinding:
+def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> DoelbindingHeaders:
     """Return what the headers say.
 
     Args:
@@ -231,7 +231,7 @@ def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> Doelb
             continue
         with faults.gathered():
             found[field] = model.element(type_, text.lower() if type_ is _TOLD else text, name)
-    return Doelbinding(**found)
+    return DoelbindingHeaders(**found)
 
 
 _HEADERS: Final[dict[str, tuple[str, Any, bool]]] = {

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.gemma.model import Version
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH
-from ldv_otel._internal.gemma.provider.requests import MOMENT, Question
+from ldv_otel._internal.gemma.provider.requests import MOMENT, VerwerkingsactiesQuery
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
 #: What no data subject sees: the privacy of employees, the security of systems (GI-10).
@@ -54,7 +54,7 @@ def verwerkte_objecten(version: Version, base: str) -> list[dict[str, Any]]:
     return [{**each, "verwerkingsactie": {**shown, "verwerkteObjecten": [each]}} for each in whole["verwerkteObjecten"]]
 
 
-def page(request: Request, question: Question, found: Sequence[Any]) -> Response:
+def page(request: Request, question: VerwerkingsactiesQuery, found: Sequence[Any]) -> Response:
     """Return a page of a list, with the addresses of the pages beside it (GW-49, GW-50)."""
     begin = (question.page - 1) * question.page_size
     end = begin + question.page_size
@@ -75,7 +75,7 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
-def _page_url(request: Request, question: Question, number: int) -> str:
+def _page_url(request: Request, question: VerwerkingsactiesQuery, number: int) -> str:
     target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(question.moment_ms)})
     resource = request.url.path.rpartition("/")[2]
     return f"{base_url(request)}/{resource}?{target.query}"

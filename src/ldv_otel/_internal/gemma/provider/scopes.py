@@ -35,7 +35,7 @@ class Authorisation(Protocol):
         ...
 
 
-class Everything:
+class AllRights:
     """All scopes for everybody: for development on loopback only."""
 
     async def scopes(self, client: Client, component: Component) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel._internal.api.pages.view import Activity, Step, Words, host_of
+from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity, ShownStep, host_of
 from ldv_otel._internal.chain.model import Chain, ChainLogregel, Party, PartyState, Relation
 
 _HERE: Final = 0
@@ -21,17 +21,17 @@ _MARGIN: Final = 10
 _NAME_CHARACTERS: Final = 25
 
 
-class Node(msgspec.Struct):
+class DiagramNode(msgspec.Struct):
     """A record and what was done because of it."""
 
     party: int
     organisation: str
-    step: Step
-    activity: Activity
-    children: list[Node]
+    step: ShownStep
+    activity: ShownActivity
+    children: list[DiagramNode]
 
 
-class Other(msgspec.Struct, frozen=True):
+class OtherParty(msgspec.Struct, frozen=True):
     """Another organisation of the chain.
 
     Attributes:
@@ -50,7 +50,7 @@ class Other(msgspec.Struct, frozen=True):
     host: str
 
 
-class Box(msgspec.Struct, frozen=True):
+class DiagramBox(msgspec.Struct, frozen=True):
     """A record in the drawing."""
 
     x: int
@@ -75,20 +75,20 @@ class Drawing(msgspec.Struct, frozen=True):
     width: int
     height: int
     columns: list[tuple[int, str, bool]]
-    boxes: list[Box]
+    boxes: list[DiagramBox]
     lines: list[str]
-    silent: list[Box]
+    silent: list[DiagramBox]
 
 
-class Picture(msgspec.Struct, frozen=True):
+class ChainDiagram(msgspec.Struct, frozen=True):
     """One trace for one citizen."""
 
-    roots: list[Node]
-    others: list[Other]
+    roots: list[DiagramNode]
+    others: list[OtherParty]
     drawing: Drawing
 
 
-def picture(chain: Chain, words: Words, organisation: str) -> Picture:
+def chain_diagram(chain: Chain, words: DutchTexts, organisation: str) -> ChainDiagram:
     """Return what a citizen may see of a chain.
 
     Args:
@@ -97,11 +97,11 @@ def picture(chain: Chain, words: Words, organisation: str) -> Picture:
     """
     kept = _kept(chain, words)
     names = [organisation, *(party.name or host_of(party.url) for party in chain.parties[1:])]
-    nodes: dict[int, Node] = {}
-    roots: list[Node] = []
+    nodes: dict[int, DiagramNode] = {}
+    roots: list[DiagramNode] = []
     for place in sorted(kept):
         item = chain.logregels[place]
-        nodes[place] = Node(
+        nodes[place] = DiagramNode(
             item.party,
             names[item.party],
             words.step(item.logregel),
@@ -123,10 +123,10 @@ def picture(chain: Chain, words: Words, organisation: str) -> Picture:
         # A party that only records of others named is none of this citizen's business.
         if number != _HERE and (number in told or words.party(party.url) in named)
     ]
-    return Picture(roots, others, _drawing(roots, others, organisation))
+    return ChainDiagram(roots, others, _drawing(roots, others, organisation))
 
 
-def _kept(chain: Chain, words: Words) -> set[int]:
+def _kept(chain: Chain, words: DutchTexts) -> set[int]:
     def shown(item: ChainLogregel) -> bool:
         return item.logregel.processing_activity_id not in words.hidden
 
@@ -158,8 +158,8 @@ def _surely_below(item: ChainLogregel) -> bool:
     return item.relation != Relation.ASKED or not (record.parent_span_id or record.foreign_operation_span_id)
 
 
-def _other(number: int, party: Party, words: Words, *, mentions: bool) -> Other:
-    return Other(
+def _other(number: int, party: Party, words: DutchTexts, *, mentions: bool) -> OtherParty:
+    return OtherParty(
         party=number,
         name=party.name or host_of(party.url),
         state=party.state,
@@ -170,17 +170,17 @@ def _other(number: int, party: Party, words: Words, *, mentions: bool) -> Other:
     )
 
 
-def _drawing(roots: list[Node], others: list[Other], organisation: str) -> Drawing:
+def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: str) -> Drawing:
     columns = {_HERE: 0} | {other.party: place for place, other in enumerate(others, 1)}
-    boxes: list[Box] = []
+    boxes: list[DiagramBox] = []
     lines: list[str] = []
-    asked: dict[str, Box] = {}
+    asked: dict[str, DiagramBox] = {}
 
-    def draw(node: Node, depth: int, parent: Box | None) -> None:
+    def draw(node: DiagramNode, depth: int, parent: DiagramBox | None) -> None:
         column = columns[node.party]
         x = _MARGIN + column * _COLUMN + min(depth, 2) * _INDENT
         y = _HEAD + len(boxes) * _ROW
-        box = Box(
+        box = DiagramBox(
             x, y, _BOX, _BOX_HEIGHT, _shortened(node.step.name), node.step.time, node.party != _HERE, node.step.failed
         )
         boxes.append(box)
@@ -193,13 +193,13 @@ def _drawing(roots: list[Node], others: list[Other], organisation: str) -> Drawi
 
     for root in roots:
         draw(root, 0, None)
-    silent: list[Box] = []
+    silent: list[DiagramBox] = []
     for other in others:
         if not other.mentions:
             x = _MARGIN + columns[other.party] * _COLUMN
             y = _HEAD + (len(boxes) + len(silent)) * _ROW
             text = "heeft niets gemeld" if other.answered else "geen antwoord"
-            box = Box(x, y, _BOX, _BOX_HEIGHT, text, "", other=True, failed=False)
+            box = DiagramBox(x, y, _BOX, _BOX_HEIGHT, text, "", other=True, failed=False)
             silent.append(box)
             if other.name in asked:
                 lines.append(_line(asked[other.name], box))
@@ -219,7 +219,7 @@ def _drawing(roots: list[Node], others: list[Other], organisation: str) -> Drawi
     )
 
 
-def _line(above: Box, below: Box) -> str:
+def _line(above: DiagramBox, below: DiagramBox) -> str:
     """Return the way of an arrow from one box to a later one."""
     middle = below.y + below.height // 2
     if below.x // _COLUMN == above.x // _COLUMN:

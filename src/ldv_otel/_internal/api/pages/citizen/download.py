@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.api.pages.dutch import local
-from ldv_otel._internal.api.pages.view import Words
+from ldv_otel._internal.api.pages.view import DutchTexts
 from ldv_otel._internal.record.logregel import Logregel, Status
 
 _RESULTS: Final = {Status.UNSET: "uitgevoerd", Status.OK: "gelukt", Status.ERROR: "niet gelukt"}
@@ -18,7 +18,7 @@ _RESULTS: Final = {Status.UNSET: "uitgevoerd", Status.OK: "gelukt", Status.ERROR
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def rows(records: Iterable[Logregel], words: Words, organisation: str) -> list[dict[str, Any]]:
+def rows(records: Iterable[Logregel], words: DutchTexts, organisation: str) -> list[dict[str, Any]]:
     """Return the records, each with the Register's words."""
     found = []
     for record in records:

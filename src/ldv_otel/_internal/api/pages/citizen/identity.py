@@ -16,7 +16,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ldv_otel._internal.api.auth.tokens import Keys, TokenVerifier
+from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, Settings
@@ -75,7 +75,7 @@ class ProxyIdentity:
         self._verifier = TokenVerifier(
             issuer=settings.issuer,
             audience=settings.audience,
-            keys=Keys(settings.jwks),
+            keys=IssuerKeys(settings.jwks),
             algorithms=algorithms,
             types=frozenset({"jwt"}),
         )

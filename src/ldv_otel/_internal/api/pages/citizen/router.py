@@ -20,12 +20,12 @@ from ldv_otel._internal.api.app import Api
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
 from ldv_otel._internal.api.limits import RateLimiter
-from ldv_otel._internal.api.pages.citizen.chain_diagram import picture
+from ldv_otel._internal.api.pages.citizen.chain_diagram import chain_diagram
 from ldv_otel._internal.api.pages.citizen.download import as_csv, as_json, rows
 from ldv_otel._internal.api.pages.citizen.identity import Citizen, DemoIdentity, Identity
 from ldv_otel._internal.api.pages.forms import form_of
 from ldv_otel._internal.api.pages.page import PAGE_HEADERS, PageRoute, page, rendered
-from ldv_otel._internal.api.pages.view import Words, activity_key
+from ldv_otel._internal.api.pages.view import DutchTexts, activity_key
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.read_api.chains import chain_for
 from ldv_otel._internal.api.services import services_of
@@ -149,7 +149,7 @@ async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
         yield begin
         try:
             chain = await chain_for(services, _READER, wanted, subjects=citizen.subjects, seconds=_OTHERS_SECONDS)
-            shown = picture(chain, words, services.settings.organisation or "Deze organisatie")
+            shown = chain_diagram(chain, words, services.settings.organisation or "Deze organisatie")
             yield rendered(request, "anderen.html", picture=shown)
         except (LdvError, Problem):
             yield rendered(request, "anderen.html", picture=None)
@@ -213,10 +213,10 @@ async def _ask(request: Request, question: Any, *arguments: Any, **limits: Any) 
     return await services_of(request).reader.ask(question, *arguments, **limits)
 
 
-async def _words(request: Request) -> Words:
+async def _words(request: Request) -> DutchTexts:
     services = services_of(request)
     register = await services.reader.ask(registered)
-    return Words(register, services.remotes.apis, ZoneInfo(services.settings.inzage.timezone))
+    return DutchTexts(register, services.remotes.apis, ZoneInfo(services.settings.inzage.timezone))
 
 
 async def _everything(request: Request, citizen: Citizen) -> tuple[list[dict[str, Any]], bool]:

@@ -22,7 +22,7 @@ _OFFICER_TYPE: Final = "personeelsnummer"
 _RESOURCE: Final = resource_text({"service.name": "ldv serve"})
 
 
-class Looking(msgspec.Struct, frozen=True):
+class OfficerAccess(msgspec.Struct, frozen=True):
     """What somebody asks to see, and why.
 
     Attributes:
@@ -59,7 +59,7 @@ class Looking(msgspec.Struct, frozen=True):
         )
 
 
-def looking_of(given: dict[str, str], pseudonymiser: Pseudonymiser) -> Looking | dict[str, str]:
+def officer_access(given: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
     """Return what a form asks for, or what is wrong with each of its fields; never what was typed there."""
     number, type_ = given.get("nummer", ""), given.get("soort", "")
     reason = " ".join(given.get("reden", "").split())[:REASON_CHARACTERS]
@@ -76,4 +76,4 @@ def looking_of(given: dict[str, str], pseudonymiser: Pseudonymiser) -> Looking |
     if wrong:
         return wrong
     redactor = Redactor([identifier(number, type_)])
-    return Looking(subject, tuple(pseudonymiser.candidates(number, type_)), redactor.text(reason))
+    return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), redactor.text(reason))

@@ -21,10 +21,10 @@ from ldv_otel._internal.api.auth.authentication import require
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
 from ldv_otel._internal.api.pages.forms import form_of
-from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, looking_of
+from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, officer_access
 from ldv_otel._internal.api.pages.officer.view import Period, figures, period_of, row, writing
 from ldv_otel._internal.api.pages.page import PageRoute, page
-from ldv_otel._internal.api.pages.view import Words, activity_key
+from ldv_otel._internal.api.pages.view import DutchTexts, activity_key
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
@@ -53,7 +53,7 @@ TOEZICHT: Final = Api(router)
 
 
 async def _officer(request: Request) -> Client:
-    client = await services_of(request).door.enter(request, frozenset({Scope.OVERSEE}))
+    client = await services_of(request).access_guard.enter(request, frozenset({Scope.OVERSEE}))
     if client.activities:
         # Who sees some activities only would take a part for the whole.
         raise Problem(HTTPStatus.FORBIDDEN, "")
@@ -131,7 +131,7 @@ async def records_about(request: Request, client: Officer) -> Response:
     require(client, frozenset({Scope.IDENTIFY}))
     services = services_of(request)
     given = await form_of(request)
-    looking = looking_of(given, services.pseudonymiser)
+    looking = officer_access(given, services.pseudonymiser)
     if isinstance(looking, dict):
         return _person(request, HTTPStatus.UNPROCESSABLE_ENTITY, given=given, wrong=looking)
     period = period_of(given, _zone(request)) if given.get("van") or given.get("tot") else None
@@ -207,10 +207,10 @@ async def _used(request: Request, period: Period, client: Client) -> list[overse
     return found
 
 
-async def _words(request: Request, client: Client) -> Words:
+async def _words(request: Request, client: Client) -> DutchTexts:
     services = services_of(request)
     register = await _ask(request, registered)
-    return Words(register, services.remotes.apis, _zone(request), confidential=Scope.CONFIDENTIAL in client.scopes)
+    return DutchTexts(register, services.remotes.apis, _zone(request), confidential=Scope.CONFIDENTIAL in client.scopes)
 
 
 async def _ask(request: Request, question: Any, *arguments: Any, **limits: Any) -> Any:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ldv_otel._internal.api.pages.dutch import date_words, local, time_words
-from ldv_otel._internal.api.pages.view import Activity, Words
+from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityFigures, Gap
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel.attributes import Flag
@@ -94,16 +94,16 @@ def period_of(given: Mapping[str, str], zone: ZoneInfo, *, today: date | None = 
     return Period(first, last, zone)
 
 
-class Used(msgspec.Struct, frozen=True):
+class UsedActivityRow(msgspec.Struct, frozen=True):
     """An activity in a period."""
 
-    activity: Activity
+    activity: ShownActivity
     figures: ActivityFigures
     first: str
     last: str
 
 
-class Figures(msgspec.Struct, frozen=True):
+class PeriodFigures(msgspec.Struct, frozen=True):
     """A period in figures.
 
     Attributes:
@@ -113,24 +113,24 @@ class Figures(msgspec.Struct, frozen=True):
     logregels: int
     failed: int
     flagged: int
-    used: list[Used]
-    unexplained: list[Used]
+    used: list[UsedActivityRow]
+    unexplained: list[UsedActivityRow]
 
 
-class Row(msgspec.Struct, frozen=True):
+class RecordRow(msgspec.Struct, frozen=True):
     """One record."""
 
     date: str
     time: str
     moment: str
     name: str
-    activity: Activity
+    activity: ShownActivity
     failed: bool
     flags: list[str]
     asked: str
 
 
-class Writing(msgspec.Struct, frozen=True):
+class SequenceGapRow(msgspec.Struct, frozen=True):
     """A writer whose sequence is not whole."""
 
     gap: Gap
@@ -138,13 +138,15 @@ class Writing(msgspec.Struct, frozen=True):
     last: str
 
 
-def figures(found: Iterable[ActivityFigures], words: Words) -> Figures:
+def figures(found: Iterable[ActivityFigures], words: DutchTexts) -> PeriodFigures:
     """Return a period in words."""
     used = [
-        Used(words.activity(one.activity), one, _day(one.first_ms, words.zone), _day(one.last_ms, words.zone))
+        UsedActivityRow(
+            words.activity(one.activity), one, _day(one.first_ms, words.zone), _day(one.last_ms, words.zone)
+        )
         for one in found
     ]
-    return Figures(
+    return PeriodFigures(
         logregels=sum(one.figures.logregels for one in used),
         failed=sum(one.figures.failed for one in used),
         flagged=sum(one.figures.flagged for one in used),
@@ -153,10 +155,10 @@ def figures(found: Iterable[ActivityFigures], words: Words) -> Figures:
     )
 
 
-def row(record: Logregel, words: Words) -> Row:
+def row(record: Logregel, words: DutchTexts) -> RecordRow:
     """Return a record in words; about whom it is stays out."""
     began = local(record.start_time_ms, words.zone)
-    return Row(
+    return RecordRow(
         date=date_words(began),
         time=time_words(began),
         moment=began.isoformat(timespec="milliseconds"),
@@ -168,9 +170,9 @@ def row(record: Logregel, words: Words) -> Row:
     )
 
 
-def writing(gap: Gap, zone: ZoneInfo) -> Writing:
+def writing(gap: Gap, zone: ZoneInfo) -> SequenceGapRow:
     """Return a writer with gaps in words."""
-    return Writing(gap, _day(gap.first_ms, zone), _day(gap.last_ms, zone))
+    return SequenceGapRow(gap, _day(gap.first_ms, zone), _day(gap.last_ms, zone))
 
 
 def _day(time_ms: int, zone: ZoneInfo) -> str:
