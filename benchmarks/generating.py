@@ -25,6 +25,7 @@ import msgspec
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Cursor
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.times.instants import datetime_from_ms, ms_from_datetime
@@ -375,7 +376,7 @@ def questions(
             0,
             keys.company(first=False),
             lambda key: read.by_subject(
-                client, [bytes.fromhex(key["subject"])], after=read.Cursor(start_time_ms=key["after"])
+                client, [bytes.fromhex(key["subject"])], after=Cursor(start_time_ms=key["after"])
             ),
             _typed(f"{_SUBJECT_IN_TYPED} AND start_time > {_AFTER}"),
             _jvm(f"{_SUBJECT} AND startTime > {_AFTER}"),

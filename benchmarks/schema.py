@@ -54,6 +54,7 @@ from benchmarks.generating import (
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import ROW_ONCE
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
@@ -236,7 +237,7 @@ class Bench:
         elapsed_ms = (time.perf_counter() - start) * 1_000
         # Reading the counter counts as well: as much as between the first two readings.
         rows = self._rows_read() - second - (second - first)
-        records = answer.records if isinstance(answer, read.Page) else answer
+        records = answer.records if isinstance(answer, Page) else answer
         return elapsed_ms, max(rows, 0), len(records) if isinstance(records, list | frozenset) else 0
 
     def _rows_read(self) -> int:
@@ -373,7 +374,7 @@ def company_section(bench: Bench) -> str:
     """Return what it takes to read all records of the company, page by page."""
     subject = bytes.fromhex(bench.one("SELECT lower(hex(sipHash128('company')))"))
     found, pages, slowest_ms = 0, 0, 0.0
-    after: read.Cursor | None = None
+    after: Cursor | None = None
     start = time.perf_counter()
     with bench.client.varied({"max_memory_usage": PAGE_MAX_BYTES}):
         while True:

@@ -20,6 +20,7 @@ from ldv_otel._internal.api.pages.officer.view import FLAG_WORDS, period_of
 from ldv_otel._internal.api.server import serve
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
+from ldv_otel._internal.clickhouse.queries.oversight import OversightKind
 from ldv_otel._internal.clickhouse.queries.records import by_activity
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.config.settings import Settings
@@ -179,7 +180,7 @@ def test_figures_are_those_of_the_period(settings: Settings) -> None:
         assert [one.logregels for one in all_of_it] == [20, 5, 1]
         first = overseeing.used_in_period(client, since, since + timedelta(minutes=1))
         assert sum(one.logregels for one in first) == 2
-        failed = overseeing.latest(client, since, since + timedelta(hours=2), kind=overseeing.Kind.FAILED).records
+        failed = overseeing.latest(client, since, since + timedelta(hours=2), kind=OversightKind.FAILED).records
         assert len(failed) == sum(one.failed for one in all_of_it) == 8
 
 

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries import sql as questions
+from ldv_otel._internal.clickhouse.queries.oversight import OversightKind
 from ldv_otel._internal.clickhouse.queries.projections import prefixes
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import READ_BACK
@@ -142,10 +143,10 @@ def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> 
     """Figures of a day and its newest records read a day; a rare activity is looked for with its index."""
     middle = 1_768_500_000_000
     day = page_parameters(since=middle, until=middle + 86_400_000, after_time=QUERY_TIME_MAX_MS)
-    for question in (overseeing.USED_IN_PERIOD, overseeing.latest_query(overseeing.Kind.FLAGGED, of_activity=False)):
+    for question in (overseeing.USED_IN_PERIOD, overseeing.latest_query(OversightKind.FLAGGED, of_activity=False)):
         assert granules(plan(filled, question, day)) <= GRANULES // 30 + 2
     rare = page_parameters(after_time=QUERY_TIME_MAX_MS) | {"activity": "urn:nothing"}
-    text = plan(filled, overseeing.latest_query(overseeing.Kind.ALL, of_activity=True), rare)
+    text = plan(filled, overseeing.latest_query(OversightKind.ALL, of_activity=True), rare)
     assert "rare_activities" in text
     assert granules(text) <= GRANULES // 10
 

@@ -13,7 +13,8 @@ import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
-from ldv_otel._internal.clickhouse.retention.plan import apply_retention, plan_retention
+from ldv_otel._internal.clickhouse.retention.apply import apply_retention
+from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch

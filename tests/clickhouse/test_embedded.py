@@ -19,7 +19,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-from ldv_otel._internal.clickhouse.embedded.body import Body
+from ldv_otel._internal.clickhouse.embedded.body import RequestBody
 from ldv_otel._internal.clickhouse.embedded.framing import checksum, unframed
 from tests.support.logboek import LogboekProcess, ask
 
@@ -384,7 +384,7 @@ def test_frames_of_other_drivers_are_read_and_written(server: LogboekProcess, ta
 
 
 def _unframed(content: bytes) -> bytes:
-    with Body() as packed:
+    with RequestBody() as packed:
         packed.write(content)
         with unframed(packed) as plain:
             return plain.read()

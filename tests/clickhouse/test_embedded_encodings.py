@@ -11,7 +11,7 @@ import lz4.block  # type: ignore[import-untyped]  # no stubs
 import lz4.frame  # type: ignore[import-untyped]  # no stubs
 import pytest
 
-from ldv_otel._internal.clickhouse.embedded.body import Body, decompressed, zstd_module
+from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed, zstd_module
 from ldv_otel._internal.clickhouse.embedded.errors import EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import checksum, framed, unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import at_revision
@@ -24,9 +24,9 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def body(data: bytes, limit: int = 1 << 30) -> Body:
+def body(data: bytes, limit: int = 1 << 30) -> RequestBody:
     """A body that holds these bytes; closed by the garbage collector at the latest."""
-    made = Body(limit)
+    made = RequestBody(limit)
     made.write(data)
     return made
 

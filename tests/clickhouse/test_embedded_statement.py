@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ldv_otel._internal.clickhouse.embedded.errors import EngineError
-from ldv_otel._internal.clickhouse.embedded.statement import Shape, find_insert, parse_statement
+from ldv_otel._internal.clickhouse.embedded.statement import StatementKind, find_insert, parse_statement
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_an_insert_is_split_where_its_data_begins(
     """Not a byte of the data is taken for the statement, nor of the statement for data."""
     found = find_insert(sql)
     assert found is not None
-    assert found.shape is Shape.DATA
+    assert found.kind is StatementKind.DATA
     assert found.format == name
     assert sql[found.data_at :] == data
     assert sql.startswith(found.target + found.settings)
@@ -68,28 +68,28 @@ def test_a_clause_is_found_wherever_the_first_bytes_end() -> None:
 @pytest.mark.parametrize(
     ("sql", "shape", "name"),
     [
-        (b"SELECT 1", Shape.STREAM, ""),
-        (b"select 1 format JSONEachRow", Shape.STREAM, "JSONEachRow"),
-        (b"SELECT 1\n FORMAT Native", Shape.STREAM, "Native"),
-        (b"SELECT 1 FORMAT CSV SETTINGS max_threads = 1 ;\n", Shape.STREAM, "CSV"),
-        (b"SELECT 1 FORMAT CSV -- done", Shape.STREAM, "CSV"),
-        (b"SELECT 1 AS format, format", Shape.STREAM, ""),
-        (b"SELECT 'x FORMAT CSV'", Shape.STREAM, ""),
-        (b"WITH 1 AS x SELECT x", Shape.STREAM, ""),
-        (b"SELECT k, count() FROM t GROUP BY k WITH TOTALS", Shape.ROWS, ""),
-        (b"SELECT 1 SETTINGS extremes = 1", Shape.ROWS, ""),
-        (b"SELECT 1 SETTINGS output_format='JSON'", Shape.ROWS, ""),
-        (b"(SELECT 1) UNION ALL (SELECT 2)", Shape.STREAM, ""),
-        (b"SHOW TABLES FORMAT JSON", Shape.ROWS, "JSON"),
-        (b"EXPLAIN SELECT 1", Shape.ROWS, ""),
-        (b"/* SELECT */ create table x (a String) ENGINE = Memory", Shape.SILENT, ""),
-        (b"INSERT INTO t VALUES (1, ';')", Shape.SILENT, ""),
+        (b"SELECT 1", StatementKind.STREAM, ""),
+        (b"select 1 format JSONEachRow", StatementKind.STREAM, "JSONEachRow"),
+        (b"SELECT 1\n FORMAT Native", StatementKind.STREAM, "Native"),
+        (b"SELECT 1 FORMAT CSV SETTINGS max_threads = 1 ;\n", StatementKind.STREAM, "CSV"),
+        (b"SELECT 1 FORMAT CSV -- done", StatementKind.STREAM, "CSV"),
+        (b"SELECT 1 AS format, format", StatementKind.STREAM, ""),
+        (b"SELECT 'x FORMAT CSV'", StatementKind.STREAM, ""),
+        (b"WITH 1 AS x SELECT x", StatementKind.STREAM, ""),
+        (b"SELECT k, count() FROM t GROUP BY k WITH TOTALS", StatementKind.ROWS, ""),
+        (b"SELECT 1 SETTINGS extremes = 1", StatementKind.ROWS, ""),
+        (b"SELECT 1 SETTINGS output_format='JSON'", StatementKind.ROWS, ""),
+        (b"(SELECT 1) UNION ALL (SELECT 2)", StatementKind.STREAM, ""),
+        (b"SHOW TABLES FORMAT JSON", StatementKind.ROWS, "JSON"),
+        (b"EXPLAIN SELECT 1", StatementKind.ROWS, ""),
+        (b"/* SELECT */ create table x (a String) ENGINE = Memory", StatementKind.SILENT, ""),
+        (b"INSERT INTO t VALUES (1, ';')", StatementKind.SILENT, ""),
     ],
 )
-def test_kind_and_format_are_recognised(sql: bytes, shape: Shape, name: str) -> None:
+def test_kind_and_format_are_recognised(sql: bytes, shape: StatementKind, name: str) -> None:
     """The server knows which statements answer with rows, in which format, and which of them may be streamed."""
     found = parse_statement(sql)
-    assert (found.shape, found.format) == (shape, name)
+    assert (found.kind, found.format) == (shape, name)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, RecordQuery
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
@@ -86,16 +87,16 @@ def store_again(sink: ClickHouseSink, batch: Batch) -> None:
     sink.send(again)
 
 
-def everything(ask: Callable[[read.Cursor | None], read.Page]) -> list[StoredLogregel]:
+def everything(ask: Callable[[Cursor | None], Page]) -> list[StoredLogregel]:
     """All pages, by cursor; the cursor goes through its text, as a client's would."""
     found: list[StoredLogregel] = []
-    after: read.Cursor | None = None
+    after: Cursor | None = None
     for _ in range(100):
         page = ask(after)
         found += page.records
         if page.following is None:
             return found
-        after = read.Cursor.parse(str(page.following))
+        after = Cursor.parse(str(page.following))
     raise AssertionError("the pages do not end")
 
 
@@ -159,13 +160,13 @@ def test_every_question_answers_as_the_model_does(
     check_views(client, store)
 
 
-def questions(store: Filled) -> Iterable[read.Question]:
+def questions(store: Filled) -> Iterable[RecordQuery]:
     """Each condition alone, and what a record that is there says of itself, less and less of it."""
     whole = store.rows[len(store.rows) // 2].logregel
-    yield read.Question()
-    yield read.Question(visible=tuple(ACTIVITIES[:1]))
-    yield read.Question(ended_by_ms=whole.end_time_ms)
-    yield read.Question(foreign_trace_id=TRACES[0], foreign_span_id=SPANS[0])
+    yield RecordQuery()
+    yield RecordQuery(visible=tuple(ACTIVITIES[:1]))
+    yield RecordQuery(ended_by_ms=whole.end_time_ms)
+    yield RecordQuery(foreign_trace_id=TRACES[0], foreign_span_id=SPANS[0])
     given = {
         "trace_id": whole.trace_id,
         "subjects": tuple({whole.data_subject_id, SUBJECTS[0]}) if whole.data_subject_id else tuple(SUBJECTS[:1]),
@@ -175,11 +176,11 @@ def questions(store: Filled) -> Iterable[read.Question]:
         "ended_by_ms": whole.end_time_ms,
     }
     while given:
-        yield read.Question(**given)  # type: ignore[arg-type]
+        yield RecordQuery(**given)  # type: ignore[arg-type]
         del given[next(iter(given))]
 
 
-def meets(row: Logregel, question: read.Question) -> bool:
+def meets(row: Logregel, question: RecordQuery) -> bool:
     """The model of `search`."""
     return (
         question.trace_id in (b"", row.trace_id)
@@ -196,7 +197,7 @@ def meets(row: Logregel, question: read.Question) -> bool:
 def test_an_id_of_zeros_finds_nothing(client: LogboekClient, sink: ClickHouseSink) -> None:
     """Records that have no such id have zeros there."""
     Filled(client, sink, [[Logregel(trace_id=TRACES[0], span_id=SPANS[0], name="x", start_time_ms=1, end_time_ms=2)]])
-    for question in (read.Question(foreign_trace_id=bytes(16)), read.Question(foreign_span_id=bytes(8))):
+    for question in (RecordQuery(foreign_trace_id=bytes(16)), RecordQuery(foreign_span_id=bytes(8))):
         assert read.search(client, question).records == []
     with pytest.raises(QueryError):
         read.by_foreign(client, "0" * 32)
@@ -236,11 +237,11 @@ def check_views(client: LogboekClient, store: Filled) -> None:
 def test_a_cursor_of_somebodys_own_making_is_refused(text: str) -> None:
     """It comes back from outside."""
     with pytest.raises(QueryError, match="cursor"):
-        read.Cursor.parse(text)
+        Cursor.parse(text)
 
 
 @given(st.integers(-1, 10**13), st.binary(min_size=8, max_size=8), st.text("0123456789abcdef"), st.integers(0, 2**60))
 def test_a_cursor_survives_its_text(start_time_ms: int, span_id: bytes, writer_id: str, seq: int) -> None:
     """It is handed out as text and taken back."""
-    cursor = read.Cursor(start_time_ms, span_id, writer_id, seq)
-    assert read.Cursor.parse(str(cursor)) == cursor
+    cursor = Cursor(start_time_ms, span_id, writer_id, seq)
+    assert Cursor.parse(str(cursor)) == cursor

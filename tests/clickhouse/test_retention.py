@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.register_table import apply_register, changes, compare, registered
-from ldv_otel._internal.clickhouse.retention import plan as retention
-from ldv_otel._internal.clickhouse.retention.plan import apply_retention, plan_retention
+from ldv_otel._internal.clickhouse.retention import apply as retention
+from ldv_otel._internal.clickhouse.retention.apply import apply_retention
+from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import number_batch

@@ -10,6 +10,7 @@ import pytest
 from ldv_otel import attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import RecordQuery
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
@@ -56,7 +57,7 @@ def seen(client: LogboekClient, *, confidential: bool = True) -> list[list[str]]
         read.latest_by_subject(client, [SUBJECT], confidential=confidential),
         read.by_activity(client, ACTIVITY, confidential=confidential),
         read.in_period(client, confidential=confidential),
-        read.search(client, read.Question(trace_id=TRACE), confidential=confidential),
+        read.search(client, RecordQuery(trace_id=TRACE), confidential=confidential),
     ]
     found = [[record.logregel.name for record in page.records] for page in pages]
     found.append([record.logregel.name for record in read.by_trace(client, TRACE.hex(), confidential=confidential)])

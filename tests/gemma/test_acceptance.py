@@ -19,7 +19,8 @@ import yaml
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
-from ldv_otel._internal.clickhouse.retention.plan import apply_retention, plan_retention
+from ldv_otel._internal.clickhouse.retention.apply import apply_retention
+from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.gemma.provider.openapi import contract
 from ldv_otel._internal.gemma.zgw_token import zgw_token

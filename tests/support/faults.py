@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from ldv_otel._internal.clickhouse.embedded.body import Body, decompressed
+from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed
 
 _TAG: Final = "faultfaultfault1"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -41,7 +41,7 @@ class Request:
         """The statement, as far as it is text: from the URL, else the beginning of the unpacked body."""
         if query := parse_qs(urlsplit(self.target).query).get("query"):
             return query[0]
-        with Body() as packed:
+        with RequestBody() as packed:
             packed.write(self.body)
             if encoding := self.headers.get("content-encoding"):
                 with decompressed(packed, encoding) as plain:

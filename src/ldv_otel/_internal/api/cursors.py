@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ldv_otel._internal.clickhouse.queries.records import Cursor
+from ldv_otel._internal.clickhouse.queries.models import Cursor
 
 #: As its `pattern` in the document of the lezen API.
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{16})-([0-9]{1,19})-((?:[0-9a-f]{2}){0,100})")

@@ -9,6 +9,7 @@ import msgspec
 
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Page, RecordQuery
 from ldv_otel._internal.record.logregel import Logregel
 
 #: The most records of one trace that one party contributes.
@@ -56,14 +57,14 @@ class ThisLogboek:
 
     Args:
         ask: Calls `read.search` with a client, as its other arguments say.
-        visible: As in `read.Question`.
-        subjects: As in `read.Question`.
+        visible: As in `RecordQuery`.
+        subjects: As in `RecordQuery`.
         confidential: Whether to show records of confidential activities.
     """
 
     def __init__(
         self,
-        ask: Callable[..., Awaitable[read.Page]],
+        ask: Callable[..., Awaitable[Page]],
         *,
         visible: tuple[str, ...] = (),
         subjects: tuple[bytes, ...] = (),
@@ -83,6 +84,6 @@ class ThisLogboek:
         return await self._records(foreign_trace_id=trace_id)
 
     async def _records(self, **question: Any) -> Records:
-        asked = read.Question(**question, visible=self._visible, subjects=self._subjects)
+        asked = RecordQuery(**question, visible=self._visible, subjects=self._subjects)
         page = await self._ask(read.search, asked, limit=MAX_RECORDS, confidential=self._confidential)
         return Records([found.logregel for found in page.records], complete=page.following is None)

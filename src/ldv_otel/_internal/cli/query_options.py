@@ -9,7 +9,7 @@ import typer
 
 from ldv_otel._internal.cli.output import OutputFormat, console, print_records
 from ldv_otel._internal.cli.periods import parse_period
-from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page
 
 After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
 Confidential = Annotated[
@@ -34,13 +34,13 @@ def page_limits(
     return {
         "since": begin,
         "until": end,
-        "after": read.Cursor.parse(after) if after is not None else None,
+        "after": Cursor.parse(after) if after is not None else None,
         "limit": limit,
         "confidential": confidential,
     }
 
 
-def print_page(page: read.Page, form: OutputFormat, *, title: str) -> None:
+def print_page(page: Page, form: OutputFormat, *, title: str) -> None:
     """Print a page of records, and say on standard error how to go on where there are more."""
     print_records(page.records, form, title=title)
     if page.following is not None:

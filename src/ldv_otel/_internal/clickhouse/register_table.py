@@ -51,7 +51,7 @@ SELECT arrayFilter((activity, hidden) -> hidden, activities, confidential) FROM 
 _USED: Final = "SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id"
 
 
-class Change(msgspec.Struct, frozen=True):
+class RegisterChange(msgspec.Struct, frozen=True):
     """An entry that is new in the Logboek, or differs from the one in force there.
 
     Attributes:
@@ -62,19 +62,19 @@ class Change(msgspec.Struct, frozen=True):
     differs: tuple[str, ...] = ()
 
 
-class Registered(msgspec.Struct, frozen=True):
+class StoredActivity(msgspec.Struct, frozen=True):
     """An entry in force, and when it was applied."""
 
     activity: ProcessingActivity
     applied: datetime
 
 
-def registered(client: LogboekClient) -> dict[str, Registered]:
+def registered(client: LogboekClient) -> dict[str, StoredActivity]:
     """Return the entries in force in the Logboek, by their URI, those that have left the Register included."""
     found = {}
     for *values, _, _, applied in client.rows(_CURRENT):
         fields = dict(zip(("id", *_COLUMNS[1:]), values, strict=True))
-        found[fields["id"]] = Registered(ProcessingActivity(**fields), applied)
+        found[fields["id"]] = StoredActivity(ProcessingActivity(**fields), applied)
     return found
 
 
@@ -84,22 +84,22 @@ def confidential_activities(client: LogboekClient) -> frozenset[str]:
     return frozenset(found[0][0]) if found else frozenset()
 
 
-def changes(client: LogboekClient, register: Register) -> list[Change]:
+def changes(client: LogboekClient, register: Register) -> list[RegisterChange]:
     """Return what `apply_register` would bring in."""
     known = registered(client)
     found = []
     for activity in register:
         rule = known.get(activity.id)
         if rule is None:
-            found.append(Change(activity))
+            found.append(RegisterChange(activity))
         elif rule.activity != activity:
             fields = ProcessingActivity.__struct_fields__
             differing = tuple(name for name in fields if getattr(activity, name) != getattr(rule.activity, name))
-            found.append(Change(activity, differing))
+            found.append(RegisterChange(activity, differing))
     return found
 
 
-def apply_register(client: LogboekClient, register: Register, *, amend: bool = False) -> list[Change]:
+def apply_register(client: LogboekClient, register: Register, *, amend: bool = False) -> list[RegisterChange]:
     """Bring the Register's entries into force in the Logboek; return what is new or differs.
 
     Args:
@@ -129,7 +129,7 @@ def compare(client: LogboekClient, register: Register) -> Comparison:
     return register.compare(dict(client.rows(_USED)))
 
 
-def _described(amended: Sequence[Change]) -> str:
+def _described(amended: Sequence[RegisterChange]) -> str:
     shown = "; ".join(f"{change.activity.id} has another {', '.join(change.differs)}" for change in amended[:3])
     return shown + (f"; and {len(amended) - 3} more" if len(amended) > 3 else "")  # noqa: PLR2004
 

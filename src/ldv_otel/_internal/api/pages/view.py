@@ -13,8 +13,8 @@ import msgspec
 
 from ldv_otel._internal.api.pages.dutch import date_words, day_words, duration_words, local, time_words
 from ldv_otel._internal.chain.remote import api_base
-from ldv_otel._internal.clickhouse.queries.records import UsedActivity
-from ldv_otel._internal.clickhouse.register_table import Registered
+from ldv_otel._internal.clickhouse.queries.models import UsedActivity
+from ldv_otel._internal.clickhouse.register_table import StoredActivity
 from ldv_otel._internal.parties.parties import ReadApi
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.register.register import ProcessingActivity
@@ -97,7 +97,7 @@ class DutchTexts:
 
     def __init__(
         self,
-        register: Mapping[str, Registered],
+        register: Mapping[str, StoredActivity],
         apis: Mapping[str, ReadApi],
         zone: ZoneInfo,
         *,

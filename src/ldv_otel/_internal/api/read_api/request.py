@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.api.problem import InputError, Problem
-from ldv_otel._internal.clickhouse.queries.records import parse_trace_id
+from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.times.instants import TIME_MAX_MS
 from ldv_otel.errors import QueryError
 

@@ -25,6 +25,7 @@ from ldv_otel._internal.api.read_api.request import LezenRequest, json_object, l
 from ldv_otel._internal.api.read_api.response import within_bytes
 from ldv_otel._internal.api.services import Services, services_of
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, RecordQuery
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
 
 router: Final = APIRouter(prefix=BASE_PATH)
@@ -59,7 +60,7 @@ async def foreign_operations(request: Request, client: Reading) -> Response:
     """Return what was done here on behalf of a trace of the asking party, in traces of our own (LDV-X2)."""
     services = services_of(request)
     after, limit = page_of(request, services, "traceId", "spanId")
-    question = read.Question(
+    question = RecordQuery(
         foreign_trace_id=_query_trace_id(request),
         foreign_span_id=_query_span_id(request),
         visible=client.activities,
@@ -67,13 +68,13 @@ async def foreign_operations(request: Request, client: Reading) -> Response:
     return await answer(request, client, question, after, limit)
 
 
-def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> read.Question | None:
+def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> RecordQuery | None:
     """Return what to ask the Logboek; None when no record can meet it, which is something else than no condition."""
     subjects = _subjects(asked, client, pseudonymiser)
     subject_type = pseudonymiser.normal_type(asked.subject_type)
     if (asked.subject and not subjects) or (asked.subject_type and not subject_type):
         return None
-    return read.Question(
+    return RecordQuery(
         trace_id=asked.trace_id,
         subjects=subjects,
         subject_type=subject_type,
@@ -110,18 +111,16 @@ def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser)
 
 
 async def answer(
-    request: Request, client: Client, question: read.Question | None, after: read.Cursor | None, limit: int
+    request: Request, client: Client, question: RecordQuery | None, after: Cursor | None, limit: int
 ) -> Response:
     """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
     confidential = Scope.CONFIDENTIAL in client.scopes
     reader = services_of(request).reader
-    page = read.Page([], None)
+    page = Page([], None)
     if question is not None:
         page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
     encoded = within_bytes(page.records, _MAX_ANSWER)
-    following = (
-        page.following if len(encoded) == len(page.records) else read.Cursor.after(page.records[len(encoded) - 1])
-    )
+    following = page.following if len(encoded) == len(page.records) else Cursor.after(page.records[len(encoded) - 1])
     headers = {}
     if following is not None:
         # Only a query: right too behind a proxy that has this API at another path.
@@ -135,7 +134,7 @@ async def answer(
     return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
 
 
-def page_of(request: Request, services: Services, *others: str) -> tuple[read.Cursor | None, int]:
+def page_of(request: Request, services: Services, *others: str) -> tuple[Cursor | None, int]:
     """Return where the page begins and how long it may be, from the query.
 
     Args:

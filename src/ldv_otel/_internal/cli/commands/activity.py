@@ -18,6 +18,7 @@ from ldv_otel._internal.cli.periods import Since, Until
 from ldv_otel._internal.cli.query_options import After, Limit, page_limits, print_page
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
 
@@ -33,7 +34,7 @@ def activity(  # noqa: PLR0913  (options of a command)
     since: Since = None,
     until: Until = None,
     after: After = None,
-    limit: Limit = read.PAGE_RECORDS,
+    limit: Limit = PAGE_RECORDS,
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
     as_json: AsJson = False,

@@ -14,7 +14,7 @@ from ldv_otel._internal.api.read_api.openapi import own_url
 from ldv_otel._internal.cli import rendering
 from ldv_otel._internal.cli.output import AsJson, console, print_json
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.queries.records import parse_trace_id
+from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.parties.parties import parties_for

@@ -20,6 +20,7 @@ from ldv_otel._internal.cli.periods import Since, Until
 from ldv_otel._internal.cli.query_options import After, Confidential, Limit, page_limits, print_page
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.privacy.key_file import keys_for
@@ -41,7 +42,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
     since: Since = None,
     until: Until = None,
     after: After = None,
-    limit: Limit = read.PAGE_RECORDS,
+    limit: Limit = PAGE_RECORDS,
     confidential: Confidential = True,
     as_tree: AsTree = False,
     as_csv: AsCsv = False,

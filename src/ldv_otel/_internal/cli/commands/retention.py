@@ -16,7 +16,8 @@ from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
 from ldv_otel._internal.cli.rendering import moment, plain
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import changes
-from ldv_otel._internal.clickhouse.retention.plan import RetentionPlan, apply_retention, plan_retention
+from ldv_otel._internal.clickhouse.retention.apply import apply_retention
+from ldv_otel._internal.clickhouse.retention.plan import RetentionPlan, plan_retention
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.register.source import load_register

@@ -19,6 +19,7 @@ from ldv_otel._internal.cli.output import (
 )
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.delivery.losses import LossReport, read_losses
@@ -38,8 +39,8 @@ class StatusReport(msgspec.Struct, frozen=True):
     logboek: str
     schema: SchemaStatus
     problem: str
-    totals: read.Totals | None
-    writers: list[read.Writer]
+    totals: Totals | None
+    writers: list[WriterCounts]
     losses: list[LossReport]
     spools: list[SpoolStatus]
     quarantined: int

@@ -14,17 +14,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from ldv_otel._internal.clickhouse.embedded.body import MAX_BODY_BYTES, Body, too_large
+from ldv_otel._internal.clickhouse.embedded.body import MAX_BODY_BYTES, RequestBody, too_large
 from ldv_otel._internal.clickhouse.embedded.errors import UNKNOWN_EXCEPTION, EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import framed
 from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION, at_revision
-from ldv_otel._internal.clickhouse.embedded.request import Request, question_of, refuse_strangers
+from ldv_otel._internal.clickhouse.embedded.request import EngineRequest, engine_query, refuse_browsers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
     from concurrent.futures import Executor
 
-    from ldv_otel._internal.clickhouse.embedded.engine import Answer, BlockStream, Engine
+    from ldv_otel._internal.clickhouse.embedded.engine import BlockStream, Engine, EngineAnswer
 
     Message: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -58,7 +58,7 @@ _MARK: Final = b"__exception__"
 class LogboekApp:
     """Answers ClickHouse's HTTP interface from one engine.
 
-    There are no users: names and passwords that a client sends are ignored. `request.refuse_strangers` says who is
+    There are no users: names and passwords that a client sends are ignored. `request.refuse_browsers` says who is
     let in instead.
 
     Args:
@@ -75,11 +75,11 @@ class LogboekApp:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         query_id = ""
-        body = Body(self._max_body_bytes)
+        body = RequestBody(self._max_body_bytes)
         try:
-            request = Request.of(scope)
+            request = EngineRequest.of(scope)
             query_id = request.query_id
-            refuse_strangers(request)
+            refuse_browsers(request)
             await _receive_body(request, receive, body, self._max_body_bytes)
             await self._serve(request, body, receive, send)
         except EngineError as error:
@@ -91,7 +91,7 @@ class LogboekApp:
         # Not in a `finally`: when this task is cancelled, a thread may still be reading the body, and closes it.
         body.close()
 
-    async def _serve(self, request: Request, body: Body, receive: Receive, send: Send) -> None:
+    async def _serve(self, request: EngineRequest, body: RequestBody, receive: Receive, send: Send) -> None:
         if request.path in {"/ping", "/replicas_status"} or _is_greeting(request):
             await _send_whole(send, 200, self._headers(request.query_id), b"Ok.\n")
             return
@@ -105,9 +105,9 @@ class LogboekApp:
         else:
             await self._send_stream(receive, send, headers, answer.content, answer.rest)
 
-    def _answer(self, request: Request, body: Body) -> Answer:
+    def _answer(self, request: EngineRequest, body: RequestBody) -> EngineAnswer:
         with body, ExitStack() as owned:
-            answer = self._engine.answer(question_of(request, body, owned))
+            answer = self._engine.answer(engine_query(request, body, owned))
         content = answer.content
         if answer.format == "Native" and request.protocol_version >= SERIALISATION_REVISION:
             content = at_revision(content)
@@ -143,13 +143,13 @@ class LogboekApp:
             gone.cancel()
             await self._run(rest.close)
 
-    async def _send_error(self, send: Send, query_id: str, error: EngineError, body: Body) -> None:
+    async def _send_error(self, send: Send, query_id: str, error: EngineError, body: RequestBody) -> None:
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(error.code)}
         if not body.complete:
             headers["Connection"] = "close"
         await _send_whole(send, error.status, headers, self._text(error))
 
-    def _headers(self, query_id: str, answer: Answer | None = None) -> dict[str, str]:
+    def _headers(self, query_id: str, answer: EngineAnswer | None = None) -> dict[str, str]:
         headers = {
             "Content-Type": _CONTENT_TYPES.get(answer.format if answer else "", _PLAIN),
             "X-ClickHouse-Server-Display-Name": self._engine.display_name,
@@ -182,11 +182,11 @@ def _log_fault(error: Exception) -> None:
     _logger.error("A request failed in the server itself with %s in %s; status 500.", type(error).__name__, where)
 
 
-def _is_greeting(request: Request) -> bool:
+def _is_greeting(request: EngineRequest) -> bool:
     return request.method in {"GET", "HEAD"} and request.path == "/" and not request.parameters.get("query")
 
 
-async def _receive_body(request: Request, receive: Receive, body: Body, max_bytes: int) -> None:
+async def _receive_body(request: EngineRequest, receive: Receive, body: RequestBody, max_bytes: int) -> None:
     if request.content_length > max_bytes:
         raise too_large(max_bytes)
     more = True

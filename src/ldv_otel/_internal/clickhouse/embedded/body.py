@@ -24,7 +24,7 @@ MAX_BODY_BYTES: Final = 1 << 30
 _READ_BYTES: Final = 1 << 20
 
 
-class Body:
+class RequestBody:
     """Bytes in an anonymous file, which the engine can open by its path.
 
     Memory that belongs to no file system where the kernel has it, so that what was inserted leaves no trace on disk
@@ -77,9 +77,9 @@ class Body:
         """Make what was written visible to who opens the path."""
         self._file.flush()
 
-    def derived(self, pieces: Iterator[bytes]) -> Body:
+    def derived(self, pieces: Iterator[bytes]) -> RequestBody:
         """Return another body, under the same limit, made of these pieces."""
-        other = Body(self._max_bytes)
+        other = RequestBody(self._max_bytes)
         try:
             for piece in pieces:
                 other.write(piece)
@@ -144,7 +144,7 @@ class _Deflate:
         return result
 
 
-def decompressed(body: Body, encoding: str) -> Body:
+def decompressed(body: RequestBody, encoding: str) -> RequestBody:
     """Undo a `Content-Encoding`.
 
     Raises:

@@ -19,14 +19,14 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ldv_otel._internal.clickhouse.embedded.errors import BAD_ARGUMENTS, QUERY_IS_TOO_LARGE, EngineError
-from ldv_otel._internal.clickhouse.embedded.statement import Shape, Statement, find_insert, parse_statement
+from ldv_otel._internal.clickhouse.embedded.statement import Statement, StatementKind, find_insert, parse_statement
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from ldv_otel._internal.clickhouse.embedded.body import Body
+    from ldv_otel._internal.clickhouse.embedded.body import RequestBody
 
 #: Enough of a body to find out whether it is an INSERT with data, as a server's own `max_query_size`.
 _HEAD_BYTES: Final = 256 << 10
@@ -39,7 +39,7 @@ _STREAMED_FORMATS: Final = frozenset({"Native", "RowBinary", "TabSeparated", "TS
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EngineQuery:
     """A statement and all that a request says about it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Question:
     """
 
     sql: bytes
-    body: Body
+    body: RequestBody
     database: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EngineAnswer:
     """What came of a statement.
 
     Attributes:
@@ -112,7 +112,7 @@ class BlockStream:
 class Engine:
     """One open chDB directory. Any number of threads may ask it at the same time.
 
-    The caller holds the directory's lock, and closes the engine when no question is under way.
+    The caller holds the directory's lock, and closes the engine when no statement is under way.
 
     Raises:
         ConfigurationError: The extra is not installed, or the directory does not open.
@@ -140,30 +140,30 @@ class Engine:
             ) from error
         self.version, self.timezone, self.display_name = facts.decode().rstrip("\n").split("\t")
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, query: EngineQuery) -> EngineAnswer:
         """Run one statement. Blocks; an INSERT that returns is stored.
 
         Raises:
             EngineError: Refused, by the engine or because it is not one statement that may be run here.
         """
-        head = question.body.read(_HEAD_BYTES)
-        insert = find_insert(_joined(question.sql, head), complete=question.body.size <= _HEAD_BYTES)
+        head = query.body.read(_HEAD_BYTES)
+        insert = find_insert(_joined(query.sql, head), complete=query.body.size <= _HEAD_BYTES)
         if insert is not None:
-            return self._insert(question, insert)
-        if question.body.size > _MAX_STATEMENT_BYTES:
+            return self._insert(query, insert)
+        if query.body.size > _MAX_STATEMENT_BYTES:
             raise EngineError.of(
                 QUERY_IS_TOO_LARGE, f"A statement has at most {_MAX_STATEMENT_BYTES} bytes; data goes behind FORMAT"
             )
-        sql = _joined(question.sql, question.body.read())
+        sql = _joined(query.sql, query.body.read())
         statement = find_insert(sql) or parse_statement(sql)
-        if statement.shape is Shape.DATA:
-            return self._insert(question, statement)
-        connection = self._handle(question)
-        output = statement.format or question.default_format
-        if statement.shape is Shape.STREAM and not question.at_once and output in _STREAMED_FORMATS:
-            return _streamed(connection, sql, output, question)
+        if statement.kind is StatementKind.DATA:
+            return self._insert(query, statement)
+        connection = self._handle(query)
+        output = statement.format or query.default_format
+        if statement.kind is StatementKind.STREAM and not query.at_once and output in _STREAMED_FORMATS:
+            return _streamed(connection, sql, output, query)
         try:
-            return _run(connection, sql, "" if statement.shape is Shape.SILENT else output, question)
+            return _run(connection, sql, "" if statement.kind is StatementKind.SILENT else output, query)
         finally:
             connection.close()
 
@@ -179,25 +179,25 @@ class Engine:
         """Close it."""
         self.close()
 
-    def _insert(self, question: Question, insert: Statement) -> Answer:
+    def _insert(self, query: EngineQuery, insert: Statement) -> EngineAnswer:
         with ExitStack() as owned:
-            data = question.body
-            body_at = len(question.sql) + 1 if question.sql else 0
+            data = query.body
+            body_at = len(query.sql) + 1 if query.sql else 0
             if insert.data_at != body_at:
-                data = owned.enter_context(data.derived(_behind_clause(question, insert.data_at, body_at)))
+                data = owned.enter_context(data.derived(_behind_clause(query, insert.data_at, body_at)))
             data.flush()
             source = f"FROM INFILE '{data.path}' COMPRESSION 'none'".encode()
             sql = b"\n".join((insert.target, source, insert.settings, f"FORMAT {insert.format}".encode()))
-            connection = self._handle(question)
+            connection = self._handle(query)
             owned.callback(connection.close)
-            return _run(connection, sql, "", question)
+            return _run(connection, sql, "", query)
 
-    def _handle(self, question: Question) -> Any:
+    def _handle(self, query: EngineQuery) -> Any:
         connection = self._open(self._path)
         try:
-            if question.database:
-                connection.query(f"USE {_identifier(question.database)}")
-            if settings := _assignments(question):
+            if query.database:
+                connection.query(f"USE {_identifier(query.database)}")
+            if settings := _assignments(query):
                 connection.query(f"SET {settings}")
         except RuntimeError as error:
             connection.close()
@@ -213,16 +213,16 @@ def _joined(sql: bytes, body: bytes) -> bytes:
     return sql + b"\n" + body if sql else body
 
 
-def _behind_clause(question: Question, data_at: int, body_at: int) -> Iterator[bytes]:
+def _behind_clause(query: EngineQuery, data_at: int, body_at: int) -> Iterator[bytes]:
     if data_at < body_at:
-        yield (question.sql + b"\n")[data_at:]
-    yield from question.body.blocks(max(data_at - body_at, 0))
+        yield (query.sql + b"\n")[data_at:]
+    yield from query.body.blocks(max(data_at - body_at, 0))
 
 
-def _run(connection: Any, sql: bytes, output: str, question: Question) -> Answer:
+def _run(connection: Any, sql: bytes, output: str, query: EngineQuery) -> EngineAnswer:
     started = perf_counter_ns()
     try:
-        result = connection.query(sql, output or "TabSeparated", params=dict(question.parameters))
+        result = connection.query(sql, output or "TabSeparated", params=dict(query.parameters))
     except RuntimeError as error:
         raise EngineError.parse(str(error)) from error
     summary = {
@@ -234,14 +234,14 @@ def _run(connection: Any, sql: bytes, output: str, question: Question) -> Answer
         "result_bytes": result.bytes_read() if output else 0,
         "elapsed_ns": perf_counter_ns() - started,
     }
-    return Answer(output, bytes(result.bytes() or b""), summary=summary)
+    return EngineAnswer(output, bytes(result.bytes() or b""), summary=summary)
 
 
-def _streamed(connection: Any, sql: bytes, output: str, question: Question) -> Answer:
+def _streamed(connection: Any, sql: bytes, output: str, query: EngineQuery) -> EngineAnswer:
     """Start a SELECT and read two blocks of it: most answers end there, and an early error is still an error."""
     started = perf_counter_ns()
     try:
-        stream = BlockStream(connection, connection.send_query(sql, output, params=dict(question.parameters)))
+        stream = BlockStream(connection, connection.send_query(sql, output, params=dict(query.parameters)))
     except RuntimeError as error:
         connection.close()
         raise EngineError.parse(str(error)) from error
@@ -252,14 +252,14 @@ def _streamed(connection: Any, sql: bytes, output: str, question: Question) -> A
         stream.close()
         raise
     if second is not None:
-        return Answer(output, (first or b"") + second, stream)
+        return EngineAnswer(output, (first or b"") + second, stream)
     stream.close()
-    return Answer(output, first or b"", summary={"elapsed_ns": perf_counter_ns() - started})
+    return EngineAnswer(output, first or b"", summary={"elapsed_ns": perf_counter_ns() - started})
 
 
-def _assignments(question: Question) -> str:
-    settings = dict(question.settings)
-    if question.read_only and settings.get("readonly") != "1":
+def _assignments(query: EngineQuery) -> str:
+    settings = dict(query.settings)
+    if query.read_only and settings.get("readonly") != "1":
         settings.pop("readonly", None)
         settings["readonly"] = "2"
     return ", ".join(f"{_setting_name(name)} = {_literal(value)}" for name, value in settings.items())

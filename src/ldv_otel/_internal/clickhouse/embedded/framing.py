@@ -16,7 +16,7 @@ from ldv_otel._internal.clickhouse.embedded.errors import CANNOT_DECOMPRESS, NOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ldv_otel._internal.clickhouse.embedded.body import Body
+    from ldv_otel._internal.clickhouse.embedded.body import RequestBody
 
 _CHECKSUM: Final = struct.Struct("<QQ")
 _WORD: Final = (1 << 64) - 1
@@ -31,7 +31,7 @@ _MAX_FRAME_BYTES: Final = 1 << 30
 _ANSWER_FRAME_BYTES: Final = 1 << 20
 
 
-def unframed(body: Body) -> Body:
+def unframed(body: RequestBody) -> RequestBody:
     """Unpack a body of frames.
 
     Raises:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
-from ldv_otel._internal.clickhouse.embedded.body import Body, decompressed
-from ldv_otel._internal.clickhouse.embedded.engine import Question
+from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed
+from ldv_otel._internal.clickhouse.embedded.engine import EngineQuery
 from ldv_otel._internal.clickhouse.embedded.errors import ACCESS_DENIED, BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION
@@ -42,7 +42,7 @@ _MULTIPART_NAME: Final = re.compile(rb'\bname="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EngineRequest:
     """The head of a request; header names in lower case."""
 
     method: str
@@ -52,7 +52,7 @@ class Request:
     query_id: str
 
     @classmethod
-    def of(cls, scope: Mapping[str, Any]) -> Request:
+    def of(cls, scope: Mapping[str, Any]) -> EngineRequest:
         """Read it out of an ASGI scope."""
         parameters = _fields(scope["query_string"])
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -78,7 +78,7 @@ class Request:
         return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def refuse_strangers(request: Request) -> None:
+def refuse_browsers(request: EngineRequest) -> None:
     """Refuse what a web page made a browser send.
 
     There are no users and no passwords here: being able to connect to loopback is the right to ask. A browser on
@@ -94,8 +94,8 @@ def refuse_strangers(request: Request) -> None:
         raise EngineError.of(ACCESS_DENIED, "Requests that a web page makes are refused")
 
 
-def question_of(request: Request, body: Body, owned: ExitStack) -> Question:
-    """Unpack the body and turn the request into a question.
+def engine_query(request: EngineRequest, body: RequestBody, owned: ExitStack) -> EngineQuery:
+    """Unpack the body and turn the request into what the engine is asked.
 
     Args:
         owned: Gets what was unpacked, to be closed after the answer.
@@ -110,8 +110,8 @@ def question_of(request: Request, body: Body, owned: ExitStack) -> Question:
     parameters = dict(request.parameters)
     if fields := _form_fields(request.headers.get("content-type", ""), body):
         parameters |= fields
-        body = owned.enter_context(Body())
-    return Question(
+        body = owned.enter_context(RequestBody())
+    return EngineQuery(
         sql=parameters.get("query", "").encode(),
         body=body,
         database=parameters.get("database") or request.headers.get("x-clickhouse-database", ""),
@@ -145,7 +145,7 @@ def _is_loopback_host(host: str) -> bool:
         return False
 
 
-def _form_fields(content_type: str, body: Body) -> dict[str, str]:
+def _form_fields(content_type: str, body: RequestBody) -> dict[str, str]:
     kind, _, options = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "application/x-www-form-urlencoded" and _FORM.match(body.read(256)):
@@ -169,7 +169,7 @@ def _not_utf8() -> EngineError:
     return EngineError.of(BAD_ARGUMENTS, "Parameters must be UTF-8; other bytes belong in the body")
 
 
-def _form_bytes(body: Body) -> bytes:
+def _form_bytes(body: RequestBody) -> bytes:
     if body.size > _MAX_FORM_BYTES:
         raise EngineError.of(NOT_IMPLEMENTED, f"A form has at most {_MAX_FORM_BYTES} bytes")
     return body.read()

@@ -56,7 +56,7 @@ _WITHOUT_RESULT: Final = frozenset(
 _STREAMED_KINDS: Final = frozenset((b"SELECT", b"WITH"))
 
 
-class Shape(Enum):
+class StatementKind(Enum):
     """How the server has to hand a statement to the engine."""
 
     ROWS = auto()
@@ -75,12 +75,12 @@ class Statement:
 
     Attributes:
         format: The FORMAT it names, else "".
-        target: For `Shape.DATA`: the INSERT up to where its data's source is named.
-        settings: For `Shape.DATA`: its SETTINGS clause, else empty.
-        data_at: For `Shape.DATA`: the offset of the first byte of data.
+        target: For `StatementKind.DATA`: the INSERT up to where its data's source is named.
+        settings: For `StatementKind.DATA`: its SETTINGS clause, else empty.
+        data_at: For `StatementKind.DATA`: the offset of the first byte of data.
     """
 
-    shape: Shape
+    kind: StatementKind
     format: str = ""
     target: bytes = b""
     settings: bytes = b""
@@ -139,7 +139,7 @@ def _with_data(head: bytes, word: re.Match[bytes], target_end: int) -> Statement
     if gap is None or gap[1] == b";":
         raise EngineError.of(SYNTAX_ERROR, "There is a semicolon between FORMAT and the data of the INSERT")
     return Statement(
-        Shape.DATA,
+        StatementKind.DATA,
         format=word["format"].decode(),
         target=head[:target_end],
         settings=head[target_end : word.start()],
@@ -167,10 +167,10 @@ def parse_statement(sql: bytes) -> Statement:
     if first == b"INSERT" and _INPUT_FUNCTION.search(masked):
         raise EngineError.of(NOT_IMPLEMENTED, "INSERT ... SELECT FROM input() is not served here; insert with FORMAT")
     if first in _WITHOUT_RESULT:
-        return Statement(Shape.SILENT)
+        return Statement(StatementKind.SILENT)
     named = _OUTPUT_FORMAT.search(masked)
     streams = first in _STREAMED_KINDS and not _TOTALS.search(masked) and not _FORMAT_AS_SETTING.search(masked)
-    return Statement(Shape.STREAM if streams else Shape.ROWS, format=named[1].decode() if named else "")
+    return Statement(StatementKind.STREAM if streams else StatementKind.ROWS, format=named[1].decode() if named else "")
 
 
 def _first_words(sql: bytes) -> tuple[bytes, bytes]:

@@ -13,20 +13,14 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
-from ldv_otel._internal.clickhouse.queries.records import (
-    PAGE_RECORDS,
-    Cursor,
-    Limits,
-    Page,
-    page_of,
-    time_ms,
-)
+from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS, Cursor, Page, PageLimits
+from ldv_otel._internal.clickhouse.queries.shown_records import page_of, time_ms
 from ldv_otel._internal.clickhouse.queries.sql import BACK, KEPT, LIMIT, TERMS, query
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.attributes import FLAGS
 
 
-class Kind(StrEnum):
+class OversightKind(StrEnum):
     """Which records."""
 
     ALL = "alles"
@@ -34,7 +28,9 @@ class Kind(StrEnum):
     FLAGGED = "aangepast"
 
 
-_KINDS: Final = {Kind.ALL: "", Kind.FAILED: "status = 'Error'", Kind.FLAGGED: f"attributes['{FLAGS}'] != ''"}
+_FAILED: Final = "status = 'Error'"
+_FLAGGED: Final = f"attributes['{FLAGS}'] != ''"
+_KINDS: Final = {OversightKind.ALL: "", OversightKind.FAILED: _FAILED, OversightKind.FLAGGED: _FLAGGED}
 _ACTIVITY: Final = "processing_activity_id = {activity:String}"
 
 USED_IN_PERIOD: Final = f"""
@@ -43,7 +39,7 @@ SELECT processing_activity_id, count(), countIf(failed), countIf(flagged), toUni
        toUnixTimestamp64Milli(max(start_time))
 FROM
 (
-    SELECT processing_activity_id, {_KINDS[Kind.FAILED]} AS failed, {_KINDS[Kind.FLAGGED]} AS flagged, start_time
+    SELECT processing_activity_id, {_FAILED} AS failed, {_FLAGGED} AS flagged, start_time
     FROM logregel
     WHERE start_time >= fromUnixTimestamp64Milli({{since:Int64}})
         AND start_time < fromUnixTimestamp64Milli({{until:Int64}}) AND {KEPT} {ROW_ONCE}
@@ -59,7 +55,7 @@ FROM schrijvers WHERE missing > 0 OR doubled > 0 ORDER BY missing DESC, last_sta
 """
 
 
-class ActivityFigures(msgspec.Struct, frozen=True):
+class ActivityCounts(msgspec.Struct, frozen=True):
     """A processing activity in a period; times in ms since 1970-01-01 UTC."""
 
     activity: str
@@ -70,8 +66,8 @@ class ActivityFigures(msgspec.Struct, frozen=True):
     last_ms: int
 
 
-class Gap(msgspec.Struct, frozen=True):
-    """A writer whose sequence is not whole; see `read.Writer`."""
+class SequenceGap(msgspec.Struct, frozen=True):
+    """A writer whose sequence is not whole; see `WriterCounts`."""
 
     writer_id: str
     service: str
@@ -84,7 +80,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 def used_in_period(
     client: LogboekClient, since: datetime, until: datetime, *, confidential: bool = True
-) -> list[ActivityFigures]:
+) -> list[ActivityCounts]:
     """Return the activities of a period, the most frequent first; reads a few columns of the whole period.
 
     Args:
@@ -93,7 +89,7 @@ def used_in_period(
         confidential: Whether to count what is confidential.
     """
     parameters = {"since": time_ms(since), "until": time_ms(until), "confidential": confidential}
-    return [ActivityFigures(*row) for row in client.rows(USED_IN_PERIOD, parameters)]
+    return [ActivityCounts(*row) for row in client.rows(USED_IN_PERIOD, parameters)]
 
 
 def latest(  # noqa: PLR0913  (a question with its limits)
@@ -102,7 +98,7 @@ def latest(  # noqa: PLR0913  (a question with its limits)
     until: datetime,
     *,
     activity: str | None = None,
-    kind: Kind = Kind.ALL,
+    kind: OversightKind = OversightKind.ALL,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
     confidential: bool = True,
@@ -115,17 +111,17 @@ def latest(  # noqa: PLR0913  (a question with its limits)
         after: Cursor of the page before.
     """
     parameters: dict[str, Any] = {} if activity is None else {"activity": activity}
-    limits = Limits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
+    limits = PageLimits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
     sql = latest_query(kind, of_activity=activity is not None)
     return page_of(client, sql, parameters, limits, confidential=confidential)
 
 
-def latest_query(kind: Kind, *, of_activity: bool) -> str:
+def latest_query(kind: OversightKind, *, of_activity: bool) -> str:
     """Return the text of `latest`."""
     conditions = [condition for condition in (_ACTIVITY if of_activity else "", _KINDS[kind], BACK) if condition]
     return query(" AND ".join(conditions), LIMIT, ROW_ONCE_NEWEST)
 
 
-def gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[Gap]:
+def gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[SequenceGap]:
     """Return the writers with places that no row has, or that two have; reads a few columns of the whole table."""
-    return [Gap(*row) for row in client.rows(_GAPS, {"limit": limit})]
+    return [SequenceGap(*row) for row in client.rows(_GAPS, {"limit": limit})]

@@ -6,132 +6,30 @@ fewer records than it was asked for though more follow.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Self
-
-import msgspec
+from typing import Any
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel, stored
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import sql as questions
+from ldv_otel._internal.clickhouse.queries.models import (
+    PAGE_RECORDS,
+    Cursor,
+    Page,
+    PageLimits,
+    RecordQuery,
+    Totals,
+    UsedActivity,
+    WriterCounts,
+    parse_span_id,
+    parse_trace_id,
+)
 from ldv_otel._internal.clickhouse.queries.projections import prefixes
-from ldv_otel._internal.clickhouse.queries.versions import current, moved_to
-from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
-from ldv_otel.errors import QueryError
-
-#: How many records a page has unless the caller asks for fewer or more.
-PAGE_RECORDS: Final = 100
-
-
-class Cursor(msgspec.Struct, frozen=True):
-    """Where the next page begins: after this row. Its text can be handed out and taken back."""
-
-    start_time_ms: int = -1
-    span_id: bytes = bytes(8)
-    writer_id: str = ""
-    seq: int = 0
-
-    def __str__(self) -> str:
-        """The cursor as one word."""
-        return f"{self.start_time_ms}.{self.span_id.hex()}.{self.writer_id}.{self.seq}"
-
-    @classmethod
-    def after(cls, record: StoredLogregel) -> Self:
-        """Return the cursor of a page that ends with this record."""
-        return cls(record.logregel.start_time_ms, record.logregel.span_id, record.writer_id, record.seq)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the cursor that gave this text.
-
-        Raises:
-            QueryError: None did.
-        """
-        found = _CURSOR.fullmatch(text)
-        if not found:
-            raise QueryError("That is no cursor; take it as it was given with the page before.")
-        return cls(int(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]))
-
-
-_CURSOR: Final = re.compile(r"(-?\d{1,15})\.([0-9a-f]{16})\.([^.]*)\.(\d{1,19})")
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What `search` looks for: records that meet everything that is given here.
-
-    Attributes:
-        trace_id: 16 bytes.
-        foreign_trace_id: 16 bytes: the trace of another party on whose behalf something was done here.
-        foreign_span_id: 8 bytes.
-        subjects: Pseudonyms of 16 bytes; a record is about one of them.
-        processor: `dpl.core.foreign_operation.processor`.
-        read_api: `dpl.read.externalReadAPI_id`.
-        visible: Beginnings of the only processing activities to show; none for all.
-        since_ms: Started then or later; ms since 1970-01-01 UTC.
-        ended_by_ms: Ended then or earlier; ms since 1970-01-01 UTC.
-    """
-
-    trace_id: bytes = b""
-    foreign_trace_id: bytes = b""
-    foreign_span_id: bytes = b""
-    subjects: tuple[bytes, ...] = ()
-    subject_type: str = ""
-    activity: str = ""
-    processor: str = ""
-    read_api: str = ""
-    visible: tuple[str, ...] = ()
-    since_ms: int | None = None
-    ended_by_ms: int | None = None
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Some records, oldest first; `following` is None on the last page."""
-
-    records: list[StoredLogregel]
-    following: Cursor | None
-
-
-class UsedActivity(msgspec.Struct, frozen=True):
-    """A processing activity in the records about one person; times in ms since 1970-01-01 UTC."""
-
-    activity: str
-    logregels: int
-    first_ms: int
-    last_ms: int
-
-
-class Totals(msgspec.Struct, frozen=True):
-    """What a Logboek holds; times in ms since 1970-01-01 UTC, None when it is empty."""
-
-    logregels: int
-    first_ms: int | None
-    last_ms: int | None
-    errors: int
-    flagged: int
-    activities: int
-
-
-class Writer(msgspec.Struct, frozen=True):
-    """What one writer stored.
-
-    Attributes:
-        stored: Rows.
-        removed: Places in its sequence that are empty since `ldv retention apply` removed what was past its term.
-        missing: Other places in its sequence, up to the highest seen, that no row has: Logregels that were lost.
-        doubled: Rows beyond the first of a place in its sequence.
-    """
-
-    writer_id: str
-    resource: str
-    stored: int
-    removed: int
-    missing: int
-    doubled: int
-    first_ms: int
-    last_ms: int
+from ldv_otel._internal.clickhouse.queries.shown_records import actie_above, page_of, records_of, time_ms
+from ldv_otel._internal.clickhouse.queries.versions import moved_to
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, within_query_time
 
 
 def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
@@ -144,7 +42,7 @@ def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True)
     Raises:
         QueryError: That is no trace id.
     """
-    return _records(client, questions.BY_TRACE, _trace(trace_id), confidential=confidential)
+    return records_of(client, questions.BY_TRACE, _trace(trace_id), confidential=confidential)
 
 
 def by_outbound(
@@ -159,10 +57,10 @@ def by_outbound(
     """
     trace, span = parse_trace_id(trace_id), parse_span_id(span_id)
     parameters = _trace(trace_id) | {"span_id": span.hex()}
-    found = _records(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
-    if not found and (above := _above(client, {(trace, span)}).get((trace, span))):
+    found = records_of(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
+    if not found and (above := actie_above(client, {(trace, span)}).get((trace, span))):
         parameters |= {"span_id": above.hex()}
-        found = _records(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
+        found = records_of(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
     return found
 
 
@@ -175,7 +73,7 @@ def by_foreign(
         QueryError: That is no trace id or span id.
     """
     span = parse_span_id(span_id).hex() if span_id else ""
-    return _records(client, questions.BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
+    return records_of(client, questions.BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
 
 
 def by_record(client: LogboekClient, record: str, *, confidential: bool = True) -> list[StoredLogregel]:
@@ -203,10 +101,10 @@ def by_attribute(
         value: Empty for records without the attribute.
     """
     parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": prefixes([trace_prefix])}
-    return _records(client, questions.BY_ATTRIBUTE, parameters, confidential=confidential)
+    return records_of(client, questions.BY_ATTRIBUTE, parameters, confidential=confidential)
 
 
-def by_subject(  # noqa: PLR0913  (a question with its limits)
+def by_subject(  # noqa: PLR0913  (a query with its limits)
     client: LogboekClient,
     pseudonyms: Sequence[bytes],
     *,
@@ -233,11 +131,11 @@ def by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": prefixes(pseudonyms),
         "first": max(after.start_time_ms if after else 0, time_ms(since) or 0, 0),
     }
-    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
-def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
+def latest_by_subject(  # noqa: PLR0913  (a query with its limits)
     client: LogboekClient,
     pseudonyms: Sequence[bytes],
     *,
@@ -260,7 +158,7 @@ def latest_by_subject(  # noqa: PLR0913  (a question with its limits)
         "prefixes": prefixes(pseudonyms),
         "activities": list(activities),
     }
-    limits = Limits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
+    limits = PageLimits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
     return page_of(client, questions.LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
@@ -278,7 +176,7 @@ def activities_of_subject(
     rows = client.rows(questions.ACTIVITIES_OF_SUBJECT, parameters)
     used = {activity: UsedActivity(activity, *figures) for activity, *figures, _ in rows if figures[0]}
     if any(others for *_, others in rows):
-        for found in _records(client, questions.OTHERS_OF_SUBJECT, parameters, confidential=confidential):
+        for found in records_of(client, questions.OTHERS_OF_SUBJECT, parameters, confidential=confidential):
             activity, moment = found.logregel.processing_activity_id, found.logregel.start_time_ms
             before = used.get(activity, UsedActivity(activity, 0, moment, moment))
             first, last = min(before.first_ms, moment), max(before.last_ms, moment)
@@ -286,7 +184,7 @@ def activities_of_subject(
     return sorted(used.values(), key=lambda found: (-found.last_ms, found.activity))
 
 
-def by_activity(  # noqa: PLR0913  (a question with its limits)
+def by_activity(  # noqa: PLR0913  (a query with its limits)
     client: LogboekClient,
     activity: str,
     *,
@@ -297,11 +195,11 @@ def by_activity(  # noqa: PLR0913  (a question with its limits)
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
-def in_period(  # noqa: PLR0913  (a question with its limits)
+def in_period(  # noqa: PLR0913  (a query with its limits)
     client: LogboekClient,
     *,
     since: datetime | None = None,
@@ -311,28 +209,26 @@ def in_period(  # noqa: PLR0913  (a question with its limits)
     confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    limits = Limits(time_ms(since), time_ms(until), after, limit)
+    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.IN_PERIOD, {}, limits, confidential=confidential)
 
 
 def search(
     client: LogboekClient,
-    question: Question,
+    query: RecordQuery,
     *,
     after: Cursor | None = None,
     limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
-    """Return a page of the records that meet every condition of a question.
+    """Return a page of the records that meet every condition of a query.
 
     Args:
         after: Cursor of the page before.
         limit: At most so many records.
         confidential: Whether to show records of activities that the Register calls confidential.
     """
-    given = {
-        name: value for name in questions.CONDITIONS if (value := getattr(question, name)) not in ((), "", b"", None)
-    }
+    given = {name: value for name in questions.CONDITIONS if (value := getattr(query, name)) not in ((), "", b"", None)}
     if any(isinstance(value, bytes) and not any(value) for value in given.values()):
         return Page([], None)  # zeros stand for an id that is not there, and nobody asks for all of those
     parameters = {name: _as_parameter(value) for name, value in given.items()}
@@ -340,8 +236,8 @@ def search(
         ids = given[name]
         parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
     # Nothing that ended by a moment started after it, and only the start has an index.
-    until_ms = None if question.ended_by_ms is None else question.ended_by_ms + 1
-    limits = Limits(question.since_ms, until_ms, after, limit)
+    until_ms = None if query.ended_by_ms is None else query.ended_by_ms + 1
+    limits = PageLimits(query.since_ms, until_ms, after, limit)
     return page_of(client, questions.matching(given), parameters, limits, confidential=confidential)
 
 
@@ -360,9 +256,9 @@ def totals(client: LogboekClient) -> Totals:
     return Totals(count, first if count else None, last if count else None, errors, flagged, activities)
 
 
-def writers(client: LogboekClient, *, limit: int = 50) -> list[Writer]:
+def writers(client: LogboekClient, *, limit: int = 50) -> list[WriterCounts]:
     """Return what each writer stored and what is missing of it, the most recent writers first."""
-    return [Writer(*row) for row in client.rows(questions.WRITERS, {"limit": limit})]
+    return [WriterCounts(*row) for row in client.rows(questions.WRITERS, {"limit": limit})]
 
 
 def refused(client: LogboekClient) -> int:
@@ -370,109 +266,9 @@ def refused(client: LogboekClient) -> int:
     return int(client.rows("SELECT count() FROM collector_refused")[0][0])
 
 
-def parse_trace_id(text: str) -> bytes:
-    """Return the 16 bytes of a trace id given as 32 hex digits or as a dashed UUID.
-
-    Raises:
-        QueryError: That is no trace id.
-    """
-    try:
-        raw = bytes.fromhex(text.strip().replace("-", ""))
-    except ValueError:
-        raw = b""
-    if len(raw) != 16 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
-        raise QueryError("A trace id has 32 hexadecimal digits, not all 0, with or without the dashes of a UUID.")
-    return raw
-
-
-def parse_span_id(text: str) -> bytes:
-    """Return the 8 bytes of a span id given as 16 hex digits.
-
-    Raises:
-        QueryError: That is no span id.
-    """
-    try:
-        raw = bytes.fromhex(text.strip())
-    except ValueError:
-        raw = b""
-    if len(raw) != 8 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
-        raise QueryError("A span id has 16 hexadecimal digits, not all 0.")
-    return raw
-
-
 def _trace(trace_id: str) -> dict[str, Any]:
     raw = parse_trace_id(trace_id)
     return {"trace_id": raw.hex(), "prefixes": prefixes([raw])}
-
-
-def _records(
-    client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool
-) -> list[StoredLogregel]:
-    """Return the records of a query as readers see them."""
-    return _seen(client, _rows(client, sql, parameters, confidential=confidential), confidential=confidential)
-
-
-def _rows(client: LogboekClient, sql: str, parameters: dict[str, Any], *, confidential: bool) -> list[StoredLogregel]:
-    parameters |= {"confidential": confidential}
-    return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
-
-
-def _seen(client: LogboekClient, rows: Sequence[StoredLogregel], *, confidential: bool) -> list[StoredLogregel]:
-    """Return the last version of each record, with the nearest Actie as its parent (LDV-A2)."""
-    records = current(client, rows, confidential=confidential)
-    known = {(found.logregel.trace_id, found.logregel.span_id) for found in records}
-    parents = {(found.logregel.trace_id, found.logregel.parent_span_id) for found in records}
-    above = _above(client, {(trace, parent) for trace, parent in parents - known if parent})
-    return [_below(found, above) for found in records] if above else records
-
-
-def _below(found: StoredLogregel, above: Mapping[tuple[bytes, bytes], bytes]) -> StoredLogregel:
-    record = found.logregel
-    parent = above.get((record.trace_id, record.parent_span_id))
-    if parent is None:
-        return found
-    return msgspec.structs.replace(found, logregel=msgspec.structs.replace(record, parent_span_id=parent))
-
-
-def _above(client: LogboekClient, spans: Collection[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], bytes]:
-    """Return for those of these spans that are technical the first span above that is not; nothing above a root.
-
-    Technical spans are known of services that log through a Collector.
-    """
-    if not spans:
-        return {}
-    parameters = {"traces": [trace.hex() for trace, _ in spans], "spans": [span.hex() for _, span in spans]}
-    if not client.rows(questions.ANY_TECHNICAL, parameters):
-        return {}
-    rows = client.rows(questions.ABOVE, parameters)
-    return {(bytes(trace), bytes(span)): bytes(above) if any(above) else b"" for trace, span, above in rows}
-
-
-class Limits(NamedTuple):
-    """What of a question's answer is wanted; times in ms since 1970-01-01 UTC."""
-
-    since_ms: int | None
-    until_ms: int | None
-    after: Cursor | None
-    limit: int
-
-
-def page_of(client: LogboekClient, sql: str, parameters: dict[str, Any], limits: Limits, *, confidential: bool) -> Page:
-    """Return a page of a `questions.query` that has the conditions of a period and `LIMIT`."""
-    since_ms, until_ms, after, limit = limits
-    after = after or Cursor()
-    parameters |= {
-        "since": within_query_time(0 if since_ms is None else since_ms),
-        "until": within_query_time(QUERY_TIME_MAX_MS if until_ms is None else until_ms),
-        "after_time": min(after.start_time_ms, QUERY_TIME_MAX_MS),
-        "after_span": after.span_id.hex(),
-        "after_writer": after.writer_id,
-        "after_seq": after.seq,
-        "limit": limit + 1,
-    }
-    rows = _rows(client, sql, parameters, confidential=confidential)
-    following = Cursor.after(rows[limit - 1]) if len(rows) > limit else None
-    return Page(_seen(client, rows[:limit], confidential=confidential), following)
 
 
 def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
@@ -481,8 +277,3 @@ def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
     if isinstance(value, tuple):
         return [_as_parameter(one) for one in value]
     return within_query_time(value) if isinstance(value, int) else value
-
-
-def time_ms(moment: datetime | None) -> int | None:
-    """Return a moment in ms since 1970-01-01 UTC."""
-    return None if moment is None else ms_from_datetime(moment)

@@ -103,7 +103,7 @@ BY_ATTRIBUTE: Final = query(
 BY_ACTIVITY: Final = query("processing_activity_id = {activity:String} AND " + _PERIOD, LIMIT)
 IN_PERIOD: Final = query(_PERIOD, LIMIT)
 
-#: The conditions of `read.search`, by the field of `read.Question` that gives the value.
+#: The conditions of `read.search`, by the field of `RecordQuery` that gives the value.
 CONDITIONS: Final = {
     "trace_id": "trace_id = toFixedString(unhex({trace_id:String}), 16)",
     "foreign_trace_id": "foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)",

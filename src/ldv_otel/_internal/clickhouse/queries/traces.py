@@ -6,7 +6,8 @@ from typing import Final
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
-from ldv_otel._internal.clickhouse.queries.records import by_foreign, by_trace, parse_trace_id
+from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
+from ldv_otel._internal.clickhouse.queries.records import by_foreign, by_trace
 
 #: What one question may lead to: the ids come from other parties.
 MAX_TRACES: Final = 32

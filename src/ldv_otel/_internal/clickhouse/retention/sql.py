@@ -34,6 +34,13 @@ def kept_from(activity: str) -> str:
 #: What is removed by the term of its activity: it has none of its own, and was not put right later.
 BY_ACTIVITY: Final = f"attributes['{KEPT_UNTIL}'] = '' AND attributes['{VERSION_OF}'] = ''"
 
+KEPT_FROM: Final = kept_from("processing_activity_id")
+#: The bound on start_time alone lets the primary key leave out what is younger than any term.
+PAST_TERM: Final = f"""
+start_time < fromUnixTimestamp64Milli(greatest(arrayMax(terms.2), {{longest_from:Int64}}))
+AND toUnixTimestamp64Milli(start_time) < {KEPT_FROM} AND {BY_ACTIVITY}
+"""
+
 
 def parameters(moment: datetime, terms: int, longest: Duration | None) -> dict[str, Any]:
     """Return the parameters of `TERMS`.

@@ -30,6 +30,7 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.read_api.chains import chain_for
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import Page, RecordQuery, UsedActivity, parse_trace_id
 from ldv_otel._internal.clickhouse.register_table import registered
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LdvError
@@ -127,9 +128,9 @@ async def activities(request: Request, citizen: SignedIn) -> Response:
 async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
     """Show one trace: first what this Logboek has, and what other organisations say when they have said it."""
     services = services_of(request)
-    wanted = read.parse_trace_id(trace_id)
-    question = read.Question(trace_id=wanted, subjects=citizen.subjects)
-    found: read.Page = await _ask(request, read.search, question, limit=_DOWNLOAD_PAGE, confidential=False)
+    wanted = parse_trace_id(trace_id)
+    question = RecordQuery(trace_id=wanted, subjects=citizen.subjects)
+    found: Page = await _ask(request, read.search, question, limit=_DOWNLOAD_PAGE, confidential=False)
     if not found.records:
         # The same for what is not there, what is somebody else's and what is confidential.
         raise Problem(HTTPStatus.NOT_FOUND, "")
@@ -161,9 +162,7 @@ async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
 @router.get("/downloaden")
 async def downloads(request: Request, citizen: SignedIn) -> Response:
     """Show what can be downloaded."""
-    used: list[read.UsedActivity] = await _ask(
-        request, read.activities_of_subject, citizen.subjects, confidential=False
-    )
+    used: list[UsedActivity] = await _ask(request, read.activities_of_subject, citizen.subjects, confidential=False)
     count = sum(found.logregels for found in used)
     return page(request, "downloaden.html", section="downloaden", count=count, most=_DOWNLOAD_RECORDS)
 
@@ -225,7 +224,7 @@ async def _everything(request: Request, citizen: Citizen) -> tuple[list[dict[str
     records: list[Logregel] = []
     after = None
     while len(records) < _DOWNLOAD_RECORDS:
-        found: read.Page = await _ask(
+        found: Page = await _ask(
             request, read.by_subject, citizen.subjects, after=after, limit=_DOWNLOAD_PAGE, confidential=False
         )
         records += [record.logregel for record in found.records]

@@ -29,6 +29,7 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, OversightKind
 from ldv_otel._internal.clickhouse.register_table import registered
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
 from ldv_otel.errors import LdvError
@@ -77,7 +78,7 @@ async def records(request: Request, client: Officer) -> Response:
     period = _period(request)
     given = request.query_params
     after = decode_cursor(given["vanaf"]) if "vanaf" in given else None
-    kind = next((one for one in overseeing.Kind if one == given.get("soort", overseeing.Kind.ALL)), None)
+    kind = next((one for one in OversightKind if one == given.get("soort", OversightKind.ALL)), None)
     if kind is None or ("vanaf" in given and after is None):
         raise Problem(HTTPStatus.NOT_FOUND, "")
     activity = await _chosen(request, period, client)
@@ -199,9 +200,9 @@ async def _chosen(request: Request, period: Period, client: Client) -> str | Non
     return found
 
 
-async def _used(request: Request, period: Period, client: Client) -> list[overseeing.ActivityFigures]:
+async def _used(request: Request, period: Period, client: Client) -> list[ActivityCounts]:
     confidential = Scope.CONFIDENTIAL in client.scopes
-    found: list[overseeing.ActivityFigures] = await _ask(
+    found: list[ActivityCounts] = await _ask(
         request, overseeing.used_in_period, period.since, period.until, confidential=confidential
     )
     return found

@@ -11,7 +11,7 @@ import msgspec
 
 from ldv_otel._internal.api.pages.dutch import date_words, local, time_words
 from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity
-from ldv_otel._internal.clickhouse.queries.oversight import ActivityFigures, Gap
+from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, SequenceGap
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel.attributes import Flag
 
@@ -98,7 +98,7 @@ class UsedActivityRow(msgspec.Struct, frozen=True):
     """An activity in a period."""
 
     activity: ShownActivity
-    figures: ActivityFigures
+    figures: ActivityCounts
     first: str
     last: str
 
@@ -133,12 +133,12 @@ class RecordRow(msgspec.Struct, frozen=True):
 class SequenceGapRow(msgspec.Struct, frozen=True):
     """A writer whose sequence is not whole."""
 
-    gap: Gap
+    gap: SequenceGap
     first: str
     last: str
 
 
-def figures(found: Iterable[ActivityFigures], words: DutchTexts) -> PeriodFigures:
+def figures(found: Iterable[ActivityCounts], words: DutchTexts) -> PeriodFigures:
     """Return a period in words."""
     used = [
         UsedActivityRow(
@@ -170,7 +170,7 @@ def row(record: Logregel, words: DutchTexts) -> RecordRow:
     )
 
 
-def writing(gap: Gap, zone: ZoneInfo) -> SequenceGapRow:
+def writing(gap: SequenceGap, zone: ZoneInfo) -> SequenceGapRow:
     """Return a writer with gaps in words."""
     return SequenceGapRow(gap, _day(gap.first_ms, zone), _day(gap.last_ms, zone))
 

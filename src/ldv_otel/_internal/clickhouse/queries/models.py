@@ -1,0 +1,161 @@
+"""What the named queries are given, and what they give back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Self
+
+import msgspec
+
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel.errors import QueryError
+
+#: How many records a page has unless the caller asks for fewer or more.
+PAGE_RECORDS: Final = 100
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where the next page begins: after this row. Its text can be handed out and taken back."""
+
+    start_time_ms: int = -1
+    span_id: bytes = bytes(8)
+    writer_id: str = ""
+    seq: int = 0
+
+    def __str__(self) -> str:
+        """The cursor as one word."""
+        return f"{self.start_time_ms}.{self.span_id.hex()}.{self.writer_id}.{self.seq}"
+
+    @classmethod
+    def after(cls, record: StoredLogregel) -> Self:
+        """Return the cursor of a page that ends with this record."""
+        return cls(record.logregel.start_time_ms, record.logregel.span_id, record.writer_id, record.seq)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the cursor that gave this text.
+
+        Raises:
+            QueryError: None did.
+        """
+        found = _CURSOR.fullmatch(text)
+        if not found:
+            raise QueryError("That is no cursor; take it as it was given with the page before.")
+        return cls(int(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]))
+
+
+_CURSOR: Final = re.compile(r"(-?\d{1,15})\.([0-9a-f]{16})\.([^.]*)\.(\d{1,19})")
+
+
+class RecordQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What `search` looks for: records that meet everything that is given here.
+
+    Attributes:
+        trace_id: 16 bytes.
+        foreign_trace_id: 16 bytes: the trace of another party on whose behalf something was done here.
+        foreign_span_id: 8 bytes.
+        subjects: Pseudonyms of 16 bytes; a record is about one of them.
+        processor: `dpl.core.foreign_operation.processor`.
+        read_api: `dpl.read.externalReadAPI_id`.
+        visible: Beginnings of the only processing activities to show; none for all.
+        since_ms: Started then or later; ms since 1970-01-01 UTC.
+        ended_by_ms: Ended then or earlier; ms since 1970-01-01 UTC.
+    """
+
+    trace_id: bytes = b""
+    foreign_trace_id: bytes = b""
+    foreign_span_id: bytes = b""
+    subjects: tuple[bytes, ...] = ()
+    subject_type: str = ""
+    activity: str = ""
+    processor: str = ""
+    read_api: str = ""
+    visible: tuple[str, ...] = ()
+    since_ms: int | None = None
+    ended_by_ms: int | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some records, oldest first; `following` is None on the last page."""
+
+    records: list[StoredLogregel]
+    following: Cursor | None
+
+
+class UsedActivity(msgspec.Struct, frozen=True):
+    """A processing activity in the records about one person; times in ms since 1970-01-01 UTC."""
+
+    activity: str
+    logregels: int
+    first_ms: int
+    last_ms: int
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What a Logboek holds; times in ms since 1970-01-01 UTC, None when it is empty."""
+
+    logregels: int
+    first_ms: int | None
+    last_ms: int | None
+    errors: int
+    flagged: int
+    activities: int
+
+
+class WriterCounts(msgspec.Struct, frozen=True):
+    """What one writer stored.
+
+    Attributes:
+        stored: Rows.
+        removed: Places in its sequence that are empty since `ldv retention apply` removed what was past its term.
+        missing: Other places in its sequence, up to the highest seen, that no row has: Logregels that were lost.
+        doubled: Rows beyond the first of a place in its sequence.
+    """
+
+    writer_id: str
+    resource: str
+    stored: int
+    removed: int
+    missing: int
+    doubled: int
+    first_ms: int
+    last_ms: int
+
+
+class PageLimits(NamedTuple):
+    """What of a question's answer is wanted; times in ms since 1970-01-01 UTC."""
+
+    since_ms: int | None
+    until_ms: int | None
+    after: Cursor | None
+    limit: int
+
+
+def parse_trace_id(text: str) -> bytes:
+    """Return the 16 bytes of a trace id given as 32 hex digits or as a dashed UUID.
+
+    Raises:
+        QueryError: That is no trace id.
+    """
+    try:
+        raw = bytes.fromhex(text.strip().replace("-", ""))
+    except ValueError:
+        raw = b""
+    if len(raw) != 16 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+        raise QueryError("A trace id has 32 hexadecimal digits, not all 0, with or without the dashes of a UUID.")
+    return raw
+
+
+def parse_span_id(text: str) -> bytes:
+    """Return the 8 bytes of a span id given as 16 hex digits.
+
+    Raises:
+        QueryError: That is no span id.
+    """
+    try:
+        raw = bytes.fromhex(text.strip())
+    except ValueError:
+        raw = b""
+    if len(raw) != 8 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+        raise QueryError("A span id has 16 hexadecimal digits, not all 0.")
+    return raw
