@@ -71,7 +71,7 @@ spellings = st.builds(
 )
 
 #: Whatever a JSON reader may give.
-json_values = st.recursive(
+any_json = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**38), 10**38) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,

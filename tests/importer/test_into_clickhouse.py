@@ -12,7 +12,7 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.importer import import_files
+from ldv_otel._internal.importer.run import import_files
 from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, Spelling, records_of, written
 from tests.support.logboek import LogboekProcess
 

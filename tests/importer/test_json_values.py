@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldv_otel._internal.importer import json_values as module
-from ldv_otel._internal.importer.json_values import Document, Gap, documents, text_of
+from ldv_otel._internal.importer.json_values import JsonValue, MalformedJson, file_text, json_values
 from ldv_otel.errors import UnreadableInput
-from tests.importer.spelling import json_values
+from tests.importer.spelling import any_json
 
 
 def read(text: str) -> list[tuple[int, Any]]:
     """Lines with their value, or with the reason there is none."""
-    return [(part.line, part.reason if isinstance(part, Gap) else part.value) for part in documents(text)]
+    return [(part.line, part.reason if isinstance(part, MalformedJson) else part.value) for part in json_values(text)]
 
 
 @pytest.mark.parametrize(
@@ -116,59 +116,59 @@ def test_deep_nesting_is_told_and_passed_over() -> None:
 def test_a_hostile_file_takes_seconds(text: str) -> None:
     """Rereading after an error is bounded, however often errors come."""
     began = time.monotonic()
-    parts = list(documents(text))
+    parts = list(json_values(text))
     assert time.monotonic() - began < 30
-    assert all(isinstance(part, Gap) for part in parts)
+    assert all(isinstance(part, MalformedJson) for part in parts)
 
 
 def test_reading_stops_when_too_much_is_no_json() -> None:
     """Where the bound on rereading is met, the rest is told to be unread."""
-    *_, last = documents('{"a":\n' * 30_000)
-    assert isinstance(last, Gap)
+    *_, last = json_values('{"a":\n' * 30_000)
+    assert isinstance(last, MalformedJson)
     assert last.reason == "too much of the file is not JSON; from here on it was not read"
 
 
 @given(st.text() | st.text(alphabet='[]{}",:\n 1\\u'))
 def test_any_text_ends_in_values_and_gaps(text: str) -> None:
     """Reading never raises, and a text that is not blank gives something."""
-    parts = list(documents(text))
+    parts = list(json_values(text))
     lines = text.count("\n") + 1
     assert all(1 <= part.line <= lines for part in parts)
     assert bool(parts) or not text.strip(" \t\r\n,\ufeff\x1e")
 
 
 @given(
-    st.lists(st.dictionaries(st.text(max_size=5), json_values, max_size=3), max_size=5),
+    st.lists(st.dictionaries(st.text(max_size=5), any_json, max_size=3), max_size=5),
     st.sampled_from(["", "\n", ",\n"]),
 )
 def test_values_come_back(values: list[dict[str, Any]], between: str) -> None:
     """Whatever was written one after another is read back."""
     text = between.join(json.dumps(value) for value in values)
-    assert [isinstance(part, Document) and part.value for part in documents(text)] == values
+    assert [isinstance(part, JsonValue) and part.value for part in json_values(text)] == values
 
 
-@given(st.lists(json_values, min_size=1, max_size=5), st.integers(1, 40))
+@given(st.lists(any_json, min_size=1, max_size=5), st.integers(1, 40))
 def test_values_come_back_however_much_is_looked_at(values: list[Any], window: int) -> None:
     """A value that spans lines is looked at piece by piece, and a piece may end inside a word or an escape."""
     text = json.dumps([*values, float("-inf"), "\u20ac\U0001f333\n", True, None], indent=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_WINDOW_CHARACTERS", window)
         patch.setattr(module, "_WINDOW_GROWTH", 2)
-        (part,) = documents(f"{text}\n")
-    assert isinstance(part, Document)
+        (part,) = json_values(f"{text}\n")
+    assert isinstance(part, JsonValue)
     assert part.value == json.loads(text)
 
 
 def test_gzip_is_unpacked() -> None:
     """Rotated files are packed, and may be joined."""
-    assert text_of(gzip.compress(b'{"a": 1}\n') + gzip.compress(b'{"b": 2}\n')) == ('{"a": 1}\n{"b": 2}\n', "")
-    assert text_of(gzip.compress(b"")) == ("", "")
+    assert file_text(gzip.compress(b'{"a": 1}\n') + gzip.compress(b'{"b": 2}\n')) == ('{"a": 1}\n{"b": 2}\n', "")
+    assert file_text(gzip.compress(b"")) == ("", "")
 
 
 def test_gzip_that_was_cut_gives_what_it_holds() -> None:
     """What comes before the cut can still be used."""
     lines = "".join(f'{{"a": {number}}}\n' for number in range(50_000))
-    text, reason = text_of(gzip.compress(lines.encode())[:-2_000])
+    text, reason = file_text(gzip.compress(lines.encode())[:-2_000])
     assert reason == "the gzip stream is cut off"
     assert len(text) > 100_000
     assert lines.startswith(text)
@@ -176,7 +176,7 @@ def test_gzip_that_was_cut_gives_what_it_holds() -> None:
 
 def test_gzip_that_is_damaged_gives_what_comes_before() -> None:
     """As for a cut."""
-    text, reason = text_of(gzip.compress(b'{"a": 1}\n') + b"no gzip")
+    text, reason = file_text(gzip.compress(b'{"a": 1}\n') + b"no gzip")
     assert text == '{"a": 1}\n'
     assert reason == "the gzip stream is damaged; what comes after the damage was not read"
 
@@ -185,14 +185,14 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small packed file may be enormous unpacked."""
     monkeypatch.setattr(module, "CONTENT_MAX_BYTES", 1 << 20)
     with pytest.raises(UnreadableInput, match="larger than 1 MiB unpacked"):
-        text_of(gzip.compress(bytes(1 << 21)))
+        file_text(gzip.compress(bytes(1 << 21)))
     with pytest.raises(UnreadableInput, match="larger than 1 MiB;"):
-        text_of(bytes((1 << 20) + 1))
+        file_text(bytes((1 << 20) + 1))
 
 
 @given(st.binary())
 def test_any_bytes_become_text(content: bytes) -> None:
     """Text of any bytes, packed or not, so that the JSON reader says what is wrong."""
-    text_of(content)
-    text_of(b"\x1f\x8b" + content)
-    text_of(gzip.compress(content)[:-3])
+    file_text(content)
+    file_text(b"\x1f\x8b" + content)
+    file_text(gzip.compress(content)[:-3])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldv_otel._internal.importer.parents import Key, link, without_repeats
-from ldv_otel._internal.importer.spans import Span, read_spans
+from ldv_otel._internal.importer.spans import ImportedSpan, read_spans
 from ldv_otel._internal.record.logregel import Logregel
 from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, traces, written
 
@@ -26,7 +26,7 @@ def linked(*spans: GivenSpan, stored: set[Key] | None = None) -> dict[int, Logre
     return {record.span_id[-1]: record for record in records}
 
 
-def _read(*spans: GivenSpan) -> list[Span]:
+def _read(*spans: GivenSpan) -> list[ImportedSpan]:
     reading = read_spans(written(spans), file="f", now_ms=NOW_MS)
     assert not reading.problems
     return reading.spans

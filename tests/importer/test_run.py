@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from ldv_otel._internal.delivery.batch import Batch
-from ldv_otel._internal.importer import ImportReport, Problem, import_files, patience
 from ldv_otel._internal.importer import run as module
+from ldv_otel._internal.importer.run import ImportReport, import_files, patience
+from ldv_otel._internal.importer.spans import ImportProblem
 from ldv_otel._internal.record.logregel import encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
@@ -101,7 +102,7 @@ def test_two_acties_with_the_same_ids_are_not_passed_over_in_silence(tmp_path: P
     )
     assert (report.stored, report.left_out) == (1, {"span that occurs more than once in the files": 1})
     (problem,) = report.problems
-    assert problem.place == "trace 0102030405060708090a0b0c0d0e0f10, span 0000000000000001"
+    assert problem.location == "trace 0102030405060708090a0b0c0d0e0f10, span 0000000000000001"
     assert problem.reason == "another Actie in these files has the same ids; this one was not stored"
 
 
@@ -167,9 +168,9 @@ def test_problems_name_file_place_and_reason_and_the_rest_is_stored(tmp_path: Pa
     report = run(logboek, cut, tmp_path / "missing.json", tmp_path, file(tmp_path, actie(3)))
     assert report.stored == 2
     assert report.problems == [
-        Problem(str(cut), "line 2", "cut off: the file ends inside this value"),
-        Problem(str(tmp_path / "missing.json"), "", "cannot be opened: No such file or directory"),
-        Problem(str(tmp_path), "", "cannot be opened: Is a directory"),
+        ImportProblem(str(cut), "line 2", "cut off: the file ends inside this value"),
+        ImportProblem(str(tmp_path / "missing.json"), "", "cannot be opened: No such file or directory"),
+        ImportProblem(str(tmp_path), "", "cannot be opened: Is a directory"),
     ]
     assert not report.complete
     assert report.files == 4
@@ -247,7 +248,7 @@ def test_one_refused_record_does_not_keep_its_neighbours_out(tmp_path: Path) -> 
     spans = [actie(number, name="refused" if number in (3, 40) else "x") for number in range(1, 100)]
     report = run(logboek, file(tmp_path, *spans))
     assert report.stored == 97
-    assert [problem.place[-16:] for problem in report.problems] == [f"{3:016x}", f"{40:016x}"]
+    assert [problem.location[-16:] for problem in report.problems] == [f"{3:016x}", f"{40:016x}"]
     assert {problem.reason for problem in report.problems} == {
         "the Logboek refuses this record as it is (error code 27)"
     }

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel._internal.importer.span_fields import Id, fields, first, is_outbound, read_id, read_status, read_times
+from ldv_otel._internal.importer.span_fields import (
+    Id,
+    common_fields,
+    first,
+    is_outbound,
+    read_id,
+    read_status,
+    read_times,
+)
 from ldv_otel._internal.record.logregel import Status
 from ldv_otel.attributes import Flag
-from tests.importer.spelling import json_values
+from tests.importer.spelling import any_json
 
 NOW_NS = 1_790_000_000_000_000_000
 TRACE = "3TyLHab1r5n8seXR6t3hkg=="
@@ -21,13 +29,13 @@ SPAN = "PXuTjAp8o1Q="
 @pytest.mark.parametrize("name", ["parentSpanId", "parent_span_id", "ParentSpanID", "parentspanid"])
 def test_names_are_the_same_in_all_spellings(name: str) -> None:
     """Protobuf's JSON, Python, and Go each write a field their own way."""
-    assert fields({name: 1}) == {"parentspanid": 1}
+    assert common_fields({name: 1}) == {"parentspanid": 1}
 
 
 def test_names_of_what_is_no_object() -> None:
     """Anything else has no fields."""
-    assert fields(None) == fields([1]) == fields("x") == {}
-    assert fields({"x" * 1_000: 1}) == {"": 1}
+    assert common_fields(None) == common_fields([1]) == common_fields("x") == {}
+    assert common_fields({"x" * 1_000: 1}) == {"": 1}
     assert first({"a": "", "b": None, "c": 0}, "a", "b", "c") == 0
     assert first({}, "a") is None
 
@@ -206,7 +214,7 @@ def test_other_kinds(kind: object) -> None:
     assert not is_outbound(kind)
 
 
-@given(json_values)
+@given(any_json)
 def test_no_field_raises(value: Any) -> None:
     """Whatever stands in a field, something comes out."""
     assert len(read_id(value, 8).raw) in (0, 8)

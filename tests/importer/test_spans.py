@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldv_otel._internal.importer.parents import link, without_repeats
-from ldv_otel._internal.importer.spans import Problem, Reading, read_spans
+from ldv_otel._internal.importer.spans import FileSpans, ImportProblem, read_spans
 from ldv_otel._internal.record.logregel import Status, encode_logregel
-from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, json_values, records_of, written
+from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, any_json, records_of, written
 
 SPAN = {
     "traceId": "0102030405060708090a0b0c0d0e0f10",
@@ -23,14 +23,14 @@ SPAN = {
 }
 
 
-def read(document: Any) -> Reading:
+def read(document: Any) -> FileSpans:
     """What a file with this document gives."""
     return read_spans(json.dumps(document).encode(), file="f.json", now_ms=NOW_MS)
 
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Places and reasons."""
-    return [(problem.place, problem.reason) for problem in read(document).problems]
+    return [(problem.location, problem.reason) for problem in read(document).problems]
 
 
 def in_resource_spans(*spans: object) -> dict[str, Any]:
@@ -94,13 +94,13 @@ def test_problems_are_not_listed_without_end() -> None:
     """A file of another kind gives a hundred problems and a number."""
     reading = read([None] * 1_000)
     assert len(reading.problems) == 101
-    assert reading.problems[-1] == Problem("f.json", "", "900 more places could not be read; they are not listed")
+    assert reading.problems[-1] == ImportProblem("f.json", "", "900 more parts could not be read; they are not listed")
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\xef\xbb\xbf\n", gzip.compress(b"", mtime=0), b"\xff\xfe"])
 def test_an_empty_file_is_no_problem(content: bytes) -> None:
     """A service that did nothing leaves an empty file."""
-    assert read_spans(content, file="f", now_ms=NOW_MS) == Reading(empty=True)
+    assert read_spans(content, file="f", now_ms=NOW_MS) == FileSpans(empty=True)
 
 
 def test_a_cut_file_gives_its_whole_lines() -> None:
@@ -109,7 +109,7 @@ def test_a_cut_file_gives_its_whole_lines() -> None:
     content = b"\n".join(written([span]) for span in spans)[:-40]
     reading = read_spans(content, file="f.json", now_ms=NOW_MS)
     assert [span.span_id[-1] for span in reading.spans] == [1, 2]
-    assert reading.problems == [Problem("f.json", "line 3", "cut off: the file ends inside this value")]
+    assert reading.problems == [ImportProblem("f.json", "line 3", "cut off: the file ends inside this value")]
 
 
 def test_packing_that_is_cut_is_told() -> None:
@@ -279,7 +279,7 @@ def test_any_bytes(content: bytes) -> None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(json_values | span_like | span_like.map(in_resource_spans))
+@given(any_json | span_like | span_like.map(in_resource_spans))
 def test_any_json(document: object) -> None:
     """No document makes an import fail, whatever stands where."""
     store(json.dumps(document).encode())

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ldv_otel._internal.importer.span_fields import fields
+from ldv_otel._internal.importer.span_fields import common_fields
 
 #: As deep as a record keeps values; what lies deeper it cuts and flags.
 _MAX_DEPTH: Final = 64
@@ -24,7 +24,7 @@ _GO_TYPES: Final = frozenset(
 
 
 def attributes_of(value: object, prefix: str = "") -> tuple[dict[str, object], bool]:
-    """Return the attributes whose names begin with the prefix, and whether some could not be read."""
+    """Return the attributes whose names begin with the prefix, and whether any could not be read."""
     if isinstance(value, dict):
         return {name: _attribute(item) for name, item in value.items() if name.startswith(prefix)}, False
     if not isinstance(value, list):
@@ -33,12 +33,12 @@ def attributes_of(value: object, prefix: str = "") -> tuple[dict[str, object], b
     unreadable = False
     for entry in value:
         # The usual spelling is tried by itself: files hold more attributes than anything else.
-        found = entry if isinstance(entry, dict) and "key" in entry else fields(entry)
-        name = found.get("key")
+        fields = entry if isinstance(entry, dict) and "key" in entry else common_fields(entry)
+        name = fields.get("key")
         if not isinstance(name, str):
             unreadable = True
         elif name.startswith(prefix):
-            kept[name] = _attribute(found.get("value"))
+            kept[name] = _attribute(fields.get("value"))
     return kept, unreadable
 
 
@@ -52,8 +52,8 @@ def _whole(value: object) -> object:
 
 
 def _attribute(value: object) -> object:
-    found = _any_value(value, _MAX_DEPTH)
-    return "" if found is None else found
+    plain = _any_value(value, _MAX_DEPTH)
+    return "" if plain is None else plain
 
 
 def _any_value(value: object, depth: int) -> object:
@@ -69,27 +69,27 @@ def _plain(value: object, depth: int) -> object:
         return [_plain(item, depth - 1) for item in value]
     if not isinstance(value, dict):
         return value
-    found = fields(value)
-    if found and _TYPED.issuperset(found):
-        return _typed(found, depth)
-    if found.keys() == {"type", "value"} and isinstance(found["type"], str) and found["type"] in _GO_TYPES:
-        return _plain(found["value"], depth)
+    fields = common_fields(value)
+    if fields and _TYPED.issuperset(fields):
+        return _typed(fields, depth)
+    if fields.keys() == {"type", "value"} and isinstance(fields["type"], str) and fields["type"] in _GO_TYPES:
+        return _plain(fields["value"], depth)
     return {name: _plain(item, depth - 1) for name, item in value.items()}
 
 
-def _typed(found: Mapping[str, Any], depth: int) -> object:
+def _typed(fields: Mapping[str, Any], depth: int) -> object:
     """Return what an OTLP `AnyValue` holds: the one of its fields that is set, None when none is."""
-    kind, value = next(((kind, value) for kind, value in found.items() if value is not None), ("", None))
+    kind, value = next(((kind, value) for kind, value in fields.items() if value is not None), ("", None))
     if kind == "arrayvalue":
         return [_any_value(item, depth - 1) for item in _values(value)]
     if kind == "kvlistvalue":
-        entries = [fields(entry) for entry in _values(value)]
+        entries = [common_fields(entry) for entry in _values(value)]
         return {str(entry.get("key", "")): _any_value(entry.get("value"), depth - 1) for entry in entries}
     return _SCALARS[kind](value) if kind in _SCALARS else value
 
 
 def _values(value: object) -> list[Any]:
-    items = value if isinstance(value, list) else fields(value).get("values")
+    items = value if isinstance(value, list) else common_fields(value).get("values")
     return items if isinstance(items, list) else []
 
 

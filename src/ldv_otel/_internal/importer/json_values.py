@@ -1,8 +1,8 @@
 """From the bytes of a file to the JSON values in it, each with the line it begins on.
 
 One value, an array around values, one value per line, or values written one after another: all are read the same way,
-value by value. What is not JSON is told with its line, and reading goes on at the next line that can begin a value, so
-a line that a crash cut short costs that line and no more.
+value by value. What is not JSON is reported with its line, and reading goes on at the next line that can begin a value,
+so a line that a crash cut short costs that line and no more.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ _WINDOW_GROWTH: Final = 8
 _TOKEN_MAX_CHARACTERS: Final = 16
 
 
-class Document(msgspec.Struct, frozen=True):
+class JsonValue(msgspec.Struct, frozen=True):
     """One JSON value; `line` counts from 1."""
 
     line: int
     value: object
 
 
-class Gap(msgspec.Struct, frozen=True):
+class MalformedJson(msgspec.Struct, frozen=True):
     """A stretch that is not JSON, with the line it begins on; the reason quotes nothing of it."""
 
     line: int
     reason: str
 
 
-def text_of(content: bytes) -> tuple[str, str]:
+def file_text(content: bytes) -> tuple[str, str]:
     """Return a file's text, unpacked if it is gzip, and what is wrong with its packing (normally empty).
 
     Bytes that are no UTF-8 become lone surrogates, which a record flags as `text_repaired`.
@@ -83,8 +83,8 @@ def text_of(content: bytes) -> tuple[str, str]:
     return content.decode("utf-8", "surrogateescape"), reason
 
 
-def documents(text: str) -> Iterator[Document | Gap]:
-    """Yield the objects and arrays of a text in their order, and the gaps between them."""
+def json_values(text: str) -> Iterator[JsonValue | MalformedJson]:
+    """Yield the objects and arrays of a text in their order, and the malformed stretches between them."""
     lines = _Lines(text)
     decoder = _Decoder(text)
     position = 0
@@ -95,21 +95,21 @@ def documents(text: str) -> Iterator[Document | Gap]:
             opened, position = 0, position + 1
             continue
         line = lines.at(position)
-        found = decoder.decode(position, line)
-        if isinstance(found, tuple):
-            value, position = found
-            yield Document(line, value)
+        decoded = decoder.decode(position, line)
+        if isinstance(decoded, tuple):
+            value, position = decoded
+            yield JsonValue(line, value)
         elif not opened and (array := _ARRAY_OF_OBJECTS.match(text, position)):
             opened, failed, position = line, False, array.end()
         elif decoder.exhausted:
-            yield Gap(line, "too much of the file is not JSON; from here on it was not read")
+            yield MalformedJson(line, "too much of the file is not JSON; from here on it was not read")
             return
         else:
             failed = True
-            yield Gap(line, found)
+            yield MalformedJson(line, decoded)
             position = _resumption(text, position)
     if opened and not failed:
-        yield Gap(opened, "cut off: the file ends before the array does")
+        yield MalformedJson(opened, "cut off: the file ends before the array does")
 
 
 def _unpacked(content: bytes) -> tuple[bytes, str]:
@@ -140,9 +140,9 @@ def _integer(digits: str) -> int | str:
 
 
 class _Decoder:
-    """Decodes the value at a position, and says where it ends or why it cannot be read.
+    """Decodes the value at a position, with its end or the reason why it cannot be read.
 
-    It looks at one line first and then at more and more, so that what an error costs depends on the value that is
+    It reads one line first and then at more and more, so that what an error costs depends on the value that is
     broken and not on the size of the file: an error of `json` counts all lines before it.
     """
 
@@ -184,8 +184,9 @@ class _Decoder:
         column = error.colno
         if error.lineno == 1:
             column += position - (self._text.rfind("\n", 0, position) + 1)
-        said = error.msg.partition(": ")[0].removesuffix(" at")
-        return f"not JSON ({said}, line {line + error.lineno - 1}, column {column})"
+        # What the message quotes comes after its colon, and may be about a person.
+        message = error.msg.partition(": ")[0].removesuffix(" at")
+        return f"not JSON ({message}, line {line + error.lineno - 1}, column {column})"
 
 
 class _Lines:
@@ -213,5 +214,5 @@ def _resumption(text: str, position: int) -> int:
     """
     before = text[text.rfind("\n", 0, position) + 1 : position]
     indentation = before if not before.strip() and len(before) <= _INDENTATION_MAX_CHARACTERS else ""
-    found = re.compile(rf"\n(?:{indentation})?(?=[\[{{])").search(text, position)
-    return found.end() if found is not None else len(text)
+    next_value = re.compile(rf"\n(?:{indentation})?(?=[\[{{])").search(text, position)
+    return next_value.end() if next_value is not None else len(text)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.importer.span_fields import Id
-from ldv_otel._internal.importer.spans import Span
+from ldv_otel._internal.importer.spans import ImportedSpan
 from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, LogregelMaker, SpanFacts
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.attributes import Flag
@@ -23,24 +23,24 @@ Key = tuple[bytes, bytes]
 _ROUNDING_NS: Final = 1_000_000
 
 
-def without_repeats(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
+def without_repeats(spans: Iterable[ImportedSpan]) -> tuple[list[ImportedSpan], list[ImportedSpan]]:
     """Return each span once, and the Acties that had to give way to another one with the same ids.
 
     Of repeats the first stays, but rather one that is an Actie than one that is not. Two Acties with the same ids that
     began at different moments are no repeats: some tool uses ids more than once, and only one of them can be stored.
     """
-    found: dict[Key, Span] = {}
-    displaced: list[Span] = []
+    kept: dict[Key, ImportedSpan] = {}
+    displaced: list[ImportedSpan] = []
     for span in spans:
-        known = found.setdefault(span.key, span)
-        if known.facts is None:
-            found[span.key] = known if span.facts is None else span
-        elif span.facts is not None and abs(span.start_time_ns - known.start_time_ns) > _ROUNDING_NS:
+        earlier = kept.setdefault(span.key, span)
+        if earlier.facts is None:
+            kept[span.key] = earlier if span.facts is None else span
+        elif span.facts is not None and abs(span.start_time_ns - earlier.start_time_ns) > _ROUNDING_NS:
             displaced.append(span)
-    return list(found.values()), displaced
+    return list(kept.values()), displaced
 
 
-def link(spans: Sequence[Span], stored: Collection[Key], maker: LogregelMaker) -> list[Logregel]:
+def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: LogregelMaker) -> list[Logregel]:
     """Return the records of all Acties among the spans.
 
     The parent of a record is the nearest enclosing Actie, through any number of technical spans (LDV-A2). Where that
@@ -80,7 +80,7 @@ class _Above(msgspec.Struct, frozen=True):
         circular: The chain comes back to where it was.
     """
 
-    actie: Span | None = None
+    actie: ImportedSpan | None = None
     outside: Id = Id()
     circular: bool = False
 
@@ -90,16 +90,16 @@ _CIRCLE: Final = _Above(circular=True)
 
 
 class _Tree:
-    """Spans by their keys, with a memory of what was found above the technical ones."""
+    """Spans by their keys; it remembers what is above the technical ones."""
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    def __init__(self, spans: Sequence[ImportedSpan]) -> None:
         self._spans = {span.key: span for span in spans}
-        self._known: dict[Key, _Above] = {}
+        self._above: dict[Key, _Above] = {}
 
-    def above(self, span: Span) -> _Above:
-        """Return what stands above a span, found through technical spans; each of those is walked through once.
+    def above(self, span: ImportedSpan) -> _Above:
+        """Return what is above a span, past any technical spans; each of those is walked through once.
 
-        In a circle, the Actie found may be the span itself, or one below it.
+        In a circle, that Actie may be the span itself, or one below it.
         """
         passed: dict[Key, None] = {}
         current = span
@@ -107,27 +107,27 @@ class _Tree:
             key = (span.trace_id, current.parent.raw)
             parent = self._spans.get(key)
             if not current.parent.raw:
-                found = _ROOT
+                above = _ROOT
             elif parent is None:
-                found = _Above(outside=current.parent)
+                above = _Above(outside=current.parent)
             elif parent.facts is not None:
-                found = _Above(actie=parent)
+                above = _Above(actie=parent)
             elif key in passed:
-                found = _CIRCLE
-            elif key in self._known:
-                found = self._known[key]
+                above = _CIRCLE
+            elif key in self._above:
+                above = self._above[key]
             else:
                 passed[key] = None
                 current = parent
                 continue
             break
-        self._known.update(dict.fromkeys(passed, found))
-        return found
+        self._above.update(dict.fromkeys(passed, above))
+        return above
 
-    def chain(self, span: Span, done: Collection[Key]) -> list[tuple[Span, SpanFacts]]:
+    def chain(self, span: ImportedSpan, done: Collection[Key]) -> list[tuple[ImportedSpan, SpanFacts]]:
         """Return this Actie and those around it that are not done yet, innermost first; none for a technical span."""
-        chain: dict[Key, tuple[Span, SpanFacts]] = {}
-        current: Span | None = span
+        chain: dict[Key, tuple[ImportedSpan, SpanFacts]] = {}
+        current: ImportedSpan | None = span
         while (
             current is not None and current.facts is not None and current.key not in done and current.key not in chain
         ):
@@ -137,11 +137,11 @@ class _Tree:
 
     def outbound(self) -> dict[Key, list[tuple[int, bytes]]]:
         """Return start times and ids of the technical client spans below each Actie: called parties see those ids."""
-        found: dict[Key, list[tuple[int, bytes]]] = defaultdict(list)
+        outbound: dict[Key, list[tuple[int, bytes]]] = defaultdict(list)
         for span in self._spans.values():
             if span.outbound and (actie := self.above(span).actie) is not None:
-                found[actie.key].append((span.start_time_ns, span.span_id))
-        return found
+                outbound[actie.key].append((span.start_time_ns, span.span_id))
+        return outbound
 
 
 def _leave(facts: SpanFacts, outside: Id, stored: Collection[Key]) -> None:

@@ -1,4 +1,4 @@
-"""`ldv import`: spans in files become Logregels in the Logboek, each of them once, and what did not is told."""
+"""`ldv import`: spans in files become Logregels in the Logboek, each of them once; a report lists what did not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ldv_otel._internal.delivery.retry import Stopped, deliver
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.importer.json_values import CONTENT_MAX_BYTES
 from ldv_otel._internal.importer.parents import Key, link, without_repeats
-from ldv_otel._internal.importer.spans import Problem, Reading, Span, read_spans
+from ldv_otel._internal.importer.spans import FileSpans, ImportedSpan, ImportProblem, read_spans
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
@@ -37,7 +37,7 @@ class ImportReport(msgspec.Struct):
     """What an import did. Nothing in it quotes the files, so it can be shown and logged.
 
     Attributes:
-        files: Files that were named.
+        files: How many files were named.
         empty_files: Those with nothing in them.
         stored: Records the Logboek confirmed.
         already_there: Records that the Logboek had; they were not sent.
@@ -54,7 +54,7 @@ class ImportReport(msgspec.Struct):
     unconfirmed: int = 0
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     flags: Counter[str] = msgspec.field(default_factory=Counter)
-    problems: list[Problem] = msgspec.field(default_factory=list)
+    problems: list[ImportProblem] = msgspec.field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -120,18 +120,18 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
     return report
 
 
-def _spans_of(path: str | Path, report: ImportReport, now_ms: int) -> list[Span]:
+def _spans_of(path: str | Path, report: ImportReport, now_ms: int) -> list[ImportedSpan]:
     # A name that is no UTF-8 could be shown nowhere, and not be written as JSON.
     file = os.fsencode(path).decode("utf-8", "backslashreplace")
     report.files += 1
-    reading = _reading(path, file, now_ms)
-    report.left_out.update(reading.left_out)
-    report.problems.extend(reading.problems)
-    if reading.empty:
+    file_spans = _read(path, file, now_ms)
+    report.left_out.update(file_spans.left_out)
+    report.problems.extend(file_spans.problems)
+    if file_spans.empty:
         report.empty_files.append(file)
-    elif not reading.problems and not any(span.facts is not None for span in reading.spans):
-        report.problems.append(Problem(file, "", _no_records(len(reading.spans))))
-    return reading.spans
+    elif not file_spans.problems and not any(span.facts is not None for span in file_spans.spans):
+        report.problems.append(ImportProblem(file, "", _no_records(len(file_spans.spans))))
+    return file_spans.spans
 
 
 def _no_records(spans: int) -> str:
@@ -140,21 +140,21 @@ def _no_records(spans: int) -> str:
     return f"no records in it: none of its {spans} spans names a processing activity or a data subject"
 
 
-def _reading(path: str | Path, file: str, now_ms: int) -> Reading:
+def _read(path: str | Path, file: str, now_ms: int) -> FileSpans:
     try:
         with Path(path).open("rb") as opened:
             content = opened.read(CONTENT_MAX_BYTES + 1)
     except OSError as error:
-        return Reading(problems=[Problem(file, "", f"cannot be opened: {error.strerror}")])
+        return FileSpans(problems=[ImportProblem(file, "", f"cannot be opened: {error.strerror}")])
     return read_spans(content, file=file, now_ms=now_ms)
 
 
 def _stored(trace_ids: Collection[bytes], existing: Existing) -> set[Key]:
     asked = sorted(trace_ids)
-    found: set[Key] = set()
+    keys: set[Key] = set()
     for start in range(0, len(asked), _TRACES_ASKED):
-        found |= existing(asked[start : start + _TRACES_ASKED])
-    return found
+        keys |= existing(asked[start : start + _TRACES_ASKED])
+    return keys
 
 
 def _send(
@@ -193,23 +193,23 @@ def _send(
         progress(len(some))
 
 
-def _refused(record: Logregel, error: BatchRefused) -> Problem:
+def _refused(record: Logregel, error: BatchRefused) -> ImportProblem:
     # Not the error's own text: a server's message may quote the record.
-    return Problem("", _ids(record), f"the Logboek refuses this record as it is (error code {error.code})")
+    return ImportProblem("", _ids(record), f"the Logboek refuses this record as it is (error code {error.code})")
 
 
-def _displaced(span: Span) -> Problem:
-    return Problem("", _ids(span), "another Actie in these files has the same ids; this one was not stored")
+def _displaced(span: ImportedSpan) -> ImportProblem:
+    return ImportProblem("", _ids(span), "another Actie in these files has the same ids; this one was not stored")
 
 
-def _ids(found: Span | Logregel) -> str:
-    return f"trace {found.trace_id.hex()}, span {found.span_id.hex()}"
+def _ids(item: ImportedSpan | Logregel) -> str:
+    return f"trace {item.trace_id.hex()}, span {item.span_id.hex()}"
 
 
-def _unconfirmed(count: int, error: Stopped | ConfigurationError) -> Problem:
+def _unconfirmed(count: int, error: Stopped | ConfigurationError) -> ImportProblem:
     reason = str(error) if isinstance(error, ConfigurationError) else "The Logboek did not answer in time."
     advice = "Import the same files again later: what is stored by then is skipped."
-    return Problem("", "", f"{count} records were not confirmed. {reason} {advice}")
+    return ImportProblem("", "", f"{count} records were not confirmed. {reason} {advice}")
 
 
 def _count(counter: Counter[str], reason: str, number: int) -> None:

@@ -47,7 +47,7 @@ _OUTBOUND: Final = frozenset({"3", "4", "CLIENT", "PRODUCER"})
 
 
 class Id(msgspec.Struct, frozen=True):
-    """An id as it is stored, and the given text where that had to be replaced.
+    """An id as it is stored, and the text of the file where that had to be replaced.
 
     Attributes:
         raw: 16 or 8 bytes; empty when there is none.
@@ -59,7 +59,7 @@ class Id(msgspec.Struct, frozen=True):
 
 
 class Times(msgspec.Struct, frozen=True):
-    """Start and end in nanoseconds, never 1970, and what was bent to get them."""
+    """Start and end in nanoseconds, never 1970, and the flags of what was normalised to get them."""
 
     start_ns: int
     end_ns: int
@@ -73,25 +73,25 @@ def common_name(name: str) -> str:
     return name.replace("_", "").lower() if len(name) <= _NAME_MAX_CHARACTERS else ""
 
 
-def fields(value: object) -> dict[str, Any]:
+def common_fields(value: object) -> dict[str, Any]:
     """Return an object's fields by their common names; none when it is no object."""
     return {common_name(name): item for name, item in value.items()} if isinstance(value, dict) else {}
 
 
-def first(found: Mapping[str, Any], *names: str) -> Any:
+def first(fields: Mapping[str, Any], *names: str) -> Any:
     """Return the first of these fields that has a value, else None."""
-    return next((found[name] for name in names if found.get(name) not in (None, "")), None)
+    return next((fields[name] for name in names if fields.get(name) not in (None, "")), None)
 
 
 def read_id(value: object, length: int) -> Id:
     """Return an id of so many bytes; one of another form gets a replacement that is the same each time.
 
-    The replacement is the beginning of the SHA-256 of the given text, so whatever refers to it finds it.
+    The replacement is the beginning of the SHA-256 of the text, so whatever refers to it finds it.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
         return Id()
-    given = str(value).strip()
-    text = given[2:] if given[:2] in ("0x", "0X") else given
+    original = str(value).strip()
+    text = original[2:] if original[:2] in ("0x", "0X") else original
     if length == TRACE_ID_BYTES and len(text) == _UUID_CHARACTERS:
         text = text.replace("-", "")
     if not text.strip("0"):
@@ -101,10 +101,10 @@ def read_id(value: object, length: int) -> Id:
             text = text.rjust(2 * TRACE_ID_BYTES, "0")
         if len(text) == 2 * length:
             return Id(bytes.fromhex(text))
-    decoded = _from_base64(given, length)
+    decoded = _from_base64(original, length)
     if decoded is not None:
         return Id(decoded if any(decoded) else b"")
-    return Id(hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()[:length], given)
+    return Id(hashlib.sha256(original.encode("utf-8", "surrogatepass")).digest()[:length], original)
 
 
 def read_times(start: object, end: object, *, now_ns: int) -> Times:
@@ -129,7 +129,7 @@ def read_times(start: object, end: object, *, now_ns: int) -> Times:
 def read_status(value: object) -> Status | None:
     """Return the status, `UNSET` when there is none, or None when it is not one of the three."""
     if isinstance(value, dict):
-        value = first(fields(value), "code", "statuscode")
+        value = first(common_fields(value), "code", "statuscode")
     if value is None:
         return Status.UNSET
     if isinstance(value, bool) or not isinstance(value, int | str):

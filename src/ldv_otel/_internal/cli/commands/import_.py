@@ -14,7 +14,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.sink import open_sink
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.importer import ImportReport, import_files
+from ldv_otel._internal.importer.run import ImportReport, import_files
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -69,5 +69,5 @@ def _print_report(report: ImportReport) -> None:
         out.print(f"flagged {count}: {flag}", markup=False)
     errors: Any = console(stderr=True)
     for problem in report.problems:
-        where = ": ".join(part for part in (problem.file, problem.place) if part)
+        where = ": ".join(part for part in (problem.file, problem.location) if part)
         errors.print(f"{where}: {problem.reason}", markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ldv_otel._internal.cli.output import console, print_json
 from ldv_otel._internal.cli.rendering import plain
-from ldv_otel._internal.importer import PlainSpan, read_plain_spans
+from ldv_otel._internal.importer.rule_spans import RuleSpan, read_rule_spans
 from ldv_otel._internal.privacy.redaction import Redactor, identifier
 from ldv_otel._internal.record.actie import is_actie
 from ldv_otel._internal.rules.rule_file import read_rule_file
@@ -83,7 +83,7 @@ def try_rules(
         raise typer.Exit(1)
 
 
-def judge(rules: Rules, spans: Sequence[PlainSpan]) -> RuleTestResult:
+def judge(rules: Rules, spans: Sequence[RuleSpan]) -> RuleTestResult:
     """Return what rules do with spans."""
     labels = [f"{number} {rule.rule}".strip() for number, rule in enumerate(rules.rules, 1)]
     matches: dict[tuple[int, str, str, str], RuleMatch] = {}
@@ -109,9 +109,9 @@ def judge(rules: Rules, spans: Sequence[PlainSpan]) -> RuleTestResult:
     )
 
 
-def _read_spans(path: Path) -> Sequence[PlainSpan]:
+def _read_spans(path: Path) -> Sequence[RuleSpan]:
     try:
-        return read_plain_spans(path.read_bytes())
+        return read_rule_spans(path.read_bytes())
     except OSError as error:
         raise UnreadableInput(f"{path} cannot be read ({error.strerror}).") from error
     except UnreadableInput as error:
