@@ -135,6 +135,7 @@ def test_words_that_identify_nothing_stop_the_start(
         (f"certificate_sha256: {FINGERPRINT.hex()}", "certificate: {fingerprint: ...}"),
         (f"certificate_subject: serialNumber={OIN}", "certificate: {subject: ...}"),
     ],
+    ids=["fingerprint", "subject"],  # the certificate is another one in each process
 )
 def test_an_old_spelling_is_refused_with_the_new(tmp_path: Path, old: str, new: str) -> None:
     """So that nobody has to look for it."""
