@@ -76,6 +76,8 @@ class LogboekClient:
                 sql,
                 parameters=dict(parameters or {}),
                 settings=self._limits | dict(settings or {}),
+                # For every type, because formats that the application made its defaults do not hold for the Logboek.
+                query_formats={"*": "native"},
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )
             return [tuple(row) for row in result.result_rows]

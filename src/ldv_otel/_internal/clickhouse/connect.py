@@ -34,10 +34,8 @@ _BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 def connect(settings: Settings, database: str) -> Client:
     """Return a new connection of the driver, with nothing but our own retries."""
     import clickhouse_connect  # noqa: PLC0415  (0.2 s of imports that only a process with a Logboek pays)
-    from clickhouse_connect import common  # noqa: PLC0415
     from clickhouse_connect.driver.httpclient import HttpClient  # noqa: PLC0415
 
-    common.set_setting("autogenerate_session_id", False)
     address = settings.logboek
     if address.written_only:
         raise ConfigurationError(
@@ -67,6 +65,9 @@ def connect(settings: Settings, database: str) -> Client:
         dedicated_pool=True,
         query_retries=0,
         client_name="ldv_otel",
+        # An option of this client: the setting of the same name is that of the application's clients too. A session
+        # would make the server refuse a second statement while one runs.
+        autogenerate_session_id=False,
         ca_cert=str(settings.ca_file) if settings.ca_file else None,
     )
     if isinstance(client, HttpClient):

@@ -108,7 +108,7 @@ def _start() -> None:
     from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415  (another package)
 
     # What an instrumentation starts meanwhile, such as `uname`, is no service.
-    path = os.environ.pop("PYTHONPATH", "")
+    path = os.environ.pop("PYTHONPATH", None)
     try:
         initialize(swallow_exceptions=False)
     except Exception as error:
@@ -117,7 +117,8 @@ def _start() -> None:
             "OTEL_TRACES_EXPORTER=none, OTEL_METRICS_EXPORTER=none and OTEL_LOGS_EXPORTER=none."
         ) from error
     finally:
-        os.environ["PYTHONPATH"] = path
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
     set_up(on_refusal=_or_exit)
 
 
