@@ -18,7 +18,7 @@ import pytest
 from ldv_otel._internal.chain.follow import follow
 from ldv_otel._internal.chain.model import Chain, PartyState, Relation
 from ldv_otel._internal.chain.remote import Remotes
-from ldv_otel._internal.chain.source import Records
+from ldv_otel._internal.chain.source import SourceAnswer
 from ldv_otel._internal.parties.parties import PartiesFile, ReadApi
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import TIME_MAX_MS
@@ -33,13 +33,13 @@ class Here:
     def __init__(self, *logregels: Logregel) -> None:
         self.logregels = logregels
 
-    async def of_trace(self, trace_id: bytes) -> Records:
+    async def of_trace(self, trace_id: bytes) -> SourceAnswer:
         """All of a trace."""
-        return Records([one for one in self.logregels if one.trace_id == trace_id])
+        return SourceAnswer([one for one in self.logregels if one.trace_id == trace_id])
 
-    async def for_foreign_trace(self, trace_id: bytes) -> Records:
+    async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
         """All for a foreign trace."""
-        return Records([one for one in self.logregels if one.foreign_operation_trace_id == trace_id])
+        return SourceAnswer([one for one in self.logregels if one.foreign_operation_trace_id == trace_id])
 
 
 def calling(url: str, **more: Any) -> Logregel:
@@ -129,11 +129,15 @@ def test_an_address_that_is_not_configured_is_never_asked() -> None:
     """Not from a record of ours, nor from one of a party that is."""
     with party(says({"processingActivities": []})) as (stranger, asked):
         found = chain_of(calling(stranger), apis=[])
-        assert [one.state for one in found.parties] == [PartyState.HERE, PartyState.NOT_CONFIGURED]
+        assert [one.state for one in found.parties] == [PartyState.THIS_LOGBOEK, PartyState.NOT_CONFIGURED]
         named = activity(attributes={"dpl.read.externalReadAPI_id": stranger})
         with party(says({"processingActivities": [named]})) as (url, _):
             found = chain_of(calling(url), apis=[ReadApi(url=url)])
-        assert [one.state for one in found.parties] == [PartyState.HERE, PartyState.REACHED, PartyState.NOT_CONFIGURED]
+        assert [one.state for one in found.parties] == [
+            PartyState.THIS_LOGBOEK,
+            PartyState.REACHED,
+            PartyState.NOT_CONFIGURED,
+        ]
         assert not found.complete
     assert asked == []
 
@@ -189,8 +193,9 @@ def test_what_goes_wrong_at_a_party_is_told_as_such(answer: Answer, state: Party
     """And what is known here is shown all the same."""
     with party(answer) as (url, _):
         began = time.monotonic()
-        found = chain_of(calling(url), apis=[ReadApi(url=url)], seconds=2)
-    assert time.monotonic() - began < 15  # it ends, not how soon
+        # Only the slow party takes all of its time; unpacking a large answer may take long on a busy machine.
+        found = chain_of(calling(url), apis=[ReadApi(url=url)], seconds=2 if answer is slowly else 60)
+    assert time.monotonic() - began < 60  # it ends, not how soon
     assert found.parties[1].state == state
     assert found.parties[1].detail
     assert len(found.logregels) == 1

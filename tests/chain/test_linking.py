@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel._internal.chain.model import ChainLogregel, Relation, linked
+from ldv_otel._internal.chain.model import ChainLogregel, ChainQuery, Relation, linked
 from ldv_otel._internal.record.logregel import Logregel
 
 TRACES = [b"\x01" * 16, b"\x02" * 16]
@@ -63,7 +63,7 @@ def test_a_technical_span_leads_to_the_actie_it_went_out_from() -> None:
 def test_a_beginning_hangs_below_who_named_its_party() -> None:
     """When no ids say better."""
     caller = record(0)
-    found = linked([(0, caller), (1, record(1, parent=4))], {(1, TRACES[0]): (0, caller)})
+    found = linked([(0, caller), (1, record(1, parent=4))], {ChainQuery(1, TRACES[0]): (0, caller)})
     assert relations(found)[1] == (0, Relation.ASKED)
 
 
@@ -78,12 +78,14 @@ def test_a_circle_is_cut_at_its_earliest_record() -> None:
     st.lists(st.tuples(st.integers(0, 2), records), max_size=12),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 11)), max_size=3),
 )
-def test_every_record_is_in_one_tree(found: list[tuple[int, Logregel]], asked: list[tuple[int, int, int]]) -> None:
-    """Whatever ids strangers send: all records stay, and going up from each comes to a beginning."""
-    asked_by = {(party, TRACES[trace]): found[place] for party, trace, place in asked if place < len(found)}
-    items = linked(found, asked_by)
+def test_every_record_is_in_one_tree(collected: list[tuple[int, Logregel]], asked: list[tuple[int, int, int]]) -> None:
+    """Whatever ids untrusted callers send: all records stay, and going up from each comes to a beginning."""
+    asked_by = {
+        ChainQuery(party, TRACES[trace]): collected[index] for party, trace, index in asked if index < len(collected)
+    }
+    items = linked(collected, asked_by)
     assert sorted((item.party, item.logregel.span_id, item.logregel.trace_id) for item in items) == sorted(
-        (party, one.span_id, one.trace_id) for party, one in found
+        (party, record.span_id, record.trace_id) for party, record in collected
     )
     for item in items:
         steps = 0

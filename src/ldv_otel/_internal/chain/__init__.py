@@ -1,4 +1,4 @@
-"""What was done in one trace, over organisations: start here, and follow each Logregel to the party it calls (LDV-R6).
+"""Chains: the records of one Dataverwerking over several organisations, from this Logboek on (LDV-R6).
 
-`follow` collects, `linked` says what called what. Only parties of `LDV_PARTIES` are ever asked.
+`follow` asks and collects, `linked` works out which record called which. Only parties of `LDV_PARTIES` are ever asked.
 """

@@ -7,150 +7,166 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from ldv_otel._internal.chain.model import Chain, Party, PartyState, Place, linked
+import msgspec
+
+from ldv_otel._internal.chain.model import Chain, ChainQuery, Party, PartyState, linked
 from ldv_otel._internal.chain.remote import Remotes, api_base
-from ldv_otel._internal.chain.source import PartyFailed, Records, Source
+from ldv_otel._internal.chain.source import PartyFailed, RecordSource, SourceAnswer
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
 
-#: The most parties that are asked, traces that are asked for, and records that are kept.
+#: Limits of one chain: parties of another organisation decide how far it goes, and somebody waits for the answer.
 MAX_PARTIES: Final = 25
-MAX_PLACES: Final = 100
+MAX_QUERIES: Final = 100
 MAX_LOGREGELS: Final = 5_000
-
-HERE: Final = 0
 _MAX_NAMED: Final = 200
-_NOBODY: Final = -1
+
+#: Indexes in `Chain.parties`: of this Logboek, and of a party beyond the limit, which is not in it.
+_THIS_LOGBOEK: Final = 0
+_NO_PARTY: Final = -1
 
 _LATE: Final = PartyFailed(PartyState.UNREACHABLE, "no answer in time")
 
-_Ask = Callable[[bytes], Awaitable[Records]]
 
-
-async def follow(trace_id: bytes, here: Source, remotes: Remotes, *, own_url: str = "", seconds: float = 20.0) -> Chain:
+async def follow(
+    trace_id: bytes, logboek: RecordSource, remotes: Remotes, *, own_url: str = "", seconds: float = 20.0
+) -> Chain:
     """Return a trace over organisations.
 
     Asked are this Logboek and the parties of `remotes` that records name as called (`dpl.read.externalReadAPI_id`)
     or as caller (`dpl.core.foreign_operation.processor`). A party is asked once for a trace, so that parties that name
-    one another come to an end. What cannot be asked is in the answer as such.
+    one another come to an end. A party that cannot be asked is in the answer with the reason.
 
     Args:
+        logboek: The records of this Logboek.
         own_url: This Logboek's own read API, as others name it.
         seconds: The most time; what has not answered by then is unreachable.
 
     Raises:
         LdvError: This Logboek cannot be read.
     """
-    following = _Following(here, remotes, own_url)
+    collector = _ChainCollector(logboek, remotes, own_url)
     deadline = asyncio.get_running_loop().time() + seconds
-    wave = following.wanted(HERE, trace_id)
-    while wave:
-        wave = await following.asked(wave, deadline)
-    return following.chain(trace_id)
+    queries = collector.new_queries(_THIS_LOGBOEK, trace_id)
+    while queries:
+        queries = await collector.run(queries, deadline)
+    return collector.chain(trace_id)
 
 
-class _Following:
-    """What is known so far."""
+class _Request(msgspec.Struct, frozen=True):
+    """One of the two requests of a query: records of the trace, or those on behalf of it in other traces."""
 
-    def __init__(self, here: Source, remotes: Remotes, own_url: str) -> None:
+    query: ChainQuery
+    ask: Callable[[bytes], Awaitable[SourceAnswer]]
+    for_trace: bool
+
+    async def answer(self) -> SourceAnswer | PartyFailed:
+        try:
+            return await self.ask(self.query.trace_id)
+        except PartyFailed as failure:
+            return failure
+
+
+class _ChainCollector:
+    """Collects records and parties until no record names another one to ask."""
+
+    def __init__(self, logboek: RecordSource, remotes: Remotes, own_url: str) -> None:
         self._remotes = remotes
         self._by_processor = {processor: api.url for api in remotes.apis.values() for processor in api.processors}
-        self._parties = [Party(url="", state=PartyState.HERE)]
-        self._sources: dict[int, Source] = {HERE: here}
-        self._numbers = {api_base(own_url): HERE} if own_url else {}
-        self._places: set[Place] = set()
-        self._asked_by: dict[Place, tuple[int, Logregel]] = {}
-        self._found: dict[tuple[int, bytes, bytes], tuple[int, Logregel]] = {}
+        self._parties = [Party(url="", state=PartyState.THIS_LOGBOEK)]
+        self._sources: dict[int, RecordSource] = {_THIS_LOGBOEK: logboek}
+        self._indexes = {api_base(own_url): _THIS_LOGBOEK} if own_url else {}
+        self._queries: set[ChainQuery] = set()
+        self._asked_by: dict[ChainQuery, tuple[int, Logregel]] = {}
+        self._records: dict[tuple[int, bytes, bytes], tuple[int, Logregel]] = {}
         self._answered: set[int] = set()
         self._limited = False
 
-    def wanted(self, party: int, trace_id: bytes, by: tuple[int, Logregel] | None = None) -> list[Place]:
-        """Return what to ask a party, if it can be and was not asked yet."""
-        place = (party, trace_id)
+    def new_queries(self, party: int, trace_id: bytes, by: tuple[int, Logregel] | None = None) -> list[ChainQuery]:
+        """Return the query for a trace of a party, unless the party cannot be asked or was asked for it before.
+
+        Args:
+            by: The record that names the party, with its own party.
+        """
+        query = ChainQuery(party, trace_id)
         if by is not None:
-            self._asked_by.setdefault(place, by)
-        if place in self._places or party not in self._sources:
+            self._asked_by.setdefault(query, by)
+        if query in self._queries or party not in self._sources:
             return []
-        if len(self._places) >= MAX_PLACES:
+        if len(self._queries) >= MAX_QUERIES:
             self._limited = True
             return []
-        self._places.add(place)
-        return [place]
+        self._queries.add(query)
+        return [query]
 
-    async def asked(self, wave: Sequence[Place], deadline: float) -> list[Place]:
-        """Ask all of these at once; return what to ask next."""
-        questions = [
-            (place, asks_trace, source.of_trace if asks_trace else source.for_foreign_trace)
-            for place in wave
-            for source in (self._sources[place[0]],)
-            for asks_trace in (True, False)
+    async def run(self, queries: Sequence[ChainQuery], deadline: float) -> list[ChainQuery]:
+        """Ask all of these at once; return the queries that their answers lead to."""
+        requests = [
+            _Request(query, source.of_trace if for_trace else source.for_foreign_trace, for_trace)
+            for query in queries
+            for source in (self._sources[query.party],)
+            for for_trace in (True, False)
         ]
-        tasks = [asyncio.ensure_future(self._one(place[1], ask)) for place, _, ask in questions]
+        tasks = [asyncio.ensure_future(request.answer()) for request in requests]
         left = deadline - asyncio.get_running_loop().time()
         _, late = await asyncio.wait(tasks, timeout=max(left, 0))
         for task in late:
             task.cancel()
+        # Wait for the cancellations: each request gives its connection back then, and the next chain may need it.
         await asyncio.gather(*late, return_exceptions=True)
         following = []
-        for (place, asks_trace, _), task in zip(questions, tasks, strict=True):
+        for request, task in zip(requests, tasks, strict=True):
             answer = _LATE if task in late else task.result()
             if isinstance(answer, PartyFailed):
-                self._failed(place[0], answer)
+                self._note_failure(request.query.party, answer)
                 continue
-            if asks_trace:
-                self._answered.add(place[0])
-            following += self._taken(place, answer)
+            if request.for_trace:
+                self._answered.add(request.query.party)
+            following += self._add(request.query, answer)
         return following
 
-    @staticmethod
-    async def _one(trace_id: bytes, ask: _Ask) -> Records | PartyFailed:
-        try:
-            return await ask(trace_id)
-        except PartyFailed as failure:
-            return failure
-
-    def _taken(self, place: Place, answer: Records) -> list[Place]:
-        party, trace_id = place
+    def _add(self, query: ChainQuery, answer: SourceAnswer) -> list[ChainQuery]:
+        """Keep the records of an answer; return the queries that they lead to."""
         if not answer.complete:
-            self._parties[party].complete = False
+            self._parties[query.party].complete = False
         following = []
         for record in answer.logregels:
-            key = (party, record.trace_id, record.span_id)
-            if key in self._found:
+            key = (query.party, record.trace_id, record.span_id)
+            if key in self._records:
                 continue
-            if len(self._found) >= MAX_LOGREGELS:
+            if len(self._records) >= MAX_LOGREGELS:
                 self._limited = True
                 break
-            self._found[key] = (party, record)
-            if record.trace_id != trace_id:
-                # Done for the trace that was asked for, in one of the party's own: that one goes on there.
-                asked_by = self._asked_by.get(place)
-                following += self.wanted(party, record.trace_id, asked_by)
-            following += self._named(party, record)
+            self._records[key] = (query.party, record)
+            if record.trace_id != query.trace_id:
+                # Done for the trace of the query, in one of the party's own: the chain goes on in that one.
+                following += self.new_queries(query.party, record.trace_id, self._asked_by.get(query))
+            following += self._named(query.party, record)
         return following
 
-    def _named(self, party: int, record: Logregel) -> list[Place]:
-        """Return what to ask the parties that a record names."""
+    def _named(self, party: int, record: Logregel) -> list[ChainQuery]:
+        """Return the queries for the parties that a record names."""
         following = []
         if record.external_read_api_id:
-            called = self._number(record.external_read_api_id)
-            following += self.wanted(called, record.trace_id, (party, record))
+            called = self._index(record.external_read_api_id)
+            following += self.new_queries(called, record.trace_id, (party, record))
         caller = self._by_processor.get(record.foreign_operation_processor)
         if caller is not None:
-            following += self.wanted(self._number(caller), record.foreign_operation_trace_id or record.trace_id)
+            following += self.new_queries(self._index(caller), record.foreign_operation_trace_id or record.trace_id)
         return following
 
-    def _number(self, url: str) -> int:
+    def _index(self, url: str) -> int:
+        """Return the index of the party with this read API, adding it when no record named it before."""
         base = api_base(url)
-        if base not in self._numbers:
+        if base not in self._indexes:
             if len(self._parties) > _MAX_NAMED:
                 self._limited = True
-                return _NOBODY
-            self._numbers[base] = len(self._parties)
+                return _NO_PARTY
+            self._indexes[base] = len(self._parties)
             self._parties.append(self._party(base, url))
-        return self._numbers[base]
+        return self._indexes[base]
 
     def _party(self, base: str, url: str) -> Party:
         api = self._remotes.apis.get(base)
@@ -171,20 +187,20 @@ class _Following:
             return Party(url=url, name=api.name, state=PartyState.REFUSED, detail=detail, complete=False)
         return Party(url=url, name=api.name, state=PartyState.REACHED)
 
-    def _failed(self, party: int, failure: PartyFailed) -> None:
-        known = self._parties[party]
-        known.detail, known.complete = failure.detail, False
-        if known.state == PartyState.REACHED:
-            known.state = failure.state
+    def _note_failure(self, index: int, failure: PartyFailed) -> None:
+        party = self._parties[index]
+        party.detail, party.complete = failure.detail, False
+        if party.state == PartyState.REACHED:
+            party.state = failure.state
 
     def chain(self, trace_id: bytes) -> Chain:
-        """Return what was found."""
-        for party in self._answered - {HERE}:
-            # One that told of one trace and then not of another was reached, and is incomplete.
-            self._parties[party].state = PartyState.REACHED
+        """Return the parties with all their records."""
+        for index in self._answered - {_THIS_LOGBOEK}:
+            # A party that answered for one trace and not for another was reached, and is incomplete.
+            self._parties[index].state = PartyState.REACHED
         return Chain(
             trace_id=trace_id,
             parties=self._parties,
-            logregels=linked(self._found.values(), self._asked_by),
+            logregels=linked(self._records.values(), self._asked_by),
             complete=not self._limited and all(party.complete for party in self._parties),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,19 +12,20 @@ from ldv_otel._internal.record.logregel import Logregel
 
 
 class PartyState(StrEnum):
-    """What came of asking a party."""
+    """Whether a party could be asked, and why not."""
 
-    HERE = "here"
+    #: It is this Logboek; the contract of the read API has the word.
+    THIS_LOGBOEK = "here"
     REACHED = "reached"
     #: Nobody answers at its address, or not in time.
     UNREACHABLE = "unreachable"
-    #: It does not let us in, with the credentials that we have.
+    #: It refuses the credentials that we have.
     REFUSED = "refused"
-    #: What it answers is no answer of a read API.
+    #: Its answer is not that of a read API.
     UNREADABLE = "unreadable"
     #: A Logregel names it, and it is not in LDV_PARTIES; it was not asked.
     NOT_CONFIGURED = "not_configured"
-    #: It has no read API (yet); its address is where to ask.
+    #: It has no read API (yet); at its address people can ask.
     NO_API = "no_api"
 
 
@@ -33,7 +35,7 @@ class Party(msgspec.Struct, kw_only=True):
     Attributes:
         url: Its read API as Logregels name it; empty for this Logboek.
         detail: What went wrong, for people; never anything of the answer.
-        complete: Whether all it has of this chain is here, as far as we could ask.
+        complete: Whether the chain has all of its records, as far as we could ask.
     """
 
     url: str
@@ -44,13 +46,13 @@ class Party(msgspec.Struct, kw_only=True):
 
 
 class Relation(StrEnum):
-    """How a record is known to belong below another."""
+    """By what a record belongs below another."""
 
     #: Its parent, at the same party.
     PARENT = "parent"
     #: The calling Actie at another party, by the ids that both have.
     CALLER = "caller"
-    #: No ids say so; the other names this party's read API in the same trace.
+    #: Not by ids: the other record names this party's read API in the same trace.
     ASKED = "asked"
 
 
@@ -58,9 +60,9 @@ class ChainLogregel(msgspec.Struct, kw_only=True):
     """A record in a chain.
 
     Attributes:
-        party: Its party's place in `Chain.parties`.
-        parent: The place in `Chain.logregels` of the record that it belongs below; None for a beginning.
-        circle: Whether parents go round from here to here; one of them was cut.
+        party: The index of its party in `Chain.parties`.
+        parent: The index in `Chain.logregels` of the record that it belongs below; None for a beginning.
+        circle: Whether its parents lead back to itself; one of them was cut.
     """
 
     party: int
@@ -71,7 +73,7 @@ class ChainLogregel(msgspec.Struct, kw_only=True):
 
 
 class Chain(msgspec.Struct, kw_only=True):
-    """What is known of a trace over organisations.
+    """The records of a trace over organisations.
 
     Attributes:
         parties: This Logboek first.
@@ -85,71 +87,74 @@ class Chain(msgspec.Struct, kw_only=True):
     complete: bool
 
 
-#: Party and trace: what is asked for.
-Place = tuple[int, bytes]
+class ChainQuery(NamedTuple):
+    """A party, by its index in `Chain.parties`, and a trace that it is asked for."""
+
+    party: int
+    trace_id: bytes
 
 
 def linked(
-    found: Iterable[tuple[int, Logregel]], asked_by: Mapping[Place, tuple[int, Logregel]]
+    records: Iterable[tuple[int, Logregel]], asked_by: Mapping[ChainQuery, tuple[int, Logregel]]
 ) -> list[ChainLogregel]:
     """Return the records by time, each with the one it belongs below.
 
     Args:
-        found: Party and record.
-        asked_by: For a party and trace, the record (and its party) that led there.
+        records: Party and record.
+        asked_by: For each query, the record (and its party) that named the party.
     """
-    ordered = sorted(found, key=lambda item: (item[1].start_time_ms, item[0], item[1].span_id))
-    index = _Index(ordered)
+    ordered = sorted(records, key=lambda item: (item[1].start_time_ms, item[0], item[1].span_id))
+    by_ids = _ChainIndex(ordered)
     logregels = [ChainLogregel(party=party, logregel=record) for party, record in ordered]
-    for place, item in enumerate(logregels):
-        for parent, relation in index.parents(item, asked_by):
-            if parent != place:
+    for index, item in enumerate(logregels):
+        for parent, relation in by_ids.parents(item, asked_by):
+            if parent != index:
                 item.parent, item.relation = parent, relation
                 break
     _cut_circles(logregels)
     return logregels
 
 
-class _Index:
-    """Finds records by the ids that others know them by: their own span, and the spans that went out from them."""
+class _ChainIndex:
+    """Indexes of records by the ids that others refer to: their own span's, and those of the spans below them."""
 
     def __init__(self, ordered: Sequence[tuple[int, Logregel]]) -> None:
         self._by_span: dict[tuple[bytes, bytes], dict[int, int]] = {}
         outbound: dict[tuple[bytes, bytes], dict[int, int]] = {}
-        for place, (party, record) in enumerate(ordered):
-            self._by_span.setdefault((record.trace_id, record.span_id), {}).setdefault(party, place)
+        for index, (party, record) in enumerate(ordered):
+            self._by_span.setdefault((record.trace_id, record.span_id), {}).setdefault(party, index)
             for span_id in record.outbound_span_ids:
-                outbound.setdefault((record.trace_id, span_id), {}).setdefault(party, place)
-        for key, places in outbound.items():
-            self._by_span[key] = places | self._by_span.get(key, {})
+                outbound.setdefault((record.trace_id, span_id), {}).setdefault(party, index)
+        for key, by_party in outbound.items():
+            self._by_span[key] = by_party | self._by_span.get(key, {})
 
     def parents(
-        self, item: ChainLogregel, asked_by: Mapping[Place, tuple[int, Logregel]]
+        self, item: ChainLogregel, asked_by: Mapping[ChainQuery, tuple[int, Logregel]]
     ) -> Iterator[tuple[int, Relation]]:
-        """Give the records that this one may belong below, the surest first."""
+        """Yield the records that this one may belong below, the surest first."""
         record = item.logregel
-        asker = asked_by.get((item.party, record.trace_id))
+        asker = asked_by.get(ChainQuery(item.party, record.trace_id))
         if record.parent_span_id:
-            here = self._by_span.get((record.trace_id, record.parent_span_id), {})
-            if item.party in here:
-                yield here[item.party], Relation.PARENT
-            yield from self._elsewhere(here, item.party, asker)
+            by_party = self._by_span.get((record.trace_id, record.parent_span_id), {})
+            if item.party in by_party:
+                yield by_party[item.party], Relation.PARENT
+            yield from self._elsewhere(by_party, item.party, asker)
         if record.foreign_operation_span_id:
             key = (record.foreign_operation_trace_id or record.trace_id, record.foreign_operation_span_id)
             yield from self._elsewhere(self._by_span.get(key, {}), item.party, asker)
         if asker is not None:
-            places = self._by_span.get((asker[1].trace_id, asker[1].span_id), {})
-            if asker[0] in places:
-                yield places[asker[0]], Relation.ASKED
+            by_party = self._by_span.get((asker[1].trace_id, asker[1].span_id), {})
+            if asker[0] in by_party:
+                yield by_party[asker[0]], Relation.ASKED
 
     @staticmethod
     def _elsewhere(
-        places: Mapping[int, int], party: int, asker: tuple[int, Logregel] | None
+        by_party: Mapping[int, int], party: int, asker: tuple[int, Logregel] | None
     ) -> Iterator[tuple[int, Relation]]:
-        """Give records of other parties: first of the one that led here, since any party can claim any id."""
-        for other in sorted(places, key=lambda other: (asker is None or other != asker[0], other)):
+        """Yield records of other parties: the asker's first, since any party can claim any id."""
+        for other in sorted(by_party, key=lambda other: (asker is None or other != asker[0], other)):
             if other != party:
-                yield places[other], Relation.CALLER
+                yield by_party[other], Relation.CALLER
 
 
 def _cut_circles(logregels: list[ChainLogregel]) -> None:
@@ -157,14 +162,14 @@ def _cut_circles(logregels: list[ChainLogregel]) -> None:
     done: set[int] = set()
     for start in range(len(logregels)):
         path: dict[int, None] = {}
-        at: int | None = start
-        while at is not None and at not in done and at not in path:
-            path[at] = None
-            at = logregels[at].parent
-        if at is not None and at in path:
-            circle = list(path)[list(path).index(at) :]
-            for place in circle:
-                logregels[place].circle = True
+        index: int | None = start
+        while index is not None and index not in done and index not in path:
+            path[index] = None
+            index = logregels[index].parent
+        if index is not None and index in path:
+            circle = list(path)[list(path).index(index) :]
+            for member in circle:
+                logregels[member].circle = True
             first = logregels[min(circle)]
             first.parent = first.relation = None
         done.update(path)

@@ -1,4 +1,4 @@
-"""Another party's read API, asked with our credentials there; nothing that it answers is believed to be well-formed."""
+"""Another party's read API, asked with our credentials there; its answers are checked like any input from outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,7 +17,7 @@ import msgspec
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.chain.model import PartyState
-from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, Records
+from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, SourceAnswer
 from ldv_otel._internal.config.secrets import read_token
 from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
 from ldv_otel._internal.http.tls import tls_context
@@ -37,7 +37,7 @@ _TIMEOUT: Final = httpx.Timeout(10, connect=3)
 _RENEW_SECONDS: Final = 30
 
 
-class _Activity(msgspec.Struct, rename="camel"):
+class _RemoteActivity(msgspec.Struct, rename="camel"):
     """A `ProcessingActivity` of the contract; of a working version after it, with times in RFC 3339, too."""
 
     trace_id: str
@@ -51,11 +51,11 @@ class _Activity(msgspec.Struct, rename="camel"):
     attributes: dict[str, Any] = {}
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _ReadApiAnswer(msgspec.Struct, rename="camel"):
     processing_activities: list[msgspec.Raw]
 
 
-class _Token(msgspec.Struct):
+class _AccessToken(msgspec.Struct):
     access_token: str
     expires_in: float = 300
 
@@ -119,57 +119,57 @@ class RemoteLogboek:
         """Close its connections."""
         await self._http.aclose()
 
-    async def of_trace(self, trace_id: bytes) -> Records:
+    async def of_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return the records of a trace: those that really are of it.
 
         Raises:
             PartyFailed: It does not answer, or not as a read API does.
         """
-        question = {"traceId": str(uuid.UUID(bytes=trace_id))}
-        found = await self._pages("POST", "/processing-activities", {}, question)
-        return _only(found, lambda record: record.trace_id == trace_id)
+        body = {"traceId": str(uuid.UUID(bytes=trace_id))}
+        answer = await self._pages("POST", "/processing-activities", {}, body)
+        return _only(answer, lambda record: record.trace_id == trace_id)
 
-    async def for_foreign_trace(self, trace_id: bytes) -> Records:
-        """Return what it did on behalf of our trace in traces of its own; nothing when it does not offer to say so.
+    async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
+        """Return what it did on behalf of our trace in traces of its own; nothing when it has no such resource.
 
         Raises:
             PartyFailed: As `of_trace`.
         """
         try:
-            found = await self._pages("GET", "/foreign-operations", {"traceId": str(uuid.UUID(bytes=trace_id))}, None)
+            answer = await self._pages("GET", "/foreign-operations", {"traceId": str(uuid.UUID(bytes=trace_id))}, None)
         except _NotOffered:
-            return Records([])
-        return _only(found, lambda record: record.foreign_operation_trace_id == trace_id)
+            return SourceAnswer([])
+        return _only(answer, lambda record: record.foreign_operation_trace_id == trace_id)
 
     async def _pages(
-        self, method: str, path: str, parameters: Mapping[str, str], question: Mapping[str, str] | None
-    ) -> Records:
-        found: list[Logregel] = []
+        self, method: str, path: str, parameters: Mapping[str, str], body: Mapping[str, str] | None
+    ) -> SourceAnswer:
+        logregels: list[Logregel] = []
         complete = True
         target = httpx.URL(self._base + path, params=parameters)
         for _ in range(_MAX_PAGES):
-            answer, content = await self._asked(method, target, question)
+            answer, content = await self._asked(method, target, body)
             try:
-                raw = msgspec.json.decode(content, type=_Answer).processing_activities
+                activities = msgspec.json.decode(content, type=_ReadApiAnswer).processing_activities
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise PartyFailed(PartyState.UNREADABLE, "the answer is not that of a read API") from None
-            for one in raw:
-                record = _logregel(one)
+            for activity in activities:
+                record = _logregel(activity)
                 complete = complete and record is not None
-                found += [record] if record is not None else []
+                logregels += [record] if record is not None else []
             following = answer.links.get("next", {}).get("url")
-            if following is None or len(found) >= MAX_RECORDS:
-                return Records(found[:MAX_RECORDS], complete=complete and following is None)
+            if following is None or len(logregels) >= MAX_RECORDS:
+                return SourceAnswer(logregels[:MAX_RECORDS], complete=complete and following is None)
             # Only the query: the address stays the one that is configured, whatever the party answers.
             target = httpx.URL(self._base + path, query=urlsplit(following).query.encode())
-        return Records(found, complete=False)
+        return SourceAnswer(logregels, complete=False)
 
     async def _asked(
-        self, method: str, target: httpx.URL, question: Mapping[str, str] | None
+        self, method: str, target: httpx.URL, body: Mapping[str, str] | None
     ) -> tuple[httpx.Response, bytes]:
         try:
             headers = await self._authorization()
-            answer, content = await self._exchange(method, target, headers=headers, json=question)
+            answer, content = await self._exchange(method, target, headers=headers, json=body)
         except ConfigurationError as error:
             _logger.error("%s", error)
             raise PartyFailed(PartyState.REFUSED, "our credentials for it cannot be used") from error
@@ -178,7 +178,7 @@ class RemoteLogboek:
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             self._token_until = 0.0
             raise PartyFailed(PartyState.REFUSED, f"HTTP status {answer.status_code}")
-        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and question is None:
+        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and body is None:
             raise _NotOffered
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             raise PartyFailed(PartyState.UNREACHABLE, f"HTTP status {answer.status_code}")
@@ -186,9 +186,9 @@ class RemoteLogboek:
             raise PartyFailed(PartyState.UNREADABLE, f"HTTP status {answer.status_code}")
         return answer, content
 
-    async def _exchange(self, method: str, target: httpx.URL | str, **given: Any) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, method: str, target: httpx.URL | str, **options: Any) -> tuple[httpx.Response, bytes]:
         """Send a request and read its answer up to a limit, after decompression."""
-        async with self._http.stream(method, target, **given) as answer:
+        async with self._http.stream(method, target, **options) as answer:
             try:
                 return answer, await content_of(answer, _MAX_ANSWER)
             except TooLargeError:
@@ -216,7 +216,7 @@ class RemoteLogboek:
             ),
         )
         try:
-            token = msgspec.json.decode(content, type=_Token)
+            token = msgspec.json.decode(content, type=_AccessToken)
         except (msgspec.DecodeError, UnicodeDecodeError):
             token = None
         if answer.status_code != HTTPStatus.OK or token is None:
@@ -236,15 +236,15 @@ def api_base(url: str) -> str:
     return url
 
 
-def _only(found: Records, wanted: Any) -> Records:
-    kept = [record for record in found.logregels if wanted(record)]
-    return Records(kept, complete=found.complete and len(kept) == len(found.logregels))
+def _only(answer: SourceAnswer, is_wanted: Callable[[Logregel], bool]) -> SourceAnswer:
+    kept = [record for record in answer.logregels if is_wanted(record)]
+    return SourceAnswer(kept, complete=answer.complete and len(kept) == len(answer.logregels))
 
 
 def _logregel(raw: msgspec.Raw) -> Logregel | None:
     """Return a record of another party, or None when it cannot be read."""
     try:
-        given = msgspec.json.decode(raw, type=_Activity)
+        given = msgspec.json.decode(raw, type=_RemoteActivity)
         start_time_ms = _moment(given.start_time)
         return Logregel(
             trace_id=_id(given.trace_id.replace("-", ""), 16),
@@ -268,10 +268,10 @@ def _logregel(raw: msgspec.Raw) -> Logregel | None:
 
 
 def _id(text: str, length: int) -> bytes:
-    found = bytes.fromhex(text)
-    if len(found) != length or not any(found):
+    raw = bytes.fromhex(text)
+    if len(raw) != length or not any(raw):
         raise ValueError("no id")
-    return found
+    return raw
 
 
 def _moment(time: int | str) -> int:
@@ -284,25 +284,25 @@ def _text(text: str) -> str:
     return text[:_MAX_TEXT]
 
 
-def _attribute(given: _Activity, name: str) -> str:
-    value = given.attributes.get(name, "")
+def _attribute(activity: _RemoteActivity, name: str) -> str:
+    value = activity.attributes.get(name, "")
     return _text(value) if isinstance(value, str) else ""
 
 
-def _id_attribute(given: _Activity, name: str, length: int) -> bytes:
-    text = _attribute(given, name).replace("-", "")
+def _id_attribute(activity: _RemoteActivity, name: str, length: int) -> bytes:
+    text = _attribute(activity, name).replace("-", "")
     return _id(text, length) if text else b""
 
 
-def _outbound(given: _Activity) -> tuple[bytes, ...]:
-    value = given.attributes.get("ldv.outbound_span_ids", [])
+def _outbound(activity: _RemoteActivity) -> tuple[bytes, ...]:
+    value = activity.attributes.get("ldv.outbound_span_ids", [])
     if not isinstance(value, list):
         return ()
     return tuple(_id(text, 8) for text in value[:_MAX_OUTBOUND] if isinstance(text, str))
 
 
-def _resource(given: _Activity) -> dict[str, str]:
-    attributes = given.resource.get("attributes", {})
+def _resource(activity: _RemoteActivity) -> dict[str, str]:
+    attributes = activity.resource.get("attributes", {})
     if not isinstance(attributes, dict):
         return {}
     return {_text(name): _text(value) for name, value in attributes.items() if isinstance(value, str)}

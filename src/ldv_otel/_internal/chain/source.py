@@ -1,4 +1,4 @@
-"""Where records of a chain come from: this Logboek, or another party's read API."""
+"""The sources of a chain's records: this Logboek, and the protocol that other parties' read APIs follow too."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ldv_otel._internal.record.logregel import Logregel
 MAX_RECORDS: Final = 1_000
 
 
-class Records(msgspec.Struct, frozen=True):
-    """What a party has; `complete` is False when there is more, or some could not be read."""
+class SourceAnswer(msgspec.Struct, frozen=True):
+    """The records that a party has; `complete` is False when there are more, or some could not be read."""
 
     logregels: list[Logregel]
     complete: bool = True
@@ -32,10 +32,10 @@ class PartyFailed(Exception):  # noqa: N818  (what happened, not a mistake of ou
         self.detail = detail
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """One party's records."""
 
-    async def of_trace(self, trace_id: bytes) -> Records:
+    async def of_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return the records of a trace.
 
         Raises:
@@ -43,7 +43,7 @@ class Source(Protocol):
         """
         ...
 
-    async def for_foreign_trace(self, trace_id: bytes) -> Records:
+    async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return what was done on behalf of a trace of another party, in traces of this one's own (LDV-X2).
 
         Raises:
@@ -53,7 +53,7 @@ class Source(Protocol):
 
 
 class ThisLogboek:
-    """The Logboek here.
+    """This Logboek.
 
     Args:
         ask: Calls `read.search` with a client, as its other arguments say.
@@ -75,15 +75,15 @@ class ThisLogboek:
         self._subjects = subjects
         self._confidential = confidential
 
-    async def of_trace(self, trace_id: bytes) -> Records:
+    async def of_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return the records of a trace."""
-        return await self._records(trace_id=trace_id)
+        return await self._answer(trace_id=trace_id)
 
-    async def for_foreign_trace(self, trace_id: bytes) -> Records:
+    async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return what was done here on behalf of another party's trace."""
-        return await self._records(foreign_trace_id=trace_id)
+        return await self._answer(foreign_trace_id=trace_id)
 
-    async def _records(self, **question: Any) -> Records:
-        asked = RecordQuery(**question, visible=self._visible, subjects=self._subjects)
-        page = await self._ask(read.search, asked, limit=MAX_RECORDS, confidential=self._confidential)
-        return Records([found.logregel for found in page.records], complete=page.following is None)
+    async def _answer(self, **selection: Any) -> SourceAnswer:
+        query = RecordQuery(**selection, visible=self._visible, subjects=self._subjects)
+        page = await self._ask(read.search, query, limit=MAX_RECORDS, confidential=self._confidential)
+        return SourceAnswer([stored.logregel for stored in page.records], complete=page.following is None)

@@ -1,10 +1,10 @@
-"""Commands that look over the fence: chain."""
+"""`ldv chain`: one trace over several organisations."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -21,7 +21,13 @@ from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel.errors import ConfigurationError
 
-_WORDS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ldv_otel._internal.chain.model import Chain, ChainLogregel
+    from ldv_otel._internal.clickhouse.queries.models import Page
+
+_STATES = {
     "here": "",
     "reached": "",
     "unreachable": "onbereikbaar",
@@ -33,7 +39,7 @@ _WORDS = {
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the application."""
+    """Add the command to the application."""
     app.command()(chain)
 
 
@@ -56,35 +62,35 @@ def chain(
             f"Following a chain needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."
         ) from error
     settings = read_settings(os.environ)
-    wanted = parse_trace_id(trace_id)
+    first_trace = parse_trace_id(trace_id)
     parties = parties_for(settings)
     with LogboekClient(settings) as client:
         check_schema(client)
 
-        async def ask(question: Any, *arguments: Any, **keywords: Any) -> Any:
-            return question(client, *arguments, **keywords)
+        async def ask(query: Callable[..., Page], *arguments: Any, **keywords: Any) -> Page:
+            return query(client, *arguments, **keywords)
 
-        async def followed() -> Any:
+        async def followed() -> Chain:
             async with Remotes(parties.read_apis) as remotes:
-                here = ThisLogboek(ask, confidential=True)
-                return await follow(wanted, here, remotes, own_url=own_url(settings.serve), seconds=seconds)
+                logboek = ThisLogboek(ask, confidential=True)
+                return await follow(first_trace, logboek, remotes, own_url=own_url(settings.serve), seconds=seconds)
 
-        found = asyncio.run(followed())
+        whole = asyncio.run(followed())
     if as_json:
-        print_json(_as_json(found))
-    elif not found.logregels:
+        print_json(_as_json(whole))
+    elif not whole.logregels:
         console(stderr=True).print("No Logregels with this trace.")
     else:
-        _print(found)
-    if not found.complete:
+        _print(whole)
+    if not whole.complete:
         raise typer.Exit(1)
 
 
-def _as_json(found: Any) -> dict[str, Any]:
+def _as_json(chain: Chain) -> dict[str, Any]:
     return {
-        "trace_id": found.trace_id.hex(),
-        "complete": found.complete,
-        "parties": found.parties,
+        "trace_id": chain.trace_id.hex(),
+        "complete": chain.complete,
+        "parties": chain.parties,
         "logregels": [
             {
                 **as_standard(item.logregel),
@@ -93,37 +99,38 @@ def _as_json(found: Any) -> dict[str, Any]:
                 "relation": item.relation,
                 "circle": item.circle,
             }
-            for item in found.logregels
+            for item in chain.logregels
         ],
     }
 
 
-def _print(found: Any) -> None:
-    tree = Tree(Text(f"keten {found.trace_id.hex()}", style="bold"))
+def _print(chain: Chain) -> None:
+    tree = Tree(Text(f"keten {chain.trace_id.hex()}", style="bold"))
     nodes: dict[int | None, Tree] = {None: tree}
-    for place in range(len(found.logregels)):
+    for index in range(len(chain.logregels)):
         # Clocks of organisations differ, so a record may come before the one that it belongs below.
-        path = [place]
-        while (above := found.logregels[path[-1]].parent) not in nodes:
-            path.append(above)
-        for at in reversed(path):
-            if at not in nodes:
-                nodes[at] = nodes[found.logregels[at].parent].add(_label(found, found.logregels[at]))
+        path = [index]
+        while (parent := chain.logregels[path[-1]].parent) is not None and parent not in nodes:
+            path.append(parent)
+        for step in reversed(path):
+            if step not in nodes:
+                item = chain.logregels[step]
+                nodes[step] = nodes[item.parent].add(_label(chain, item))
     out = console()
     out.print(tree)
-    for party in found.parties:
+    for party in chain.parties:
         if party.complete:
             continue
         line = Text(rendering.plain(party.name or party.url or "dit Logboek"), style="bold red")
-        line.append(f": {_WORDS[party.state] or 'onvolledig'}")
+        line.append(f": {_STATES[party.state] or 'onvolledig'}")
         more = [rendering.plain(text) for text in (party.detail, party.url if party.name else "") if text]
         if more:
             line.append(f" ({'; '.join(more)})", style="not bold")
         out.print(line, soft_wrap=True)
 
 
-def _label(found: Any, item: Any) -> Text:
-    party = found.parties[item.party]
+def _label(chain: Chain, item: ChainLogregel) -> Text:
+    party = chain.parties[item.party]
     label = rendering.logregel_label(item.logregel)
     if party.url:
         label.append("\npartij: ", style="dim")
