@@ -25,10 +25,10 @@ import msgspec
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import Cursor
+from ldv_otel._internal.clickhouse.queries.models import Cursor, PageLimits
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel._internal.times.instants import datetime_from_ms, ms_from_datetime
+from ldv_otel._internal.times.instants import ms_from_datetime
 
 ACTIVITY: Final = "https://register.example/activiteiten/"
 TOP: Final = range(1)
@@ -376,7 +376,7 @@ def questions(
             0,
             keys.company(first=False),
             lambda key: read.by_subject(
-                client, [bytes.fromhex(key["subject"])], after=Cursor(start_time_ms=key["after"])
+                client, [bytes.fromhex(key["subject"])], PageLimits(after=Cursor(start_time_ms=key["after"]))
             ),
             _typed(f"{_SUBJECT_IN_TYPED} AND start_time > {_AFTER}"),
             _jvm(f"{_SUBJECT} AND startTime > {_AFTER}"),
@@ -404,12 +404,7 @@ def _page(keys: _Keys, client: LogboekClient, sort: str, period: str, without: s
         f"first page of a {sort} activity in {period}",
         50 if period in _PERIODS else 0,
         keys.activities(_SORTS[sort], _PERIODS.get(period, timedelta(days=DAYS))),
-        lambda key: read.by_activity(
-            client,
-            key["activity"],
-            since=datetime_from_ms(key["since"]),
-            until=datetime_from_ms(key["until"]),
-        ),
+        lambda key: read.by_activity(client, key["activity"], PageLimits(since_ms=key["since"], until_ms=key["until"])),
         _typed("processing_activity_id = {activity:String} AND " + times.format(name="start_time")),
         _jvm("attributes['dpl.core.processing_activity_id'] = {activity:String} AND " + times.format(name="startTime")),
         without,

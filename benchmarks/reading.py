@@ -42,13 +42,13 @@ from benchmarks.stores import filled
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.register.register import ProcessingActivity, Register
-from ldv_otel._internal.times.instants import datetime_from_ms
 
 KEYS: Final = 200
 PROCESSES: Final = 4
@@ -61,8 +61,7 @@ Key = dict[str, Any]
 
 
 def _by_activity(client: LogboekClient, key: Key) -> object:
-    since, until = (datetime_from_ms(key[name]) for name in ("since", "until"))
-    return read.by_activity(client, key["activity"], since=since, until=until)
+    return read.by_activity(client, key["activity"], PageLimits(since_ms=key["since"], until_ms=key["until"]))
 
 
 #: How ours answers, by the names that `generating.questions` gives.

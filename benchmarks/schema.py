@@ -54,7 +54,7 @@ from benchmarks.generating import (
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import ROW_ONCE
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import Cursor, Page
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
@@ -379,7 +379,7 @@ def company_section(bench: Bench) -> str:
     with bench.client.varied({"max_memory_usage": PAGE_MAX_BYTES}):
         while True:
             before = time.perf_counter()
-            page = read.by_subject(bench.client, [subject], after=after, limit=1_000)
+            page = read.by_subject(bench.client, [subject], PageLimits(after=after, limit=1_000))
             slowest_ms = max(slowest_ms, (time.perf_counter() - before) * 1_000)
             found, pages, after = found + len(page.records), pages + 1, page.following
             if after is None:

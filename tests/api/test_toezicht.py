@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
@@ -20,6 +19,7 @@ from ldv_otel._internal.api.pages.officer.view import FLAG_WORDS, period_of
 from ldv_otel._internal.api.server import serve
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import OversightKind
 from ldv_otel._internal.clickhouse.queries.records import by_activity
 from ldv_otel._internal.clickhouse.register_table import apply_register
@@ -174,13 +174,14 @@ def test_the_period_limits_a_person_too(pages: TestClient) -> None:
 
 def test_figures_are_those_of_the_period(settings: Settings) -> None:
     """Counts, failures and flags by activity, from and until whole milliseconds."""
-    since = datetime.fromtimestamp(START / 1_000, UTC)
     with LogboekClient(settings) as client:
-        all_of_it = overseeing.used_in_period(client, since, since + timedelta(hours=2))
+        all_of_it = overseeing.used_in_period(client, START, START + 7_200_000)
         assert [one.logregels for one in all_of_it] == [20, 5, 1]
-        first = overseeing.used_in_period(client, since, since + timedelta(minutes=1))
+        first = overseeing.used_in_period(client, START, START + 60_000)
         assert sum(one.logregels for one in first) == 2
-        failed = overseeing.latest(client, since, since + timedelta(hours=2), kind=OversightKind.FAILED).records
+        failed = overseeing.latest(
+            client, PageLimits(since_ms=START, until_ms=START + 7_200_000), kind=OversightKind.FAILED
+        ).records
         assert len(failed) == sum(one.failed for one in all_of_it) == 8
 
 
@@ -202,7 +203,7 @@ def test_any_period_can_be_asked(pages: TestClient, given: str) -> None:
 def test_a_day_is_one_of_here() -> None:
     """From midnight until the next, on this clock, also when it goes back."""
     period = period_of({"van": "2026-10-25", "tot": "2026-10-25"}, ZoneInfo("Europe/Amsterdam"))
-    assert period.until.astimezone(UTC) - period.since.astimezone(UTC) == timedelta(hours=25)
+    assert period.until_ms - period.since_ms == 25 * 3_600_000
 
 
 def test_officers_are_known_or_the_server_does_not_start(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries import sql as questions
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import OversightKind
 from ldv_otel._internal.clickhouse.queries.projections import prefixes
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
@@ -136,7 +137,7 @@ def test_a_page_starts_at_its_cursor(filled: LogboekClient) -> None:
     rare = plan(filled, questions.BY_ACTIVITY, page_parameters() | {"activity": "urn:nothing"})
     assert "rare_activities" in rare
     assert granules(rare) <= GRANULES // 10
-    assert read.by_activity(filled, "urn:rare", limit=10).following is not None
+    assert read.by_activity(filled, "urn:rare", PageLimits(limit=10)).following is not None
 
 
 def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> None:

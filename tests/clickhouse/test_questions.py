@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, RecordQuery
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits, RecordQuery
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
@@ -120,7 +120,8 @@ def test_every_question_answers_as_the_model_does(
     store = Filled(client, sink, batches)
     if merged:
         client.command("OPTIMIZE TABLE logregel FINAL")
-    since, until = datetime.fromtimestamp(NEW_YEAR_2026 / 1_000, UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    day = PageLimits(since_ms=NEW_YEAR_2026, until_ms=NEW_YEAR_2026 + DAY, limit=3)
+    year = PageLimits(since_ms=NEW_YEAR_2026, limit=4)
 
     def inside(row: Logregel) -> bool:
         return NEW_YEAR_2026 <= row.start_time_ms < NEW_YEAR_2026 + DAY
@@ -139,19 +140,20 @@ def test_every_question_answers_as_the_model_does(
             )
     for keys in ([SUBJECTS[0]], [SUBJECTS[1], SUBJECTS[2]], SUBJECTS[:3]):
         wanted = store.where(lambda row, k=keys: row.data_subject_id in k)  # type: ignore[misc]
-        assert everything(lambda after, k=keys: read.by_subject(client, k, after=after, limit=2)) == wanted  # type: ignore[misc]
+        assert everything(lambda after, k=keys: read.by_subject(client, k, PageLimits(after=after, limit=2))) == wanted  # type: ignore[misc]
         within = everything(
-            lambda after, k=keys: read.by_subject(client, k, since=since, until=until, after=after, limit=3)  # type: ignore[misc]
+            lambda after, k=keys: read.by_subject(client, k, msgspec.structs.replace(day, after=after))  # type: ignore[misc]
         )
         assert within == [row for row in wanted if inside(row.logregel)]
     for activity in ACTIVITIES:
         wanted = store.where(lambda row, a=activity: row.processing_activity_id == a)  # type: ignore[misc]
-        assert everything(lambda after, a=activity: read.by_activity(client, a, after=after, limit=3)) == wanted  # type: ignore[misc]
+        shown = everything(lambda after, a=activity: read.by_activity(client, a, PageLimits(after=after, limit=3)))  # type: ignore[misc]
+        assert shown == wanted
     for question in [question for number, question in enumerate(questions(store)) if number in picked]:
         assert everything(lambda after, q=question: read.search(client, q, after=after, limit=7)) == store.where(  # type: ignore[misc]
             lambda row, q=question: meets(row, q)  # type: ignore[misc]
         )
-    assert everything(lambda after: read.in_period(client, since=since, after=after, limit=4)) == store.where(
+    assert everything(lambda after: read.in_period(client, msgspec.structs.replace(year, after=after))) == store.where(
         lambda row: row.start_time_ms >= NEW_YEAR_2026
     )
     assert read.spans_of_traces(client, TRACES[:2]) == {

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.register_table import apply_register, changes, compare, registered
 from ldv_otel._internal.clickhouse.retention import apply as retention
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
@@ -61,6 +62,7 @@ ROWS = [
     (SHORT, 360), (LONG, 900), (SECRET, 3_000), (ENDLESS, 9_000), (STRANGE, 9_000), ("", 9_000), (SHORT, 0),
 ]  # fmt: skip
 PAST = 4
+YEAR_1971 = 365 * 86_400_000
 
 
 @pytest.fixture
@@ -72,9 +74,8 @@ def filled(sink: ClickHouseSink, client: LogboekClient) -> LogboekClient:
 
 def questions(client: LogboekClient, **more: Any) -> list[list[int]]:
     """The places that each question shows."""
-    since = datetime(1971, 1, 1, tzinfo=UTC)
     found = [
-        read.in_period(client, since=since, **more).records,
+        read.in_period(client, PageLimits(since_ms=YEAR_1971), **more).records,
         read.by_subject(client, [SUBJECT], **more).records,
         read.by_trace(client, "74" * 16, **more),
         read.by_foreign(client, "66" * 16, **more),
@@ -204,7 +205,7 @@ def test_removal_is_what_hiding_hid(
         return start_ms >= kept_from.timestamp() * 1_000
 
     wanted = [seq for seq, row in enumerate(records) if stays(row.processing_activity_id[4:], row.start_time_ms)]
-    shown = sorted(row.seq for row in read.in_period(client, since=datetime(1971, 1, 1, tzinfo=UTC)).records)
+    shown = sorted(row.seq for row in read.in_period(client, PageLimits(since_ms=YEAR_1971)).records)
     assert shown == wanted
     apply_retention(client, plan_retention(client))
     assert [row[0] for row in client.rows("SELECT seq FROM logregel ORDER BY seq")] == wanted

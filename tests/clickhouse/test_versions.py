@@ -10,7 +10,7 @@ import pytest
 from ldv_otel import attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import RecordQuery
+from ldv_otel._internal.clickhouse.queries.models import PageLimits, RecordQuery
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
@@ -81,10 +81,10 @@ def test_every_reader_sees_the_last_version(client: LogboekClient, stored: Any) 
 def test_a_page_of_what_was_superseded_leads_on(client: LogboekClient, stored: Any) -> None:
     """A page may be short; nothing is left out, nothing comes twice."""
     stored(PLAIN, *(version(number) for number in range(1, 20)))
-    page = read.by_subject(client, [SUBJECT], limit=5)
+    page = read.by_subject(client, [SUBJECT], PageLimits(limit=5))
     found = list(page.records)
     while page.following:
-        page = read.by_subject(client, [SUBJECT], after=page.following, limit=5)
+        page = read.by_subject(client, [SUBJECT], PageLimits(after=page.following, limit=5))
         found += page.records
     assert [record.logregel.name for record in found] == ["versie 19", "los"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ldv_otel._internal.cli.output import OutputFormat, console, print_records
 from ldv_otel._internal.cli.periods import parse_period
-from ldv_otel._internal.clickhouse.queries.models import Cursor, Page
+from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
+from ldv_otel._internal.times.instants import ms_from_datetime
 
 After = Annotated[str | None, typer.Option("--after", help="Cursor of the page before: go on from there.")]
 Confidential = Annotated[
@@ -22,22 +23,19 @@ Confidential = Annotated[
 Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
 
 
-def page_limits(
-    since: str | None, until: str | None, after: str | None, limit: int, *, confidential: bool = True
-) -> dict[str, Any]:
-    """Return the keywords of a query for these options.
+def page_limits(since: str | None, until: str | None, after: str | None, limit: int) -> PageLimits:
+    """Return the limits of a query for these options.
 
     Raises:
         QueryError: The period or the cursor cannot be read.
     """
     begin, end = parse_period(since, until, now=datetime.now(UTC))
-    return {
-        "since": begin,
-        "until": end,
-        "after": Cursor.parse(after) if after is not None else None,
-        "limit": limit,
-        "confidential": confidential,
-    }
+    return PageLimits(
+        since_ms=None if begin is None else ms_from_datetime(begin),
+        until_ms=None if end is None else ms_from_datetime(end),
+        after=Cursor.parse(after) if after is not None else None,
+        limit=limit,
+    )
 
 
 def print_page(page: Page, form: OutputFormat, *, title: str) -> None:

@@ -43,5 +43,5 @@ def activity(  # noqa: PLR0913  (options of a command)
     form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = page_limits(since, until, after, limit)
     with checked(LogboekClient(read_settings(os.environ))) as client:
-        page = read.by_activity(client, uri, **limits)
+        page = read.by_activity(client, uri, limits)
     print_page(page, form, title=uri)

@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ldv_otel._internal.cli.output import console
 from ldv_otel._internal.cli.periods import Since, Until, parse_period
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.queries.export import count_logregels, export_pages
+from ldv_otel._internal.clickhouse.queries.export import ExportSelection, count_logregels, export_pages
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.errors import ConfigurationError, LdvError
 
 _FORMATS: Final = {".csv": "csv", ".parquet": "parquet"}
@@ -48,11 +49,15 @@ def export(  # noqa: PLR0913  (options of a command)
     begin, end = parse_period(since, until, now=datetime.now(UTC))
     if str(file) != "-" and file.exists() and not force:
         raise typer.BadParameter(f"{file} exists; choose another name, or --force")
-    asked: dict[str, Any] = {"since": begin, "until": end, "activity": activity}
+    selection = ExportSelection(
+        since_ms=None if begin is None else ms_from_datetime(begin),
+        until_ms=None if end is None else ms_from_datetime(end),
+        activity=activity,
+    )
     with LogboekClient(read_settings(os.environ)) as client:
         check_schema(client)
-        with _progress(lambda: count_logregels(client, **asked)) as advance, _target(file) as target:
-            pages = export_pages(client, as_text=chosen == "csv", **asked)
+        with _progress(lambda: count_logregels(client, selection)) as advance, _target(file) as target:
+            pages = export_pages(client, selection, as_text=chosen == "csv")
             rows = _write(pages, target, chosen, advance)
     console(stderr=True).print(f"{rows} Logregels", markup=False)
 

@@ -50,14 +50,14 @@ def inzage(  # noqa: PLR0913  (options of a command)
 ) -> None:
     """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
     form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
-    limits = page_limits(since, until, after, limit, confidential=confidential)
+    limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
     candidates = pseudonymiser.candidates(_identifier(identifier, type_), type_)
     if not candidates:
         raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
     with checked(LogboekClient(settings)) as client:
-        page = read.by_subject(client, candidates, **limits)
+        page = read.by_subject(client, candidates, limits, confidential=confidential)
     print_page(page, form, title="Verwerkingen van deze betrokkene")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
@@ -34,23 +35,29 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local'
 _COUNT: Final = f"SELECT count() FROM logregels WHERE {_WHERE}"  # noqa: S608  (our own text; values are parameters)
 
 
-def count_logregels(
-    client: LogboekClient, *, since: datetime | None = None, until: datetime | None = None, activity: str = ""
-) -> int:
+class ExportSelection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which Logregels are exported.
+
+    Attributes:
+        since_ms: Started then or later, in ms since 1970-01-01 UTC; None for the first.
+        until_ms: Started before then; None for the last.
+        activity: The only processing activity; empty for all.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    activity: str = ""
+
+
+def count_logregels(client: LogboekClient, selection: ExportSelection) -> int:
     """Return how many Logregels an export would have now."""
-    return int(client.rows(_COUNT, _parameters(since, until, activity))[0][0])
+    return int(client.rows(_COUNT, _parameters(selection))[0][0])
 
 
-def export_pages(  # noqa: PLR0913  (a question with its limits)
-    client: LogboekClient,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    activity: str = "",
-    as_text: bool = False,
-    page_rows: int = PAGE_ROWS,
+def export_pages(
+    client: LogboekClient, selection: ExportSelection, *, as_text: bool = False, page_rows: int = PAGE_ROWS
 ) -> Iterator[Any]:
-    """Give all Logregels of a period, or of one activity in it, as `pyarrow.Table`s like the view `logregels`.
+    """Give all Logregels of a selection as `pyarrow.Table`s like the view `logregels`.
 
     Oldest first, each once, nothing that is past its term. What is stored meanwhile is there when it started after the
     page of that moment.
@@ -61,7 +68,7 @@ def export_pages(  # noqa: PLR0913  (a question with its limits)
     sql = _PAGE.format(as_text=_AS_TEXT if as_text else "", where=_WHERE, row_key=_ROW_KEY)
     after: dict[str, Any] = {"after_time": -1, "after_span": "00" * 8, "after_writer": "", "after_seq": 0}
     while True:
-        table = client.arrow(sql, _parameters(since, until, activity) | after | {"limit": page_rows})
+        table = client.arrow(sql, _parameters(selection) | after | {"limit": page_rows})
         if table.num_rows or after["after_time"] < 0:
             yield table
         if table.num_rows < page_rows:
@@ -75,9 +82,10 @@ def export_pages(  # noqa: PLR0913  (a question with its limits)
         }
 
 
-def _parameters(since: datetime | None, until: datetime | None, activity: str) -> dict[str, Any]:
+def _parameters(selection: ExportSelection) -> dict[str, Any]:
+    since_ms, until_ms = selection.since_ms, selection.until_ms
     return {
-        "since": 0 if since is None else within_query_time(ms_from_datetime(since)),
-        "until": QUERY_TIME_MAX_MS if until is None else within_query_time(ms_from_datetime(until)),
-        "activity": activity,
+        "since": 0 if since_ms is None else within_query_time(since_ms),
+        "until": QUERY_TIME_MAX_MS if until_ms is None else within_query_time(until_ms),
+        "activity": selection.activity,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import msgspec
 
@@ -122,13 +122,24 @@ class WriterCounts(msgspec.Struct, frozen=True):
     last_ms: int
 
 
-class PageLimits(NamedTuple):
-    """What of a question's answer is wanted; times in ms since 1970-01-01 UTC."""
+class PageLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the records that a query finds are on the page.
 
-    since_ms: int | None
-    until_ms: int | None
-    after: Cursor | None
-    limit: int
+    Attributes:
+        since_ms: Started then or later, in ms since 1970-01-01 UTC; None for the first.
+        until_ms: Started before then; None for the last.
+        after: Cursor of the page before; None for the first page.
+        limit: At most so many records.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    after: Cursor | None = None
+    limit: int = PAGE_RECORDS
+
+
+#: A first page of everything.
+FIRST_PAGE: Final = PageLimits()
 
 
 def parse_trace_id(text: str) -> bytes:

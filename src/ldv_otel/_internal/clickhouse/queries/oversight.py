@@ -5,7 +5,6 @@ They are about records, not about people, and see each version of a record that 
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -13,10 +12,9 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
-from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS, Cursor, Page, PageLimits
-from ldv_otel._internal.clickhouse.queries.shown_records import page_of, time_ms
+from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS, Page, PageLimits
+from ldv_otel._internal.clickhouse.queries.shown_records import from_the_end, page_of
 from ldv_otel._internal.clickhouse.queries.sql import BACK, KEPT, LIMIT, TERMS, query
-from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.attributes import FLAGS
 
 
@@ -79,41 +77,37 @@ class SequenceGap(msgspec.Struct, frozen=True):
 
 
 def used_in_period(
-    client: LogboekClient, since: datetime, until: datetime, *, confidential: bool = True
+    client: LogboekClient, since_ms: int, until_ms: int, *, confidential: bool = True
 ) -> list[ActivityCounts]:
     """Return the activities of a period, the most frequent first; reads a few columns of the whole period.
 
     Args:
-        since: Records that started then or later.
-        until: Records that started before then.
+        since_ms: Records that started then or later, in ms since 1970-01-01 UTC.
+        until_ms: Records that started before then.
         confidential: Whether to count what is confidential.
     """
-    parameters = {"since": time_ms(since), "until": time_ms(until), "confidential": confidential}
+    parameters = {"since": since_ms, "until": until_ms, "confidential": confidential}
     return [ActivityCounts(*row) for row in client.rows(USED_IN_PERIOD, parameters)]
 
 
-def latest(  # noqa: PLR0913  (a question with its limits)
+def latest(
     client: LogboekClient,
-    since: datetime,
-    until: datetime,
+    limits: PageLimits,
     *,
     activity: str | None = None,
     kind: OversightKind = OversightKind.ALL,
-    after: Cursor | None = None,
-    limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records of a period, the newest first; see `used_in_period`.
 
     Args:
+        limits: The period, and which page of it.
         activity: The only processing activity to show, which may be none at all (empty); None for every one.
         kind: Which records of those.
-        after: Cursor of the page before.
     """
     parameters: dict[str, Any] = {} if activity is None else {"activity": activity}
-    limits = PageLimits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
     sql = latest_query(kind, of_activity=activity is not None)
-    return page_of(client, sql, parameters, limits, confidential=confidential)
+    return page_of(client, sql, parameters, from_the_end(limits), confidential=confidential)
 
 
 def latest_query(kind: OversightKind, *, of_activity: bool) -> str:

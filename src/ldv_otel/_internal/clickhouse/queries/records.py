@@ -7,7 +7,6 @@ fewer records than it was asked for though more follow.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 
 from ldv_otel import attributes as names
@@ -15,6 +14,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import sql as questions
 from ldv_otel._internal.clickhouse.queries.models import (
+    FIRST_PAGE,
     PAGE_RECORDS,
     Cursor,
     Page,
@@ -27,9 +27,9 @@ from ldv_otel._internal.clickhouse.queries.models import (
     parse_trace_id,
 )
 from ldv_otel._internal.clickhouse.queries.projections import prefixes
-from ldv_otel._internal.clickhouse.queries.shown_records import actie_above, page_of, records_of, time_ms
+from ldv_otel._internal.clickhouse.queries.shown_records import actie_above, from_the_end, page_of, records_of
 from ldv_otel._internal.clickhouse.queries.versions import moved_to
-from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, within_query_time
+from ldv_otel._internal.times.instants import within_query_time
 
 
 def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
@@ -104,24 +104,18 @@ def by_attribute(
     return records_of(client, questions.BY_ATTRIBUTE, parameters, confidential=confidential)
 
 
-def by_subject(  # noqa: PLR0913  (a query with its limits)
+def by_subject(
     client: LogboekClient,
     pseudonyms: Sequence[bytes],
+    limits: PageLimits = FIRST_PAGE,
     *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Cursor | None = None,
-    limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records about one person.
 
     Args:
         pseudonyms: The person's pseudonym under each live key.
-        since: Records that started then or later.
-        until: Records that started before then.
-        after: Cursor of the page before.
-        limit: At most so many records.
+        limits: Which page.
         confidential: Whether to show records of activities that the Register calls confidential.
     """
     if not pseudonyms:
@@ -129,21 +123,17 @@ def by_subject(  # noqa: PLR0913  (a query with its limits)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
         "prefixes": prefixes(pseudonyms),
-        "first": max(after.start_time_ms if after else 0, time_ms(since) or 0, 0),
+        "first": max(limits.after.start_time_ms if limits.after else 0, limits.since_ms or 0, 0),
     }
-    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
-def latest_by_subject(  # noqa: PLR0913  (a query with its limits)
+def latest_by_subject(
     client: LogboekClient,
     pseudonyms: Sequence[bytes],
+    limits: PageLimits = FIRST_PAGE,
     *,
     activities: Sequence[str] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Cursor | None = None,
-    limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records about one person, the newest first; see `by_subject`.
@@ -158,8 +148,7 @@ def latest_by_subject(  # noqa: PLR0913  (a query with its limits)
         "prefixes": prefixes(pseudonyms),
         "activities": list(activities),
     }
-    limits = PageLimits(time_ms(since), time_ms(until), after or Cursor(QUERY_TIME_MAX_MS), limit)
-    return page_of(client, questions.LATEST_BY_SUBJECT, parameters, limits, confidential=confidential)
+    return page_of(client, questions.LATEST_BY_SUBJECT, parameters, from_the_end(limits), confidential=confidential)
 
 
 def activities_of_subject(
@@ -184,32 +173,24 @@ def activities_of_subject(
     return sorted(used.values(), key=lambda found: (-found.last_ms, found.activity))
 
 
-def by_activity(  # noqa: PLR0913  (a query with its limits)
+def by_activity(
     client: LogboekClient,
     activity: str,
+    limits: PageLimits = FIRST_PAGE,
     *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Cursor | None = None,
-    limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
-def in_period(  # noqa: PLR0913  (a query with its limits)
+def in_period(
     client: LogboekClient,
+    limits: PageLimits = FIRST_PAGE,
     *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Cursor | None = None,
-    limit: int = PAGE_RECORDS,
     confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    limits = PageLimits(time_ms(since), time_ms(until), after, limit)
     return page_of(client, questions.IN_PERIOD, {}, limits, confidential=confidential)
 
 
@@ -237,7 +218,7 @@ def search(
         parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if query.ended_by_ms is None else query.ended_by_ms + 1
-    limits = PageLimits(query.since_ms, until_ms, after, limit)
+    limits = PageLimits(since_ms=query.since_ms, until_ms=until_ms, after=after, limit=limit)
     return page_of(client, questions.matching(given), parameters, limits, confidential=confidential)
 
 

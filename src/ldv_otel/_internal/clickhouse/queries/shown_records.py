@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel,
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
 from ldv_otel._internal.clickhouse.queries.sql import ABOVE, ANY_TECHNICAL
 from ldv_otel._internal.clickhouse.queries.versions import current
-from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, within_query_time
 
 
 def records_of(
@@ -67,22 +66,21 @@ def page_of(
     client: LogboekClient, sql: str, parameters: dict[str, Any], limits: PageLimits, *, confidential: bool
 ) -> Page:
     """Return a page of a `questions.query` that has the conditions of a period and `LIMIT`."""
-    since_ms, until_ms, after, limit = limits
-    after = after or Cursor()
+    after = limits.after or Cursor()
     parameters |= {
-        "since": within_query_time(0 if since_ms is None else since_ms),
-        "until": within_query_time(QUERY_TIME_MAX_MS if until_ms is None else until_ms),
+        "since": within_query_time(0 if limits.since_ms is None else limits.since_ms),
+        "until": within_query_time(QUERY_TIME_MAX_MS if limits.until_ms is None else limits.until_ms),
         "after_time": min(after.start_time_ms, QUERY_TIME_MAX_MS),
         "after_span": after.span_id.hex(),
         "after_writer": after.writer_id,
         "after_seq": after.seq,
-        "limit": limit + 1,
+        "limit": limits.limit + 1,
     }
     rows = _stored_rows(client, sql, parameters, confidential=confidential)
-    following = Cursor.after(rows[limit - 1]) if len(rows) > limit else None
-    return Page(_as_shown(client, rows[:limit], confidential=confidential), following)
+    following = Cursor.after(rows[limits.limit - 1]) if len(rows) > limits.limit else None
+    return Page(_as_shown(client, rows[: limits.limit], confidential=confidential), following)
 
 
-def time_ms(moment: datetime | None) -> int | None:
-    """Return a moment in ms since 1970-01-01 UTC."""
-    return None if moment is None else ms_from_datetime(moment)
+def from_the_end(limits: PageLimits) -> PageLimits:
+    """Return the limits of a page that goes back in time: without a cursor it begins at the end of time."""
+    return limits if limits.after else msgspec.structs.replace(limits, after=Cursor(QUERY_TIME_MAX_MS))

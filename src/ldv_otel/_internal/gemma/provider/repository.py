@@ -16,6 +16,7 @@ from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.versions import record_with
 from ldv_otel._internal.clickhouse.register_table import confidential_activities
 from ldv_otel._internal.gemma import model
@@ -28,14 +29,15 @@ from ldv_otel._internal.gemma.conversion import (
 )
 from ldv_otel._internal.gemma.provider.requests import VerwerkingsactiesQuery
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel._internal.times.instants import TIME_MAX_MS, datetime_from_ms, ms_from_datetime, now_us, us_from_ms
+from ldv_otel._internal.times.instants import (
+    ms_from_datetime,
+    now_us,
+    us_from_ms,
+    within_record_time,
+)
 
 _PAGE_RECORDS: Final = 2_000
 _OBJECT_ID: Final = "gemma.verwerkt_object_id"
-_EARLIEST: Final = datetime_from_ms(0)
-_LATEST: Final = datetime_from_ms(TIME_MAX_MS)
-#: An end that lies before every record: with no record before it.
-_EARLIEST_END: Final = datetime_from_ms(1)
 
 
 class VerwerkingsactieRepository:
@@ -131,27 +133,16 @@ class VerwerkingsactieRepository:
             confidential: Also those that are `vertrouwelijk` or `opgeheven`, or ever were `vertrouwelijk` (D-07); which
                 of them, the caller sorts out.
         """
-        person, begin, end = question.person, question.begin, question.end
+        person = question.person
         subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
-        # What lies outside the times that can be stored stands at their ends.
-        since = min(max(begin, _EARLIEST), _LATEST) if begin else None
-        until = min(max(end, _EARLIEST_END), _LATEST) if end else None
+        limits = _limits(question)
         found: list[StoredLogregel] = []
-        after = None
         while True:
-            page = await self._reader.ask(
-                read.by_subject,
-                subjects,
-                since=since,
-                until=until,
-                after=after,
-                limit=_PAGE_RECORDS,
-                confidential=confidential,
-            )
+            page = await self._reader.ask(read.by_subject, subjects, limits, confidential=confidential)
             found += page.records
-            after = page.following
-            if after is None:
+            if page.following is None:
                 break
+            limits = msgspec.structs.replace(limits, after=page.following)
         versions = [each for each in await self._versions(found) if _is_meant(each, question)]
         return sorted(versions, key=lambda each: (-each.actie.tijdstip_ms, each.actie_id))
 
@@ -224,6 +215,19 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
     return [
         msgspec.structs.replace(after, actie=nobody, trace_id=before.trace_id, vervallen=True, moved_to=after.trace_id)
     ]
+
+
+def _limits(question: VerwerkingsactiesQuery) -> PageLimits:
+    """Return the first page of a period.
+
+    An actie outside the times that a record can have is stored at the nearest of those, so the ends of the period are
+    moved there too; `_is_meant` then compares the actie's own time.
+    """
+    return PageLimits(
+        since_ms=None if question.begin is None else within_record_time(ms_from_datetime(question.begin)),
+        until_ms=None if question.end is None else within_record_time(ms_from_datetime(question.end) - 1) + 1,
+        limit=_PAGE_RECORDS,
+    )
 
 
 def _is_meant(version: model.Version, question: VerwerkingsactiesQuery) -> bool:

@@ -30,7 +30,7 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.read_api.chains import chain_for
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import Page, RecordQuery, UsedActivity, parse_trace_id
+from ldv_otel._internal.clickhouse.queries.models import Page, PageLimits, RecordQuery, UsedActivity, parse_trace_id
 from ldv_otel._internal.clickhouse.register_table import registered
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LdvError
@@ -85,9 +85,8 @@ async def timeline(request: Request, citizen: SignedIn) -> Response:
             request,
             read.latest_by_subject,
             citizen.subjects,
+            PageLimits(after=after),
             activities=() if activity is None else (activity,),
-            after=after,
-            limit=PAGE_RECORDS,
             confidential=False,
         ),
     )
@@ -225,7 +224,11 @@ async def _everything(request: Request, citizen: Citizen) -> tuple[list[dict[str
     after = None
     while len(records) < _DOWNLOAD_RECORDS:
         found: Page = await _ask(
-            request, read.by_subject, citizen.subjects, after=after, limit=_DOWNLOAD_PAGE, confidential=False
+            request,
+            read.by_subject,
+            citizen.subjects,
+            PageLimits(after=after, limit=_DOWNLOAD_PAGE),
+            confidential=False,
         )
         records += [record.logregel for record in found.records]
         after = found.following

@@ -29,6 +29,7 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, OversightKind
 from ldv_otel._internal.clickhouse.register_table import registered
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
@@ -87,12 +88,9 @@ async def records(request: Request, client: Officer) -> Response:
         _ask(
             request,
             overseeing.latest,
-            period.since,
-            period.until,
+            PageLimits(since_ms=period.since_ms, until_ms=period.until_ms, after=after, limit=_PAGE_RECORDS),
             activity=activity,
             kind=kind,
-            after=after,
-            limit=_PAGE_RECORDS,
             confidential=Scope.CONFIDENTIAL in client.scopes,
         ),
     )
@@ -153,9 +151,11 @@ async def records_about(request: Request, client: Officer) -> Response:
             request,
             read.latest_by_subject,
             looking.pseudonyms,
-            since=None if period is None else period.since,
-            until=None if period is None else period.until,
-            limit=_PERSON_RECORDS,
+            PageLimits(
+                since_ms=None if period is None else period.since_ms,
+                until_ms=None if period is None else period.until_ms,
+                limit=_PERSON_RECORDS,
+            ),
             confidential=Scope.CONFIDENTIAL in client.scopes,
         ),
     )
@@ -203,7 +203,7 @@ async def _chosen(request: Request, period: Period, client: Client) -> str | Non
 async def _used(request: Request, period: Period, client: Client) -> list[ActivityCounts]:
     confidential = Scope.CONFIDENTIAL in client.scopes
     found: list[ActivityCounts] = await _ask(
-        request, overseeing.used_in_period, period.since, period.until, confidential=confidential
+        request, overseeing.used_in_period, period.since_ms, period.until_ms, confidential=confidential
     )
     return found
 

@@ -13,6 +13,7 @@ from ldv_otel._internal.api.pages.dutch import date_words, local, time_words
 from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, SequenceGap
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.attributes import Flag
 
 _DAYS: Final = 30
@@ -56,14 +57,14 @@ class Period(msgspec.Struct, frozen=True):
     wrong: str = ""
 
     @property
-    def since(self) -> datetime:
-        """When it begins."""
-        return datetime.combine(self.first, time(), self.zone)
+    def since_ms(self) -> int:
+        """When it begins, in ms since 1970-01-01 UTC."""
+        return ms_from_datetime(datetime.combine(self.first, time(), self.zone))
 
     @property
-    def until(self) -> datetime:
+    def until_ms(self) -> int:
         """When it is over."""
-        return datetime.combine(self.last + timedelta(days=1), time(), self.zone)
+        return ms_from_datetime(datetime.combine(self.last + timedelta(days=1), time(), self.zone))
 
     @property
     def words(self) -> str:
