@@ -91,6 +91,7 @@ class Flag(StrEnum):
     SUBJECT_REDACTED = "subject_redacted"
     FOREIGN_ID_MALFORMED = "foreign_id_malformed"
     ID_REPLACED = "id_replaced"
+    SPAN_ID_REPEATED = "span_id_repeated"
     END_BEFORE_START = "end_before_start"
     END_MISSING = "end_missing"
     TIME_OUT_OF_RANGE = "time_out_of_range"

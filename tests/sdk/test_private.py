@@ -13,6 +13,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import (
     ReadableSpan,
     SpanLimits,
+    SpanProcessor,
     SynchronousMultiSpanProcessor,
     TracerProvider,
     _disable_tracer_configurator,
@@ -110,3 +111,29 @@ def test_the_processors_that_export_do_not_look_at_running_spans() -> None:
     for kind in (SimpleSpanProcessor, BatchSpanProcessor):
         for method in (kind.on_start, kind._on_ending):
             assert inspect.getsource(method).rstrip().endswith("pass")
+
+
+def test_one_context_object_stands_for_a_span() -> None:
+    """It carries our live span: in the span, its copy at the end, wrappers, and its children as their parent."""
+    ended: list[ReadableSpan] = []
+
+    class Ends(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            ended.append(span)
+
+    provider = TracerProvider()
+    provider.add_span_processor(Ends())
+    tracer = provider.get_tracer("x")
+    span = tracer.start_span("x")
+    context = span.get_span_context()
+    context.__dict__["note"] = "kept"
+    assert trace.NonRecordingSpan(context).get_span_context() is context
+    child = tracer.start_span("child", trace.set_span_in_context(span))
+    assert isinstance(child, ReadableSpan)
+    assert child.parent is context
+    span.end()
+    assert id(ended[0]) != id(span)
+    assert ended[0].context is ended[0].get_span_context() is context
+    assert vars(context) == {"note": "kept"}
+    assert context == trace.SpanContext(*context[:5]), "it is the same value for everybody else"
+    assert "kept" not in repr(context)

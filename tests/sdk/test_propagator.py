@@ -277,7 +277,8 @@ def test_whatever_comes_in_leaves_the_context_alone(tracestate: str) -> None:
     value = trace.get_current_span(said).get_span_context().trace_state.get(KEY)
     actie = parse_member(value) if value is not None else None
     assert record.foreign_operation_span_id.hex() == (actie.span_id.hex() if actie else SPAN_ID)
-    assert record.flags == ()
+    # Hypothesis seeds `random` for each example, so that the spans of all of them have the same ids.
+    assert set(record.flags) - {"span_id_repeated"} == set()
 
 
 def test_a_trusted_callers_trace_goes_on(among_parties: InMemoryLogboek, tracer: trace.Tracer) -> None:

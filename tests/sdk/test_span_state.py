@@ -15,23 +15,23 @@ def test_ended_spans_leave_nothing_behind(logboek: InMemoryLogboek, tracer: trac
     """A service runs for months: no entry may outlive its span."""
     del logboek
     gc.collect()
-    before = len(live._live)
+    before = len(live._by_ids)
     for _ in range(50):
         with ldv.processing(ACTIVITY), tracer.start_as_current_span("technical"):
             pass
     gc.collect()
-    assert len(live._live) == before
+    assert len(live._by_ids) == before
 
 
 def test_spans_that_are_never_ended_leave_nothing_behind(logboek: InMemoryLogboek, tracer: trace.Tracer) -> None:
     """Somebody's instrumentation forgets to end its spans."""
     del logboek
     gc.collect()
-    before = len(live._live)
+    before = len(live._by_ids)
     for _ in range(50):
         tracer.start_span("forgotten")
     gc.collect()
-    assert len(live._live) == before
+    assert len(live._by_ids) == before
 
 
 def test_a_chain_of_follow_ups_does_not_grow(logboek: InMemoryLogboek, tracer: trace.Tracer) -> None:

@@ -89,10 +89,11 @@ class ClickHouseSpanExporter(SpanExporter):
             attributes = live.attributes_of(span)
             rule = self._mapper.rule_for(span, attributes)
             if rule is not None or is_actie(attributes):
-                facts = span_facts(span, attributes, live.find(span))
+                live_span = live.find(span)
+                facts = span_facts(span, attributes, live_span)
                 if rule is not None:
                     self._mapper.apply(rule, rule.identifiers(attributes), facts)
-                if live.find(span) is None and span.context is not None:
+                if live_span is None and span.context is not None:
                     _add_relations(facts, span, parents)
                     facts.outbound_span_ids = tuple(outbound.get(span.context.span_id, ()))
                 records.extend(self._maker.make(facts))

@@ -356,6 +356,8 @@ def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
     if known.activity is not None and facts.attributes.get(PROCESSING_ACTIVITY_ID) != known.activity:
         # Span limits may have cut or dropped it; the record keeps what `processing` was given.
         facts.attributes = {**facts.attributes, PROCESSING_ACTIVITY_ID: known.activity}
+    if known.ids_repeated:
+        facts.flags = (*facts.flags, Flag.SPAN_ID_REPEATED)
     if extended := known.extended():
         facts.extended = known.owner.extensions.record_attributes(extended, ms_from_ns(facts.start_time_ns))
     facts.subjects = known.subjects

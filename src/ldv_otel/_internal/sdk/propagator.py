@@ -85,14 +85,15 @@ class LdvPropagator(TextMapPropagator):
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
         """Write the trace context of the current span, with the Actie around it."""
+        live_span = live.find(trace.get_current_span(context))
         try:
-            context = self._with_actie(context)
+            context = self._with_actie(context, live_span)
         except Exception:
             # LDV-A8: the call goes out as it would have gone without this package.
             _logger.exception("The Actie could not be put in tracestate. Please report this.")
         self.inner.inject(carrier, context, setter)
         if self._extensions:
-            self._write_headers(carrier, setter, trace.get_current_span(context))
+            self._write_headers(carrier, setter, live_span)
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -119,12 +120,11 @@ class LdvPropagator(TextMapPropagator):
             extracted = trace.set_span_in_context(_local_span(before), extracted)
         return with_inbound(extracted, InboundContext(remote, restart, foreign))
 
-    def _write_headers(self, carrier: CarrierT, setter: Setter[CarrierT], span: trace.Span) -> None:
+    def _write_headers(self, carrier: CarrierT, setter: Setter[CarrierT], live_span: live.LiveSpan | None) -> None:
         """Write the headers of extensions where the client span around a call names a party that is to get them.
 
         A request that another host redirected here still has those meant for that host: they are removed.
         """
-        live_span = live.find(span)
         client_span, actie = (live_span(), live_span.as_enclosing()) if live_span is not None else (None, None)
         if client_span is None or actie is None or client_span.kind is not SpanKind.CLIENT:
             return
@@ -133,7 +133,7 @@ class LdvPropagator(TextMapPropagator):
             # Elsewhere, as in the metadata of gRPC, names like these may make the call fail.
             return
         names = self._parties.headers(*called_address(attributes))
-        trace_id = span.get_span_context().trace_id.to_bytes(16, "big")
+        trace_id = client_span.get_span_context().trace_id.to_bytes(16, "big")
         call = OutboundCall(trace_id, actie.processing_activity_id, actie.inherited)
         for name, value in self._extensions.call_headers(names or self._parties.extensions, call).items():
             if names:
@@ -149,12 +149,11 @@ class LdvPropagator(TextMapPropagator):
             _logger.warning("The caller could not be identified (%s); it counts as unknown.", type(error).__name__)
             return None, Evidence()
 
-    def _with_actie(self, context: Context | None) -> Context | None:
-        span = trace.get_current_span(context)
-        known = live.find(span)
-        actie = known.as_enclosing() if known is not None else None
+    def _with_actie(self, context: Context | None, live_span: live.LiveSpan | None) -> Context | None:
+        actie = live_span.as_enclosing() if live_span is not None else None
         if actie is None:
             return context
+        span = trace.get_current_span(context)
         own = span.get_span_context()
         members = with_member(CallingActie(actie.span_id, self._parties.claim), own.trace_state.items())
         carried = SpanContext(own.trace_id, own.span_id, own.is_remote, own.trace_flags, TraceState(members))

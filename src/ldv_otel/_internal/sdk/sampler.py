@@ -44,6 +44,9 @@ class LdvSampler(Sampler):
         """Return the wrapped sampler's result, with DROP turned into RECORD_ONLY where an Actie could be missed."""
         # The SDK leaves `trace_state` out in its own calls, and so do older samplers in their signature.
         result = self.wrapped.should_sample(parent_context, trace_id, name, kind, attributes, links)
+        if isinstance(result.trace_state, live.LiveParentState):
+            # Samplers hand on the parent's: it belongs to one unrecorded span, and the next one gets its own.
+            result = SamplingResult(result.decision, result.attributes, TraceState(list(result.trace_state.items())))
         if result.decision is not Decision.DROP:
             return result
         if self._may_be_actie is not None and not self._may_be_actie(name, kind or SpanKind.INTERNAL, attributes or {}):

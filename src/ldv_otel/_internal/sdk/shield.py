@@ -92,9 +92,15 @@ class ShieldingDispatcher(_private.FirstSpanProcessor):
             known.too_many = True
         for processor in self.ours:
             processor.on_end(span)
-        if known is None or known.told_in_trace or known.too_many or known.exposed:
+        if known is None or _may_quote(known):
             span = shielded(span) if self.has_others() else span
         self.others.on_end(span)
+
+
+def _may_quote(known: live.LiveSpan) -> bool:
+    """Whether a span may quote anybody, so that it has to be looked at before others get it."""
+    memory = known.told_in_trace
+    return bool(memory or memory.incomplete or known.too_many or known.exposed)
 
 
 def _learnt(known: live.LiveSpan) -> bool:
@@ -165,8 +171,13 @@ def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]
 
 def _shielded_stranger(span: ReadableSpan) -> ReadableSpan:
     """As `shielded`, of a span that started before logging did, or that its `LdvSpanProcessor` has not seen yet."""
+    if any(context is not None and live.has_repeated_ids(context) for context in (span.context, span.parent)):
+        # Several spans have these ids, and nothing says whom this one is about.
+        return copy_of(span, REDACT_ALL)
     subjects = list(told.in_attributes(live.attributes_of(span)))
     around = live.parent_of(span)
+    if around is not None and around.told_in_trace.incomplete:
+        return copy_of(span, REDACT_ALL)
     if around is not None:
         told.learn_upwards(around)
         subjects += told.of_trace(around)

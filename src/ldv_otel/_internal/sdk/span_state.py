@@ -1,23 +1,28 @@
-"""Live spans: what is known of a span between its start and its end that OpenTelemetry does not keep.
+"""Live spans hold what OpenTelemetry does not keep of a recorded span: its place in the tree, and its record so far.
 
-Every recorded span gets a `LiveSpan`, found by span id, whichever processor or provider it came from. It is a weak
-reference to the span, so a span that is never ended takes its entry along when it is collected. It knows its parent's
-`LiveSpan`, so the nearest enclosing Actie is found through any number of technical spans, threads and tasks; when a
-span ends the chain is cut short to that Actie, or to the nearest span that has not ended and may still become one, so a
-long chain of follow-up tasks does not grow without end.
+A `LiveSpan` belongs to one span object, not to its ids: an application's id generator may repeat them, and `random`,
+from which OpenTelemetry draws by default, may be seeded. The `LiveSpan` hangs on the span's `SpanContext`. That one
+object is shared by the span, the readable copy that processors get at its end, wrappers around it, and its children as
+their parent. Ids are looked up only for a parent that was rebuilt from them, and only where one span alone has them.
+
+A `LiveSpan` is a weak reference to its span, so that a span that is never ended takes its entry along when it is
+collected. It knows its parent's `LiveSpan`, so the nearest enclosing Actie is found through any number of technical
+spans, threads and tasks. When a span ends the chain is cut short to that Actie, or to the nearest span that has not
+ended and may still become one, so that a long chain of follow-up tasks does not grow without end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import SpanKind, TraceState
+from opentelemetry.trace import SpanContext, SpanKind, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel._internal.config.variables import DeliveryLevel
@@ -85,9 +90,11 @@ class TraceMemory(list["tuple[str, str | None]"]):
     Attributes:
         version: Goes up with each.
         redactor: What looks for them, and up to which version it knows them.
+        incomplete: It hangs below a span that cannot be told from another, so it may be about others as well.
     """
 
     version = 0
+    incomplete = False
     redactor: tuple[int, Redactor] | None = None
 
     def remember(self, one: tuple[str, str | None]) -> None:
@@ -127,6 +134,7 @@ class LiveSpan(weakref.ref[Span]):
         start: What becomes of the Actie if it is never ended, while that is on disk.
         refused: Why the record could not be taken over, if it could not.
         ended: Whether the record has been made.
+        ids_repeated: Another span of this process has the same ids, or its parent's ids are those of several.
         told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
         says_whom: Some of them stand on the span itself.
         too_many: More stand on the span than are looked for.
@@ -145,6 +153,8 @@ class LiveSpan(weakref.ref[Span]):
         "exposed",
         "foreign",
         "hidden",
+        "ids",
+        "ids_repeated",
         "level",
         "outbound",
         "owner",
@@ -154,7 +164,6 @@ class LiveSpan(weakref.ref[Span]):
         "refused",
         "says_whom",
         "seen",
-        "span_id",
         "start",
         "subjects",
         "told",
@@ -162,11 +171,12 @@ class LiveSpan(weakref.ref[Span]):
         "too_many",
     )
 
-    def follow(self, span: Span, span_id: int, owner: SpanOwner, started_in: Context | None) -> None:
+    def follow(self, span: Span, ids: int, owner: SpanOwner, started_in: Context | None) -> None:
         """Note a span that starts, and what is above it; `__init__` of a weak reference costs as much again."""
         above = span.parent
         self.owner = owner
-        self.span_id = span_id
+        self.ids = ids
+        self.ids_repeated = False
         self.parent: LiveSpan | None = None
         self.foreign: ForeignOperation | None = None
         self.activity: str | None = None
@@ -191,22 +201,42 @@ class LiveSpan(weakref.ref[Span]):
             self.foreign = foreign_of(started_in, None)
             self.told_in_trace = TraceMemory()
             return
-        self.parent = _live.get(above.span_id)
-        if self.parent is not None and above.is_remote and not self.parent.is_in_trace(above.trace_id):
-            # Span ids travel: a stranger can send one of ours along with a trace of its own.
-            self.parent = None
-        if self.parent is None and isinstance(above.trace_state, LiveParentState):
-            self.parent, self.foreign = above.trace_state.ends
-        elif self.parent is None:
-            self.foreign = foreign_of(started_in, above) if above.is_remote else None
+        self.parent = _of_context(above)
         if self.parent is None:
             self.told_in_trace = TraceMemory()
-            return
+            self._follow_unrecorded(above, started_in)
+            if self.parent is None:
+                return
         self.told_in_trace = self.parent.told_in_trace
         kind = span.kind
         # By identity: hashing a member of an Enum takes a call in Python.
         if kind is SpanKind.CLIENT or kind is SpanKind.PRODUCER:
-            self.parent.add_outbound(self.span_id.to_bytes(8, "big"))
+            self.parent.add_outbound(self.span_id)
+
+    def _follow_unrecorded(self, above: SpanContext, started_in: Context | None) -> None:
+        """Note what is above a span whose parent is not recorded here, or cannot be told from another span."""
+        if isinstance(above.trace_state, LiveParentState):
+            self.parent, self.foreign = above.trace_state.ends
+            return
+        if above.is_remote:
+            self.foreign = foreign_of(started_in, above)
+        if has_repeated_ids(above):
+            # No evidence says which of them is the parent, so the record takes over from neither. Each may be about
+            # somebody who is quoted here, and may be named later, so other exporters see no text of this trace.
+            self.ids_repeated = self.told_in_trace.incomplete = True
+
+    @property
+    def span_id(self) -> bytes:
+        """The span id, in 8 bytes."""
+        return (self.ids & _SPAN_ID_MASK).to_bytes(8, "big")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as None: a span context that is sent elsewhere takes no live span along."""
+        return (type(None), ())
+
+    def __deepcopy__(self, memo: object) -> LiveSpan:
+        """Return itself: the copy of a span context belongs to the same span."""
+        return self
 
     @property
     def is_actie(self) -> bool:
@@ -251,11 +281,6 @@ class LiveSpan(weakref.ref[Span]):
             **(caller.attributes if caller is not None else {}),
             **{name: value for name, value in own.items() if name in names},
         }
-
-    def is_in_trace(self, trace_id: int) -> bool:
-        """Say whether the span is there and belongs to that trace."""
-        span = self()
-        return span is not None and span.get_span_context().trace_id == trace_id
 
     def caller(self) -> ForeignOperation | None:
         """Return the caller at the top of this span's chain."""
@@ -309,7 +334,7 @@ class LiveSpan(weakref.ref[Span]):
             above.add_read_api(url)
 
     def _enclosed(self, activity: str) -> EnclosingActie:
-        span_id, names = self.span_id.to_bytes(8, "big"), self.owner.extensions.inherited
+        span_id, names = self.span_id, self.owner.extensions.inherited
         if not names:
             return EnclosingActie(span_id, activity)
         return EnclosingActie(
@@ -350,20 +375,84 @@ def above_of(context: Context | None) -> tuple[LiveSpan | None, ForeignOperation
     parent = trace.get_current_span(context).get_span_context()
     if not parent.is_valid:
         return None, foreign_of(context, None)
-    found = None if parent.is_remote else _live.get(parent.span_id)
-    if found is not None:
-        return found, None
+    live_span = None if parent.is_remote else _of_context(parent)
+    if live_span is not None:
+        return live_span, None
     if isinstance(parent.trace_state, LiveParentState):
         return parent.trace_state.ends
     return None, foreign_of(context, parent) if parent.is_remote else None
 
 
-_live: dict[int, LiveSpan] = {}
+#: Key of a `LiveSpan` in the `__dict__` of its `SpanContext`.
+_LIVE_SPAN: Final = "_ldv_otel_live_span"
+_SPAN_ID_MASK: Final = (1 << 64) - 1
+#: Of each pair of trace id and span id in use, the first span that has it; entries go when their spans are collected.
+_by_ids: dict[int, LiveSpan] = {}
+#: All spans in memory that share their ids with others.
+_with_repeated_ids: dict[int, list[LiveSpan]] = {}
+#: Hashes of the last 65,536 pairs of ids, each in the slot that its last bits name: 512 KiB for good, where a set would
+#: grow, and a list would have to be searched. That two pairs have one hash (61 bits) is not to be expected.
+_recent_ids: Final = memoryview(bytearray(8 << 16)).cast("Q")
+_SLOT_MASK: Final = (1 << 16) - 1
 
 
-def _forget(live: weakref.ref[Span]) -> None:
-    if isinstance(live, LiveSpan) and _live.get(live.span_id) is live:
-        del _live[live.span_id]
+def _register(live_span: LiveSpan) -> None:
+    """Enter a span under its ids, and mark it and a span in memory with the same ids.
+
+    Runs in any thread, without a lock: each step is one operation on a dict, a list or a slot. Two threads that start
+    spans with the same ids at once see each other because `setdefault` lets only one of them be the first.
+    """
+    ids = live_span.ids
+    first = _by_ids.setdefault(ids, live_span)
+    if first is not live_span:
+        first.ids_repeated = live_span.ids_repeated = True
+        _with_repeated_ids.setdefault(ids, [first]).append(live_span)
+    hashed = hash(ids)
+    slot = hashed & _SLOT_MASK
+    if _recent_ids[slot] == hashed:
+        live_span.ids_repeated = True
+    _recent_ids[slot] = hashed
+
+
+def _forget(reference: weakref.ref[Span]) -> None:
+    """Remove a span that was collected; Python calls this at any point of any thread."""
+    if not isinstance(reference, LiveSpan):
+        return
+    ids, live_span = reference.ids, reference
+    others = _with_repeated_ids.get(ids)
+    if others is not None:
+        with contextlib.suppress(ValueError):
+            others.remove(live_span)
+        if not others:
+            _with_repeated_ids.pop(ids, None)
+    if _by_ids.get(ids) is live_span:
+        if others:
+            _by_ids[ids] = others[0]
+        else:
+            del _by_ids[ids]
+    # The span context may be kept for longer, by exporters and links, but identifiers are not.
+    live_span.told = live_span.redactor = live_span.exception = None
+    live_span.told_in_trace = TraceMemory()
+
+
+def _of_context(context: SpanContext) -> LiveSpan | None:
+    """Return the live span to which a span context belongs; None when that is unknown, or its span was collected."""
+    live_span: LiveSpan | None = context.__dict__.get(_LIVE_SPAN)
+    if live_span is not None:
+        # What was collected is not looked up by its ids: another span may have them by now.
+        return live_span if live_span() is not None else None
+    if isinstance(context.trace_state, LiveParentState):
+        return None
+    live_span = _by_ids.get(context.trace_id << 64 | context.span_id)
+    return live_span if live_span is not None and not live_span.ids_repeated else None
+
+
+def has_repeated_ids(context: SpanContext) -> bool:
+    """Say whether a span context was rebuilt from ids that more than one span of this process has, or had."""
+    if context.__dict__.get(_LIVE_SPAN) is not None:
+        return False
+    live_span = _by_ids.get(context.trace_id << 64 | context.span_id)
+    return live_span is not None and live_span.ids_repeated
 
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
@@ -373,24 +462,31 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
 
 def begin(span: Span, owner: SpanOwner, started_in: Context | None = None) -> LiveSpan:
     """Note a span that starts; the first processor to see it is the one that logs it."""
-    span_id = span.get_span_context().span_id
-    live = _live.get(span_id)
-    if live is None or live() is not span:
-        live = LiveSpan(span, _forget)
-        live.follow(span, span_id, owner, started_in)
-        _live[span_id] = live
-    return live
+    context = span.get_span_context()
+    live_span: LiveSpan | None = context.__dict__.get(_LIVE_SPAN)
+    if live_span is None or not _is_same(live_span(), span):
+        live_span = LiveSpan(span, _forget)
+        live_span.follow(span, context.trace_id << 64 | context.span_id, owner, started_in)
+        _register(live_span)
+        # Past `__setattr__`, by which a span context refuses what would change its value; this does not.
+        context.__dict__[_LIVE_SPAN] = live_span
+    return live_span
+
+
+def _is_same(followed: Span | None, span: Span) -> bool:
+    """Whether a span is the one that is followed, or the shield's view of it, which shares its `__dict__`."""
+    return followed is span or (followed is not None and followed.__dict__ is span.__dict__)
 
 
 def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:
     """Return the live span behind a span, a wrapper around one, or the copy that processors get at its end."""
     context = span.get_span_context()
-    return _live.get(context.span_id) if context is not None else None
+    return _of_context(context) if context is not None else None
 
 
 def parent_of(span: ReadableSpan) -> LiveSpan | None:
     """Return the live span of a span's parent."""
-    return _live.get(span.parent.span_id) if span.parent is not None else None
+    return _of_context(span.parent) if span.parent is not None else None
 
 
 def current() -> LiveSpan | None:

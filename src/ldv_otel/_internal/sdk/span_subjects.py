@@ -141,7 +141,7 @@ def exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
 
 def redactor_of(known: live.LiveSpan) -> Redactor | None:
     """Return what takes out whom a span and its trace are about; None when that is nobody."""
-    if known.too_many:
+    if known.too_many or known.told_in_trace.incomplete:
         return REDACT_ALL
     return _looking_for_known(known) if known.told_in_trace else None
 

@@ -34,6 +34,7 @@ FLAG_WORDS: Final[Mapping[str, str]] = {
     Flag.SUBJECT_REDACTED: "had een nummer van een persoon in een tekst; dat is weggehaald",
     Flag.FOREIGN_ID_MALFORMED: "noemt een handeling van een ander met een kenmerk dat niet klopt",
     Flag.ID_REPLACED: "had een kenmerk dat niet klopt; het heeft een nieuw kenmerk",
+    Flag.SPAN_ID_REPEATED: "heeft hetzelfde kenmerk als een andere handeling",
     Flag.END_BEFORE_START: "eindigde voordat het begon",
     Flag.END_MISSING: "had geen eindtijd",
     Flag.TIME_OUT_OF_RANGE: "had een tijd die niet kan",
