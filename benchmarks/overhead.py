@@ -44,7 +44,7 @@ from ldv_otel._internal.delivery.memory import MemoryDelivery
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
@@ -199,7 +199,7 @@ def ldv_with_rules(directory: Path) -> ldv.LdvSpanProcessor:
     return ldv.LdvSpanProcessor(
         LogregelMaker(pseudonymiser.subject),
         MemoryDelivery(NullSink(), queue_records=QUEUE_RECORDS),
-        mapper=SpanMapper(read_rule_file(rules), pseudonymiser.subject),
+        mapper=SpanMapper(read_rules(rules), pseudonymiser.subject),
     )
 
 

@@ -28,7 +28,8 @@ from ldv_otel._internal.config.yaml_file import parse_yaml
 from ldv_otel._internal.delivery.memory import MemoryDelivery
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.rules.rules import Rule, RuleFile, Rules
+from ldv_otel._internal.rules.rule_file import Rule, RuleFile
+from ldv_otel._internal.rules.rules import Rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.sampler import LdvSampler

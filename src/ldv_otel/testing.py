@@ -28,7 +28,7 @@ from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
-from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
@@ -180,7 +180,7 @@ def logboek(
     memory = InMemoryLogboek(pseudonymiser)
     memory.open()
     maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
-    mapper = SpanMapper(read_rule_file(rules) if rules is not None else None, maker.pseudonymise)
+    mapper = SpanMapper(read_rules(rules) if rules is not None else None, maker.pseudonymise)
     around = read_parties(parties, unknown_callers)
     extensions = load_extensions(around)
     processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, parties=around, extensions=extensions)

@@ -195,7 +195,7 @@ def test_what_goes_wrong_at_a_party_is_told_as_such(answer: Answer, state: Party
         began = time.monotonic()
         # Only the slow party takes all of its time; unpacking a large answer may take long on a busy machine.
         found = chain_of(calling(url), apis=[ReadApi(url=url)], seconds=2 if answer is slowly else 60)
-    assert time.monotonic() - began < 60  # it ends, not how soon
+    assert time.monotonic() - began < (15 if answer is slowly else 60)  # it ends, not how soon
     assert found.parties[1].state == state
     assert found.parties[1].detail
     assert len(found.logregels) == 1

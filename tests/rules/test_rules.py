@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ldv_otel._internal.config.yaml_file import parse_yaml
 from ldv_otel._internal.rules.http_fields import captured_headers, path_parameters, query_parameters
 from ldv_otel._internal.rules.patterns import Pattern, Regex, compiled
-from ldv_otel._internal.rules.rules import RuleFile, Rules
+from ldv_otel._internal.rules.rule_file import RuleFile
+from ldv_otel._internal.rules.rules import Rules
 from ldv_otel.errors import ConfigurationError
 
 ACTIVITY = "https://register.example/a"
@@ -151,7 +152,7 @@ def test_what_is_remembered_is_bounded() -> None:
     found = rules_with("{name: 'GET /a*'}", "{kind: server, attributes: {http.route: '/b*'}}")
     for number in range(10_000):
         assert taken(found, name=f"GET /{number}", kind="server", http__route=f"/{number}") is None
-    assert len(found._choices) <= 4_096
+    assert len(found._by_name) <= 4_096
     assert taken(found, name="GET /a1") == "0"
 
 

@@ -12,7 +12,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.rules.rules import Match, Rule, Rules
+from ldv_otel._internal.rules.rule_file import Match, Rule
+from ldv_otel._internal.rules.rules import Rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor

@@ -35,7 +35,7 @@ from ldv_otel import testing
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
@@ -171,7 +171,7 @@ def make_service(collector: tuple[str, list[bytes]], rules: Path) -> Iterator[Ma
         memory = testing.InMemoryLogboek(Pseudonymiser(KeyRing([new_key("k")], active="k")))
         memory.open()
         maker = LogregelMaker(memory._pseudonymiser.subject)
-        mapper = SpanMapper(read_rule_file(rules), maker.pseudonymise)
+        mapper = SpanMapper(read_rules(rules), maker.pseudonymise)
         ours = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, expose_subject=expose_subject)
         provider = provider or TracerProvider()
         made.append(provider)
@@ -489,7 +489,7 @@ def test_wired_by_hand_in_any_order(rules: Path, first: bool) -> None:  # noqa: 
     memory = testing.InMemoryLogboek()
     memory.open()
     maker = LogregelMaker(memory._pseudonymiser.subject)
-    ours = LdvSpanProcessor(maker, _AtOnce(memory), mapper=SpanMapper(read_rule_file(rules), maker.pseudonymise))
+    ours = LdvSpanProcessor(maker, _AtOnce(memory), mapper=SpanMapper(read_rules(rules), maker.pseudonymise))
     everything, exporter = Everything(), InMemorySpanExporter()
     provider = TracerProvider()
     theirs = [SubjectShieldingSpanProcessor(one) for one in (everything, SimpleSpanProcessor(exporter))]

@@ -17,7 +17,7 @@ from ldv_otel import testing
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.rules.rule_file import read_rule_file
+from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.span_rules import SpanMapper
@@ -169,7 +169,7 @@ def test_the_exporter_applies_rules_too(rules: Path) -> None:
     """`ClickHouseSpanExporter` wired by hand."""
     memory = testing.InMemoryLogboek()
     maker = LogregelMaker(Pseudonymiser(KeyRing([new_key("k1")], active="k1")).subject)
-    mapper = SpanMapper(read_rule_file(rules), maker.pseudonymise)
+    mapper = SpanMapper(read_rules(rules), maker.pseudonymise)
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(ClickHouseSpanExporter(memory, maker, mapper=mapper)))
     attributes = {"http.route": "/zoek", "url.query": f"bsn={BSN}"}

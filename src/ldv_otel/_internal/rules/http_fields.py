@@ -1,4 +1,4 @@
-"""Where an identifier stands in what instrumentations record of a request: its path, its query, its headers.
+"""The parts of a request that instrumentations record and that may hold an identifier: path, query, headers.
 
 Both generations of the semantic conventions are read: `url.path`, `url.query`, `url.full`, and `http.target`,
 `http.url`. Values come from callers; each function takes time linear in their length.
@@ -35,7 +35,7 @@ _SEGMENT_MAX_CHARACTERS: Final = 1_024
 
 
 class _Segment(NamedTuple):
-    """What a segment has to be: as a rule one text, or one parameter, which is seen without the expression."""
+    """A segment of a template: mostly one text or one parameter, which are matched without the expression."""
 
     literal: str | None
     whole: str | None
@@ -47,7 +47,7 @@ class Template:
 
     Args:
         text: The route.
-        anchored: It stands for the whole path; else an application may be mounted below another's prefix.
+        anchored: It is the whole path; else an application may be mounted below another's prefix.
     """
 
     def __init__(self, text: str, *, anchored: bool) -> None:
@@ -56,34 +56,34 @@ class Template:
         self._rest: int | None = None
         self._expected: list[_Segment] = []
         self.names: list[str] = []
-        for place, segment in enumerate(segments):
+        for index, segment in enumerate(segments):
             expected, takes_rest = self._segment(segment)
             if takes_rest and self._rest is not None:
                 raise ValueError("a path takes the rest of the segments only once")
-            self._rest = place if takes_rest else self._rest
+            self._rest = index if takes_rest else self._rest
             self._expected.append(expected)
 
     def parameter(self, name: str, path: str) -> str | None:
-        """Return what stands in a path for a parameter, decoded; None when the path is not of this form."""
+        """Return the value of a parameter in a path, decoded; None when the path is not of this form."""
         if name not in self.names:
             return None
         segments = self._aligned(_segments(path))
         if segments is None:
             return None
-        found = None
+        value = None
         for (literal, whole, expression), segment in zip(self._expected, segments, strict=True):
             if literal == segment:
                 continue
             if literal is not None or len(segment) > _SEGMENT_MAX_CHARACTERS:
                 return None
             if whole is not None and segment:
-                found = segment if whole == name else found
+                value = segment if whole == name else value
                 continue
             match = expression.fullmatch(segment)
             if match is None:
                 return None
-            found = match.groupdict().get(name, found)
-        return unquote(found) if found is not None else None
+            value = match.groupdict().get(name, value)
+        return unquote(value) if value is not None else None
 
     def _aligned(self, segments: list[str]) -> list[str] | None:
         """Return as many segments as the template has, what takes the rest as one."""
@@ -132,7 +132,7 @@ def read_template(text: str) -> Template:
 
 
 def path_parameters(parameter: str, attributes: Mapping[str, object]) -> Sequence[str]:
-    """Return what stands in a span's path for a parameter.
+    """Return the value of a parameter in a span's path; empty when there is none.
 
     Args:
         parameter: Its name in `http.route`; or a template for the path, with one parameter.
@@ -142,22 +142,22 @@ def path_parameters(parameter: str, attributes: Mapping[str, object]) -> Sequenc
         return ()
     if parameter.startswith("/"):
         template = read_template(parameter)
-        found = template.parameter(template.names[0], path)
+        value = template.parameter(template.names[0], path)
     else:
         route = attributes.get(_ROUTE)
-        read = _template(route, anchored=False) if isinstance(route, str) else None
-        found = read.parameter(parameter, path) if read is not None else None
-    return (found,) if found else ()
+        mounted = _template(route, anchored=False) if isinstance(route, str) else None
+        value = mounted.parameter(parameter, path) if mounted is not None else None
+    return (value,) if value else ()
 
 
 def query_parameters(name: str, attributes: Mapping[str, object]) -> Sequence[str]:
     """Return the values of a query parameter, decoded, in their order."""
-    found = []
+    values = []
     for pair in query_of(attributes).split("&"):
         key, _, value = pair.partition("=")
         if key == name or unquote_plus(key) == name:
-            found.append(unquote_plus(value))
-    return found
+            values.append(unquote_plus(value))
+    return values
 
 
 def captured_headers(name: str, attributes: Mapping[str, object]) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Patterns of a configuration file, matched against values that strangers choose: every one is linear in their length.
+"""Patterns of a configuration file, matched against values of untrusted callers in time linear in their length.
 
 A text is a glob: `*` stands for any run of characters, `?` for one, everything else for itself. `{regex: ...}` is a
 regular expression in RE2's syntax, which has no backtracking and so no pattern that a value can make explode; Python's
@@ -29,7 +29,7 @@ class Regex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _compiled(self.regex)
 
 
-#: As they stand in a file. Of a list, one pattern has to match.
+#: As they are in a file. Of a list, one pattern has to match.
 TextPattern = str | Regex | list[str | Regex]
 #: For an attribute, which may be a number or a boolean.
 Pattern = str | bool | int | float | Regex | list[str | bool | int | float | Regex]
@@ -64,10 +64,10 @@ def compiled(pattern: Pattern | TextPattern) -> Matcher:
             tests.append(_glob(alternative))
         else:
             exact.add(text_of(alternative))
-    found = frozenset(exact)
+    texts = frozenset(exact)
     if not tests:
-        return Matcher(found, found.__contains__)
-    return Matcher(None, lambda text: text in found or any(test(text) for test in tests))
+        return Matcher(texts, texts.__contains__)
+    return Matcher(None, lambda text: text in texts or any(test(text) for test in tests))
 
 
 def text_of(value: object) -> str:
@@ -91,17 +91,17 @@ def texts_of(value: object) -> Sequence[str]:
 def _glob(pattern: str) -> Callable[[str], bool]:
     if len(pattern) > PATTERN_MAX_CHARACTERS:
         raise ValueError(f"it is longer than {PATTERN_MAX_CHARACTERS} characters")
-    first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", pattern))
-    if not others:
+    first, *later = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", pattern))
+    if not later:
         return _test(re.compile(first, re.DOTALL), "")
     prefix = "" if "?" in pattern.partition("*")[0] else pattern.partition("*")[0]
-    # Atomic: what a `*` has swallowed up to the next text is never looked at again.
-    between = "".join(f"(?>.*?{part})" for part in others[:-1])
-    return _test(re.compile(f"{first}{between}.*{others[-1]}", re.DOTALL), prefix)
+    # Atomic: what a `*` has swallowed up to the next text is never tried again.
+    between = "".join(f"(?>.*?{part})" for part in later[:-1])
+    return _test(re.compile(f"{first}{between}.*{later[-1]}", re.DOTALL), prefix)
 
 
 def _test(expression: re.Pattern[str], prefix: str) -> Callable[[str], bool]:
-    """Return the test of a glob; most texts fail at its beginning, which is cheaper to look at."""
+    """Return the test of a glob; most texts fail at its beginning, which is cheaper to compare."""
     return lambda text: text.startswith(prefix) and expression.fullmatch(text) is not None
 
 

@@ -14,7 +14,8 @@ from ldv_otel._internal.record.actie import SpanFacts, activity_of
 from ldv_otel.attributes import DATA_SUBJECT_ID, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
 
 if TYPE_CHECKING:
-    from ldv_otel._internal.rules.rules import Rule, Rules
+    from ldv_otel._internal.rules.rule_file import Rule
+    from ldv_otel._internal.rules.rules import Rules
 
 _KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
 
@@ -78,6 +79,6 @@ def mapper_for(settings: Settings, pseudonymise: Callable[[object, object], Data
     """
     if settings.rules is None:
         return SpanMapper(None, pseudonymise)
-    from ldv_otel._internal.rules.rule_file import read_rule_file  # noqa: PLC0415  (only who has rules pays for them)
+    from ldv_otel._internal.rules.rules import read_rules  # noqa: PLC0415  (only who has rules pays for them)
 
-    return SpanMapper(read_rule_file(settings.rules), pseudonymise)
+    return SpanMapper(read_rules(settings.rules), pseudonymise)

@@ -38,7 +38,7 @@ from ldv_otel.errors import LdvError
 if TYPE_CHECKING:
     # Importing these takes time that only those who use them are to pay.
     from ldv_otel._internal.parties.parties import Parties
-    from ldv_otel._internal.rules.rules import Rule
+    from ldv_otel._internal.rules.rule_file import Rule
     from ldv_otel._internal.sdk.extensions import Extensions
 
 

@@ -17,8 +17,7 @@ from ldv_otel._internal.cli.rendering import plain
 from ldv_otel._internal.importer.rule_spans import RuleSpan, read_rule_spans
 from ldv_otel._internal.privacy.redaction import Redactor, identifier
 from ldv_otel._internal.record.actie import is_actie
-from ldv_otel._internal.rules.rule_file import read_rule_file
-from ldv_otel._internal.rules.rules import Rules
+from ldv_otel._internal.rules.rules import Rules, read_rules
 from ldv_otel.errors import UnreadableInput
 
 rules_app = typer.Typer(help="Mapping rules: which spans of existing instrumentation are Acties.")
@@ -74,7 +73,7 @@ def try_rules(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which rule takes which recorded spans, and which rule takes none. Nothing is logged."""
-    outcome = judge(read_rule_file(rules), [span for path in spans for span in _read_spans(path)])
+    outcome = judge(read_rules(rules), [span for path in spans for span in _read_spans(path)])
     if as_json:
         print_json(outcome)
     else:
