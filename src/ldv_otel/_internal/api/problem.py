@@ -117,16 +117,16 @@ async def _on_our_error(_request: Request, error: Exception) -> Response:
     return unavailable().response()
 
 
-def surprise(error: Exception) -> Problem:
-    """Return the answer to an error that nobody thought of, and log where it came from.
+def unexpected(error: Exception) -> Problem:
+    """Return the answer to an error that no code raises on purpose, and log where it was raised.
 
-    Without message and traceback: those may show what was asked for.
+    Its message and traceback are left out of the log: they may show what was asked for.
     """
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-    _logger.critical("Unexpected %s at %s", type(error).__name__, where)
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    line = f"{innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}" if innermost else "?"
+    _logger.critical("Unexpected %s at %s", type(error).__name__, line)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Er ging iets mis bij het uitvoeren van het verzoek.")
 
 

@@ -1,43 +1,47 @@
-"""The Logboek behind the server: a few connections, and threads that ask questions over them."""
+"""Reading the Logboek behind the server: a few connections, and threads that run queries over them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import queue
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from ldv_otel._internal.api.problem import unavailable
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.models import Page, PageLimits
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import LdvError, QueryError
 
 _T = TypeVar("_T")
 
-#: Questions at a time; the engine spreads each over the cores by itself.
+#: Queries at a time; the engine spreads each over the cores by itself.
 THREADS: Final = 8
 
 
 class StoreReader:
-    """Asks the named questions off the event loop, each on a connection that nobody else uses meanwhile.
+    """Runs the named queries off the event loop, each on a connection that no other query uses meanwhile.
 
     An embedded Logboek stays open as long as this does: its engine is one for the process.
 
     Args:
         settings: Which Logboek.
-        seconds: The most time for one question, waiting for a turn included.
-        threads: Questions at a time.
+        seconds: The most time for one query, waiting for a thread included.
+        threads: Queries at a time.
     """
 
     def __init__(self, settings: Settings, *, seconds: float, threads: int = THREADS) -> None:
         self._settings = settings
         self._seconds = seconds
-        # The engine stops by itself a little after nobody waits for it any more.
+        # The engine ends a query by itself at the time when its request has given up: a thread cannot be interrupted.
         self._limits = {"max_execution_time": seconds, "timeout_overflow_mode": "throw"}
         self._executor = ThreadPoolExecutor(threads, "ldv-serve")
+        #: Connections that no query uses; threads take and return them without a lock of ours.
         self._idle: queue.SimpleQueue[LogboekClient] = queue.SimpleQueue()
 
     def open(self) -> None:
@@ -52,41 +56,52 @@ class StoreReader:
         self._idle.put(checked(self._connect()))
 
     def close(self) -> None:
-        """Wait for the questions under way, and let go of the Logboek."""
+        """Wait for the queries under way, and close the connections."""
         self._executor.shutdown(cancel_futures=True)
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
 
-    async def ask(self, question: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
-        """Return the answer of `question(client, *args, **kwargs)`.
+    async def ask(self, query: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
+        """Return the result of `query(client, *args, **kwargs)`.
 
         Raises:
             Problem: 503, when it takes too long.
-            LdvError: What the question raises.
+            LdvError: What the query raises.
         """
-        answer = asyncio.get_running_loop().run_in_executor(self._executor, self._ask, question, args, kwargs)
+        answer = asyncio.get_running_loop().run_in_executor(self._executor, self._run, query, args, kwargs)
         try:
             return await asyncio.wait_for(answer, self._seconds)
         except TimeoutError:
             raise unavailable() from None
 
-    def _ask(self, question: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
+    async def pages(
+        self, query: Callable[..., Page], /, *args: Any, limits: PageLimits, **kwargs: Any
+    ) -> AsyncIterator[Page]:
+        """Give the pages of `query(client, *args, limits, **kwargs)` from a first one on; see `ask`."""
+        while True:
+            page = await self.ask(query, *args, limits, **kwargs)
+            yield page
+            if page.following is None:
+                return
+            limits = msgspec.structs.replace(limits, after=page.following)
+
+    def _run(self, query: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
             client = self._connect()
         try:
-            found = question(client, *args, **kwargs)
+            result = query(client, *args, **kwargs)
         except LdvError as error:
-            # Whatever broke, the next question gets a fresh connection; a wrong question breaks none.
+            # Whatever broke, the next query gets a fresh connection; a query that is wrong breaks none.
             self._idle.put(client) if isinstance(error, QueryError) else client.close()
             raise
         except BaseException:
             client.close()
             raise
         self._idle.put(client)
-        return found
+        return result
 
     def _connect(self) -> LogboekClient:
         return LogboekClient(self._settings, limits=self._limits)

@@ -1,4 +1,4 @@
-"""The Logboek behind the server, written to: what requests bring at one moment goes in as one batch."""
+"""Writing to the Logboek behind the server: records of requests that wait at one moment are sent as one batch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BATCH_RECORDS: Final = 5_000
 
 
 class StoreWriter:
-    """Stores Logregels off the event loop; who waits for it knows that the Logboek has confirmed them (LDV-L2).
+    """Stores Logregels off the event loop; when `write` returns, the Logboek has confirmed them (LDV-L2).
 
     A batch is sent while the next one gathers, so many requests at a time cost few inserts. Open it, use it and close
-    it with one event loop running.
+    it with one event loop running: that loop, and not a lock, orders all changes of the state here.
 
     Args:
         sink: Not opened yet.
@@ -32,6 +32,7 @@ class StoreWriter:
     def __init__(self, sink: Sink, *, seconds: float) -> None:
         self._sink = sink
         self._seconds = seconds
+        # One thread: the sink is used by one thread at a time, and batches are numbered in the order of sending.
         self._executor = ThreadPoolExecutor(1, "ldv-writer")
         self._writer_id = new_writer_id()
         self._seq = 0
@@ -49,14 +50,17 @@ class StoreWriter:
         self._executor.submit(self._sink.open).result()
 
     def close(self) -> None:
-        """Wait for the batch under way, and let go of the Logboek."""
+        """Wait for the batch under way, and close the sink."""
         if not self._closed:
             self._closed = True
             self._executor.submit(self._sink.close).result()
             self._executor.shutdown()
 
     async def write(self, logregels: Sequence[Logregel]) -> None:
-        """Store records, all of them or none: those of one start time are in one part of the table.
+        """Store records, all of them or none.
+
+        Those of one start time are in one partition of the table, and ClickHouse stores an insert into one partition
+        whole or not at all.
 
         Raises:
             LdvError: They are not confirmed.
@@ -87,15 +91,15 @@ class StoreWriter:
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._store, records)
         except BatchRefused as refused:
-            if len(taken) > 1:  # one of them is at fault, and the others need not suffer
+            if len(taken) > 1:  # one request is at fault; alone, each of the others is stored
                 for each in taken:
                     await self._send([each])
                 return
             error = refused
-        except Exception as other:  # noqa: BLE001  (who waits has to hear of it, whatever it is)
+        except Exception as other:  # noqa: BLE001  (a request that waits must get an answer, whatever it is)
             error = other
         for _, confirmed in taken:
-            if not confirmed.done():  # who waited may have gone
+            if not confirmed.done():  # its request may have been cancelled meanwhile
                 confirmed.set_result(None) if error is None else confirmed.set_exception(error)
 
     def _store(self, records: list[Logregel]) -> None:
@@ -111,7 +115,8 @@ class StoreWriter:
         try:
             deliver(batch, self._sink, wait=wait, waits_out=(LogboekUnavailable,))
         except (Stopped, LdvError) as error:
-            # Places that nothing is known to have would count as lost; a writer that ends here has none.
+            # Sequence numbers of a batch in doubt, or refused, would be gaps for ever. A new writer leaves none: what
+            # the old one confirmed is a whole sequence.
             self._writer_id, self._seq = new_writer_id(), 0
             if isinstance(error, Stopped) and isinstance(error.__cause__, LdvError):
                 raise error.__cause__ from None

@@ -294,7 +294,7 @@ VARIABLES: Final = (
         "LDV_SERVE_CLIENTS",
         "serve.clients",
         "",
-        "JSON file of the clients: which certificate is whose, and what each may see.",
+        "File of the clients, YAML or JSON: which certificate is whose, and what each may see.",
         _path,
     ),
     Variable(

@@ -1,4 +1,4 @@
-"""Who asks: a client with an access token, or with a certificate; and whether it may."""
+"""Who a client is, by an access token or a client certificate; and whether it may do what it asks for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.certificates import certificate_of
 from ldv_otel._internal.api.auth.clients import Client, ClientList, Scope, read_clients
-from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier
+from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier, bearer_token
+from ldv_otel._internal.api.envelope import log_client
 from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.settings import ServeSettings
@@ -18,97 +19,106 @@ from ldv_otel.errors import ConfigurationError
 
 
 class Authentication(Protocol):
-    """Tells who asks."""
+    """Tells which client makes a request."""
 
     async def client(self, request: Request) -> Client:
         """Return the client.
 
         Raises:
-            Problem: 401; nobody we know.
+            Problem: 401; no registered client has proven itself.
         """
         ...
 
 
 class NoAuthentication:
-    """Everybody may do everything: for development on loopback only."""
+    """Lets everybody do everything: for development on loopback only."""
 
     async def client(self, request: Request) -> Client:
-        """Return one client for all."""
+        """Return one client for all requests."""
         del request
         return Client(id="development", scopes=frozenset(Scope))
 
 
 class CredentialAuthentication:
-    """Access tokens and client certificates, whichever are configured.
+    """Takes access tokens and client certificates, whichever are configured.
 
     Args:
+        clients: The file of the clients.
         tokens: None when tokens are not accepted.
     """
 
-    def __init__(self, settings: ServeSettings, known: ClientList, tokens: TokenVerifier | None) -> None:
+    def __init__(self, settings: ServeSettings, clients: ClientList, tokens: TokenVerifier | None) -> None:
         self._settings = settings
-        self._known = known
+        self._clients = clients
         self._tokens = tokens
 
     async def client(self, request: Request) -> Client:
         """Return the client; a token goes before a certificate."""
-        certificate = certificate_of(request, proxies=self._settings.proxies, header=self._settings.certificate_header)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._tokens is not None:
-            fingerprint = bytes.fromhex(certificate.fingerprint) if certificate is not None else b""
-            return self._known.by_token(*await self._tokens.verify(token.strip(), fingerprint))
-        found = self._known.by_certificate(certificate) if certificate is not None else None
-        if found is None:
+        certificate = certificate_of(request, self._settings)
+        token = bearer_token(request)
+        if token is not None and self._tokens is not None:
+            return self._clients.by_token(await self._tokens.verify(token, certificate))
+        client = self._clients.by_certificate(certificate) if certificate is not None else None
+        if client is None:
             challenge = "Bearer" if self._tokens is not None else "Mutual-TLS"
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "Geef een toegangstoken mee, of gebruik een clientcertificaat dat hier bekend is.",
                 headers={"WWW-Authenticate": f'{challenge} realm="ldv"'},
             )
-        return found
+        return client
 
 
 def configured_authentication(settings: ServeSettings, *, others: bool = False) -> Authentication | None:
-    """Return what the settings ask for, or None when they ask for nothing.
+    """Return the authentication that the settings name, or None when they name none.
 
     Args:
-        others: There are APIs with clients of their own, whom certificates may be asked for.
+        others: Whether there are APIs with clients of their own, for whom certificates may be asked for.
 
     Raises:
-        ConfigurationError: They ask for half of something; the message names what is missing.
+        ConfigurationError: They name half of one; the message says what is missing.
     """
-    given = {
+    clients = read_clients(settings.clients)
+    asks_certificates = settings.client_ca is not None or bool(settings.proxies)
+    if asks_certificates and not clients.with_certificate:
+        if not others:
+            raise ConfigurationError(
+                "Client certificates are asked for, and no client is known by one. Nothing was started. "
+                "Let LDV_SERVE_CLIENTS name a file that says which certificate is whose."
+            )
+        asks_certificates = False
+    tokens = configured_tokens(settings)
+    return CredentialAuthentication(settings, clients, tokens) if tokens is not None or asks_certificates else None
+
+
+def configured_tokens(settings: ServeSettings) -> TokenVerifier | None:
+    """Return what checks access tokens; None when the settings name no issuer.
+
+    Raises:
+        ConfigurationError: They name half of one, or its keys cannot be used.
+    """
+    needed = {
         "LDV_SERVE_ISSUER": settings.issuer,
         "LDV_SERVE_AUDIENCE": settings.audience,
         "LDV_SERVE_JWKS": settings.jwks,
     }
-    missing = [name for name, value in given.items() if not value]
-    if missing and len(missing) < len(given):
+    missing = [name for name, value in needed.items() if not value]
+    if len(missing) == len(needed):
+        return None
+    if missing:
         raise ConfigurationError(
-            f"Access tokens need {', '.join(given)}, and {' and '.join(missing)} is not set. Nothing was started."
+            f"Access tokens need {', '.join(needed)}, and {' and '.join(missing)} is not set. Nothing was started."
         )
-    known = read_clients(settings.clients)
-    certificates = settings.client_ca is not None or bool(settings.proxies)
-    if certificates and not known.with_certificate and others:
-        certificates = False
-    elif certificates and not known.with_certificate:
-        raise ConfigurationError(
-            "Client certificates are asked for, and no client is known by one. Nothing was started. "
-            "Let LDV_SERVE_CLIENTS name a file that says which certificate is whose."
-        )
-    tokens = None
-    if not missing:
-        tokens = TokenVerifier(
-            issuer=settings.issuer,
-            audience=settings.audience,
-            keys=IssuerKeys(settings.jwks),
-            algorithms=settings.algorithms,
-        )
-    return CredentialAuthentication(settings, known, tokens) if tokens is not None or certificates else None
+    return TokenVerifier(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        keys=IssuerKeys(settings.jwks),
+        algorithms=settings.algorithms,
+    )
 
 
 class AccessGuard:
-    """Lets a client in: authenticated, with the scopes that are needed, and within its rate.
+    """Lets a client in: authenticated, within its rate, and with the scopes that are needed.
 
     Args:
         requests_per_minute: For a client without a limit of its own.
@@ -122,11 +132,13 @@ class AccessGuard:
     async def enter(self, request: Request, scopes: frozenset[Scope]) -> Client:
         """Return the client.
 
+        Its rate is counted before its scopes are checked, so that trying what it may not do is limited as well.
+
         Raises:
             Problem: 401 not authenticated, 403 a scope is missing, 429 too many requests.
         """
         client = await self._authentication.client(request)
-        request.scope["ldv.client"] = client.id
+        log_client(request, client.id)
         self._limiter.check(client.id, client.requests_per_minute or self._requests_per_minute)
         require(client, scopes)
         return client
@@ -136,7 +148,7 @@ def require(client: Client, scopes: frozenset[Scope]) -> None:
     """Check that a client has these scopes.
 
     Raises:
-        Problem: 403; names what is missing.
+        Problem: 403; it names the scopes that are missing.
     """
     missing = sorted(scopes - client.scopes)
     if missing:
@@ -150,11 +162,12 @@ def require(client: Client, scopes: frozenset[Scope]) -> None:
 
 
 def client_with(*scopes: Scope) -> Callable[[Request], Awaitable[Client]]:
-    """Return a FastAPI dependency that gives the client, if it has these scopes."""
-    wanted = frozenset(scopes)
+    """Return a FastAPI dependency that gives the client of a request, if it has these scopes."""
+    needed = frozenset(scopes)
 
     async def dependency(request: Request) -> Client:
-        access_guard: AccessGuard = request.app.state.services.access_guard
-        return await access_guard.enter(request, wanted)
+        # Not `services_of`: `services` stands above this module, because it holds the guard.
+        guard: AccessGuard = request.app.state.services.access_guard
+        return await guard.enter(request, needed)
 
     return dependency

@@ -8,23 +8,24 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
-from ldv_otel._internal.config.networks import Networks, asgi_peer
+from ldv_otel._internal.config.networks import asgi_peer
+from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel._internal.parties.evidence import Certificate, read_certificate
 
 #: Where the server puts the DER bytes of the certificate that the TLS handshake proved.
 SCOPE_EXTENSION: Final = "ldv.client_certificate"
-_MAX_HEADER: Final = 16_384
+_MAX_HEADER_CHARACTERS: Final = 16_384
 
 
-def certificate_of(request: Request, *, proxies: Networks, header: str) -> Certificate | None:
+def certificate_of(request: Request, settings: ServeSettings) -> Certificate | None:
     """Return the certificate that the client proved to have, to this server or to a proxy that is believed.
 
-    A connection from one of `proxies` is the proxy's, so there only the header counts, if it is there exactly once; on
-    any other connection the header means nothing.
+    A connection from one of the proxies is the proxy's own, so there only the header counts, if it is there exactly
+    once: of two, the client sent one. On any other connection the header means nothing.
     """
     try:
-        if asgi_peer(request.scope) in proxies:
-            values = request.headers.getlist(header)
+        if asgi_peer(request.scope) in settings.proxies:
+            values = request.headers.getlist(settings.certificate_header)
             return _from_header(values[0]) if len(values) == 1 else None
         der = request.scope.get("extensions", {}).get(SCOPE_EXTENSION)
         return read_certificate(der) if der is not None else None
@@ -39,7 +40,7 @@ def _from_header(value: str) -> Certificate:
         ValueError: It is neither.
     """
     value = value.strip()
-    if len(value) > _MAX_HEADER:
+    if len(value) > _MAX_HEADER_CHARACTERS:
         raise ValueError("too long")
     if value.startswith(":") and value.endswith(":"):
         return read_certificate(base64.b64decode(value[1:-1], validate=True))

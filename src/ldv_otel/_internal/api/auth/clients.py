@@ -1,7 +1,12 @@
-"""Who the clients are and what each may see: the file of `LDV_SERVE_CLIENTS`.
+"""The clients and what each may see: the file of `LDV_SERVE_CLIENTS`, in YAML or JSON.
 
-JSON: `{"clients": [{"id": "gemeente-b", "certificate": {"oin": "00000001..."}, "scopes": ["ldv:read"]}]}`. A client
-without `certificate` is one that comes with an access token; what stands here narrows what its token says.
+    clients:
+      - id: gemeente-b
+        certificate: {oin: "00000001821002198000"}
+        scopes: ["ldv:read"]
+      - {id: onderzoek, activities: ["https://register.example/parkeren"], requests_per_minute: 30}
+
+A client without `certificate` is one that comes with an access token; what stands here restricts what its token says.
 """
 
 from __future__ import annotations
@@ -12,15 +17,16 @@ from pathlib import Path
 
 import msgspec
 
+from ldv_otel._internal.api.auth.tokens import AccessToken
+from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.parties.evidence import Certificate, CertificateMatch
-from ldv_otel.errors import ConfigurationError
 
 
 class Scope(StrEnum):
     """What a client may do; the words in `scope` of a token and in `scopes` of the file."""
 
     READ = "ldv:read"
-    #: Ask with a real identifier, such as a BSN, which becomes a pseudonym at the door (LDV-R7).
+    #: Ask with a real identifier, such as a BSN, which becomes a pseudonym before anything else is done (LDV-R7).
     IDENTIFY = "ldv:identify"
     #: See activities that the Register calls confidential.
     CONFIDENTIAL = "ldv:confidential"
@@ -35,9 +41,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: For the access log and the rate limit; never a citizen's identifier.
-        activities: Beginnings of the only processing activities it may see; none for all.
+        activities: Prefixes of the only processing activities it may see; none for all.
         requests_per_minute: 0 for the server's own limit.
-        person: Who uses it, where its token says so (`sub`); goes into no log.
+        person: The person who uses it, where its token says so (`sub`); it goes into no log.
     """
 
     id: str
@@ -48,7 +54,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One entry of the file."""
+    """An entry of the file.
+
+    Attributes:
+        certificate: The client's certificate; None for a client with tokens.
+        scopes: All that it may do; None, for a client with tokens, leaves that to its token.
+    """
 
     id: str
     certificate: CertificateMatch | None = None
@@ -56,63 +67,63 @@ class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     activities: tuple[str, ...] = ()
     requests_per_minute: int = 0
 
+    def client(self, scopes: frozenset[str], person: str = "") -> Client:
+        """Return the client that this entry describes, once it has proven itself."""
+        return Client(
+            id=self.id,
+            scopes=scopes,
+            activities=self.activities,
+            requests_per_minute=self.requests_per_minute,
+            person=person,
+        )
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+
+class _ClientsFile(msgspec.Struct, forbid_unknown_fields=True):
     clients: list[ClientEntry]
+
+    def __post_init__(self) -> None:
+        """Refuse entries that the access log and the rate limit could not tell apart."""
+        ids = [entry.id for entry in self.clients]
+        if len(set(ids)) != len(ids) or "" in ids:
+            raise ValueError("A client has no id, or two have the same")
 
 
 class ClientList:
     """The clients of the file; without a file, none."""
 
-    def __init__(self, known: Iterable[ClientEntry] = ()) -> None:
-        self._known = tuple(known)
-        self._by_id = {client.id: client for client in self._known}
+    def __init__(self, entries: Iterable[ClientEntry] = ()) -> None:
+        self._entries = tuple(entries)
+        self._by_id = {entry.id: entry for entry in self._entries}
 
     def by_certificate(self, certificate: Certificate) -> Client | None:
-        """Return the client whose certificate this is."""
-        for known in self._known:
-            if known.certificate is not None and known.certificate.matches(certificate):
-                return _client(known, known.scopes or frozenset())
+        """Return the client whose certificate this is; the first, if the file has several."""
+        for entry in self._entries:
+            if entry.certificate is not None and entry.certificate.matches(certificate):
+                return entry.client(entry.scopes or frozenset())
         return None
 
-    def by_token(self, client_id: str, scopes: frozenset[str], person: str = "") -> Client:
+    def by_token(self, token: AccessToken) -> Client:
         """Return the client that a token names, with the token's scopes as far as the file leaves them."""
-        known = self._by_id.get(client_id)
-        if known is None:
-            return Client(id=client_id, scopes=scopes, person=person)
-        return _client(known, scopes if known.scopes is None else scopes & known.scopes, person)
+        entry = self._by_id.get(token.client_id)
+        if entry is None:
+            return Client(id=token.client_id, scopes=token.scopes, person=token.person)
+        return entry.client(token.scopes if entry.scopes is None else token.scopes & entry.scopes, token.person)
 
     @property
     def with_certificate(self) -> bool:
-        """Whether any client is known by its certificate."""
-        return any(known.certificate is not None for known in self._known)
+        """Whether a client is identified by its certificate."""
+        return any(entry.certificate is not None for entry in self._entries)
 
 
 def read_clients(path: Path | None) -> ClientList:
-    """Read the file.
+    """Return the clients of a file.
+
+    Args:
+        path: None when there is no file.
 
     Raises:
-        ConfigurationError: It cannot be used; the message says where it is wrong.
+        ConfigurationError: It cannot be used; the message names line and field.
     """
     if path is None:
         return ClientList()
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=_File).clients
-    except OSError as error:
-        raise ConfigurationError(f"LDV_SERVE_CLIENTS: {path} cannot be read ({error.strerror}).") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"LDV_SERVE_CLIENTS: {path} is no file of clients ({error}).") from error
-    ids = [client.id for client in found]
-    if len(set(ids)) != len(ids) or "" in ids:
-        raise ConfigurationError(f"LDV_SERVE_CLIENTS: {path} has a client without id, or two with the same.")
-    return ClientList(found)
-
-
-def _client(known: ClientEntry, scopes: frozenset[str], person: str = "") -> Client:
-    return Client(
-        id=known.id,
-        scopes=scopes,
-        activities=known.activities,
-        requests_per_minute=known.requests_per_minute,
-        person=person,
-    )
+    return ClientList(read_yaml(path, "LDV_SERVE_CLIENTS", _ClientsFile).clients)

@@ -13,26 +13,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
+from starlette.requests import Request
 
 from ldv_otel._internal.api.problem import Problem, unavailable
 from ldv_otel._internal.http.bounded_answers import content_of
+from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
-_MAX_TOKEN: Final = 8_192
-_MAX_JWKS: Final = 1 << 20
-_LEEWAY_SECONDS: Final = 30
-#: Keys from an address are good for so long, and are asked for again no sooner than the second of these.
+#: How far the clock of the other side may be ahead of ours, or behind it.
+LEEWAY_SECONDS: Final = 30
+_MAX_TOKEN_CHARACTERS: Final = 8_192
+_MAX_JWKS_BYTES: Final = 1 << 20
+#: Keys from an address are good for so long, and are fetched again no sooner than the second of these: tokens with a
+#: key id that nobody has are free to make, and must not make us knock at the issuer's for each.
 _FRESH_SECONDS: Final = 3_600
 _RETRY_SECONDS: Final = 30
 
 
 class IssuerKeys:
-    """The keys of an issuer, from a file or an address; fetched again when they get old or a token names a new one.
+    """The keys of an issuer, from a file or an address; fetched again when they are old or a token names another one.
 
     Args:
         source: Path, or https URL.
@@ -66,7 +71,10 @@ class IssuerKeys:
         return self._keys
 
     async def refresh(self) -> None:
-        """Fetch the keys again, unless that was tried a moment ago; on failure the old ones stay."""
+        """Fetch the keys again, unless that was tried a moment ago; on failure the old ones stay.
+
+        The lock lets requests that need the keys at the same time wait for one fetch.
+        """
         async with self._lock:
             if not self._remote or self._clock() - self._tried < _RETRY_SECONDS:
                 return
@@ -83,7 +91,7 @@ class IssuerKeys:
             client.stream("GET", self._source, headers={"Accept": "application/json"}) as answer,
         ):
             answer.raise_for_status()
-            return await content_of(answer, _MAX_JWKS)
+            return await content_of(answer, _MAX_JWKS_BYTES)
 
     def _from_file(self) -> KeySet:
         try:
@@ -92,6 +100,33 @@ class IssuerKeys:
             raise ConfigurationError(f"LDV_SERVE_JWKS: {self._source} cannot be read ({error.strerror}).") from error
         except ValueError as error:
             raise ConfigurationError(f"LDV_SERVE_JWKS: {self._source} holds no JWKS of public keys.") from error
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """A valid access token.
+
+    Attributes:
+        client_id: The client to which it was given.
+        claims: All that it says.
+    """
+
+    client_id: str
+    claims: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Leave the claims out: they may name a person."""
+        return f"AccessToken({self.client_id!r})"
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Return its scopes."""
+        return frozenset(self.claims.get("scope", "").split())
+
+    @property
+    def person(self) -> str:
+        """Return who the client acts for (`sub`); empty when it does not say."""
+        person = self.claims.get("sub")
+        return person if isinstance(person, str) else ""
 
 
 class TokenVerifier:
@@ -115,36 +150,34 @@ class TokenVerifier:
         self._types = types
         self._algorithms = list(algorithms)
         self._claims = jwt.JWTClaimsRegistry(
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
             exp={"essential": True},
         )
 
-    async def verify(self, token: str, fingerprint: bytes = b"") -> tuple[str, frozenset[str], str]:
-        """Return client id and scopes of a token, and who the client acts for (`sub`; empty when it does not say).
+    async def verify(self, token: str, certificate: Certificate | None = None) -> AccessToken:
+        """Return what a valid token says.
 
         Args:
-            fingerprint: SHA-256 of the client's certificate; a token that is bound to one is good only with that one
-                (RFC 8705), and one that is bound in another way is not good here.
+            certificate: The client's; a token that is bound to one is valid with that one only (RFC 8705), and one that
+                is bound in another way is not valid here.
 
         Raises:
-            Problem: 401, the token is not good; 503, there are no keys to check it with.
+            Problem: 401, the token is not valid; 503, there are no keys to check it with.
         """
         claims = await self.claims(token)
-        bound = claims.get("cnf")
-        if bound is not None and (not fingerprint or bound != {"x5t#S256": _base64(fingerprint)}):
+        bound_to = claims.get("cnf")
+        if bound_to is not None and (certificate is None or bound_to != _confirmation(certificate)):
             raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
         # Not `sub`: that may be a person's identifier, and this goes into the access log.
         client_id = next((claims[name] for name in ("client_id", "azp") if claims.get(name)), None)
-        scope = claims.get("scope", "")
-        if not isinstance(client_id, str) or not isinstance(scope, str):
+        if not isinstance(client_id, str) or not isinstance(claims.get("scope", ""), str):
             raise refused("Het toegangstoken noemt geen client.")
-        person = claims.get("sub")
-        return client_id, frozenset(scope.split()), person if isinstance(person, str) else ""
+        return AccessToken(client_id, claims)
 
     async def claims(self, token: str) -> dict[str, Any]:
-        """Return what a token says, when signature, issuer, audience, time and type are right.
+        """Return the claims of a token whose signature, issuer, audience, time and type are right.
 
         Raises:
             Problem: As `verify`.
@@ -158,12 +191,11 @@ class TokenVerifier:
             raise refused("Het toegangstoken is niet geldig.") from error
 
     async def _checked(self, token: str) -> dict[str, Any]:
-        if len(token) > _MAX_TOKEN or not token.isascii():
-            raise ValueError("no token")
+        check_token_form(token)
         try:
             decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
         except InvalidKeyIdError:
-            # The issuer may have a new key.
+            # The issuer may have begun to sign with a new key since its keys were fetched.
             await self._keys.refresh()
             decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
         if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in self._types:
@@ -172,8 +204,26 @@ class TokenVerifier:
         return decoded.claims
 
 
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+def _confirmation(certificate: Certificate) -> dict[str, str]:
+    """Return the claim `cnf` of a token that is bound to a certificate (RFC 8705, section 3.1)."""
+    digest = bytes.fromhex(certificate.fingerprint)
+    return {"x5t#S256": base64.urlsafe_b64encode(digest).decode().rstrip("=")}
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token in the header `Authorization`, which may be empty; None when the header has no bearer token."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def check_token_form(token: str) -> None:
+    """Check a token before anything parses it: parsers of JSON and base64 need not see what is too long.
+
+    Raises:
+        ValueError: It is too long for a token, or has other characters.
+    """
+    if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii():
+        raise ValueError("no token")
 
 
 def key_set(content: bytes) -> KeySet:
@@ -182,19 +232,20 @@ def key_set(content: bytes) -> KeySet:
     Raises:
         ValueError: It is none, has none, or has secret ones.
     """
-    found = json.loads(content)
-    if not isinstance(found, dict) or not isinstance(found.get("keys"), list) or not found["keys"]:
+    jwks = json.loads(content)
+    if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list) or not jwks["keys"]:
         raise ValueError("no keys")
-    if any(not isinstance(key, dict) or key.get("kty") == "oct" for key in found["keys"]):
+    # With a shared secret among them whoever can check a token could also make one.
+    if any(not isinstance(key, dict) or key.get("kty") == "oct" for key in jwks["keys"]):
         raise ValueError("a shared secret is no key for this")
     try:
-        return KeySet.import_key_set({"keys": found["keys"]})
+        return KeySet.import_key_set({"keys": jwks["keys"]})
     except JoseError as error:
         raise ValueError("no keys") from error
 
 
 def refused(detail: str) -> Problem:
-    """Return the answer for a token that is not good (RFC 6750)."""
+    """Return the answer to a token that is not valid (RFC 6750)."""
     return Problem(
         HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="ldv", error="invalid_token"'}
     )

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ldv_otel._internal.api.problem import Problem, surprise, unavailable
+from ldv_otel._internal.api.problem import Problem, unavailable, unexpected
 from ldv_otel._internal.api.services import services_of
 from ldv_otel.errors import LdvError, QueryError
 
@@ -95,10 +95,10 @@ class PageRoute(APIRoute):
             except QueryError:
                 return error_page(request, Problem(HTTPStatus.NOT_FOUND, ""))
             except LdvError as error:
-                surprise(error)
+                unexpected(error)
                 return error_page(request, unavailable())
             except Exception as error:  # noqa: BLE001  (a citizen gets a page, whatever happened)
-                return error_page(request, surprise(error))
+                return error_page(request, unexpected(error))
 
         return handler
 

@@ -6,13 +6,14 @@ import uuid
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ldv_otel._internal.api.auth.authentication import client_with
 from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.envelope import log_records
+from ldv_otel._internal.api.messages import json_response
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.api.read_api.openapi import own_url
 from ldv_otel._internal.api.read_api.request import parse_trace_id_field
@@ -40,8 +41,8 @@ async def chain(
             HTTPStatus.BAD_REQUEST, str(error), errors=[InputError("path", str(error), "traceId", "invalid")]
         ) from None
     found = await chain_for(services_of(request), client, wanted)
-    request.scope["ldv.records"] = len(found.logregels)
-    return Response(msgspec.json.encode(_shown(found)), media_type="application/json")
+    log_records(request, len(found.logregels))
+    return json_response(_shown(found))
 
 
 async def chain_for(

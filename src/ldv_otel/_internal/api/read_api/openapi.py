@@ -24,11 +24,10 @@ def own_url(settings: ServeSettings) -> str:
     return f"{settings.url}{BASE_PATH}" if settings.url else ""
 
 
-def openapi_document(settings: ServeSettings, request_base: str) -> dict[str, Any]:
+def openapi_document(server_url: str) -> dict[str, Any]:
     """Return the document for a server.
 
     Args:
-        request_base: The address that this request came in on; used where `LDV_SERVE_URL` does not say better.
+        server_url: Its address, as clients know it.
     """
-    base = settings.url or request_base.rstrip("/")
-    return _DOCUMENT | {"servers": [{"url": f"{base}{BASE_PATH}"}]}
+    return _DOCUMENT | {"servers": [{"url": f"{server_url}{BASE_PATH}"}]}

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 
 from ldv_otel import attributes as names
+from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.times.instants import TIME_MAX_MS
@@ -53,8 +54,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     Raises:
         Problem: 415 another kind of content, 400 no JSON object.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if media_type_of(request) != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Stuur de vraag als application/json.")
     try:
         found = json.loads(await request.body(), object_pairs_hook=_without_doubles)

@@ -18,6 +18,8 @@ from starlette.responses import Response
 from ldv_otel._internal.api.auth.authentication import client_with
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
+from ldv_otel._internal.api.envelope import log_records
+from ldv_otel._internal.api.messages import document_response, json_response, server_url
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.api.read_api import chains
 from ldv_otel._internal.api.read_api.openapi import BASE_PATH, openapi_document
@@ -40,10 +42,8 @@ Reading = Annotated[Client, Depends(client_with(Scope.READ))]
 
 @router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
-    """Return the OpenAPI document; anybody may have it (/core/publish-openapi)."""
-    document = openapi_document(services_of(request).settings.serve, str(request.base_url))
-    headers = {"Access-Control-Allow-Origin": "*"}
-    return Response(msgspec.json.encode(document), headers=headers, media_type="application/json")
+    """Return the OpenAPI document; anybody may have it."""
+    return document_response(openapi_document(server_url(request, services_of(request).settings.serve)))
 
 
 @router.post("/processing-activities")
@@ -126,12 +126,12 @@ async def answer(
         # Only a query: right too behind a proxy that has this API at another path.
         target = request.url.include_query_params(cursor=encode_cursor(following), limit=limit)
         headers["Link"] = f'<?{target.query}>; rel="next"'
-    request.scope["ldv.records"] = len(encoded)
+    log_records(request, len(encoded))
     content: dict[str, Any] = {"processingActivities": [msgspec.Raw(record) for record in encoded]}
     settings = services_of(request).settings
     if settings.logboek_id and settings.organisation:
         content["metadata"] = {"logbookId": settings.logboek_id, "organizationName": settings.organisation}
-    return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
+    return json_response(content, headers=headers)
 
 
 def page_of(request: Request, services: Services, *others: str) -> tuple[Cursor | None, int]:

@@ -1,4 +1,4 @@
-"""A question to the register is a processing of personal data itself, and is logged before it is answered (PR-07)."""
+"""The record of access to the register: a query is a processing of personal data itself, and logged first (PR-07)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from starlette.requests import Request
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.consumer.doelbinding import activity_uuid
 from ldv_otel._internal.gemma.provider.dependencies import provider_of
-from ldv_otel._internal.gemma.provider.requests import DoelbindingHeaders, Person, caller_of
+from ldv_otel._internal.gemma.provider.requests import DoelbindingHeaders, Person, calling_span_of
 from ldv_otel._version import __version__
 
 
-async def log_question(request: Request, persons: Iterable[Person], doelbinding: DoelbindingHeaders, what: str) -> None:
-    """Log a question under our own Verwerkingsactiviteit (GW-13, GW-14, GI-13).
+async def log_access(request: Request, persons: Iterable[Person], doelbinding: DoelbindingHeaders, what: str) -> None:
+    """Log a query under our own Verwerkingsactiviteit, before anything is answered (GW-13, GW-14, GI-13).
 
     Args:
-        persons: Whom the answer tells about.
-        what: What is asked for, for citizens.
+        persons: The persons that the answer is about.
+        what: The kind of resource that the client asks for, in words for citizens.
 
     Raises:
         LdvError: It is not logged; nothing may be answered.
@@ -50,4 +50,16 @@ async def log_question(request: Request, persons: Iterable[Person], doelbinding:
             for person in persons
         ),
     )
-    await provider.acties.log(actie, caller_of(request))
+    await provider.repository.log(actie, calling_span_of(request))
+
+
+async def log_access_to_version(
+    request: Request, version: model.Version, doelbinding: DoelbindingHeaders, what: str
+) -> None:
+    """Log access to one Verwerkingsactie, for the persons whose objects it has; see `log_access`.
+
+    Which persons a query by id is about is known only when the record has been read; no data leaves before this
+    (IR-04).
+    """
+    persons = [Person(each.soort_object_id, each.object_id) for each in version.actie.verwerkte_objecten]
+    await log_access(request, persons, doelbinding, what)

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from ldv_otel._internal.api.app import Api, create_app
 from ldv_otel._internal.api.auth.authentication import AccessGuard, Authentication, NoAuthentication
 from ldv_otel._internal.api.limits import RateLimiter
+from ldv_otel._internal.api.messages import document_response
 from ldv_otel._internal.api.server import ExtraApi
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.provider import bewerking_router as bewerking
 from ldv_otel._internal.gemma.provider import inzage_router as inzage
-from ldv_otel._internal.gemma.provider import responses as answers
+from ldv_otel._internal.gemma.provider import responses
 from ldv_otel._internal.gemma.provider.clients import read_registered_clients
 from ldv_otel._internal.gemma.provider.dependencies import Provider
 from ldv_otel._internal.gemma.provider.openapi import API_VERSION, BASE_PATH, openapi_document
@@ -45,17 +46,17 @@ GEMMA: Final = Api(router, API_VERSION)
 
 
 class ClientDirectory(Authentication, Authorisation, Protocol):
-    """Who the clients are, and what each may do."""
+    """Knows who the clients are, and what each may do."""
 
 
 class OpenAccess(NoAuthentication, AllRights):
-    """Everybody may do everything: for development on loopback only."""
+    """Lets everybody do everything: for development on loopback only."""
 
 
 @router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
-    """Return the OpenAPI document; anybody may have it (/core/publish-openapi)."""
-    return answers.answer(openapi_document(answers.base_url(request)), headers={"Access-Control-Allow-Origin": "*"})
+    """Return the OpenAPI document; anybody may have it."""
+    return document_response(openapi_document(responses.base_url(request)))
 
 
 def create_gemma_app(settings: Settings, clients: ClientDirectory) -> FastAPI:
@@ -93,7 +94,7 @@ def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
     app.state.gemma = Provider(
         access_guard=AccessGuard(clients, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         authorisation=clients,
-        acties=VerwerkingsactieRepository(
+        repository=VerwerkingsactieRepository(
             services.reader,
             services.writer,
             VerwerkingsactieMapper(services.pseudonymiser, processor=gemma.processor),

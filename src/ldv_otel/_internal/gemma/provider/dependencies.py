@@ -1,4 +1,4 @@
-"""What the routers of both APIs share, and how a client comes in."""
+"""The parts that the routers of both APIs share, and how a client comes in."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from ldv_otel._internal.gemma.provider.scopes import Authorisation
 
 @dataclass(frozen=True)
 class Provider:
-    """One for each application; in `app.state.gemma`.
+    """The parts of a register; one for each application, in `app.state.gemma`.
 
     Attributes:
-        activity: Our own Verwerkingsactiviteit, for questions to the register.
-        zone: Of the dates in a question.
+        activity: Our own Verwerkingsactiviteit, under which queries of the register are logged.
+        zone: Of the dates in a query.
     """
 
     access_guard: AccessGuard
     authorisation: Authorisation
-    acties: VerwerkingsactieRepository
+    repository: VerwerkingsactieRepository
     activity: str
     zone: ZoneInfo
 
 
 def provider_of(request: Request) -> Provider:
     """Return the provider behind a request."""
-    found: Provider = request.app.state.gemma
-    return found
+    provider: Provider = request.app.state.gemma
+    return provider
 
 
-async def _entered(request: Request) -> Client:
+async def _authenticated_client(request: Request) -> Client:
+    # In this order, because authentication goes before media types (GW-15).
     client = await provider_of(request).access_guard.enter(request, frozenset())
     check_media_types(request)
     return client
 
 
-#: The client of a request that has an acceptable form: authentication goes before media types (GW-15).
-Entered = Annotated[Client, Depends(_entered)]
+#: The client of a request whose body and answer are in JSON.
+AuthenticatedClient = Annotated[Client, Depends(_authenticated_client)]

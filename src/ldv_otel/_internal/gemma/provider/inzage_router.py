@@ -12,13 +12,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.messages import json_response
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma.model import Version
-from ldv_otel._internal.gemma.provider import responses as answers
-from ldv_otel._internal.gemma.provider.access_record import log_question
-from ldv_otel._internal.gemma.provider.dependencies import Entered, provider_of
-from ldv_otel._internal.gemma.provider.requests import Faults, Person, doelbinding_of, id_of, list_of
+from ldv_otel._internal.gemma.provider import responses
+from ldv_otel._internal.gemma.provider.access_record import log_access, log_access_to_version
+from ldv_otel._internal.gemma.provider.dependencies import AuthenticatedClient, provider_of
+from ldv_otel._internal.gemma.provider.requests import doelbinding_of, id_of, query_of
 from ldv_otel._internal.gemma.provider.scopes import Component, Right, right_to
+from ldv_otel._internal.gemma.provider.validation import Faults
 
 router: Final = APIRouter()
 
@@ -26,35 +28,37 @@ _WHAT: Final = "verwerkte objecten"
 
 
 @router.get("/verwerkte-objecten")
-async def list_(request: Request, client: Entered) -> Response:
+async def list_(request: Request, client: AuthenticatedClient) -> Response:
     """Return what was done with the data of a person in a period."""
     provider = provider_of(request)
-    question, doelbinding = list_of(request, provider.zone, inzage=True)
+    query, doelbinding = query_of(request, provider.zone, inzage=True)
     right = await right_to("read", provider.authorisation, client, Component.INZAGE)
-    await log_question(request, [question.person], doelbinding, _WHAT)
-    found = await provider.acties.asked_for(question, confidential=right.confidential)
-    base = answers.base_url(request)
-    shown = [
-        each for version in found if _is_visible(version, right) for each in answers.verwerkte_objecten(version, base)
+    await log_access(request, [query.person], doelbinding, _WHAT)
+    versions = await provider.repository.about(query, confidential=right.confidential)
+    base = responses.base_url(request)
+    objects = [
+        verwerkt_object
+        for version in versions
+        if _is_visible(version, right)
+        for verwerkt_object in responses.verwerkte_objecten(version, base)
     ]
-    return answers.page(request, question, shown)
+    return responses.page(request, query, objects)
 
 
 @router.get("/verwerkte-objecten/{verwerktObjectId}")
-async def read(request: Request, client: Entered) -> Response:
-    """Return one of them; what may not be seen is not there (GI-17)."""
+async def read(request: Request, client: AuthenticatedClient) -> Response:
+    """Return one verwerkt object; one that may not be seen is answered as one that does not exist (GI-17)."""
     provider = provider_of(request)
     faults = Faults()
     verwerkt_object_id = id_of(request, "verwerktObjectId")
     doelbinding = doelbinding_of(request, faults, required=False)
     faults.refuse()
     right = await right_to("read", provider.authorisation, client, Component.INZAGE)
-    version = await provider.acties.with_object(verwerkt_object_id)
+    version = await provider.repository.with_object(verwerkt_object_id)
     if version is None or not _is_visible(version, right):
         raise Problem(HTTPStatus.NOT_FOUND, "Dit verwerkte object is er niet.")
-    persons = [Person(each.soort_object_id, each.object_id) for each in version.actie.verwerkte_objecten]
-    await log_question(request, persons, doelbinding, _WHAT)
-    return answers.answer(answers.verwerkte_objecten(version, answers.base_url(request))[0])
+    await log_access_to_version(request, version, doelbinding, _WHAT)
+    return json_response(responses.verwerkte_objecten(version, responses.base_url(request))[0])
 
 
 def _is_visible(version: Version, right: Right) -> bool:

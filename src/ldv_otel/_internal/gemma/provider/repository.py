@@ -41,7 +41,7 @@ _OBJECT_ID: Final = "gemma.verwerkt_object_id"
 
 
 class VerwerkingsactieRepository:
-    """All of them, and the Logregels of others as if they were (section 6).
+    """Stores and finds Verwerkingsacties, and shows the Logregels of other applications as such (section 6).
 
     Args:
         gebruiker: Whether `gebruiker` is kept (PR-06).
@@ -92,58 +92,50 @@ class VerwerkingsactieRepository:
     async def replace_all(
         self, changed: Iterable[tuple[model.Version, model.Verwerkingsactie]], *, vervallen: bool = False
     ) -> list[model.Version]:
-        """Store several of them at once; see `replace`."""
-        found = [(before, self._after(before, actie, vervallen=vervallen)) for before, actie in changed]
-        left = [version for before, after in found for version in _left_behind(before, after)]
-        await self._store([*(after for _, after in found), *left])
-        return [after for _, after in found]
+        """Store the versions that come after several acties as one batch; see `replace`."""
+        pairs = [(before, self._after(before, actie, vervallen=vervallen)) for before, actie in changed]
+        moved = [version for before, after in pairs for version in _left_behind(before, after)]
+        await self._store([*(after for _, after in pairs), *moved])
+        return [after for _, after in pairs]
 
-    async def one(self, actie_id: str) -> model.Version | None:
+    async def with_id(self, actie_id: str) -> model.Version | None:
         """Return an actie with all its objects; None when it is unknown, vervallen or past its term."""
         if model.is_derived(actie_id):
-            found = [
-                stored for stored in await self._natives(actie_id) if derived_actie_id(stored.logregel) == actie_id
-            ]
+            natives = await self._natives(actie_id)
+            records = [record for record in natives if derived_actie_id(record.logregel) == actie_id]
         else:
-            found = await self._reader.ask(read.by_record, actie_id)
-        return next(iter(await self._versions(found)), None)
+            records = await self._reader.ask(read.by_record, actie_id)
+        return next(iter(await self._versions(records)), None)
 
     async def with_object(self, verwerkt_object_id: str) -> model.Version | None:
-        """Return the actie that has an object, with that object only; None as for `one`."""
+        """Return the actie that has an object, with that object only; None as for `with_id`."""
         if model.is_derived(verwerkt_object_id):
-            natives = await self._natives(verwerkt_object_id)
-            found = [stored for stored in natives if object_id(stored.logregel) == verwerkt_object_id]
+            candidates = await self._natives(verwerkt_object_id)
         else:
             prefix = bytes.fromhex(verwerkt_object_id[:8])
             actie_id = await self._reader.ask(record_with, prefix, _OBJECT_ID, verwerkt_object_id)
-            stored = await self._reader.ask(read.by_record, actie_id) if actie_id else []
-            found = [each for each in stored if object_id(each.logregel) == verwerkt_object_id]
-        return next(iter(await self._versions(found)), None)
+            candidates = await self._reader.ask(read.by_record, actie_id) if actie_id else []
+        records = [record for record in candidates if object_id(record.logregel) == verwerkt_object_id]
+        return next(iter(await self._versions(records)), None)
 
     async def of_verwerking(self, verwerking_id: str) -> list[model.Version]:
         """Return the acties of a Verwerking with all their objects."""
-        found = await self._reader.ask(read.by_trace, trace_of(verwerking_id).hex())
-        versions = await self._versions(found)
+        records = await self._reader.ask(read.by_trace, trace_of(verwerking_id).hex())
+        versions = await self._versions(records)
         return [each for each in versions if (each.actie.verwerking_id or "").lower() == verwerking_id.lower()]
 
-    async def asked_for(self, question: VerwerkingsactiesQuery, *, confidential: bool) -> list[model.Version]:
-        """Return the acties that a question is for, each with that person's objects only, the newest first.
+    async def about(self, query: VerwerkingsactiesQuery, *, confidential: bool) -> list[model.Version]:
+        """Return the acties about the person of a query, each with that person's objects only, the newest first.
 
         Args:
-            confidential: Also those that are `vertrouwelijk` or `opgeheven`, or ever were `vertrouwelijk` (D-07); which
-                of them, the caller sorts out.
+            confidential: Whether to return also those that are `vertrouwelijk` or `opgeheven`, or ever were
+                `vertrouwelijk` (D-07); the caller chooses from them.
         """
-        person = question.person
+        person = query.person
         subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
-        limits = _limits(question)
-        found: list[StoredLogregel] = []
-        while True:
-            page = await self._reader.ask(read.by_subject, subjects, limits, confidential=confidential)
-            found += page.records
-            if page.following is None:
-                break
-            limits = msgspec.structs.replace(limits, after=page.following)
-        versions = [each for each in await self._versions(found) if _is_meant(each, question)]
+        pages = self._reader.pages(read.by_subject, subjects, limits=_limits(query), confidential=confidential)
+        records = [record async for page in pages for record in page.records]
+        versions = [each for each in await self._versions(records) if _meets(each, query)]
         return sorted(versions, key=lambda each: (-each.actie.tijdstip_ms, each.actie_id))
 
     async def _store(self, versions: Sequence[model.Version]) -> None:
@@ -153,7 +145,7 @@ class VerwerkingsactieRepository:
         await self._writer.write(records)
 
     def _kept(self, actie: model.Verwerkingsactie, trace_id: bytes) -> model.Verwerkingsactie:
-        """Return an actie with what is left out left out, and ids for objects that have none."""
+        """Return an actie without `gebruiker`, where that is not kept, and with ids for objects that have none."""
         objects = tuple(
             each
             if each.verwerkt_object_id
@@ -180,21 +172,22 @@ class VerwerkingsactieRepository:
         )
 
     async def _natives(self, id_: str) -> list[StoredLogregel]:
-        """Return the Logregels that were not written here and may have this derived id."""
+        """Return the Logregels that were not written through the Bewerking API and may have this derived id."""
         return await self._reader.ask(read.by_attribute, bytes.fromhex(id_[:8]), names.VERSION_OF, "")
 
-    async def _versions(self, found: Sequence[StoredLogregel]) -> list[model.Version]:
-        together: defaultdict[object, list[Logregel]] = defaultdict(list)
-        for stored in found:
+    async def _versions(self, records: Sequence[StoredLogregel]) -> list[model.Version]:
+        by_actie: defaultdict[object, list[Logregel]] = defaultdict(list)
+        for stored in records:
             record = stored.logregel
-            together[record.attributes.get(names.VERSION_OF) or (record.trace_id, record.span_id)].append(record)
-        versions = [self._mapper.version(records) for records in together.values()]
-        if all(is_version(stored.logregel) for stored in found):
+            by_actie[record.attributes.get(names.VERSION_OF) or (record.trace_id, record.span_id)].append(record)
+        versions = [self._mapper.version(of_actie) for of_actie in by_actie.values()]
+        # A Verwerkingsactie says itself whether it is confidential; of a Logregel of others the Register does.
+        if all(is_version(stored.logregel) for stored in records):
             return versions
         hidden = await self._reader.ask(confidential_activities)
         return [
-            _by_register(version, records[0], hidden)
-            for version, records in zip(versions, together.values(), strict=True)
+            _by_register(version, of_actie[0], hidden)
+            for version, of_actie in zip(versions, by_actie.values(), strict=True)
         ]
 
 
@@ -208,7 +201,10 @@ def _by_register(version: model.Version, record: Logregel, hidden: frozenset[str
 
 
 def _left_behind(before: model.Version, after: model.Version) -> list[model.Version]:
-    """Return what an actie that goes to another trace leaves in the one where it was."""
+    """Return the version, about nobody, that an actie leaves in its trace when it moves to another one.
+
+    Readers of the old trace would else go on to see the version before as the last one.
+    """
     if after.trace_id == before.trace_id:
         return []
     nobody = msgspec.structs.replace(after.actie, verwerkte_objecten=())
@@ -217,25 +213,25 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
     ]
 
 
-def _limits(question: VerwerkingsactiesQuery) -> PageLimits:
+def _limits(query: VerwerkingsactiesQuery) -> PageLimits:
     """Return the first page of a period.
 
     An actie outside the times that a record can have is stored at the nearest of those, so the ends of the period are
-    moved there too; `_is_meant` then compares the actie's own time.
+    moved there too; `_meets` then compares the actie's own time.
     """
     return PageLimits(
-        since_ms=None if question.begin is None else within_record_time(ms_from_datetime(question.begin)),
-        until_ms=None if question.end is None else within_record_time(ms_from_datetime(question.end) - 1) + 1,
+        since_ms=None if query.begin is None else within_record_time(ms_from_datetime(query.begin)),
+        until_ms=None if query.end is None else within_record_time(ms_from_datetime(query.end) - 1) + 1,
         limit=_PAGE_RECORDS,
     )
 
 
-def _is_meant(version: model.Version, question: VerwerkingsactiesQuery) -> bool:
+def _meets(version: model.Version, query: VerwerkingsactiesQuery) -> bool:
     began_ms = version.actie.tijdstip_ms
-    is_later = began_ms >= question.moment_ms and version.registered_us >= us_from_ms(question.moment_ms)
+    is_later = began_ms >= query.moment_ms and version.registered_us >= us_from_ms(query.moment_ms)
     return (
-        (question.begin is None or ms_from_datetime(question.begin) <= began_ms)
-        and (question.end is None or began_ms < ms_from_datetime(question.end))
-        and question.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
+        (query.begin is None or ms_from_datetime(query.begin) <= began_ms)
+        and (query.end is None or began_ms < ms_from_datetime(query.end))
+        and query.activity in {"", (version.actie.verwerkingsactiviteit_id or "").lower()}
         and not is_later
     )

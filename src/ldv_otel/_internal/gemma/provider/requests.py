@@ -1,10 +1,8 @@
-"""What a request of either API says: its body, parameters and headers, checked."""
+"""What a request of either API asks for: its body, parameters and headers, checked."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, time
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -13,9 +11,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.requests import Request
 
+from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
-from ldv_otel._internal.gemma.provider.validation import ValidatieFout
+from ldv_otel._internal.gemma.provider.validation import Faults, ValidatieFout, invalid
 from ldv_otel._internal.times.instants import ms_from_rfc3339, now_ms, within_record_time
 
 KINDS: Final = frozenset({"normaal", "vertrouwelijk", "opgeheven"})
@@ -26,31 +25,32 @@ _MAX_PAGE_SIZE: Final = 1_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,8}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-_TOLD: Final = Literal["normaal", "vertrouwelijk"]
+#: What a caller may state of itself: whether confidentiality was lifted (`opgeheven`), only the register knows.
+StatedConfidentiality = Literal["normaal", "vertrouwelijk"]
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Whom a question is about."""
+    """The person about whom a client asks."""
 
     soort_object_id: str
     object_id: str
 
     def __repr__(self) -> str:
-        """Leave out whom."""
+        """Leave the identifier out: this may end up in a log or traceback."""
         return "Person()"
 
 
 class VerwerkingsactiesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for in a list.
+    """A query for a page of Verwerkingsacties about a person.
 
     Attributes:
-        begin: Taken place then or later.
-        end: Taken place before then.
+        begin: They took place then or later.
+        end: They took place before then.
         activity: A `verwerkingsactiviteitId` in lower case; empty for all.
-        kinds: Of `vertrouwelijkheid`; None when nothing was said of it.
+        kinds: Of `vertrouwelijkheid`; None when the client named none.
         page: From 1.
         moment_ms: When the first page was asked for, in ms since 1970. What took place and was logged since, such as
-            the questions for pages themselves, is on none of them.
+            the queries for pages themselves, is on none of them.
     """
 
     person: Person
@@ -64,42 +64,18 @@ class VerwerkingsactiesQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DoelbindingHeaders(msgspec.Struct, frozen=True, kw_only=True):
-    """What the headers say of the one who asks, and why (1.4)."""
+    """The headers in which a caller names itself and its purpose (1.4)."""
 
     oin: str = ""
     activity_id: str | None = None
     activity_url: str | None = None
     verwerking_id: str | None = None
-    vertrouwelijkheid: Literal["normaal", "vertrouwelijk"] = "normaal"
+    vertrouwelijkheid: StatedConfidentiality = "normaal"
     bewaartermijn: str | None = None
 
 
-class Faults:
-    """Gathers everything that is wrong with a request before it is refused."""
-
-    def __init__(self) -> None:
-        self.found: list[model.Fault] = []
-
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Keep what is raised in the block for later."""
-        try:
-            yield
-        except model.InvalidInput as error:
-            self.found += error.faults
-
-    def refuse(self) -> None:
-        """Refuse the request if anything was wrong.
-
-        Raises:
-            ValidatieFout: It was.
-        """
-        if self.found:
-            raise ValidatieFout(self.found)
-
-
 def check_media_types(request: Request) -> None:
-    """Check that the client takes what is answered, and that what it sends is JSON.
+    """Check that the client takes JSON, and that its body is JSON.
 
     Raises:
         Problem: 406 or 415.
@@ -109,8 +85,7 @@ def check_media_types(request: Request) -> None:
     fitting = {"*/*", "application/*", "application/json"}
     if not any(kind.strip() in fitting and not _is_refused(options) for kind, *options in ranges):
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, "Deze API antwoordt met application/json.")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method in {"POST", "PUT", "PATCH"} and kind != "application/json":
+    if request.method in {"POST", "PUT", "PATCH"} and media_type_of(request) != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Stuur application/json.")
 
 
@@ -123,15 +98,16 @@ async def json_of(request: Request) -> object:
     try:
         return msgspec.json.decode(await request.body())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ValidatieFout([model.Fault("body", "json", "Dit is geen JSON.")]) from None
+        raise invalid("body", "Dit is geen JSON.", code="json") from None
 
 
-def caller_of(request: Request) -> model.CallingSpan | None:
-    """Return whose call this is part of, by its `traceparent` (W3C Trace Context)."""
-    found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
-    if found is None or not int(found[1], 16) or not int(found[2], 16):
+def calling_span_of(request: Request) -> model.CallingSpan | None:
+    """Return the span that makes this call, by its `traceparent` (W3C Trace Context); None without a valid one."""
+    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
+    if match is None:
         return None
-    return model.CallingSpan(bytes.fromhex(found[1]), bytes.fromhex(found[2]))
+    trace_id, span_id = bytes.fromhex(match[1]), bytes.fromhex(match[2])
+    return model.CallingSpan(trace_id, span_id) if any(trace_id) and any(span_id) else None
 
 
 def id_of(request: Request, name: str) -> str:
@@ -140,16 +116,14 @@ def id_of(request: Request, name: str) -> str:
     Raises:
         ValidatieFout: It is none.
     """
-    faults = Faults()
-    found = ""
-    with faults.gathered():
-        found = model.element(model.Uuid, request.path_params[name], name)
-    faults.refuse()
-    return found.lower()
+    try:
+        return model.element(model.Uuid, request.path_params[name], name).lower()
+    except model.InvalidInput as error:
+        raise ValidatieFout(error.faults) from None
 
 
-def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[VerwerkingsactiesQuery, DoelbindingHeaders]:
-    """Return what is asked for in a list, and by whom.
+def query_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[VerwerkingsactiesQuery, DoelbindingHeaders]:
+    """Return what a client asks for in a list, and its doelbinding.
 
     Args:
         inzage: A period and some of the headers have to be there (GI-05, GI-15).
@@ -158,21 +132,19 @@ def list_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[Verwerki
         ValidatieFout: Something is wrong with it.
     """
     faults = Faults()
-    question = _question(request, faults, zone, period=inzage)
+    query = _query(request, faults, zone, period=inzage)
     doelbinding = doelbinding_of(request, faults, required=inzage)
-    if question is None or faults.found:
-        raise ValidatieFout(faults.found)
-    return question, doelbinding
+    faults.refuse()
+    return query, doelbinding
 
 
-def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> VerwerkingsactiesQuery | None:
-    """Return what is asked for in a list; None when something is wrong with it.
+def _query(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> VerwerkingsactiesQuery:
+    """Return what a client asks for in a list; parameters that are wrong have their default in it.
 
     Args:
         period: Both dates have to be there (GI-05).
     """
-    given = request.query_params
-    before = len(faults.found)
+    parameters = request.query_params
     with faults.gathered():
         model.element(model.Objecttype, _required(request, "objecttype").lower(), "objecttype")
     soort = identifier = activity = ""
@@ -181,8 +153,8 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
     with faults.gathered():
         identifier = model.element(model.Identificator, _required(request, "objectId"), "objectId")
     with faults.gathered():
-        if "verwerkingsactiviteitId" in given:
-            activity = model.element(model.Uuid, given["verwerkingsactiviteitId"], "verwerkingsactiviteitId").lower()
+        if "verwerkingsactiviteitId" in parameters:
+            activity = model.element(model.Uuid, parameters["verwerkingsactiviteitId"], "verwerkingsactiviteitId")
     begin = end = None
     with faults.gathered():
         begin = _midnight(request, "beginDatum", zone, required=period)
@@ -194,20 +166,18 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
             kinds = _kinds(request, name, kinds)
     page, size, moment_ms = 1, _PAGE_SIZE, now_ms()
     with faults.gathered():
-        if MOMENT in given:
+        if MOMENT in parameters:
             # Within what records have, because it goes back out in links, and year 10000 has no RFC 3339.
-            moment_ms = within_record_time(ms_from_rfc3339(model.element(model.Moment, given[MOMENT], MOMENT)))
+            moment_ms = within_record_time(ms_from_rfc3339(model.element(model.Moment, parameters[MOMENT], MOMENT)))
     with faults.gathered():
         page = _whole(request, "page", 1)
     with faults.gathered():
         size = min(_whole(request, "pageSize", _PAGE_SIZE), _MAX_PAGE_SIZE)
-    if len(faults.found) > before:
-        return None
     return VerwerkingsactiesQuery(
         person=Person(soort, identifier),
         begin=begin,
         end=end,
-        activity=activity,
+        activity=activity.lower(),
         kinds=kinds,
         page=page,
         page_size=size,
@@ -216,30 +186,31 @@ def _question(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool)
 
 
 def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> DoelbindingHeaders:
-    """Return what the headers say.
+    """Return the headers in which a caller names itself and its purpose; those that are wrong are left out.
 
     Args:
         required: OIN, id and URL of the Verwerkingsactiviteit have to be there (GI-15).
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, (field, type_, needed) in _HEADERS.items():
-        values = request.headers.getlist(name)
-        text = ",".join(values).strip()
+        # A header that comes twice is one value with a comma (RFC 9110, section 5.3), which hardly any type allows.
+        text = ",".join(request.headers.getlist(name)).strip()
         if not text:
             if required and needed:
-                faults.found.append(model.Fault(name, "required", f"De header {name} ontbreekt."))
+                faults.add(name, "required", f"De header {name} ontbreekt.")
             continue
         with faults.gathered():
-            found[field] = model.element(type_, text.lower() if type_ is _TOLD else text, name)
-    return DoelbindingHeaders(**found)
+            values[field] = model.element(type_, text.lower() if type_ is StatedConfidentiality else text, name)
+    return DoelbindingHeaders(**values)
 
 
+#: The field, type and need of each header.
 _HEADERS: Final[dict[str, tuple[str, Any, bool]]] = {
     "OIN": ("oin", model.Oin, True),
     "VerwerkingsactiviteitId": ("activity_id", model.Uuid, True),
     "VerwerkingsactiviteitUrl": ("activity_url", model.Uri, True),
     "VerwerkingId": ("verwerking_id", model.Uuid, False),
-    "Vertrouwelijkheid": ("vertrouwelijkheid", _TOLD, False),
+    "Vertrouwelijkheid": ("vertrouwelijkheid", StatedConfidentiality, False),
     "Bewaartermijn": ("bewaartermijn", model.Duur, False),
 }
 

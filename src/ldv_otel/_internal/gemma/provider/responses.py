@@ -9,6 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.envelope import log_records
+from ldv_otel._internal.api.messages import json_response, server_url
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.gemma.model import Version
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH
@@ -21,9 +23,7 @@ _HIDDEN: Final = frozenset({"systeem", "gebruiker", "gegevensbron"})
 
 def base_url(request: Request) -> str:
     """Return the address of the APIs as clients know it."""
-    # Not `base_url`, which is that of the application around, where we are mounted into one.
-    here = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
-    return (services_of(request).settings.serve.url or here) + BASE_PATH
+    return server_url(request, services_of(request).settings.serve) + BASE_PATH
 
 
 def actie_url(base: str, actie_id: str) -> str:
@@ -54,28 +54,23 @@ def verwerkte_objecten(version: Version, base: str) -> list[dict[str, Any]]:
     return [{**each, "verwerkingsactie": {**shown, "verwerkteObjecten": [each]}} for each in whole["verwerkteObjecten"]]
 
 
-def page(request: Request, question: VerwerkingsactiesQuery, found: Sequence[Any]) -> Response:
-    """Return a page of a list, with the addresses of the pages beside it (GW-49, GW-50)."""
-    begin = (question.page - 1) * question.page_size
-    end = begin + question.page_size
-    results = found[begin:end]
-    request.scope["ldv.records"] = len(results)
-    return answer(
+def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]) -> Response:
+    """Return a page of all results of a query, with the addresses of the pages beside it (GW-49, GW-50)."""
+    begin = (query.page - 1) * query.page_size
+    end = begin + query.page_size
+    on_page = results[begin:end]
+    log_records(request, len(on_page))
+    return json_response(
         {
-            "count": len(found),
-            "next": _page_url(request, question, question.page + 1) if end < len(found) else None,
-            "previous": _page_url(request, question, question.page - 1) if question.page > 1 else None,
-            "results": results,
+            "count": len(results),
+            "next": _page_url(request, query, query.page + 1) if end < len(results) else None,
+            "previous": _page_url(request, query, query.page - 1) if query.page > 1 else None,
+            "results": on_page,
         }
     )
 
 
-def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer in JSON."""
-    return Response(msgspec.json.encode(content), status, headers, "application/json")
-
-
-def _page_url(request: Request, question: VerwerkingsactiesQuery, number: int) -> str:
-    target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(question.moment_ms)})
+def _page_url(request: Request, query: VerwerkingsactiesQuery, number: int) -> str:
+    target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(query.moment_ms)})
     resource = request.url.path.rpartition("/")[2]
     return f"{base_url(request)}/{resource}?{target.query}"

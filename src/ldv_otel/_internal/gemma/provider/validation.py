@@ -1,13 +1,14 @@
-"""What is wrong with a request, as the contract's `ValidatieFout`."""
+"""Gathering what is wrong with a request, and refusing it with the contract's `ValidatieFout`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
 from ldv_otel._internal.api.problem import Problem
-from ldv_otel._internal.gemma.model import Fault
+from ldv_otel._internal.gemma.model import Fault, InvalidInput
 
 _MAX_FAULTS: Final = 100
 
@@ -21,8 +22,40 @@ class ValidatieFout(Problem):
         self.faults = tuple(faults[:_MAX_FAULTS])
 
     def content(self) -> dict[str, Any]:
-        """Return what the answer says."""
+        """Return the content of the answer."""
         return {**super().content(), "type": "about:blank", "code": "invalid", "invalidParams": self.faults}
+
+
+class Faults:
+    """Gathers everything that is wrong with a request, so that its sender is told all of it at once."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._faults)
+
+    def add(self, name: str, code: str, reason: str) -> None:
+        """Add one; see `Fault`."""
+        self._faults.append(Fault(name, code, reason))
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Add what the block raises as `InvalidInput`, and go on after it."""
+        try:
+            yield
+        except InvalidInput as error:
+            self._faults += error.faults
+
+    def refuse(self) -> None:
+        """Refuse the request if anything is wrong.
+
+        Raises:
+            ValidatieFout: Something is.
+        """
+        if self._faults:
+            raise ValidatieFout(self._faults)
 
 
 def invalid(name: str, reason: str, *, code: str = "invalid") -> ValidatieFout:

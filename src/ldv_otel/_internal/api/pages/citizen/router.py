@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from ldv_otel._internal.api.app import Api
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
+from ldv_otel._internal.api.envelope import log_client, log_records
 from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.pages.citizen.chain_diagram import chain_diagram
 from ldv_otel._internal.api.pages.citizen.download import as_csv, as_json, rows
@@ -58,7 +59,7 @@ def install_inzage(app: FastAPI, identity: Identity) -> None:
 
 
 async def _citizen(request: Request) -> Citizen:
-    request.scope["ldv.client"] = "inzage"
+    log_client(request, "inzage")
     identity: Identity = request.app.state.inzage_identity
     citizen = await identity.citizen(request)
     # In memory only: the pseudonym is in no log.
@@ -90,7 +91,7 @@ async def timeline(request: Request, citizen: SignedIn) -> Response:
             confidential=False,
         ),
     )
-    request.scope["ldv.records"] = len(found.records)
+    log_records(request, len(found.records))
     return page(
         request,
         "tijdlijn.html",
@@ -133,7 +134,7 @@ async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
     if not found.records:
         # The same for what is not there, what is somebody else's and what is confidential.
         raise Problem(HTTPStatus.NOT_FOUND, "")
-    request.scope["ldv.records"] = len(found.records)
+    log_records(request, len(found.records))
     words = await _words(request)
     records = [record.logregel for record in found.records]
     begin, end = rendered(
@@ -221,22 +222,18 @@ async def _everything(request: Request, citizen: Citizen) -> tuple[list[dict[str
     """Return a citizen's records as rows of a file, and whether that is all of them."""
     words = await _words(request)
     records: list[Logregel] = []
-    after = None
-    while len(records) < _DOWNLOAD_RECORDS:
-        found: Page = await _ask(
-            request,
-            read.by_subject,
-            citizen.subjects,
-            PageLimits(after=after, limit=_DOWNLOAD_PAGE),
-            confidential=False,
-        )
+    complete = True
+    pages = services_of(request).reader.pages(
+        read.by_subject, citizen.subjects, limits=PageLimits(limit=_DOWNLOAD_PAGE), confidential=False
+    )
+    async for found in pages:
         records += [record.logregel for record in found.records]
-        after = found.following
-        if after is None:
+        complete = found.following is None
+        if len(records) >= _DOWNLOAD_RECORDS:
             break
-    request.scope["ldv.records"] = len(records)
+    log_records(request, len(records))
     organisation = services_of(request).settings.organisation
-    return rows(records, words, organisation), after is None
+    return rows(records, words, organisation), complete
 
 
 def _file(content: bytes, media_type: str, name: str) -> Response:
@@ -245,7 +242,7 @@ def _file(content: bytes, media_type: str, name: str) -> Response:
 
 
 def _demo(request: Request) -> DemoIdentity:
-    request.scope["ldv.client"] = "inzage"
+    log_client(request, "inzage")
     identity = request.app.state.inzage_identity
     if not isinstance(identity, DemoIdentity):
         raise Problem(HTTPStatus.NOT_FOUND, "")

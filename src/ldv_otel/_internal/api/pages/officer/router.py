@@ -20,6 +20,7 @@ from ldv_otel._internal.api.app import Api
 from ldv_otel._internal.api.auth.authentication import require
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
+from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.pages.forms import form_of
 from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, officer_access
 from ldv_otel._internal.api.pages.officer.view import Period, figures, period_of, row, writing
@@ -94,7 +95,7 @@ async def records(request: Request, client: Officer) -> Response:
             confidential=Scope.CONFIDENTIAL in client.scopes,
         ),
     )
-    request.scope["ldv.records"] = len(found.records)
+    log_records(request, len(found.records))
     return page(
         request,
         "toezicht/regels.html",
@@ -159,7 +160,7 @@ async def records_about(request: Request, client: Officer) -> Response:
             confidential=Scope.CONFIDENTIAL in client.scopes,
         ),
     )
-    request.scope["ldv.records"] = len(found.records)
+    log_records(request, len(found.records))
     return page(
         request,
         "toezicht/persoon-regels.html",
