@@ -17,6 +17,8 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.key_file import add_key
+from tests.gemma.register import CLIENT_ID, SECRET, Register
+from tests.support.collector import HttpRecorder
 from tests.support.logboek import LogboekProcess
 
 #: What `install()` is for.
@@ -35,6 +37,7 @@ THEIR_OWN: Final = {
     "clickhouse_connect.driver.httputil:all_managers": "the driver's list of pools",
     "urllib3.util.wait:wait_for_socket": "chosen the first time",
     "requests.packages.urllib3.util.wait:wait_for_socket": "the same",
+    "httpx._transports.default:HTTPCORE_EXC_MAP": "made with the first request",
     "msgspec._core:_struct_lookup_cache": "a cache",
     "opentelemetry.sdk.resources:_service_instance_id": "made once, with the first resource",
     "opentelemetry.sdk.resources:_service_instance_id_pid": "the same",
@@ -56,7 +59,24 @@ def clickhouse(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {"LDV_LOGBOEK": str(address)}
 
 
-@pytest.mark.parametrize("logboek", [chdb, clickhouse])
+@contextmanager
+def collector(tmp_path: Path) -> Iterator[dict[str, str]]:  # noqa: ARG001  (all of these are called alike)
+    """What takes OTLP."""
+    with HttpRecorder() as recorder:
+        yield {"LDV_LOGBOEK": f"otlp+http://127.0.0.1:{recorder.port}"}
+
+
+@contextmanager
+def gemma(tmp_path: Path) -> Iterator[dict[str, str]]:  # noqa: ARG001  (all of these are called alike)
+    """Somebody else's register."""
+    with Register() as register:
+        yield {
+            "LDV_LOGBOEK": f"gemma+http://{CLIENT_ID}@127.0.0.1:{register.port}/api/v1/",
+            "LDV_LOGBOEK_PASSWORD": SECRET,
+        }
+
+
+@pytest.mark.parametrize("logboek", [chdb, clickhouse, collector, gemma])
 def test_a_service_keeps_its_libraries_as_they_were(tmp_path: Path, logboek: object) -> None:
     """Settings, pools, loggers, warnings, signals and the rest differ after an Actie in what they are meant to only."""
     ring = tmp_path / "keys.json"

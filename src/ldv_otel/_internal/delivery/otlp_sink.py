@@ -1,40 +1,45 @@
 """Writing through an OpenTelemetry Collector: the Sink for `otlp+https://collector:4318`.
 
-The OTLP exporter package encodes and sends; what it makes of an answer is not used. By itself it would repeat a request
-for as long as its timeout lasts, take any status below 400 for success, pass over the part of a batch that a Collector
-says it rejected, and drop what is larger than a limit. Here each request is sent once, and retries are delivery's.
+OpenTelemetry's package for OTLP encodes; its exporter does not send. That would repeat a request for as long as its
+timeout lasts, take any status below 400 for success, pass over the part of a batch that a Collector says it rejected,
+drop what is larger than a limit, heed variables that are meant for the tracing backend, and log what we say in words of
+our own. Here each request is sent once, and retries are delivery's.
 
 What 200 promises is up to the Collector: with collector-config/confirmed.yaml, that ClickHouse has the records.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
-from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
+from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import ns_from_ms
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 
 if TYPE_CHECKING:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    import httpx
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
-    from requests import Response
 
+    from ldv_otel._internal.http.sink_client import SinkClient
+
+_CONNECT_SECONDS: Final = 5.0
 #: Longer than a Collector waits for ClickHouse, whose outcome would else remain unknown.
 TIMEOUT_SECONDS: Final = 60.0
-
-_EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+#: Shorter than a Collector keeps an idle connection (60 s), so that none is used that is just being closed.
+_IDLE_SECONDS: Final = 30.0
 
 #: Attributes of our own, which the views behind a Collector turn into columns again (schema/collector.sql).
 WRITER_ID: Final = "ldv.writer_id"
@@ -59,16 +64,17 @@ class OtlpSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._exporter: OTLPSpanExporter | None = None
-        self._outcome = _Outcome()
+        self._http: SinkClient | None = None
+        self._headers: Mapping[str, str] = {}
         self._pid = 0
         self._confirmed: tuple[str, frozenset[int]] = ("", frozenset())
         self._resources: dict[str, Resource] = {}
 
     def open(self) -> None:
         """Connect, and send an empty request, which tells whether a Collector lets us in."""
-        if self._exporter is None or self._pid != os.getpid():
-            self._exporter, self._pid = _exporter(self._settings, self._outcome), os.getpid()
+        if self._http is None or self._pid != os.getpid():
+            self._http, self._pid = _client(self._settings), os.getpid()
+            self._headers = _headers(self._settings)
         self._send([])
 
     def send(self, batch: Batch) -> None:
@@ -83,20 +89,23 @@ class OtlpSink:
 
     def close(self) -> None:
         """Let go of the connection; one inherited over a fork is left to the parent."""
-        exporter, self._exporter = self._exporter, None
+        http, self._http = self._http, None
         self._confirmed = ("", frozenset())
-        if exporter is not None and self._pid == os.getpid():
-            exporter.shutdown()  # type: ignore[no-untyped-call]  # theirs lacks an annotation
+        if http is not None and self._pid == os.getpid():
+            http.close()
 
     def _send(self, spans: list[ReadableSpan]) -> None:
-        if self._exporter is None:
+        if self._http is None:
             self.open()
-        if self._exporter is None:
+        if self._http is None:
             raise RuntimeError("open() returned without a connection")
-        self._outcome.clear()
-        with silent(_EXPORTER_LOGGER):
-            self._exporter.export(spans)
-        error = self._outcome.error(self._settings.logboek)
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415  (an extra)
+
+        body: bytes = encode_spans(spans).SerializeToString()
+        if "Content-Encoding" in self._headers:
+            body = gzip.compress(body)
+        answer = self._http.request("POST", _url(self._settings.logboek), headers=self._headers, content=body)
+        error = _error(self._settings.logboek, answer)
         if error is not None:
             raise error
 
@@ -153,45 +162,22 @@ def span_attributes(writer_id: str, seq: int, record: Logregel) -> dict[str, str
     return {**record.attributes, names.PROCESSING_ACTIVITY_ID: record.processing_activity_id, **given}
 
 
-class _Outcome:
-    """What became of the one request that was made: an answer, a failure, or nothing."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the request before."""
-        self.response: Response | None = None
-        self.failure: Exception | None = None
-
-    def error(self, address: LogboekAddress) -> LdvError | None:
-        """Return what that means for delivery; None only for a confirmation of every record."""
-        if self.response is None:
-            return _no_answer(address, self.failure)
-        status, said = self.response.status_code, f"The Collector {address} answered {self.response.status_code}."
-        if status == HTTPStatus.OK:
-            return _partial_success(address, self.response)
-        if status in _REFUSED:
-            return BatchRefused(f"{said} It will never take these records as they are.", code=status)
-        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
-            return ConfigurationError(
-                f"{said} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or client certificate."
-            )
-        wish = retry_after_seconds(self.response.headers.get("Retry-After", ""))
-        return LogboekUnavailable(f"{said} What waits is sent again.", retry_after_seconds=wish)
+def _error(address: LogboekAddress, answer: httpx.Response) -> LdvError | None:
+    """Return what an answer means for delivery; None only for a confirmation of every record."""
+    status, said = answer.status_code, f"The Collector {address} answered {answer.status_code}."
+    if status == HTTPStatus.OK:
+        return _partial_success(address, answer)
+    if status in _REFUSED:
+        return BatchRefused(f"{said} It will never take these records as they are.", code=status)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
+        return ConfigurationError(
+            f"{said} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or client certificate."
+        )
+    retry_after = retry_after_seconds(answer.headers.get("Retry-After", ""))
+    return LogboekUnavailable(f"{said} What waits is sent again.", retry_after_seconds=retry_after)
 
 
-def _no_answer(address: LogboekAddress, failure: Exception | None) -> LdvError:
-    from requests.exceptions import ConnectTimeout, SSLError  # noqa: PLC0415
-
-    label = type(failure).__name__ if failure is not None else "the request was not made"
-    said = f"The Collector {address} cannot be reached: {label}."
-    if isinstance(failure, SSLError):
-        said += " If an authority of your own signed its certificate, LDV_LOGBOEK_CA_FILE has to name it."
-    return LogboekUnavailable(said, in_doubt=not isinstance(failure, ConnectTimeout))
-
-
-def _partial_success(address: LogboekAddress, response: Response) -> LdvError | None:
+def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvError | None:
     """Return an error unless the body of an answer 200 says that every record was taken.
 
     It does not say which were rejected. Delivery halves a batch that is refused down to the records at fault.
@@ -218,58 +204,43 @@ def _partial_success(address: LogboekAddress, response: Response) -> LdvError | 
     return None
 
 
-def _exporter(settings: Settings, outcome: _Outcome) -> OTLPSpanExporter:
-    """Return an exporter that sends once and to whom the environment of other exporters means nothing."""
+def _client(settings: Settings) -> SinkClient:
     try:
-        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  (an extra, 0.1 s)
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from requests import Session  # noqa: PLC0415
+        import opentelemetry.exporter.otlp.proto.common.trace_encoder  # noqa: F401, PLC0415  (an extra, 0.1 s)
+
+        from ldv_otel._internal.http.sink_client import SinkClient  # noqa: PLC0415  (imports an extra)
     except ImportError as error:
         raise ConfigurationError(
             f"LDV_LOGBOEK is {settings.logboek}, but what speaks OTLP is not installed. "
             "Run `pip install 'ldv-otel[otlp]'`."
         ) from error
-
-    verify: bool | str = str(settings.ca_file) if settings.ca_file else True
-    cert = logboek_client_certificate(settings)
-
-    class OneRequest(Session):
-        """Keeps what came of a request, and raises for anything but 200 what the exporter does not retry."""
-
-        def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Response:
-            given = kwargs.get("headers") or {}
-            kwargs["headers"] = headers | {name: given[name] for name in given if name.lower().startswith("content-")}
-            try:
-                response = super().request(method, url, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001  (all of it is told; the exporter would make a log line of it)
-                outcome.failure = error
-                raise _NotConfirmedError from None
-            outcome.response = response
-            if response.status_code != HTTPStatus.OK:
-                raise _NotConfirmedError
-            return response
-
-    secret = logboek_password(settings)
-    headers = {"User-Agent": "ldv_otel", **({"Authorization": f"Bearer {secret}"} if secret else {})}
-    session = OneRequest()
-    # No proxy, and no password of a .netrc file, that was meant for others.
-    session.trust_env = False
-    address = settings.logboek
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    exporter = OTLPSpanExporter(
-        endpoint=f"{address.scheme.removeprefix('otlp+')}://{host}:{address.port}/v1/traces",
-        timeout=TIMEOUT_SECONDS,
-        compression=Compression.NoCompression if is_loopback(address.host) else Compression.Gzip,
-        session=session,
-        max_request_size=0,
+    tls = tls_context(
+        settings.ca_file,
+        logboek_client_certificate(settings),
+        named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
+        consequence="Logging did not start.",
     )
-    # The exporter has put here what OTEL_EXPORTER_OTLP_* variables say, which are for the tracing backend.
-    session.verify, session.cert = verify, cert
-    return exporter
+    return SinkClient(
+        f"The Collector {settings.logboek}",
+        tls=tls,
+        answer_seconds=TIMEOUT_SECONDS,
+        connect_seconds=_CONNECT_SECONDS,
+        idle_seconds=_IDLE_SECONDS,
+    )
 
 
-class _NotConfirmedError(Exception):
-    """Ends the exporter's own handling of a request."""
+def _headers(settings: Settings) -> dict[str, str]:
+    headers = {"Content-Type": "application/x-protobuf"}
+    if not is_loopback(settings.logboek.host):
+        headers["Content-Encoding"] = "gzip"
+    if secret := logboek_password(settings):
+        headers["Authorization"] = f"Bearer {secret}"
+    return headers
+
+
+def _url(address: LogboekAddress) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{address.scheme.removeprefix('otlp+')}://{host}:{address.port}/v1/traces"
 
 
 def open_sink(settings: Settings) -> OtlpSink:

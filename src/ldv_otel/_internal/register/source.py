@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import re
-import ssl
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.yaml_file import YamlDocument, YamlError
 from ldv_otel._internal.http.bounded_answers import TooLargeError, read_content
+from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError, consistency_problems
 from ldv_otel.errors import ConfigurationError
 
@@ -181,7 +181,7 @@ class RegisterSource:
         import httpx  # noqa: PLC0415  (an extra, and 0.1 s that only a Register behind a URL pays)
 
         # The authorities of this machine, as for its other clients; by itself httpx has a list of its own.
-        tls = ssl.create_default_context()
+        tls = tls_context(None, None, named_by="LDV_REGISTER")
         try:
             with (
                 httpx.Client(

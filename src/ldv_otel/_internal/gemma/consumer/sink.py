@@ -17,7 +17,6 @@ import hashlib
 import logging
 import os
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from http import HTTPStatus
@@ -31,7 +30,6 @@ from ldv_otel._internal.config.secrets import logboek_client_certificate, logboe
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
-from ldv_otel._internal.http.quiet_logs import silent
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
@@ -42,6 +40,8 @@ from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekU
 
 if TYPE_CHECKING:
     import httpx
+
+    from ldv_otel._internal.http.sink_client import SinkClient
 
 _logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class GemmaSink:
         self._mapper = VerwerkingsactieMapper(self._pseudonymiser)
         self._authorization = _authorization(settings)
         self._base = _base(settings.logboek)
-        self._http: httpx.Client | None = None
+        self._http: SinkClient | None = None
         self._pid = 0
         # Of the writer whose batch is being sent: it comes again in parts, and whole.
         self._stored: set[Place] = set()
@@ -229,23 +229,12 @@ class GemmaSink:
             path, parameters = f"/verwerkingsacties?{urlsplit(str(page['next'])).query}", None
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
-        import httpx  # noqa: PLC0415  (an extra)
-
         if self._http is None:
             self.open()
         if self._http is None:
             raise RuntimeError("open() returned without a connection")
         headers = {"Authorization": self._authorization(), "Accept": "application/json"}
-        try:
-            # It logs each address, and those of questions have an identifier in them.
-            with silent("httpx"):
-                return self._http.request(method, self._base + path, headers=headers, **content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = f"The register {self._settings.logboek} cannot be reached: {type(error).__name__}."
-            if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "CERTIFICATE" in str(error):
-                said += " If an authority of your own signed its certificate, LDV_LOGBOEK_CA_FILE has to name it."
-            before = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise LogboekUnavailable(said, in_doubt=not before) from None
+        return self._http.request(method, self._base + path, headers=headers, **content)
 
     def _error(self, answer: httpx.Response) -> LdvError:
         """Return what an answer means that is no confirmation."""
@@ -326,9 +315,9 @@ def _authorization(settings: Settings) -> Any:
     return lambda: f"Bearer {zgw_token(client_id, secret)}"
 
 
-def _client(settings: Settings) -> httpx.Client:
+def _client(settings: Settings) -> SinkClient:
     try:
-        import httpx  # noqa: PLC0415  (an extra)
+        from ldv_otel._internal.http.sink_client import SinkClient  # noqa: PLC0415  (imports an extra)
     except ImportError as error:
         raise _not_installed(settings) from error
     tls = tls_context(
@@ -337,14 +326,12 @@ def _client(settings: Settings) -> httpx.Client:
         named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
         consequence="Logging did not start.",
     )
-    return httpx.Client(
-        verify=tls,
-        timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE_SECONDS),
-        follow_redirects=False,
-        # No proxy, and no password of a .netrc file, that was meant for others.
-        trust_env=False,
-        headers={"User-Agent": "ldv_otel"},
+    return SinkClient(
+        f"The register {settings.logboek}",
+        tls=tls,
+        answer_seconds=_ANSWER_SECONDS,
+        connect_seconds=_CONNECT_SECONDS,
+        idle_seconds=_IDLE_SECONDS,
     )
 
 
