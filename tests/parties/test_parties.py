@@ -135,7 +135,7 @@ def test_unknown_callers_restart_where_callers_can_be_known(parties: Parties, tm
         ("certificate: {fingerprint", "certificate: {sha256", ":8: Object contains unknown field `sha256`"),
         ("X-Consumer", "X Consumer", ":9: The header is no header name"),
         ("trace: restart", "trace: no such thing", ":12: Invalid enum value 'no such thing'"),
-        ("[{claim: buurman}]", "[]", ":10: A caller without a proof would never be known"),
+        ("[{claim: buurman}]", "[]", ":10: A caller without a proof would never be recognised"),
         ("https://api.rdw.example", "https://api.rdw.example/path", ":15: An address is like"),
         ("https://ldv.rdw.example/v1", "ldv.rdw.example", ":15: read_api is no URL"),
         ("10.0.0.5", "ten", ":2: 'ten' does not appear to be an IPv4 or IPv6 network"),

@@ -1,4 +1,4 @@
-"""Passwords, tokens and client certificates from files: the one place that reads a secret and says why it cannot.
+"""Passwords, tokens and client certificates from files: read in this module only, with an error that names the file.
 
 A secret in a file can be mounted, rotated and kept out of listings of a process's environment. Messages name the file
 and the setting that names it, never what is in it.

@@ -24,11 +24,11 @@ from ldv_otel.errors import ConfigurationError
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `ldv serve` needs to know beyond the Logboek.
+    """Settings of `ldv serve`, beside those of the Logboek.
 
     Attributes:
         jwks: Path or https URL of the keys that sign access tokens; empty when tokens are not accepted.
-        proxies: Addresses and networks whose word about a client certificate is believed.
+        proxies: Addresses and networks of proxies whose header with the client's certificate is believed.
         url: Where clients find the server, as it is shown to them; empty for the address of the request.
         records: The most records in one answer.
         seconds: The most time for one answer.
@@ -51,14 +51,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page for citizens of `ldv serve` needs to know.
+    """Settings of the page for citizens of `ldv serve`.
 
     Attributes:
-        jwks: Path or https URL of the keys that sign the assertions; empty when there is no page.
-        claim: Where the assertion has the person's identifier.
+        jwks: Path or https URL of the keys that sign ID tokens; empty when there is no page.
+        claim: The claim of the token with the person's identifier.
         subject_type: Type of that identifier.
-        proxies: Addresses and networks of the proxies whose assertions are taken.
-        minutes: How old an assertion may be.
+        proxies: Addresses and networks of the authentication proxies; tokens from other addresses are refused.
+        minutes: Highest age of a token.
         contact: Where people can ask: an address of a page or of e-mail.
         logout: Where the proxy ends the session; empty for no such link.
     """
@@ -77,12 +77,12 @@ class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the APIs of GEMMA Verwerkingenlogging need to know.
+    """Settings of the APIs of GEMMA Verwerkingenlogging.
 
     Attributes:
         clients: File of the clients: their secrets and scopes.
-        activity: The Verwerkingsactiviteit under which questions to the register are logged, as a URI.
-        timezone: Of the dates in a question.
+        activity: URI of the Verwerkingsactiviteit under which queries of the register are logged.
+        timezone: Of the dates in a query.
         processor: Address of an organisation, with `{oin}` where its OIN comes; may be empty.
         gebruiker: Whether `gebruiker` is kept.
     """
@@ -135,25 +135,25 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read and check all settings.
 
     Args:
-        environ: Usually `os.environ`. Only names that start with `LDV_` are looked at.
+        environ: Usually `os.environ`. Only names that start with `LDV_` are read.
 
     Raises:
         ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
             shows a password.
     """
-    found = _parsed(environ, VARIABLES)
-    if "LDV_LOGBOEK" not in found:
+    parsed = _parsed(environ, VARIABLES)
+    if "LDV_LOGBOEK" not in parsed:
         raise ConfigurationError(
             "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
             "Set it to chdb:///absolute/path for an embedded Logboek, or to clickhouse+https://user@host:8443/database."
         )
-    _check_transport(found["LDV_LOGBOEK"], allowed=found.get("LDV_ALLOW_INSECURE", False))
-    if "LDV_LOGBOEK_PASSWORD" in found and "LDV_LOGBOEK_PASSWORD_FILE" in found:
+    _check_transport(parsed["LDV_LOGBOEK"], allowed=parsed.get("LDV_ALLOW_INSECURE", False))
+    if "LDV_LOGBOEK_PASSWORD" in parsed and "LDV_LOGBOEK_PASSWORD_FILE" in parsed:
         raise ConfigurationError(
             "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
         )
     fields = {variable.name: variable.field for variable in VARIABLES}
-    values: dict[str, Any] = {fields[name]: value for name, value in found.items()}
+    values: dict[str, Any] = {fields[name]: value for name, value in parsed.items()}
     serve, inzage, gemma = (
         {name.removeprefix(part): values.pop(name) for name in [*values] if name.startswith(part)}
         for part in ("serve.", "inzage.", "gemma.")
@@ -182,29 +182,29 @@ def read_some_settings(environ: Mapping[str, str], *fields: str) -> dict[str, An
 
 def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[str, Any]:
     """Return the values of those variables that are set, by name."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for variable in variables:
         raw = environ.get(variable.name)
         if raw is None or (not raw and variable.field != "password"):
             continue
         try:
-            found[variable.name] = variable.parse(raw)
+            values[variable.name] = variable.parse(raw)
         except ValueError as error:
             raise ConfigurationError(
                 f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
             ) from None
-    return found
+    return values
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return a sentence for each `LDV_*` name that means nothing here: most likely a slip of the pen."""
+    """Return a sentence for each `LDV_*` name that ldv_otel does not have but nearly has: most likely a slip."""
     import difflib  # noqa: PLC0415  (as good as never needed)
 
-    known = [variable.name for variable in VARIABLES]
+    defined = [variable.name for variable in VARIABLES]
     sentences = []
     for name in sorted(names):
-        if name.startswith("LDV_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if name.startswith("LDV_") and name not in defined:
+            close = difflib.get_close_matches(name, defined, n=1, cutoff=0.8)
             if close:
                 sentences.append(f"{name} means nothing to ldv_otel; was {close[0]} meant?")
     return sentences

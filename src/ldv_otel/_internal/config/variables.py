@@ -14,7 +14,7 @@ from ldv_otel._internal.config.networks import Networks, parse_networks
 
 DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
 ExposedSubject = Literal["nothing", "pseudonym"]
-#: What becomes of a caller's trace: it goes on here, or one of our own begins that refers to it (LDV-X2).
+#: What becomes of a caller's trace: it continues in this application, or a new one begins that refers to it (LDV-X2).
 TraceChoice = Literal["continue", "restart"]
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -85,10 +85,10 @@ def _header(value: str) -> str:
 
 
 def _algorithms(value: str) -> tuple[str, ...]:
-    found = _words(value)
-    if not found or not set(found) <= set(_TOKEN_ALGORITHMS):
+    names = _words(value)
+    if not names or not set(names) <= set(_TOKEN_ALGORITHMS):
         raise ValueError(f"it may name {', '.join(_TOKEN_ALGORITHMS)}, and nothing else")
-    return found
+    return names
 
 
 def _web_address(value: str) -> str:
@@ -237,7 +237,7 @@ VARIABLES: Final = (
         "LDV_FLUSH_SECONDS",
         "flush_seconds",
         "10",
-        "How long the end of the process waits for what is still queued, in seconds.",
+        "How long the end of the process waits for pending records, in seconds.",
         _between(0, 3_600, float),
     ),
     Variable(
@@ -254,7 +254,13 @@ VARIABLES: Final = (
         "`1` keeps exception messages and source lines in the Logregel; they may quote personal data.",
         _flag,
     ),
-    Variable("LDV_STATE", "state", "(the platform's state directory)", "Where losses are written down.", _path),
+    Variable(
+        "LDV_STATE",
+        "state",
+        "(the platform's state directory)",
+        "Directory for loss reports.",
+        _path,
+    ),
     Variable(
         "LDV_REGISTER",
         "register",
@@ -266,14 +272,14 @@ VARIABLES: Final = (
         "LDV_PARTIES",
         "parties",
         "",
-        "File of the parties around this application: who calls it and how they prove it, and whom it calls.",
+        "File of the parties around this application: its callers with their proofs, and the parties it calls.",
         _path,
     ),
     Variable(
         "LDV_UNKNOWN_CALLERS",
         "unknown_callers",
         "(`restart` where `LDV_PARTIES` names callers, else `continue`)",
-        "Whether the trace of a caller that proves nothing goes on here (`continue`), or one of our own begins that "
+        "Whether the trace of an untrusted caller continues here (`continue`), or one of our own begins that "
         "refers to it (`restart`).",
         _trace_choice,
     ),
@@ -294,7 +300,7 @@ VARIABLES: Final = (
         "LDV_SERVE_CLIENTS",
         "serve.clients",
         "",
-        "File of the clients, YAML or JSON: which certificate is whose, and what each may see.",
+        "File of the clients, YAML or JSON: their certificates and rights.",
         _path,
     ),
     Variable(
@@ -311,8 +317,20 @@ VARIABLES: Final = (
         "That header: the certificate as RFC 9440 says, or as URL-encoded PEM.",
         _header,
     ),
-    Variable("LDV_SERVE_ISSUER", "serve.issuer", "", "Who gives out the access tokens (`iss`).", _text),
-    Variable("LDV_SERVE_AUDIENCE", "serve.audience", "", "For whom the access tokens must be (`aud`).", _text),
+    Variable(
+        "LDV_SERVE_ISSUER",
+        "serve.issuer",
+        "",
+        "Issuer of the access tokens (`iss`).",
+        _text,
+    ),
+    Variable(
+        "LDV_SERVE_AUDIENCE",
+        "serve.audience",
+        "",
+        "Audience that access tokens must have (`aud`).",
+        _text,
+    ),
     Variable(
         "LDV_SERVE_JWKS",
         "serve.jwks",
@@ -328,7 +346,11 @@ VARIABLES: Final = (
         _algorithms,
     ),
     Variable(
-        "LDV_SERVE_URL", "serve.url", "", "Where clients find `ldv serve`, as in its OpenAPI document.", _web_address
+        "LDV_SERVE_URL",
+        "serve.url",
+        "",
+        "Public address of `ldv serve`, as in its OpenAPI document.",
+        _web_address,
     ),
     Variable(
         "LDV_SERVE_REQUESTS_PER_MINUTE",
@@ -345,12 +367,18 @@ VARIABLES: Final = (
         "The most time for one answer, in seconds.",
         _between(0.1, 600, float),
     ),
-    Variable("LDV_INZAGE_ISSUER", "inzage.issuer", "", "Who signs the assertions of who a citizen is (`iss`).", _text),
+    Variable(
+        "LDV_INZAGE_ISSUER",
+        "inzage.issuer",
+        "",
+        "Issuer of the ID tokens of citizens (`iss`).",
+        _text,
+    ),
     Variable(
         "LDV_INZAGE_AUDIENCE",
         "inzage.audience",
         "",
-        "For whom those assertions must be (`aud`): the proxy's client id.",
+        "Audience that those tokens must have (`aud`): the proxy's client id.",
         _text,
     ),
     Variable(
@@ -364,14 +392,14 @@ VARIABLES: Final = (
         "LDV_INZAGE_PROXIES",
         "inzage.proxies",
         "",
-        "Addresses and networks of the authentication proxies; from elsewhere an assertion is not taken.",
+        "Addresses and networks of the authentication proxies; tokens from other addresses are refused.",
         _networks,
     ),
     Variable(
         "LDV_INZAGE_HEADER",
         "inzage.header",
         "X-Id-Token",
-        "Header in which the proxy passes the assertion on.",
+        "Header in which the proxy passes the token.",
         _header,
     ),
     Variable("LDV_INZAGE_CLAIM", "inzage.claim", "sub", "Claim with the citizen's identifier.", _text),
@@ -380,7 +408,7 @@ VARIABLES: Final = (
         "LDV_INZAGE_MINUTES",
         "inzage.minutes",
         "15",
-        "How old an assertion may be, in minutes, even if it says that it is good for longer.",
+        "Highest age of a token in minutes, even if it is valid for longer.",
         _between(1, 120, float),
     ),
     Variable(
@@ -390,7 +418,7 @@ VARIABLES: Final = (
         "LDV_INZAGE_CONTACT",
         "inzage.contact",
         "",
-        "Where citizens can ask what the page does not tell: an https address, or one of e-mail.",
+        "Where citizens can ask further questions: an https or e-mail address.",
         _contact,
     ),
     Variable(
@@ -411,14 +439,14 @@ VARIABLES: Final = (
         "LDV_GEMMA_ACTIVITY",
         "gemma.activity",
         "",
-        "URI of the Verwerkingsactiviteit under which `ldv serve --gemma` logs the questions that it answers.",
+        "URI of the Verwerkingsactiviteit under which `ldv serve --gemma` logs the queries that it answers.",
         _activity,
     ),
     Variable(
         "LDV_GEMMA_TIMEZONE",
         "gemma.timezone",
         "Europe/Amsterdam",
-        "Time zone of the dates in questions to `ldv serve --gemma`.",
+        "Time zone of the dates in queries to `ldv serve --gemma`.",
         _timezone,
     ),
     Variable(
@@ -439,30 +467,31 @@ VARIABLES: Final = (
         "LDV_TOEZICHT_ACTIVITY",
         "toezicht_activity",
         "",
-        "URI of the Verwerkingsactiviteit under which `ldv serve` logs that a privacy officer looks into the records "
-        "about somebody. With it there are pages for privacy officers.",
+        "URI of the Verwerkingsactiviteit under which `ldv serve` logs a privacy officer's access to a person's "
+        "records. With it there are pages for privacy officers.",
         _activity,
     ),
     Variable(
         "LDV_RECORD",
         "record",
         "all",
-        "Which spans are looked at that OpenTelemetry's sampler drops: `all`; or `acties`, only those that are Acties, "
-        "or may become one by a mapping rule, as they start, and what is inside an Actie.",
+        "Which spans are recorded that OpenTelemetry's sampler drops: `all`; or `acties`, only those that are "
+        "Acties when they start, may become one by a mapping rule, or are inside an Actie.",
         _record,
     ),
     Variable(
         "LDV_RULES",
         "rules",
         "",
-        "YAML file of mapping rules: which spans of existing instrumentation are Acties, and whom they are about.",
+        "YAML file of mapping rules: which spans of existing instrumentation are Acties, and the source of their "
+        "data subjects.",
         _path,
     ),
     Variable(
         "LDV_EXPOSE_SUBJECT",
         "expose_subject",
         "nothing",
-        "What other exporters may see of whom a span is about: `nothing`, or its `pseudonym`.",
+        "What other exporters see of a span's data subject: `nothing`, or its `pseudonym`.",
         _exposed_subject,
     ),
 )

@@ -27,7 +27,7 @@ _LARGE_CHARACTERS: Final = 64 * 1024
 
 
 class YamlError(ValueError):
-    """A text is no YAML, or says one thing twice.
+    """A text is no YAML, or has one key twice.
 
     Attributes:
         line: Line of the text, from 1.
@@ -59,7 +59,7 @@ class YamlDocument:
         loader_type: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if is_large else yaml.SafeLoader
         plain = text if json is None else _JSON_SURROGATE.sub(r"\\u0020", text.replace("\t", " "))
         try:
-            # The loader written in Python looks at the characters when it is made.
+            # The loader written in Python checks the characters when it is made.
             loader = loader_type(plain)
             try:
                 self._root: Node | None = loader.get_single_node()

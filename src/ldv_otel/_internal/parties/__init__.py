@@ -1,1 +1,1 @@
-"""Organisations that call or are called, and how they prove who they are."""
+"""Parties: applications of other organisations that call this one or are called, and the proofs of callers."""

@@ -1,4 +1,4 @@
-"""How somebody who calls proves who they are: evidence of a connection, and the proofs that may hold for it.
+"""Evidence of a connection, and the proofs by which it identifies a caller.
 
 The file of `LDV_PARTIES` (`proven_by`) and that of `LDV_SERVE_CLIENTS` (`certificate`) identify a client certificate in
 the same words: `fingerprint`, `oin`, `dns` or `subject`.
@@ -153,7 +153,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @functools.lru_cache(maxsize=256)  # a caller has the same certificate for months, and reading it costs 100 us
 def read_certificate(encoded: bytes) -> Certificate:
-    """Return what a certificate says, in PEM or DER.
+    """Return the properties of a certificate in PEM or DER.
 
     Raises:
         ValueError: The bytes are no certificate.

@@ -1,4 +1,4 @@
-"""The parties around this application: who may call it and how they prove it, and whom it calls.
+"""The parties around this application: its callers with their proofs, the parties it calls, and their read APIs.
 
 The file of `LDV_PARTIES`, in YAML or JSON:
 
@@ -63,10 +63,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("A caller needs a name")
         _check_url("processor", self.processor)
         if not self.proven_by:
-            raise ValueError("A caller without a proof would never be known; give one under proven_by")
+            raise ValueError("A caller without a proof would never be recognised; give a proof under proven_by")
 
 
-class Called(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CalledParty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A party that this application calls.
 
     Attributes:
@@ -141,7 +141,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file as it is written.
+    """The file of `LDV_PARTIES`, as it is written.
 
     Attributes:
         gateways: Addresses and networks (or `unix`) whose headers are believed.
@@ -153,7 +153,7 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     gateways: list[str] = []
     callers: list[Caller] = []
-    called: list[Called] = []
+    called: list[CalledParty] = []
     claim: str = ""
     read_apis: list[ReadApi] = []
     extensions: dict[str, dict[str, Any]] = {}
@@ -174,19 +174,18 @@ class PartiesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Parties:
-    """The parties, ready to be asked at each call.
+    """The parties of a file, indexed for the questions that each call asks.
 
     Args:
-        file: What is known of them.
-        unknown: What becomes of the trace of a caller that no proof makes known; by default it restarts where there
-            are callers that can be known.
+        file: The file as it was read.
+        unknown: What becomes of the trace of an untrusted caller; by default it restarts where the file has callers.
     """
 
     def __init__(self, file: PartiesFile = PartiesFile(), unknown: TraceChoice | None = None) -> None:  # noqa: B008  (frozen)
         self.claim = file.claim
         self.read_apis = tuple(file.read_apis)
         self.unknown: TraceChoice = unknown or ("restart" if file.callers else "continue")
-        #: Whether it can make a difference who calls.
+        #: Whether anything depends on the caller; if not, nobody needs to look for one.
         self.tell_callers_apart = bool(file.callers) or self.unknown == "restart"
         self._callers = tuple(file.callers)
         self._gateways = parse_networks(file.gateways, unix=True)
@@ -196,7 +195,7 @@ class Parties:
         self._headers = {address: tuple(party.headers) for address, party in called}
 
     def caller(self, evidence: Evidence) -> Caller | None:
-        """Return who makes a call, if it is proven."""
+        """Return the first caller of the file with a proof that holds; None for an untrusted caller."""
         for caller in self._callers:
             if any(proof.holds(evidence, self._gateways) for proof in caller.proven_by):
                 return caller
@@ -226,7 +225,7 @@ def parties_for(settings: Settings) -> Parties:
     """Return the parties that the settings name.
 
     Raises:
-        ConfigurationError: The file cannot be used; the message names line and place.
+        ConfigurationError: The file cannot be used; the message names line and field.
     """
     return read_parties(settings.parties, settings.unknown_callers)
 

@@ -1,7 +1,7 @@
-"""Our member of W3C `tracestate`: which Actie a call is made from, and under which name the caller presents itself.
+"""Our member of W3C `tracestate`: the Actie that a call is made from, and the name that the caller claims.
 
 `ldv=a:00f067aa0ba902b7` or `ldv=a:00f067aa0ba902b7;c:gemeente-parkeren`; parts that a later version adds are skipped.
-It says nothing of the data subject or of what is done (LDV-X3).
+It has nothing about the data subject or the processing activity (LDV-X3).
 
 Source: W3C Trace Context, level 1, section 3.3.
 """
@@ -26,11 +26,11 @@ _NO_SPAN: Final = bytes(8)
 
 
 class CallingActie(msgspec.Struct, frozen=True):
-    """What our member says.
+    """The calling Actie, as our member of `tracestate` has it.
 
     Attributes:
         span_id: 8 bytes: the Actie from which the call was made.
-        claim: Who the caller says it is; nothing proves it.
+        claim: The name that the caller claims, without proof.
     """
 
     span_id: bytes
@@ -38,11 +38,11 @@ class CallingActie(msgspec.Struct, frozen=True):
 
 
 def parse_member(value: str) -> CallingActie | None:
-    """Return what a member's value says; None when it is not one of ours, whatever it is."""
-    found = _PARTS.fullmatch(value)
-    if found is None or (span_id := bytes.fromhex(found[1])) == _NO_SPAN:
+    """Return the calling Actie in a member's value; None for a value that is not one of ours, whatever it is."""
+    parts = _PARTS.fullmatch(value)
+    if parts is None or (span_id := bytes.fromhex(parts[1])) == _NO_SPAN:
         return None
-    return CallingActie(span_id, found[2] or "")
+    return CallingActie(span_id, parts[2] or "")
 
 
 def format_member(actie: CallingActie) -> str:
@@ -51,22 +51,22 @@ def format_member(actie: CallingActie) -> str:
     return f"a:{actie.span_id.hex()}{claim}"
 
 
-def with_member(actie: CallingActie, others: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the members with ours in front and the others as they were, in order and within the limits.
+def with_member(actie: CallingActie, members: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the members with ours in front and those of others as they were, in order and within the limits.
 
     Where there is no room, members of over 128 characters go first, then the right-most; ours stays.
     """
-    members = [(KEY, format_member(actie)), *((key, value) for key, value in others if key != KEY)]
-    del members[MAX_MEMBERS:]
-    excess = sum(map(_size, members)) - 1 - MAX_CHARACTERS
+    updated = [(KEY, format_member(actie)), *((key, value) for key, value in members if key != KEY)]
+    del updated[MAX_MEMBERS:]
+    excess = sum(map(_size, updated)) - 1 - MAX_CHARACTERS
     for smallest_to_go in (_LARGE_MEMBER_CHARACTERS + 1, 0):
-        for position in range(len(members) - 1, 0, -1):
+        for position in range(len(updated) - 1, 0, -1):
             if excess <= 0:
-                return members
+                return updated
             # The comma is not the member's own.
-            if _size(members[position]) - 1 >= smallest_to_go:
-                excess -= _size(members.pop(position))
-    return members
+            if _size(updated[position]) - 1 >= smallest_to_go:
+                excess -= _size(updated.pop(position))
+    return updated
 
 
 def _size(member: tuple[str, str]) -> int:

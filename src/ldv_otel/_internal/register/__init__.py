@@ -1,1 +1,1 @@
-"""Verwerkingsactiviteiten and their versions."""
+"""The Register: processing activities and their versions, from a file or a URL."""

@@ -46,7 +46,7 @@ class ProcessingActivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         legal_ground: What allows it (grondslag).
         retention: How long its Logregels are kept from their start time, in ISO 8601 (`P7Y`); empty when the Register
             sets no term.
-        confidential: Whether the data subject is not told about it, or not yet.
+        confidential: Whether data subjects do not see its records in *inzage*, or not yet.
         parent: URI of the activity that this one is part of (LDV-A12), of the same organisation: Registers of two
             organisations are not linked (LDV-X1).
         controller: URI or name of the controller (verwerkingsverantwoordelijke).
@@ -69,7 +69,7 @@ class ProcessingActivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return Duration.parse(self.retention) if self.retention else None
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Give each field that cannot be used, with what is wrong with it."""
+        """Yield each field that cannot be used, with what is wrong with it."""
         for field in ("id", "parent", "replaces"):
             value: str = getattr(self, field)
             if (value or field == "id") and not is_uri(value):
@@ -96,7 +96,7 @@ class ProcessingActivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What a Logboek uses beside what the Register has.
+    """The differences between the activities that a Logboek uses and those of the Register.
 
     Attributes:
         unregistered: Records by activity, of those that the log uses and the Register lacks; "" is for records that
@@ -134,15 +134,15 @@ class Register:
         self._successor = {activity.replaces: activity for activity in entries if activity.replaces}
 
     def __len__(self) -> int:
-        """How many versions there are."""
+        """Return the number of versions."""
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[ProcessingActivity]:
-        """Give all versions, in the Register's order."""
+        """Yield all versions, in the Register's order."""
         return iter(self._by_id.values())
 
     def __contains__(self, activity_id: object) -> bool:
-        """Whether a URI is that of a version in the Register."""
+        """Say whether a URI is that of a version in the Register."""
         return activity_id in self._by_id
 
     def get(self, activity_id: str) -> ProcessingActivity | None:
@@ -156,24 +156,24 @@ class Register:
 
     def versions(self, activity_id: str) -> list[ProcessingActivity]:
         """Return all versions of the activity of which the URI is one, oldest first; empty for an unknown URI."""
-        found = self._by_id.get(activity_id)
-        if found is None:
+        version = self._by_id.get(activity_id)
+        if version is None:
             return []
-        while found.replaces:
-            found = self._by_id[found.replaces]
-        versions = [found]
+        while version.replaces:
+            version = self._by_id[version.replaces]
+        versions = [version]
         while (successor := self._successor.get(versions[-1].id)) is not None:
             versions.append(successor)
         return versions
 
     def ancestors(self, activity_id: str) -> list[ProcessingActivity]:
         """Return the activities above this one, nearest first, as far as the Register has them."""
-        found = self._by_id.get(activity_id)
+        activity = self._by_id.get(activity_id)
         above = []
-        while found is not None and found.parent:
-            found = self._by_id.get(found.parent)
-            if found is not None:
-                above.append(found)
+        while activity is not None and activity.parent:
+            activity = self._by_id.get(activity.parent)
+            if activity is not None:
+                above.append(activity)
         return above
 
     @property
@@ -183,11 +183,11 @@ class Register:
 
     def past_term(self, activity_id: str, start_time: datetime, now: datetime) -> bool:
         """Say whether a Logregel that started then is past its term; never, when no term is known."""
-        found = self._by_id.get(activity_id)
-        return found is not None and found.term is not None and start_time < found.term.before(now)
+        activity = self._by_id.get(activity_id)
+        return activity is not None and activity.term is not None and start_time < activity.term.before(now)
 
     def compare(self, used: Mapping[str, int]) -> Comparison:
-        """Return what is used but not here, and what is here but not used.
+        """Return the activities of the log that are not in the Register, and those of the Register that the log lacks.
 
         Args:
             used: Number of records for each activity in the log.
@@ -200,23 +200,23 @@ class Register:
 
 
 def consistency_problems(activities: list[ProcessingActivity]) -> Iterator[tuple[int, str]]:
-    """Give what is wrong with activities, each by itself and together: the place of one in the list, and a sentence."""
+    """Yield what is wrong with activities, each by itself and together: the index of an activity, and a sentence."""
     seen: dict[str, int] = {}
-    for place, activity in enumerate(activities):
+    for index, activity in enumerate(activities):
         for field, problem in activity.problems():
-            yield place, f"{_named(activity)}: {field} {problem}"
+            yield index, f"{_named(activity)}: {field} {problem}"
         if activity.id in seen:
-            yield place, f"{_named(activity)}: id is that of another entry; a changed activity gets an id of its own"
-        seen.setdefault(activity.id, place)
+            yield index, f"{_named(activity)}: id is that of another entry; a changed activity gets an id of its own"
+        seen.setdefault(activity.id, index)
     replaced = Counter(activity.replaces for activity in activities)
-    for place, activity in enumerate(activities):
+    for index, activity in enumerate(activities):
         if activity.replaces and activity.replaces not in seen:
             yield (
-                place,
+                index,
                 f"{_named(activity)}: replaces {activity.replaces}, which is not here; old versions stay",
             )
         if activity.replaces and replaced[activity.replaces] > 1:
-            yield place, f"{_named(activity)}: replaces {activity.replaces}, and so does another entry"
+            yield index, f"{_named(activity)}: replaces {activity.replaces}, and so does another entry"
     yield from _circles(activities, "replaces")
     yield from _circles(activities, "parent")
 
@@ -224,15 +224,15 @@ def consistency_problems(activities: list[ProcessingActivity]) -> Iterator[tuple
 def _circles(activities: list[ProcessingActivity], field: str) -> Iterator[tuple[int, str]]:
     above = {activity.id: getattr(activity, field) for activity in activities}
     fine: set[str] = {""}
-    for place, activity in enumerate(activities):
+    for index, activity in enumerate(activities):
         path: dict[str, None] = {}
-        at = activity.id
-        while at in above and at not in fine and at not in path:
-            path[at] = None
-            at = above[at]
-        if at in path and above[at] != at:
-            circle = list(path)[list(path).index(at) :]
-            yield place, f"{_named(activity)}: {field} goes round in a circle: {' -> '.join((*circle, at))}"
+        activity_id = activity.id
+        while activity_id in above and activity_id not in fine and activity_id not in path:
+            path[activity_id] = None
+            activity_id = above[activity_id]
+        if activity_id in path and above[activity_id] != activity_id:
+            circle = list(path)[list(path).index(activity_id) :]
+            yield index, f"{_named(activity)}: {field} goes round in a circle: {' -> '.join((*circle, activity_id))}"
         fine.update(path)
 
 

@@ -1,7 +1,7 @@
-"""The Register's file: the one place that reads, fetches and checks it.
+"""The Register's source: its file is read, or fetched from a URL and cached, and checked.
 
 YAML or JSON, with `activities`, a list of entries with the fields of `ProcessingActivity`, and above it `controller`
-for the entries that name none. Every problem is told with file, line and entry.
+for the entries that name none. Every problem is reported with file, line and entry.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 16 * 2**20
-#: For how long a fetched Register is used without asking, unless the server says otherwise by `max-age`.
+#: For how long a fetched Register is used without asking again, unless the server sets another `max-age`.
 FRESH_SECONDS: Final = 300.0
 _MAX_FRESH_SECONDS: Final = 86_400.0
 _CONNECT_SECONDS: Final = 5
@@ -45,8 +45,8 @@ _MAX_AGE: Final = re.compile(r"\bmax-age=(\d{1,9})")
 _NO_CACHE: Final = re.compile(r"\bno-(?:cache|store)\b")
 
 
-class _Fetched(msgspec.Struct):
-    """What the cache keeps of a URL."""
+class _FetchedRegister(msgspec.Struct):
+    """A Register as it was fetched from a URL; the cache keeps it on disk."""
 
     url: str
     text: str
@@ -89,7 +89,7 @@ class RegisterSource:
         if self._url:
             _check_url(location, allow_insecure=allow_insecure)
             _require_client()
-        self._fetched: _Fetched | None = None
+        self._fetched: _FetchedRegister | None = None
 
     def get(self) -> Register:
         """Return the Register as it is now; cheap when it did not change.
@@ -127,43 +127,44 @@ class RegisterSource:
             raise RegisterError(f"{path}: it is no UTF-8 text (byte {error.start}).") from error
 
     def _fetch(self) -> tuple[object, str]:
-        known = self._fetched or self._cached()
+        copy = self._fetched or self._cached()
         now = self._clock()
-        if known is None or not 0 <= now - known.fetched < known.fresh_seconds:
+        if copy is None or not 0 <= now - copy.fetched < copy.fresh_seconds:
             try:
-                known = self._ask(known, now)
+                copy = self._ask(copy, now)
             except (UnicodeDecodeError, _Unusable) as error:
                 reason = str(error) if isinstance(error, _Unusable) else type(error).__name__
-                if known is None:
+                if copy is None:
                     raise ConfigurationError(
                         f"LDV_REGISTER: {self.location} cannot be fetched ({reason}), and there is no copy of an "
                         "earlier time. Try again, or let LDV_REGISTER name a file."
                     ) from error
-                hours = (now - known.fetched) / 3_600
+                hours = (now - copy.fetched) / 3_600
                 _logger.warning(
                     "The Register %s cannot be fetched (%s); the copy of %.1f hours ago is used.",
                     self.location, reason, hours,
                 )  # fmt: skip
                 # Not again at once: a reader asks often, and each attempt may take the whole time-out.
-                known.fresh_seconds = now - known.fetched + FRESH_SECONDS
-        self._fetched = known
-        return hashlib.sha256(known.text.encode()).digest(), known.text
+                copy.fresh_seconds = now - copy.fetched + FRESH_SECONDS
+        self._fetched = copy
+        return hashlib.sha256(copy.text.encode()).digest(), copy.text
 
-    def _ask(self, known: _Fetched | None, now: float) -> _Fetched:
+    def _ask(self, copy: _FetchedRegister | None, now: float) -> _FetchedRegister:
+        """Return the Register of now, which is the copy when the server answers that nothing changed."""
         headers = {"Accept": "application/yaml, application/json;q=0.9, */*;q=0.1"}
-        if known is not None and known.etag:
-            headers["If-None-Match"] = known.etag
-        elif known is not None and known.last_modified:
-            headers["If-Modified-Since"] = known.last_modified
+        if copy is not None and copy.etag:
+            headers["If-None-Match"] = copy.etag
+        elif copy is not None and copy.last_modified:
+            headers["If-Modified-Since"] = copy.last_modified
         answer, content = self._answer(headers)
-        unchanged = answer.status_code == HTTPStatus.NOT_MODIFIED and known is not None
+        unchanged = answer.status_code == HTTPStatus.NOT_MODIFIED and copy is not None
         if not unchanged and answer.status_code != HTTPStatus.OK:
             raise _Unusable(f"HTTP status {answer.status_code}")
-        text = known.text if unchanged and known is not None else content.decode("utf-8-sig")
+        text = copy.text if unchanged and copy is not None else content.decode("utf-8-sig")
         control = answer.headers.get("Cache-Control", "")
         max_age = _MAX_AGE.search(control)
         fresh = 0.0 if _NO_CACHE.search(control) else float(max_age[1]) if max_age else FRESH_SECONDS
-        fetched = _Fetched(
+        fetched = _FetchedRegister(
             self.location,
             text,
             now,
@@ -172,7 +173,7 @@ class RegisterSource:
             answer.headers.get("Last-Modified", ""),
         )
         if not unchanged:
-            parse_register(text, source=self.location)  # a page that says "error" may not take the good copy's place
+            parse_register(text, source=self.location)  # an error page with status 200 may not replace the good copy
         self._keep(fetched)
         return fetched
 
@@ -198,16 +199,16 @@ class RegisterSource:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _Unusable(type(error).__name__) from error
 
-    def _cached(self) -> _Fetched | None:
+    def _cached(self) -> _FetchedRegister | None:
         if self._cache is None:
             return None
         try:
-            found = msgspec.json.decode(self._cache_file().read_bytes(), type=_Fetched)
+            cached = msgspec.json.decode(self._cache_file().read_bytes(), type=_FetchedRegister)
         except (OSError, msgspec.DecodeError):
             return None
-        return found if found.url == self.location else None
+        return cached if cached.url == self.location else None
 
-    def _keep(self, fetched: _Fetched) -> None:
+    def _keep(self, fetched: _FetchedRegister) -> None:
         if self._cache is None:
             return
         try:
@@ -225,7 +226,7 @@ class RegisterSource:
 
 
 class _Unusable(Exception):  # noqa: N818  (never leaves this module)
-    """An answer that is no Register."""
+    """The answer is no Register."""
 
 
 def register_source(settings: Settings) -> RegisterSource | None:
@@ -325,7 +326,7 @@ def _activity(entry: Any, index: int, controller: str) -> ProcessingActivity:
         if name not in ProcessingActivity.__struct_fields__:
             allowed = ", ".join(ProcessingActivity.__struct_fields__)
             raise _EntryError(f"{label}: unknown field `{name}`; there are {allowed}", str(name))
-    # An empty field in YAML is null: nothing was said.
+    # An empty field in YAML is null; it is treated as absent.
     values = {name: value for name, value in entry.items() if value is not None}
     if not values.get("controller"):
         values["controller"] = controller
