@@ -45,8 +45,7 @@ from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rules import read_rules
-from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID
 
@@ -186,7 +185,7 @@ def requests(*others: SpanProcessor, processor: ldv.LdvSpanProcessor | None = No
     """Return a service that serves requests, and keeps a Logboek as `install()` makes it do."""
     provider = provider_with(*others)
     if processor is not None:
-        _private.instrument(provider, processor, ShieldingDispatcher)
+        attach(provider, processor)
     service = serving.service_with_server if by_http else serving.service
     return Service(service(provider, BSNS), provider)
 

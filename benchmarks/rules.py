@@ -30,10 +30,9 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rule_file import Rule, RuleFile
 from ldv_otel._internal.rules.rules import Rules
-from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.sampler import LdvSampler
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 
 GOAL_US: Final = 2.0
@@ -105,7 +104,7 @@ def provider(rules: Rules | None, *, ours: bool = True, shielded: bool = True) -
         delivery = MemoryDelivery(NullSink(), queue_records=QUEUE_RECORDS)
         processor = LdvSpanProcessor(maker, delivery, mapper=SpanMapper(rules, maker.pseudonymise))
         if shielded:
-            _private.instrument(found, processor, ShieldingDispatcher)
+            attach(found, processor)
         else:
             found.add_span_processor(processor)
     return found

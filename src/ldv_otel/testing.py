@@ -30,10 +30,10 @@ from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
 from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach, detach
 from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.errors import ConfigurationError
 
@@ -189,7 +189,7 @@ def logboek(
     provider = _private.current_provider()
     if not isinstance(provider, TracerProvider):
         raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
-    _private.instrument(provider, processor, ShieldingDispatcher)
+    attach(provider, processor)
     propagator = propagate.get_global_textmap()
     use_propagator(around, extensions)
     try:
@@ -197,4 +197,4 @@ def logboek(
     finally:
         propagate.set_global_textmap(propagator)
         processor.shutdown()
-        _private.release(provider, processor)
+        detach(provider, processor)

@@ -29,9 +29,8 @@ import ldv_otel as ldv
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID, Flag
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 from tests.sdk.conftest import ACTIVITY, OTHER
@@ -84,9 +83,7 @@ class Service:
         self.provider = TracerProvider(sampler=sampler, id_generator=ids)
         self.provider.add_span_processor(SimpleSpanProcessor(self.backend))
         processor = LdvSpanProcessor(LogregelMaker(self.logboek._pseudonymiser.subject), _AtOnce(self.logboek))
-        _private.instrument(
-            self.provider, processor, ShieldingDispatcher, processor.may_be_actie if acties_only else None
-        )
+        attach(self.provider, processor, processor.may_be_actie if acties_only else None)
         self.tracer = self.provider.get_tracer("instrumentation")
 
     def about(self, identifier: str) -> list[Logregel]:

@@ -14,11 +14,10 @@ from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rule_file import Match, Rule
 from ldv_otel._internal.rules.rules import Rules
-from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.sampler import LdvSampler
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 
@@ -39,7 +38,7 @@ class Service:
         self.early_tracer = provider.get_tracer("made before install")
         keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
         maker = LogregelMaker(Pseudonymiser(keys).subject)
-        _private.instrument(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)), ShieldingDispatcher)
+        attach(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)))
         self.tracer = provider.get_tracer("made after install")
 
 
@@ -138,7 +137,7 @@ class ActiesOnly:
         pseudonymise = Pseudonymiser(KeyRing([_KEY], active=_KEY.id)).subject
         mapper = SpanMapper(Rules(rules), pseudonymise)
         processor = LdvSpanProcessor(LogregelMaker(pseudonymise), _AtOnce(self.logboek), mapper=mapper)
-        _private.instrument(self.provider, processor, ShieldingDispatcher, processor.may_be_actie)
+        attach(self.provider, processor, processor.may_be_actie)
         self.tracer = self.provider.get_tracer("instrumentation")
 
 

@@ -36,11 +36,11 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rules import read_rules
-from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk import span_state as live
 from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher, SubjectShieldingSpanProcessor
+from ldv_otel._internal.sdk.shield import SubjectShieldingSpanProcessor
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
 from ldv_otel.testing import _AtOnce
@@ -187,7 +187,7 @@ def make_service(collector: tuple[str, list[bytes]], rules: Path) -> Iterator[Ma
             provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url)))
 
         add_listeners()
-        _private.instrument(provider, ours, ShieldingDispatcher)
+        attach(provider, ours)
         add_listeners()
         return service
 

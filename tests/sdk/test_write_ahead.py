@@ -24,8 +24,8 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel.attributes import INTERRUPTED
 from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY, OTHER
@@ -45,7 +45,7 @@ class Rig:
         self.processor = LdvSpanProcessor(LogregelMaker(self.pseudonymiser.subject), self.delivery)
         provider = _private.current_provider()
         assert isinstance(provider, TracerProvider)
-        _private.instrument(provider, self.processor, ShieldingDispatcher)
+        attach(provider, self.processor)
 
     def begun(self) -> list[Logregel]:
         """What would be logged if the process were killed here."""

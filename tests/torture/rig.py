@@ -38,8 +38,8 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 
 SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
 _SHARE: Final = float((os.environ.get("LDV_TORTURE") or "0").replace("full", "1"))
@@ -257,7 +257,7 @@ def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()
     assert isinstance(provider, TracerProvider)
-    _private.instrument(provider, processor, ShieldingDispatcher)
+    attach(provider, processor)
     return processor
 
 

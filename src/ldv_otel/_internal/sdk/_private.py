@@ -2,9 +2,11 @@
 
 Six things need it: tracers that were made before `install()` keep what they were made with; a provider that the
 application sets after `install()` must be reached at that moment, also one inside another vendor's; what hides Acties
-(limits, switched-off tracers) must show; other processors are to get copies of some spans (the privacy shield); our own
-calls to the Logboek must not be instrumented (LDV-A11); and an `ldv` among `OTEL_PROPAGATORS` gives way to the one
+(limits, disabled tracers) must show; other processors are to get copies of some spans (the privacy shield); our own
+calls to the Logboek must not be instrumented (LDV-A11); and an `ldv` among `OTEL_PROPAGATORS` is replaced by the one
 around all of them. `tests/sdk/test_private.py` watches the shape of every name used here.
+
+This module imports nothing of ours: what it needs of them is passed in.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace import (
@@ -29,29 +32,42 @@ from opentelemetry.sdk.trace import (
     TracerProvider,
 )
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.util.types import Attributes
-
-from ldv_otel._internal.sdk.sampler import LdvSampler, MayBeActie
 
 _on_set: list[Callable[[TracerProvider], None]] = []
 _original_setter = trace._set_tracer_provider  # noqa: SLF001
 
 
-class FirstSpanProcessor(SynchronousMultiSpanProcessor):
-    """Takes the place of a provider's active span processor: ours go first, the others get what it lets through.
+class ShieldingDispatcher(SynchronousMultiSpanProcessor):
+    """Takes the place of a provider's active span processor: ours see a span first, the others its shielded form.
 
-    To everybody else it is what it replaced: processors are added to that one, and found (or put away) there.
+    To everybody else it is the processor that it replaced: processors are added to that one, and found or removed
+    there.
+
+    Args:
+        others: The provider's active span processor.
+        view_of: Returns a view of a running span for processors that may read it.
+        shielded: Returns an ended span, or a copy without identifiers.
 
     Attributes:
-        ours: See spans as they are, before all others.
+        ours: They see spans as they are, before all others.
         others: What the provider had, and has added since.
     """
 
-    def __init__(self, others: SpanProcessor) -> None:  # the list of the base class is that of `others`
+    def __init__(
+        self,
+        others: SpanProcessor,
+        view_of: Callable[[Span], Span],
+        shielded: Callable[[ReadableSpan], ReadableSpan],
+    ) -> None:  # the list of processors of the base class is that of `others`
         self.ours: tuple[SpanProcessor, ...] = ()
         self.others = others
-        self._looked_at: object = None
-        self._look = False
+        self._view_of = view_of
+        self._shielded = shielded
+        #: The others as they were when `_others_read` was worked out.
+        self._seen_others: object = None
+        self._others_read = False
 
     @property
     def _span_processors(self) -> tuple[SpanProcessor, ...]:
@@ -61,17 +77,28 @@ class FirstSpanProcessor(SynchronousMultiSpanProcessor):
     def _span_processors(self, processors: tuple[SpanProcessor, ...]) -> None:
         self.others._span_processors = processors  # type: ignore[attr-defined]  # noqa: SLF001
 
-    def has_others(self) -> bool:
-        """Say whether there is anybody to pass spans on to."""
-        return bool(self._span_processors)
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Begin a span: ours first, because the shield of the others asks what ours know."""
+        for processor in self.ours:
+            processor.on_start(span, parent_context)
+        self.others.on_start(self._view_of(span) if self._any_reads() else span, parent_context=parent_context)
 
-    def others_look(self) -> bool:
-        """Say whether another processor may read a span before its end."""
+    def _on_ending(self, span: Span) -> None:
+        self.others._on_ending(self._view_of(span) if self._any_reads() else span)  # noqa: SLF001
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """End a span: log it, then pass it on."""
+        for processor in self.ours:
+            processor.on_end(span)
+        self.others.on_end(self._shielded(span) if self._span_processors else span)
+
+    def _any_reads(self) -> bool:
+        """Whether one of the others may read a span before its end; worked out again when there are others."""
         processors = self._span_processors
-        if processors is not self._looked_at:
-            self._look = any(looks_at_running_spans(processor) for processor in processors)
-            self._looked_at = processors
-        return self._look
+        if processors is not self._seen_others:
+            self._others_read = any(map(reads_running_spans, processors))
+            self._seen_others = processors
+        return self._others_read
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add one of the others."""
@@ -91,42 +118,46 @@ class FirstSpanProcessor(SynchronousMultiSpanProcessor):
         return self.others.force_flush(max(left_millis, 0)) is not False and all(flushed)
 
 
-def instrument(
+def put_first(
     provider: TracerProvider,
     processor: SpanProcessor,
-    front_type: type[FirstSpanProcessor],
-    may_be_actie: MayBeActie | None = None,
+    dispatcher_of: Callable[[SpanProcessor], ShieldingDispatcher],
+    sampler_of: Callable[[Sampler], Sampler],
 ) -> None:
-    """Let a processor see every span of a provider before all others do, and let the sampler drop none that matters.
+    """Put a processor before all others of a provider, and a sampler around its own.
 
     Tracers that exist already are reached too; spans that run at this moment are not.
+
+    Args:
+        dispatcher_of: Returns a dispatcher in front of a provider's active span processor.
+        sampler_of: Returns a sampler around another one.
     """
     active = provider._active_span_processor  # noqa: SLF001
-    front = active if isinstance(active, FirstSpanProcessor) else front_type(active)
-    front.ours += (processor,)
-    provider._active_span_processor = front  # noqa: SLF001
-    provider.sampler = LdvSampler(provider.sampler, may_be_actie=may_be_actie)
+    dispatcher = active if isinstance(active, ShieldingDispatcher) else dispatcher_of(active)
+    dispatcher.ours += (processor,)
+    provider._active_span_processor = dispatcher  # noqa: SLF001
+    provider.sampler = sampler_of(provider.sampler)
     with provider._tracers_lock:  # noqa: SLF001
         for tracer in provider._tracers.values():  # noqa: SLF001
-            tracer.sampler = LdvSampler(tracer.sampler, may_be_actie=may_be_actie)
-            tracer.span_processor = front
+            tracer.sampler = sampler_of(tracer.sampler)
+            tracer.span_processor = dispatcher
 
 
-def release(provider: TracerProvider, processor: SpanProcessor) -> None:
-    """Let a processor see no more spans of a provider."""
-    front = provider._active_span_processor  # noqa: SLF001
-    if isinstance(front, FirstSpanProcessor):
-        front.ours = tuple(one for one in front.ours if one is not processor)
+def remove(provider: TracerProvider, processor: SpanProcessor) -> None:
+    """Remove a processor from those that come first; the shield of the others stays."""
+    dispatcher = provider._active_span_processor  # noqa: SLF001
+    if isinstance(dispatcher, ShieldingDispatcher):
+        dispatcher.ours = tuple(other for other in dispatcher.ours if other is not processor)
 
 
-def looks_at_running_spans(processor: SpanProcessor) -> bool:
-    """Say whether a processor may read a span before its end; the SDK's own that export do not."""
+def reads_running_spans(processor: SpanProcessor) -> bool:
+    """Return whether a processor may read a span before its end; the SDK's exporting processors do not."""
     kind = type(processor)
-    return kind.on_start not in _START_NOTHING or kind._on_ending not in _ENDING_NOTHING  # noqa: SLF001
+    return kind.on_start not in _NO_START or kind._on_ending not in _NO_ENDING  # noqa: SLF001
 
 
-_START_NOTHING: Final = (SpanProcessor.on_start, SimpleSpanProcessor.on_start, BatchSpanProcessor.on_start)
-_ENDING_NOTHING: Final = (SpanProcessor._on_ending, SimpleSpanProcessor._on_ending, BatchSpanProcessor._on_ending)  # noqa: SLF001
+_NO_START: Final = (SpanProcessor.on_start, SimpleSpanProcessor.on_start, BatchSpanProcessor.on_start)
+_NO_ENDING: Final = (SpanProcessor._on_ending, SimpleSpanProcessor._on_ending, BatchSpanProcessor._on_ending)  # noqa: SLF001
 
 
 def on_ending(processor: SpanProcessor, span: Span) -> None:
@@ -136,8 +167,8 @@ def on_ending(processor: SpanProcessor, span: Span) -> None:
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     """Return a copy of a span's attributes; a look-up of one name through the SDK's wrappers costs more than this."""
-    given = span._attributes  # noqa: SLF001
-    return given._dict.copy() if isinstance(given, BoundedAttributes) else dict(given or ())  # noqa: SLF001
+    bounded = span._attributes  # noqa: SLF001
+    return bounded._dict.copy() if isinstance(bounded, BoundedAttributes) else dict(bounded or ())  # noqa: SLF001
 
 
 def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:
@@ -149,7 +180,7 @@ def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttri
 
 
 class _View(Span):
-    """A running span as others may see it: all that it holds is the span's own, what is read of it passes a filter."""
+    """A running span as others may see it: it shares the span's state, and filters what is read of it."""
 
     __slots__ = ("_shown", "_viewed")
     _viewed: Span
@@ -164,8 +195,8 @@ class _View(Span):
 
     @property
     def context(self) -> trace.SpanContext | None:
-        found: trace.SpanContext | None = self._readable_span().context  # the SDK does not say what it is
-        return found
+        context: trace.SpanContext | None = self._readable_span().context  # the SDK leaves it unannotated
+        return context
 
     @property
     def parent(self) -> trace.SpanContext | None:
@@ -201,11 +232,11 @@ def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
     """Return a view of a running span that shows what `shown` makes of it."""
     if isinstance(span, _View):
         return span
-    found: _View = object.__new__(_View)
-    found.__dict__ = span.__dict__
-    found._viewed = span  # noqa: SLF001
-    found._shown = shown  # noqa: SLF001
-    return found
+    filtered: _View = object.__new__(_View)
+    filtered.__dict__ = span.__dict__
+    filtered._viewed = span  # noqa: SLF001
+    filtered._shown = shown  # noqa: SLF001
+    return filtered
 
 
 def max_span_attributes(provider: TracerProvider) -> int | None:
@@ -223,10 +254,10 @@ def cut_attributes(span: ReadableSpan, attributes: Mapping[str, object]) -> Sequ
 
 
 def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:
-    """Return the names of tracers that the provider's tracer configurator has switched off.
+    """Return the names of tracers that the provider's tracer configurator has disabled.
 
     Args:
-        scope: A tracer to ask for first, if the application has not done so.
+        scope: Name of a tracer that is made first, where the application has not done so.
     """
     if scope:
         provider.get_tracer(scope)
@@ -236,7 +267,7 @@ def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:
 
 
 def sdk_provider(provider: trace.TracerProvider | None) -> TracerProvider | None:
-    """Return a provider if it is one of the SDK, else the one of the SDK that it holds, as logfire's does, or None."""
+    """Return a provider of the SDK as it is; of another, the SDK's provider inside it, as logfire's has, or None."""
     if isinstance(provider, TracerProvider):
         return provider
     held = vars(provider).values() if hasattr(provider, "__dict__") else ()
@@ -244,9 +275,9 @@ def sdk_provider(provider: trace.TracerProvider | None) -> TracerProvider | None
 
 
 class StandInProvider(TracerProvider):
-    """The provider `install()` makes when the application has set none yet; gives way when it does."""
+    """The provider that `install()` sets where the application has set none yet; the application's replaces it."""
 
-    def give_way(self, provider: TracerProvider) -> None:
+    def hand_over(self, provider: TracerProvider) -> None:
         """Make the tracers handed out so far behave as if the new provider had made them."""
         model = provider.get_tracer("ldv_otel")
         if not isinstance(model, Tracer):
@@ -280,45 +311,45 @@ def current_provider() -> trace.TracerProvider | None:
 
 
 def watch(on_set: Callable[[TracerProvider], None]) -> None:
-    """Call back whenever the application sets a provider of the SDK; a stand-in gives way to it."""
+    """Call back whenever the application sets a provider of the SDK; it replaces a stand-in."""
     _on_set[:] = [on_set]
     trace._set_tracer_provider = _set_tracer_provider  # noqa: SLF001
-    _follow(trace._TRACER_PROVIDER)  # noqa: SLF001
+    _watch_vendor(trace._TRACER_PROVIDER)  # noqa: SLF001
 
 
 def _set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:  # noqa: FBT001  (the API's signature)
     before = trace._TRACER_PROVIDER  # noqa: SLF001
-    gives_way = isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider)
-    if gives_way:
+    replaced = isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider)
+    if replaced:
         trace._TRACER_PROVIDER = tracer_provider  # noqa: SLF001
     else:
         _original_setter(tracer_provider, log)
     if trace._TRACER_PROVIDER is not tracer_provider:  # noqa: SLF001
         return
-    _follow(tracer_provider)
+    _watch_vendor(tracer_provider)
     provider = sdk_provider(tracer_provider)
     if provider is not None:
-        _tell(provider)
-        if isinstance(before, StandInProvider) and gives_way:
-            before.give_way(provider)
+        _call_back(provider)
+        if isinstance(before, StandInProvider) and replaced:
+            before.hand_over(provider)
 
 
-def _tell(provider: TracerProvider) -> None:
+def _call_back(provider: TracerProvider) -> None:
     for on_set in _on_set:
         on_set(provider)
 
 
-def _follow(outer: trace.TracerProvider | None) -> None:
-    """Hear of it when another vendor's provider gets a new one of the SDK inside, as `logfire.configure()` does."""
+def _watch_vendor(outer: trace.TracerProvider | None) -> None:
+    """Call back when another vendor's provider gets a new one of the SDK inside, as `logfire.configure()` does."""
     set_provider = getattr(outer, "set_provider", None)
     if isinstance(outer, TracerProvider) or not callable(set_provider):
         return
 
-    def set_and_tell(provider: trace.TracerProvider, *args: Any, **kwargs: Any) -> Any:
+    def set_and_call_back(provider: trace.TracerProvider, *args: Any, **kwargs: Any) -> Any:
         result = set_provider(provider, *args, **kwargs)
         inner = sdk_provider(provider)
         if inner is not None:
-            _tell(inner)
+            _call_back(inner)
         return result
 
-    outer.set_provider = set_and_tell  # type: ignore[union-attr]
+    outer.set_provider = set_and_call_back  # type: ignore[union-attr]

@@ -17,11 +17,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.health import Health, health_of
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
-from ldv_otel._internal.sdk.shield import ShieldingDispatcher
 from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
@@ -75,7 +75,7 @@ class _Installation:
             )
         self._providers.append(provider)
         may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
-        _private.instrument(provider, self.processor, ShieldingDispatcher, may_be_actie)
+        attach(provider, self.processor, may_be_actie)
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""

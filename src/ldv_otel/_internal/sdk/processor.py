@@ -254,6 +254,8 @@ class LdvSpanProcessor(SpanProcessor):
             return
         if self._calls_known_parties:
             self._note_called_party(span, known)
+        if known.parent is not None:
+            self._learn_upwards(known)
         facts = self._facts(span, known)
         if facts is None:
             known.end(actie=False)
@@ -267,6 +269,16 @@ class LdvSpanProcessor(SpanProcessor):
                 with self._counting:
                     self.flags.update(record.flags)
         self._submit(records, known)
+
+    @staticmethod
+    def _learn_upwards(known: live.LiveSpan) -> None:
+        """Learn whom the spans around this one are about, before its end cuts it off from them."""
+        try:
+            told.learn_upwards(known.parent)
+        except Exception as error:  # noqa: BLE001  (LDV-A8: the record is made all the same; and the shield stays closed)
+            # The type only: the rest may quote what may not be shown.
+            _logger.error("Whom a span is about could not be found out (%s).", type(error).__name__)
+            known.too_many = True
 
     def _facts(self, span: ReadableSpan, known: live.LiveSpan) -> SpanFacts | None:
         """Return what is known of a span as it is now; None when it is no Actie."""

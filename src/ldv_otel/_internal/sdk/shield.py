@@ -51,14 +51,14 @@ class SubjectShieldingSpanProcessor(SpanProcessor):
 
     def __init__(self, wrapped: SpanProcessor) -> None:
         self.wrapped = wrapped
-        self._looks = _private.looks_at_running_spans(wrapped)
+        self._reads = _private.reads_running_spans(wrapped)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Pass a span on; what is read from it is shielded at that moment."""
-        self.wrapped.on_start(view_of(span) if self._looks else span, parent_context=parent_context)
+        self.wrapped.on_start(view_of(span) if self._reads else span, parent_context=parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        _private.on_ending(self.wrapped, view_of(span) if self._looks else span)
+        _private.on_ending(self.wrapped, view_of(span) if self._reads else span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Pass a span on, or a copy without its data subject."""
@@ -71,46 +71,6 @@ class SubjectShieldingSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush the wrapped processor."""
         return self.wrapped.force_flush(timeout_millis)
-
-
-class ShieldingDispatcher(_private.FirstSpanProcessor):
-    """Stands before the processors of a provider, old and new: ours see a span first, all others what may be seen."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Begin a span."""
-        for processor in self.ours:
-            processor.on_start(span, parent_context)
-        self.others.on_start(view_of(span) if self.others_look() else span, parent_context=parent_context)
-
-    def _on_ending(self, span: Span) -> None:
-        _private.on_ending(self.others, view_of(span) if self.others_look() else span)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """End a span: log it, then pass it on."""
-        known = live.find(span)
-        if known is not None and known.parent is not None and not _learnt(known.parent):
-            known.too_many = True
-        for processor in self.ours:
-            processor.on_end(span)
-        if known is None or _may_quote(known):
-            span = shielded(span) if self.has_others() else span
-        self.others.on_end(span)
-
-
-def _may_quote(known: live.LiveSpan) -> bool:
-    """Whether a span may quote anybody, so that it has to be looked at before others get it."""
-    memory = known.told_in_trace
-    return bool(memory or memory.incomplete or known.too_many or known.exposed)
-
-
-def _learnt(known: live.LiveSpan) -> bool:
-    """Learn of a span and those around it; False when that failed, and nothing may be let through."""
-    try:
-        told.learn_upwards(known)
-    except Exception as error:  # noqa: BLE001  (as in `shielded`)
-        _logger.error("Whom a span is about could not be found out (%s).", type(error).__name__)
-        return False
-    return True
 
 
 def shielded(span: ReadableSpan) -> ReadableSpan:

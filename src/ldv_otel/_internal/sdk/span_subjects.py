@@ -68,9 +68,8 @@ def learn(known: live.LiveSpan, span: ReadableSpan) -> live.SpanSnapshot:
     return seen
 
 
-def learn_upwards(known: live.LiveSpan) -> None:
+def learn_upwards(above: live.LiveSpan | None) -> None:
     """Learn of a span and those around it; for a parent to be called before its child ends, which cuts the chain."""
-    above: live.LiveSpan | None = known
     while above is not None:
         span = above()
         if span is not None:
