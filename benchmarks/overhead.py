@@ -41,6 +41,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, Sampler
 import ldv_otel as ldv
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.memory import MemoryDelivery
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -74,6 +75,8 @@ class NullExporter(SpanExporter):
 
 class NullSink:
     """A `Sink` that accepts and forgets."""
+
+    traits: Final = SinkTraits()
 
     def open(self) -> None:
         """Be ready."""

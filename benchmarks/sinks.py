@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.sink import SinkTraits
 
 
 class Forgetful:
     """Takes every batch, and knows of no other than the last."""
 
+    traits: Final = SinkTraits()
     _last = ""
 
     def open(self) -> None:

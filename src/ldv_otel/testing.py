@@ -1,4 +1,4 @@
-"""For users' own tests: a Logboek in memory, and a clock that is cranked by hand.
+"""For users' own tests: a Logboek in memory, and a clock that is set by hand.
 
 from ldv_otel import testing
 
@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.variables import DeliveryLevel, TraceChoice
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.parties.parties import read_parties
@@ -43,11 +44,15 @@ _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all
 class InMemoryLogboek:
     """A `Sink` that keeps batches in memory and deduplicates by token, as the real ones do.
 
+    Args:
+        traits: As of the sink that it stands in for.
+
     Attributes:
         failures: Errors for the coming calls of `send`, first in first out; what fails stores nothing.
     """
 
-    def __init__(self, pseudonymiser: Pseudonymiser | None = None) -> None:
+    def __init__(self, pseudonymiser: Pseudonymiser | None = None, *, traits: SinkTraits | None = None) -> None:
+        self.traits = traits or SinkTraits()
         self.failures: list[Exception] = []
         self._pseudonymiser = pseudonymiser or Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id))
         self._batches: dict[str, Batch] = {}
@@ -86,28 +91,28 @@ class InMemoryLogboek:
         self._open = False
 
 
-class HandClock:
-    """A clock that stands still until it is cranked; pass it where a `clock` is asked for."""
+class ManualClock:
+    """A clock that stands still until it is advanced; pass it where a `clock` is asked for."""
 
     def __init__(self, *, time_ms: int = 1_750_000_000_000) -> None:
         self._time_ms = time_ms
         self._elapsed_seconds = 0.0
 
     def monotonic(self) -> float:
-        """Return the seconds cranked so far."""
+        """Return the seconds advanced so far."""
         return self._elapsed_seconds
 
     def time_ms(self) -> int:
         """Return the time in ms since 1970-01-01 UTC."""
         return self._time_ms + round(self._elapsed_seconds * 1_000)
 
-    def crank(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._elapsed_seconds += seconds
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Let the time pass at once, and say whether the event is there."""
-        self.crank(seconds)
+        self.advance(seconds)
         return event.is_set()
 
 

@@ -17,12 +17,12 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
-from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LogboekUnavailable
 from tests.support import faults
 from tests.support.logboek import LogboekProcess
+from tests.support.sending import deliver_whole
 
 _databases = itertools.count()
 
@@ -91,7 +91,7 @@ def test_after_any_fault_everything_is_there_once(
 ) -> None:
     """Nothing lost, nothing doubled."""
     front.add(fault, when=faults.is_insert, times=times)
-    deliver(a_batch(), behind, wait=lambda _: False)
+    deliver_whole(a_batch(), behind, wait=lambda _: False)
     assert count(behind) == (49, 49)
 
 
@@ -114,7 +114,7 @@ def test_a_server_that_is_killed_and_restarted(tmp_path_factory: pytest.TempPath
         apply_schema(Settings(logboek=address))
         sink = ClickHouseSink(Settings(logboek=address))
         sink.open()
-        deliver(a_batch(), sink, wait=lambda _: False)
+        deliver_whole(a_batch(), sink, wait=lambda _: False)
         process.kill()
 
         def restart(_: float) -> bool:
@@ -122,7 +122,7 @@ def test_a_server_that_is_killed_and_restarted(tmp_path_factory: pytest.TempPath
                 process.start()
             return False
 
-        deliver(a_batch(), sink, wait=restart)
+        deliver_whole(a_batch(), sink, wait=restart)
         assert count(sink) == (98, 98)
         sink.close()
 
@@ -149,7 +149,7 @@ def test_a_wish_to_be_left_alone_is_granted(
         pauses.append(seconds)
         return False
 
-    deliver(a_batch(), behind, wait=wait)
+    deliver_whole(a_batch(), behind, wait=wait)
     (pause,) = pauses
     assert 30 <= pause <= 50
     assert count(behind) == (49, 49)

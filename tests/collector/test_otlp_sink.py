@@ -13,13 +13,13 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.otlp_sink import OtlpSink
-from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import TIME_MAX_MS
 from ldv_otel.errors import LogboekUnavailable
 from tests.collector.conftest import Line
 from tests.strategies import logregels
 from tests.support import faults
+from tests.support.sending import deliver_whole
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_after_any_fault_everything_is_seen_once(
     confirmed.front.add(fault, when=faults.is_insert, times=times)
     with pytest.raises(LogboekUnavailable):
         sink.send(batch)
-    deliver(batch, sink, wait=lambda _: False, in_doubt=True)
+    deliver_whole(batch, sink, wait=lambda _: False, in_doubt=True)
     with confirmed.client() as client:
         sql = "SELECT count(), uniqExact(seq) FROM logregels WHERE writer_id = {w:String}"
         assert client.rows(sql, {"w": batch.writer_id}) == [(49, 49)]
@@ -103,6 +103,6 @@ def test_a_collector_that_restarts(confirmed: Line, sink: OtlpSink) -> None:
             confirmed.collector.start()
         return False
 
-    deliver(batch, sink, wait=start)
+    deliver_whole(batch, sink, wait=start)
     with confirmed.client() as client:
         assert len(read.by_trace(client, (b"r" * 16).hex())) == 1

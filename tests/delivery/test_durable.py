@@ -12,6 +12,7 @@ import pytest
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.delivery.spool.progress import FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.reader import OrphanSpool
@@ -519,8 +520,7 @@ def test_a_batch_that_could_not_be_frozen_is_stored_once(tmp_path: Path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "freeze", full)
         sent_and_killed(tmp_path, sink, 10)
-    monkeypatch.setattr("ldv_otel._internal.delivery.drainer.BATCH_RECORDS", 3)
-    again = InMemoryLogboek()
+    again = InMemoryLogboek(traits=SinkTraits(batch_records=3))
     again._batches = sink._batches
     assert drain(again, tmp_path) == (10, 0)
     assert names(again) == [str(number) for number in range(10)]

@@ -13,7 +13,7 @@ from ldv_otel._internal.delivery.memory import MemoryDelivery
 from ldv_otel._internal.delivery.paths import losses_directory
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
-from ldv_otel.testing import HandClock, InMemoryLogboek
+from ldv_otel.testing import InMemoryLogboek, ManualClock
 
 
 def record(number: int) -> Logregel:
@@ -116,7 +116,7 @@ def test_what_the_end_of_the_process_leaves_is_reported(tmp_path: Path) -> None:
     settings = Settings(logboek=LogboekAddress(scheme="chdb", path="/x"), state=tmp_path)
     sink = InMemoryLogboek()
     sink.failures.extend(LogboekUnavailable("away") for _ in range(1_000))
-    delivery = MemoryDelivery(sink, queue_records=10, on_loss=LossWriter(settings, HandClock(time_ms=5_000)))
+    delivery = MemoryDelivery(sink, queue_records=10, on_loss=LossWriter(settings, ManualClock(time_ms=5_000)))
     for number in range(3):
         delivery.submit(record(number))
     assert not delivery.shutdown(0.3)

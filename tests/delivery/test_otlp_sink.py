@@ -17,11 +17,11 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.otlp_sink import OtlpSink
-from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.delivery.sink import Sink, make_sink
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from tests.support.collector import HttpRecorder
+from tests.support.sending import deliver_whole
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
@@ -118,10 +118,10 @@ def test_retry_after_is_passed_on(stranger: HttpRecorder, sink: OtlpSink) -> Non
 
 def test_what_another_process_sent_is_sent_again(stranger: HttpRecorder, sink: OtlpSink) -> None:
     """A Collector cannot say what it has, so a batch in doubt is not taken for stored."""
-    deliver(a_batch(), sink, wait=lambda _: False, in_doubt=True)
+    deliver_whole(a_batch(), sink, wait=lambda _: False, in_doubt=True)
     assert len(stranger.bodies) == 1
     stranger.answers += [(503, {}, b""), (503, {}, b"")]
-    deliver(a_batch(), sink, wait=lambda _: False)
+    deliver_whole(a_batch(), sink, wait=lambda _: False)
     assert len(stranger.bodies) == 4
 
 

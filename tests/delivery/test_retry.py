@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+from typing import Literal, get_args
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ldv_otel._internal.delivery.batch import Batch, number_batch
-from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel.errors import BatchRefused, LogboekUnavailable
-from ldv_otel.testing import InMemoryLogboek
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.testing import InMemoryLogboek, ManualClock
+from tests.support.sending import deliver_whole
 
 
 def a_batch(count: int = 3) -> Batch:
     """Some records."""
     records = [
-        Logregel(trace_id=bytes(15) + b"1", span_id=bytes([number]) * 8, name="x", start_time_ms=1, end_time_ms=2)
+        Logregel(trace_id=bytes(15) + b"1", span_id=number.to_bytes(8, "big"), name="x", start_time_ms=1, end_time_ms=2)
         for number in range(1, count + 1)
     ]
     return number_batch("w", 0, records)
@@ -47,7 +55,7 @@ def test_a_clean_success_is_believed() -> None:
     """One send, no read-back."""
     sink = Forgetful(forgets=1)
     opened(sink)
-    deliver(a_batch(), sink, wait=lambda _: False)
+    deliver_whole(a_batch(), sink, wait=lambda _: False)
     assert len(sink.sent) == 1
 
 
@@ -56,7 +64,7 @@ def test_a_doubtful_answer_is_read_back_and_repaired() -> None:
     sink = Forgetful(forgets=1)
     opened(sink)
     sink.failures.append(LogboekUnavailable("cut", in_doubt=True))
-    deliver(a_batch(), sink, wait=lambda _: False)
+    deliver_whole(a_batch(), sink, wait=lambda _: False)
     assert len(sink.logregels) == 3
     first, retry, repair = sink.sent
     assert first.token == retry.token != repair.token
@@ -72,7 +80,7 @@ def test_it_never_gives_up_by_count() -> None:
         pauses.append(seconds)
         return False
 
-    deliver(a_batch(), sink, wait=wait)
+    deliver_whole(a_batch(), sink, wait=wait)
     assert len(sink.logregels) == 3
     assert len(pauses) == 500
     assert pauses[0] <= 0.1
@@ -85,8 +93,17 @@ def test_what_may_have_been_sent_is_read_back_before_it_is_sent() -> None:
     opened(sink)
     batch = a_batch()
     sink.send(Batch(writer_id="w", seqs=batch.seqs[:2], logregels=batch.logregels[:2]))
-    deliver(batch, sink, wait=lambda _: False, in_doubt=True)
+    deliver_whole(batch, sink, wait=lambda _: False, in_doubt=True)
     assert [one.seqs for one in sink.sent] == [(0, 1), (2,)]
+
+
+def test_a_batch_of_which_nothing_is_stored_keeps_its_token() -> None:
+    """The insert of a dead process may still be under way: under the same token the two are one."""
+    sink = Forgetful(forgets=0)
+    opened(sink)
+    batch = a_batch()
+    deliver_whole(batch, sink, wait=lambda _: False, in_doubt=True)
+    assert [sent.token for sent in sink.sent] == [batch.token]
 
 
 def test_the_logboek_may_ask_to_be_left_alone() -> None:
@@ -100,7 +117,7 @@ def test_the_logboek_may_ask_to_be_left_alone() -> None:
         pauses.append(seconds)
         return False
 
-    deliver(a_batch(), sink, wait=wait)
+    deliver_whole(a_batch(), sink, wait=wait)
     own, granted, cut = pauses
     assert own <= 0.1
     assert 7 <= granted <= 8.75
@@ -112,7 +129,7 @@ def test_a_refusal_is_not_repeated() -> None:
     sink = opened(InMemoryLogboek())
     sink.failures.append(BatchRefused("no", code=27))
     with pytest.raises(BatchRefused):
-        deliver(a_batch(), sink, wait=lambda _: False)
+        deliver_whole(a_batch(), sink, wait=lambda _: False)
 
 
 def test_the_wish_to_stop_is_obeyed_while_waiting() -> None:
@@ -120,5 +137,151 @@ def test_the_wish_to_stop_is_obeyed_while_waiting() -> None:
     sink = opened(InMemoryLogboek())
     sink.failures.append(LogboekUnavailable("away"))
     with pytest.raises(Stopped):
-        deliver(a_batch(), sink, wait=lambda _: True)
+        deliver_whole(a_batch(), sink, wait=lambda _: True)
     assert sink.logregels == []
+
+
+def test_patience_ends_with_the_error() -> None:
+    """It is counted from the first attempt; what is raised says what is wrong, and is not `Stopped`."""
+    sink = opened(InMemoryLogboek())
+    sink.failures.extend(LogboekUnavailable("away") for _ in range(500))
+    clock = ManualClock()
+
+    def wait(seconds: float) -> bool:
+        clock.advance(seconds)
+        return False
+
+    policy = RetryPolicy(patience_seconds=100.0)
+    with pytest.raises(LogboekUnavailable, match="away"):
+        list(deliver(a_batch(), sink, wait=wait, policy=policy, clock=clock))
+    assert 70.0 <= clock.monotonic() <= 100.0
+
+
+def test_an_error_that_is_not_waited_out_is_raised_at_once() -> None:
+    """Where somebody waits for the outcome, wrong rights are no reason to wait."""
+    sink = opened(InMemoryLogboek())
+    sink.failures.append(ConfigurationError("no rights"))
+    with pytest.raises(ConfigurationError):
+        list(deliver(a_batch(), sink, wait=never, policy=RetryPolicy(waits_out=(LogboekUnavailable,))))
+
+
+@given(failures=st.integers(0, 100_000), retry_after=st.floats(0, 1e9))
+def test_a_pause_is_within_its_bounds(failures: int, retry_after: float) -> None:
+    """However long an outage lasts, and whatever the Logboek asks for."""
+    policy = RetryPolicy()
+    pause = policy.pause_seconds(failures, LogboekUnavailable("x", retry_after_seconds=retry_after))
+    assert max(min(0.1 * 2.0 ** min(failures, 20), 30.0) / 2, min(retry_after, 300.0)) <= pause <= 375.0
+    assert policy.pause_seconds(failures, ConfigurationError("x")) <= 30.0
+
+
+Answer = Literal[
+    "stores", "away", "stored and cut off", "half stored and cut off", "cut off", "token without rows", "retry after"
+]
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+
+
+class ModelStore:
+    """A store that answers as it is told, and is otherwise a good one: it deduplicates by token, row by row.
+
+    Args:
+        answers: To the coming sends and read-backs; after those it stores.
+        refuses: From which send on it refuses which records; a batch with one of them is refused whole.
+        remembers: Whether it looks for its rows by itself before it stores one again, as `GemmaSink` does.
+    """
+
+    def __init__(self, answers: list[Answer], refuses: dict[int, int], *, remembers: bool) -> None:
+        self.traits = SinkTraits(cheap_read_back=not remembers)
+        self.rows: Counter[int] = Counter()
+        self.sends = 0
+        self._answers = answers
+        self._refuses = refuses
+        self._seen: set[tuple[str, int]] = set()
+        self._remembers = remembers
+
+    def open(self) -> None:
+        """Be ready."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def send(self, batch: Batch) -> None:
+        """Answer as it is told."""
+        self.sends += 1
+        answer = self._answers.pop(0) if self._answers else "stores"
+        if answer in ("away", "retry after"):
+            raise LogboekUnavailable(answer, in_doubt=False, retry_after_seconds=9.0 if answer != "away" else 0.0)
+        if answer == "cut off":
+            raise LogboekUnavailable(answer)
+        unstored = [seq for seq in batch.seqs if not (self._remembers and self.rows[seq])]
+        if any(self.sends >= self._refuses.get(seq, self.sends + 1) for seq in unstored):
+            raise BatchRefused("no")
+        stores = batch.seqs[: len(batch.seqs) // 2] if answer == "half stored and cut off" else batch.seqs
+        for seq in stores:
+            if (batch.token, seq) not in self._seen and not (self._remembers and self.rows[seq]):
+                self.rows[seq] += answer != "token without rows"
+            self._seen.add((batch.token, seq))
+        if answer != "stores":
+            raise LogboekUnavailable(answer)
+
+    def read_back(self, batch: Batch) -> frozenset[int]:
+        """Tell what is there, unless it is away."""
+        if self._answers and self._answers[0] in ("away", "cut off"):
+            raise LogboekUnavailable(self._answers.pop(0))
+        return frozenset(seq for seq in batch.seqs if self.rows[seq])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), count=st.integers(1, 40), remembers=st.booleans())
+def test_every_record_is_confirmed_refused_or_pending(data: st.DataObject, count: int, *, remembers: bool) -> None:
+    """Whatever a store answers, and wherever the writer has to stop: nothing is lost, nothing is there twice."""
+    kinds = [answer for answer in ANSWERS if not (remembers and answer == "token without rows")]
+    answers = data.draw(st.lists(st.sampled_from(kinds), max_size=12))
+    refuses = data.draw(st.dictionaries(st.integers(0, count - 1), st.integers(0, 8), max_size=4))
+    stops = set(data.draw(st.lists(st.integers(1, 12), max_size=3)))
+    store = ModelStore(answers, refuses, remembers=remembers)
+    batch = a_batch(count)
+    waits = 0
+
+    def wait(_seconds: float) -> bool:
+        nonlocal waits
+        waits += 1
+        return waits in stops
+
+    confirmed: list[int] = []
+    refused: list[int] = []
+    pending: Batch | None = batch
+    in_doubt = False
+    while pending is not None:
+        try:
+            for outcome in deliver(pending, store, wait=wait, in_doubt=in_doubt):
+                (confirmed if outcome.refused is None else refused).extend(outcome.batch.seqs)
+                # Confirmed means that they can be read at this moment, and refused that they cannot.
+                assert all(store.rows[seq] == (outcome.refused is None) for seq in outcome.batch.seqs)
+        except Stopped:
+            in_doubt = True
+        done = set(confirmed) | set(refused)
+        assert sorted(done) == list(range(len(done)))  # in order, so that the rest is pending
+        pending = part(batch, len(done)) if len(done) < count else None
+    assert sorted(confirmed + refused) == list(range(count))
+    assert set(refused) <= set(refuses)
+    assert store.rows == Counter(confirmed)
+
+
+def part(batch: Batch, start: int) -> Batch:
+    """The records of a batch from one on, as another process would send them."""
+    return Batch(writer_id=batch.writer_id, seqs=batch.seqs[start:], logregels=batch.logregels[start:])
+
+
+@given(count=st.integers(1, 600), bad=st.sets(st.integers(0, 599), max_size=5))
+def test_halving_takes_few_sends(count: int, bad: set[int]) -> None:
+    """O(k log n) for k records at fault among n: one refused record among 5,000 must not cost 5,000 inserts."""
+    bad = {seq for seq in bad if seq < count}
+    store = ModelStore([], dict.fromkeys(bad, 0), remembers=False)
+    outcomes = list(deliver(a_batch(count), store, wait=never))
+    assert {outcome.batch.seqs for outcome in outcomes if outcome.refused} == {(seq,) for seq in bad}
+    assert store.sends <= 1 + 2 * len(bad) * math.ceil(math.log2(count) if count > 1 else 0)
+
+
+def never(_seconds: float) -> bool:
+    """Never wait; nothing is to be waited for."""
+    raise AssertionError("a pause")

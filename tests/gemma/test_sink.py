@@ -21,7 +21,6 @@ from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain, retry_quarantine
 from ldv_otel._internal.delivery.paths import spool_base
-from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.delivery.sink import Sink, make_sink
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.gemma.consumer.sink import GemmaSink
@@ -31,6 +30,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from tests.gemma.register import CLIENT_ID, SECRET, Answer, Register
 from tests.strategies import logregels as any_logregels
+from tests.support.sending import deliver_whole
 
 BSN = "123456782"
 START = 1_767_225_600_123
@@ -202,7 +202,7 @@ def test_a_refusal_names_what_is_wrong_and_quotes_nothing(register: Register, si
 def test_an_answer_that_did_not_come_is_asked_for(register: Register, sink: GemmaSink, keys: Path, fault: str) -> None:
     """Nothing lost and nothing doubled, whether it was stored or not; what was confirmed is not sent again."""
     register.faults += [None, fault, (500, {}, FOUT)]
-    deliver(a_batch(keys, 4), sink, wait=lambda _: False)
+    deliver_whole(a_batch(keys, 4), sink, wait=lambda _: False)
     assert sorted(names(register)) == [f"Zoeken {number}" for number in range(1, 5)]
 
 
@@ -211,7 +211,7 @@ def test_what_another_process_sent_is_asked_for(register: Register, settings: Se
     batch = a_batch(keys, 7)
     first, second = GemmaSink(settings), GemmaSink(settings)
     first.send(number_batch(batch.writer_id, 0, batch.logregels[:5]))
-    deliver(batch, second, wait=lambda _: False, in_doubt=True)
+    deliver_whole(batch, second, wait=lambda _: False, in_doubt=True)
     assert names(register) == [f"Zoeken {number}" for number in range(1, 8)]
     assert second.read_back(batch) == set(range(7))
     first.close()
@@ -223,11 +223,11 @@ def test_in_doubt_and_not_to_be_asked_for_is_sent_again(
 ) -> None:
     """Twice is better than lost: about nobody, or without a right to read. The latter is told."""
     register.faults += ["cut after"]
-    deliver(a_batch(keys, 1, bsn=""), sink, wait=lambda _: False)
+    deliver_whole(a_batch(keys, 1, bsn=""), sink, wait=lambda _: False)
     assert names(register) == ["Zoeken 1", "Zoeken 1"]
     register.readable = False
     register.faults += ["cut after"]
-    deliver(a_batch(keys, 1), sink, wait=lambda _: False)
+    deliver_whole(a_batch(keys, 1), sink, wait=lambda _: False)
     assert len(register.acties) == 4
     assert "read scope" in caplog.text
 
@@ -239,7 +239,7 @@ def test_no_log_line_has_an_identifier(
     caplog.set_level(logging.DEBUG)
     register.faults += ["cut after", (400, {}, FOUT)]
     with pytest.raises(BatchRefused):
-        deliver(a_batch(keys, 2), sink, wait=lambda _: False)
+        deliver_whole(a_batch(keys, 2), sink, wait=lambda _: False)
     assert register.asked
     assert BSN not in caplog.text
 

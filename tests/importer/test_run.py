@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from ldv_otel._internal.delivery.batch import Batch
-from ldv_otel._internal.importer import run as module
-from ldv_otel._internal.importer.run import ImportReport, import_files, patience
+from ldv_otel._internal.delivery.sink import SinkTraits
+from ldv_otel._internal.importer.run import ImportReport, import_files
 from ldv_otel._internal.importer.spans import ImportProblem
 from ldv_otel._internal.record.logregel import encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
@@ -26,8 +26,8 @@ BSN = "123456782"
 class Logboek(InMemoryLogboek):
     """A Logboek that can be asked what it has, and may refuse what is called `refused`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, batch_records: int = 5_000) -> None:
+        super().__init__(traits=SinkTraits(batch_records=batch_records))
         self.asked: list[int] = []
         self.sizes: list[int] = []
         self.open()
@@ -278,10 +278,8 @@ def test_a_logboek_that_stays_away_ends_the_import(tmp_path: Path) -> None:
     )
 
 
-def test_a_logboek_that_changes_under_way_ends_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logboek_that_changes_under_way_ends_the_import(tmp_path: Path) -> None:
     """What was stored before is reported all the same."""
-    monkeypatch.setattr(module, "_BATCH_RECORDS", 2)
-    logboek = Logboek()
 
     class Closing(Logboek):
         def send(self, batch: Batch) -> None:
@@ -289,7 +287,7 @@ def test_a_logboek_that_changes_under_way_ends_the_import(tmp_path: Path, monkey
                 raise ConfigurationError("The account may no longer write.")
             super().send(batch)
 
-    logboek = Closing()
+    logboek = Closing(batch_records=2)
     report = run(logboek, file(tmp_path, *(actie(number) for number in range(1, 6))))
     assert (report.stored, report.unconfirmed) == (2, 3)
     assert "The account may no longer write." in report.problems[0].reason
@@ -305,11 +303,3 @@ def test_nothing_is_stored_when_the_logboek_cannot_be_asked(tmp_path: Path) -> N
     with pytest.raises(LogboekUnavailable):
         run(logboek, file(tmp_path, actie(1)), existing=existing)
     assert logboek.logregels == []
-
-
-def test_patience_ends() -> None:
-    """Waiting is counted over the whole import."""
-    slept: list[float] = []
-    wait = patience(3.0, sleep=slept.append)
-    assert [wait(2.0), wait(2.0), wait(2.0)] == [False, False, True]
-    assert slept == [2.0, 1.0]

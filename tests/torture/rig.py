@@ -29,9 +29,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery import drainer
-from ldv_otel._internal.delivery import retry as sending
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.retry import RetryPolicy
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
@@ -207,6 +208,8 @@ class Forge:
 class FileLogboek:
     """A `Sink` that appends batches to a file and deduplicates by token: it outlives whoever writes to it."""
 
+    traits: Final = SinkTraits()
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
@@ -264,10 +267,8 @@ def log_through(delivery: DurableDelivery) -> LdvSpanProcessor:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the pauses out of delivery: a test of a hundred outages is not a test of patience."""
     monkeypatch.setattr(drainer, "_GATHER_SECONDS", 0.005)
-    monkeypatch.setattr(drainer, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(drainer, "_LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(sending, "_FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(sending, "_LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(drainer, "OPENING", RetryPolicy(first_pause_seconds=0.05, longest_pause_seconds=0.05))
+    monkeypatch.setattr(drainer, "SENDING", RetryPolicy(first_pause_seconds=0.02, longest_pause_seconds=0.05))
 
 
 def strace(pid: int, *options: str) -> subprocess.Popen[str]:

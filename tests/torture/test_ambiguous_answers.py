@@ -17,9 +17,9 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel._internal.delivery.retry import deliver
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
+from tests.support.sending import deliver_whole
 from tests.torture.rig import Oracle, dice, record, size, span_ids
 
 _ROWS = 5
@@ -191,7 +191,7 @@ def test_no_ambiguous_answer_loses_or_doubles(process: LogboekProcess, database:
                 front.add(
                     chance.choice(CLASSES[kind])(chance), when=faults.is_insert, times=1 + (chance.random() < 0.2)
                 )
-                deliver(batch, sink, wait=pause)
+                deliver_whole(batch, sink, wait=pause)
                 false_ok += len(set(batch.seqs) - reader.read_back(batch))
                 oracle.acknowledged.update(logregel.name for logregel in batch.logregels)
                 front.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import pytest
@@ -24,9 +24,11 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
-from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.retry import Stopped
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel.errors import LogboekUnavailable
 from tests.support.logboek import LogboekProcess, settings_at
+from tests.support.sending import deliver_whole
 from tests.torture.rig import SEED, record, size
 
 Fault = Literal["answer lost", "never arrived", "token without rows"]
@@ -41,6 +43,8 @@ class FaultySink:
     A "token without rows" is what a Logboek has that was killed between noting a token and putting the rows in place:
     it says that it has the batch, and has not.
     """
+
+    traits: Final = SinkTraits()
 
     def __init__(self, real: ClickHouseSink) -> None:
         self._real = real
@@ -116,7 +120,7 @@ class Deduplication(RuleBasedStateMachine):
         """Send until it is confirmed."""
         batch = self.batch(writer, rows, years=years)
         self.faulty.faults = list(faults)
-        deliver(batch, self.faulty, wait=lambda _: False)
+        deliver_whole(batch, self.faulty, wait=lambda _: False)
         self.acknowledged |= places(batch)
         return batch
 
@@ -132,20 +136,20 @@ class Deduplication(RuleBasedStateMachine):
         batch = self.batch(writer, rows, years=years)
         self.faulty.faults = [fault]
         with pytest.raises(Stopped):
-            deliver(batch, self.faulty, wait=lambda _: True)
+            deliver_whole(batch, self.faulty, wait=lambda _: True)
         return batch
 
     @rule(target=sent, batch=consumes(given_up))
     def adopt(self, batch: Batch) -> Batch:
         """Another process sends it again, exactly as it was."""
-        deliver(batch, self.faulty, wait=lambda _: False, in_doubt=True)
+        deliver_whole(batch, self.faulty, wait=lambda _: False, in_doubt=True)
         self.acknowledged |= places(batch)
         return batch
 
     @rule(batch=sent)
     def confirm_lost(self, batch: Batch) -> None:
         """A confirmation that was not noted: a confirmed batch is adopted once more, however late."""
-        deliver(batch, self.faulty, wait=lambda _: False, in_doubt=True)
+        deliver_whole(batch, self.faulty, wait=lambda _: False, in_doubt=True)
 
     @rule(target=sent, count=st.integers(1, WINDOW + 2))
     def others_fill_the_window(self, count: int) -> object:

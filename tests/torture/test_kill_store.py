@@ -14,9 +14,9 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
-from ldv_otel._internal.delivery.retry import deliver
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
+from tests.support.sending import deliver_whole
 from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids, strace
 
 
@@ -85,7 +85,7 @@ def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
             """Send a batch until it is confirmed; return how many of its rows cannot be read then."""
             batch = number_batch(writer_id, place, [record(number) for number in range(place, place + 5)])
             oracle.acknowledged.update(logregel.name for logregel in batch.logregels)
-            deliver(batch, sink, wait=wait)
+            deliver_whole(batch, sink, wait=wait)
             return len(set(batch.seqs) - reader.read_back(batch))
 
         false_ok = send(0, pause)

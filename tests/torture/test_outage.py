@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -19,9 +20,10 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.record.logregel import encode_logregel
 from ldv_otel.errors import LogboekUnavailable
-from ldv_otel.testing import HandClock
+from ldv_otel.testing import ManualClock
 from tests.support import faults
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.torture.rig import Oracle, record, size, span_ids, wait_until
@@ -33,7 +35,7 @@ _TOGETHER = 500
 _GROWTH_BYTES = 50_000_000
 
 
-class DayClock(HandClock):
+class DayClock(ManualClock):
     """A clock that runs as fast as it is waited for, up to the end of a day."""
 
     end_seconds = 0.0
@@ -49,7 +51,9 @@ class DayClock(HandClock):
 class Away:
     """A `Sink` before the real one, which is away until a moment of the clock; it minds order and memory."""
 
-    def __init__(self, real: ClickHouseSink, clock: HandClock) -> None:
+    traits: Final = SinkTraits()
+
+    def __init__(self, real: ClickHouseSink, clock: ManualClock) -> None:
         self._real = real
         self._clock = clock
         self.until_seconds = 0.0

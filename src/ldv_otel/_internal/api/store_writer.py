@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
-from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.retry import RetryPolicy, deliver, sleep
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel.errors import BatchRefused, LdvError, LogboekUnavailable
-
-#: The most Logregels in a batch, unless one request brings more.
-_BATCH_RECORDS: Final = 5_000
+from ldv_otel.errors import LogboekUnavailable
 
 
 class StoreWriter:
@@ -31,7 +26,7 @@ class StoreWriter:
 
     def __init__(self, sink: Sink, *, seconds: float) -> None:
         self._sink = sink
-        self._seconds = seconds
+        self._policy = RetryPolicy(waits_out=(LogboekUnavailable,), patience_seconds=seconds)
         # One thread: the sink is used by one thread at a time, and batches are numbered in the order of sending.
         self._executor = ThreadPoolExecutor(1, "ldv-writer")
         self._writer_id = new_writer_id()
@@ -81,44 +76,67 @@ class StoreWriter:
     def _take(self) -> list[tuple[Sequence[Logregel], asyncio.Future[None]]]:
         taken = [self._waiting.pop(0)]
         count = len(taken[0][0])
-        while self._waiting and (count := count + len(self._waiting[0][0])) <= _BATCH_RECORDS:
+        most = self._sink.traits.batch_records
+        while self._waiting and (count := count + len(self._waiting[0][0])) <= most:
             taken.append(self._waiting.pop(0))
         return taken
 
     async def _send(self, taken: list[tuple[Sequence[Logregel], asyncio.Future[None]]]) -> None:
-        records = [record for logregels, _ in taken for record in logregels]
-        error: Exception | None = None
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._store, records)
-        except BatchRefused as refused:
-            if len(taken) > 1:  # one request is at fault; alone, each of the others is stored
-                for each in taken:
-                    await self._send([each])
-                return
-            error = refused
-        except Exception as other:  # noqa: BLE001  (a request that waits must get an answer, whatever it is)
-            error = other
-        for _, confirmed in taken:
+        requests = [logregels for logregels, _ in taken]
+        errors = await asyncio.get_running_loop().run_in_executor(self._executor, self._store, requests)
+        for (_, confirmed), error in zip(taken, errors, strict=True):
             if not confirmed.done():  # its request may have been cancelled meanwhile
                 confirmed.set_result(None) if error is None else confirmed.set_exception(error)
 
-    def _store(self, records: list[Logregel]) -> None:
+    def _store(self, requests: Sequence[Sequence[Logregel]]) -> list[Exception | None]:
+        """Store what requests bring in one batch; return for each why it is not confirmed, or None."""
+        records = [record for logregels in requests for record in logregels]
         batch = number_batch(self._writer_id, self._seq, records)
-        end = time.monotonic() + self._seconds
-
-        def wait(seconds: float) -> bool:
-            if time.monotonic() + seconds > end:
-                return True
-            time.sleep(seconds)
-            return False
-
+        groups = _RequestGroups(batch, [len(logregels) for logregels in requests])
+        errors: list[Exception | None] = []
+        whole = False
         try:
-            deliver(batch, self._sink, wait=wait, waits_out=(LogboekUnavailable,))
-        except (Stopped, LdvError) as error:
+            for part in deliver(batch, self._sink, wait=sleep, policy=self._policy, split=groups.split):
+                errors += [part.refused] * len(groups.sizes(part.batch))
+                whole = part.batch is batch and part.refused is None
+        except Exception as error:  # noqa: BLE001  (a request that waits must get an answer, whatever it is)
+            errors += [error] * (len(requests) - len(errors))
+        if whole:
+            self._seq += len(records)
+        else:
             # Sequence numbers of a batch in doubt, or refused, would be gaps for ever. A new writer leaves none: what
             # the old one confirmed is a whole sequence.
             self._writer_id, self._seq = new_writer_id(), 0
-            if isinstance(error, Stopped) and isinstance(error.__cause__, LdvError):
-                raise error.__cause__ from None
-            raise
-        self._seq += len(records)
+        return errors
+
+
+class _RequestGroups:
+    """Which requests a batch holds, so that a refused one is split between requests and never inside one.
+
+    Each part is that of a writer of its own: the numbers of a request that is refused would else be a gap, which says
+    that a record was lost, and its caller knows that it was not stored.
+    """
+
+    def __init__(self, batch: Batch, sizes: Sequence[int]) -> None:
+        self._sizes: dict[str, Sequence[int]] = {batch.token: sizes}
+
+    def sizes(self, batch: Batch) -> Sequence[int]:
+        """Return how many records each request of a batch has."""
+        return self._sizes[batch.token]
+
+    def split(self, batch: Batch) -> Sequence[Batch]:
+        """Return the two halves of the requests of a batch; nothing for a single one."""
+        sizes = self.sizes(batch)
+        if len(sizes) == 1:
+            return ()
+        middle = len(sizes) // 2
+        border = sum(sizes[:middle])
+        return (
+            self._part(batch.logregels[:border], sizes[:middle]),
+            self._part(batch.logregels[border:], sizes[middle:]),
+        )
+
+    def _part(self, logregels: Sequence[Logregel], sizes: Sequence[int]) -> Batch:
+        part = number_batch(new_writer_id(), 0, logregels)
+        self._sizes[part.token] = sizes
+        return part

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.columns import columns_of
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, checked, schema_status
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.times.instants import hour_from_ms
 
 _TABLE: Final = "logregel"
@@ -39,6 +40,8 @@ WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UI
 
 class ClickHouseSink:
     """A `Sink` over one ClickHouse connection; see the protocol for who does what."""
+
+    traits: Final = SinkTraits()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -20,7 +20,7 @@ import msgspec
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.clock import Clock
-from ldv_otel._internal.delivery.retry import Stopped, deliver, pause_after
+from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver, retried
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.progress import ConfirmedBatch, FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
@@ -29,19 +29,21 @@ from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord
 from ldv_otel._internal.delivery.spool.write_ahead import end_interrupted
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter, hold, remove_spool
 from ldv_otel._internal.record.logregel import decode_logregel
-from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import LdvError
 
 _logger = logging.getLogger(__name__)
-
-BATCH_RECORDS: Final = 5_000
 
 #: How long records gather unless somebody waits: ClickHouse wants an insert a second, and one costs it as much as
 #: hundreds of rows.
 _GATHER_SECONDS: Final = 1.0
 _ABANDONED_SECONDS: Final = 60.0
 _ADOPT_SECONDS: Final = 10.0
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 30.0
+#: Between attempts after an error that nobody foresaw; each has a traceback in the log.
+_UNEXPECTED_PAUSE_SECONDS: Final = 1.0
+
+OPENING: Final = RetryPolicy(first_pause_seconds=0.5)
+SENDING: Final = RetryPolicy()
+
 _DONE: Final = object()
 _payload: Final = attrgetter("payload")
 
@@ -82,8 +84,7 @@ class Drainer:
         self._sink = sink
         self._spool = spool
         self._base = spool.directory.parent
-        self._batch_records: int = getattr(sink, "batch_records", BATCH_RECORDS)
-        self._asked_sparingly: bool = getattr(sink, "asked_sparingly", False)
+        self._batch_records = sink.traits.batch_records
         self._clock = clock
         self._quiet = quiet
         self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
@@ -126,27 +127,23 @@ class Drainer:
             return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
 
     def _work(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
         with self._quiet():
             while True:
-                wait_seconds = pause
                 try:
-                    self._sink.open()
-                    pause = _FIRST_PAUSE_SECONDS
+                    retried(self._sink.open, wait=self._wait, policy=OPENING, on_failure=self._log_unopened)
                     self._drain()
                     break
                 except Stopped:
                     break
-                except (LogboekUnavailable, ConfigurationError) as error:
-                    wait_seconds = pause_after(error, pause)
-                    waiting = self._spool.committed_records - self.settled
-                    _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", waiting, error)
                 except Exception:
                     _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
-                if self._wait(wait_seconds):
+                if self._wait(_UNEXPECTED_PAUSE_SECONDS):
                     break
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._sink.close()
+
+    def _log_unopened(self, error: LdvError, _seconds: float) -> None:
+        pending = self._spool.committed_records - self.settled
+        _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, error)
 
     def _drain(self) -> None:
         adoption: Iterator[None] = iter(())
@@ -200,20 +197,25 @@ class Drainer:
     def _send_unsent(self, *, in_doubt: bool = False) -> None:
         while self._unsent:
             some = self._unsent[: self._batch_records]
-            self._send_batch(self._spool.writer_id, some, self._progress, frozen=in_doubt, in_doubt=in_doubt)
-            del self._unsent[: len(some)]
+            self._send_batch(self._spool.writer_id, some, self._progress, in_doubt=in_doubt)
+            self._forget_unsent(some[-1].seq)
+
+    def _forget_unsent(self, last: int) -> None:
+        """Take out of `_unsent` what is done, so that an unexpected error later on does not send and count it again."""
+        done = next((index for index, record in enumerate(self._unsent) if record.seq > last), len(self._unsent))
+        del self._unsent[:done]
 
     def _send_batch(
-        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, frozen: bool, in_doubt: bool
+        self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, in_doubt: bool
     ) -> None:
-        """Freeze a batch unless it was, send it until it is confirmed, and note that it was."""
+        """Freeze a batch unless it is, send it until it is confirmed, and note that it was."""
         batch = self._decoded(writer_id, records)
         if batch is not None:
-            if not frozen:
+            if batch.seqs[0] > progress.highest:
                 _noted(progress.freeze, FrozenBatch(batch.seqs[0], batch.seqs[-1], batch.token))
             if writer_id == self._spool.writer_id:
                 self.in_doubt = len(batch.seqs)
-            self._settle(batch, in_doubt=in_doubt)
+            self._settle(batch, progress, in_doubt=in_doubt)
             self.in_doubt = 0
         _noted(progress.confirm, ConfirmedBatch(records[-1].seq, self._clock.time_ms()))
 
@@ -241,34 +243,36 @@ class Drainer:
             return False
         return True
 
-    def _settle(self, batch: Batch, *, in_doubt: bool) -> None:
-        """Deliver a batch; one that is refused is halved down to the single records, which are set apart."""
-        waiting = [batch]
-        while waiting:
-            some = waiting.pop()
-            try:
-                deliver(some, self._sink, wait=self._wait, in_doubt=in_doubt)
-            except BatchRefused as error:
-                if len(some.seqs) > 1:
-                    waiting += reversed(some.halves())
-                else:
-                    self._set_apart(batch.writer_id, some.seqs[0], some.payloads[0], str(error))
-                continue
-            with self._changed:
-                if batch.writer_id == self._spool.writer_id:
-                    self.confirmed += len(some.seqs)
-                    self.confirmed_ms = self._clock.time_ms()
-                    self._settled(some.seqs[-1], len(some.seqs))
-                else:
-                    self.adopted += len(some.seqs)
+    def _settle(self, batch: Batch, progress: Progress, *, in_doubt: bool) -> None:
+        """Have a batch confirmed; records that the Logboek refuses as data are quarantined."""
+        own = batch.writer_id == self._spool.writer_id
+        for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING, in_doubt=in_doubt):
+            seqs = part.batch.seqs
+            if part.refused is not None:
+                self._set_apart(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
+            else:
+                with self._changed:
+                    if own:
+                        self.confirmed += len(seqs)
+                        self.confirmed_ms = self._clock.time_ms()
+                        self._settled(seqs[-1], len(seqs))
+                    else:
+                        self.adopted += len(seqs)
+            if own:
+                self._forget_unsent(seqs[-1])
+            if len(seqs) < len(batch.seqs):
+                # Not only at the end: what a crash or an error interrupts is then not halved and quarantined anew.
+                _noted(progress.confirm, ConfirmedBatch(seqs[-1], self._clock.time_ms()))
 
     def _set_apart(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
         self._quarantine.add(writer_id, seq, payload, reason)
         with self._changed:
-            self.quarantined += 1
             if writer_id == self._spool.writer_id:
+                if seq in self.refused:
+                    return  # an unexpected error had it read, and refused, once more
                 self.refused.add(seq)
                 self._settled(seq, 1)
+            self.quarantined += 1
         _logger.error("Logregel %d of writer %s was refused and set apart: %s", seq, writer_id, reason)
 
     def _settled(self, seq: int, count: int) -> None:
@@ -322,8 +326,8 @@ class Drainer:
     def _send_batches(self, orphan: OrphanSpool, progress: Progress) -> Iterator[None]:
         for records, frozen in orphan.batches(progress, self._batch_records):
             # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
-            in_doubt = frozen or not self._asked_sparingly
-            self._send_batch(orphan.directory.name, records, progress, frozen=frozen, in_doubt=in_doubt)
+            in_doubt = frozen or self._sink.traits.cheap_read_back
+            self._send_batch(orphan.directory.name, records, progress, in_doubt=in_doubt)
             yield
 
 

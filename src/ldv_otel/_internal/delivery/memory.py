@@ -17,21 +17,20 @@ from typing import Final
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
-from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver, retried
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
-from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import LdvError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
-#: One insert per this many records at most; ClickHouse is happiest with thousands.
-BATCH_RECORDS: Final = 5_000
 #: How long a lone record waits for company, in seconds.
 _GATHER_SECONDS: Final = 0.2
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 30.0
+
+OPENING: Final = RetryPolicy(first_pause_seconds=0.5)
+SENDING: Final = RetryPolicy()
 
 
 class MemoryDelivery:
@@ -54,6 +53,7 @@ class MemoryDelivery:
         on_loss: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self._sink = sink
+        self._batch_records = sink.traits.batch_records
         self._limit = queue_records
         self._clock = clock or SystemClock()
         self._quiet = quiet
@@ -122,7 +122,7 @@ class MemoryDelivery:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="ldv-delivery", daemon=True)
                 self._worker.start()
-            elif len(self._queue) in (1, BATCH_RECORDS):
+            elif len(self._queue) in (1, self._batch_records):
                 self._changed.notify_all()
 
     def submit_encoded(
@@ -185,17 +185,14 @@ class MemoryDelivery:
                 self._sink.close()
 
     def _opened(self) -> bool:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                self._sink.open()
-            except (LogboekUnavailable, ConfigurationError) as error:
-                _logger.warning("The Logboek cannot be used now; %d Logregels wait. %s", self.pending, error)
-                if self._wait(pause):
-                    return False
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            else:
-                return True
+        try:
+            retried(self._sink.open, wait=self._wait, policy=OPENING, on_failure=self._log_unopened)
+        except Stopped:
+            return False
+        return True
+
+    def _log_unopened(self, error: LdvError, _seconds: float) -> None:
+        _logger.warning("The Logboek cannot be used now; %d Logregels wait. %s", self.pending, error)
 
     def _next_batch(self) -> Batch | None:
         with self._changed:
@@ -204,11 +201,11 @@ class MemoryDelivery:
                 if self._stopping:
                     return None
                 self._changed.wait()
-            if len(self._queue) < BATCH_RECORDS and not (self._stopping or self._wanted):
+            if len(self._queue) < self._batch_records and not (self._stopping or self._wanted):
                 self._changed.wait_for(
-                    lambda: len(self._queue) >= BATCH_RECORDS or self._stopping or self._wanted, _GATHER_SECONDS
+                    lambda: len(self._queue) >= self._batch_records or self._stopping or self._wanted, _GATHER_SECONDS
                 )
-            records = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_RECORDS))]
+            records = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_records))]
             batch = number_batch(self.writer_id, self._next_seq, records)
             self._next_seq += len(records)
             self._in_flight = len(records)
@@ -217,20 +214,19 @@ class MemoryDelivery:
 
     def _send(self, batch: Batch) -> None:
         try:
-            deliver(batch, self._sink, wait=self._wait)
+            for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING):
+                count = len(part.batch.seqs)
+                with self._changed:
+                    # Zero already where `shutdown` gave them up while they were under way.
+                    self._in_flight = max(0, self._in_flight - count)
+                    if part.refused is not None:
+                        self._lose(count, str(part.refused))
+                    else:
+                        self.confirmed += count
+                        self.confirmed_ms = self._clock.time_ms()
+                    self._changed.notify_all()
         except Stopped:
             return  # shutdown counts what is still in flight
-        except BatchRefused as error:
-            with self._changed:
-                self._in_flight = 0
-                self._lose(len(batch.seqs), str(error))
-                self._changed.notify_all()
-        else:
-            with self._changed:
-                self.confirmed += len(batch.seqs)
-                self.confirmed_ms = self._clock.time_ms()
-                self._in_flight = 0
-                self._changed.notify_all()
 
     def _wait(self, seconds: float) -> bool:
         """Wait, and say whether to stop."""

@@ -22,6 +22,7 @@ from ldv_otel._internal.config.address import LogboekAddress, is_loopback
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.record.logregel import Logregel, Status
@@ -61,6 +62,8 @@ class OtlpSink:
     A Collector cannot be asked what it has: read back is what it has confirmed itself. A batch that is sent again comes
     out as equal rows, which readers see once.
     """
+
+    traits: Final = SinkTraits()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,34 +1,63 @@
-"""The Sink: what delivery needs from a Logboek, whatever is behind it."""
+"""The Sink: what delivery needs of a Logboek, whatever is behind it, and how one is made from `LDV_LOGBOEK`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol, runtime_checkable
 
+import msgspec
+
+from ldv_otel._internal.config.entry_points import check_members, entry_points_of, load_factory
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel.errors import ConfigurationError
 
-_ENTRY_POINT_GROUP: Final = "ldv_otel_sink"
+ENTRY_POINT_GROUP: Final = "ldv_otel_sink"
+_METHODS: Final = ("open", "send", "read_back", "close")
+
+
+class SinkTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What delivery has to know of a sink before it opens it.
+
+    Attributes:
+        batch_records: How many records the sink wants in a batch at most. ClickHouse wants thousands: an insert costs
+            it as much as hundreds of rows.
+        cheap_read_back: Whether a read-back costs next to nothing. If not, delivery asks only for batches that a dead
+            process had frozen, and after a send without a clear answer.
+        extension: Name of an extension (entry point group `ldv_otel_extension`) that is on in every service that logs
+            to this sink; empty for none.
+    """
+
+    batch_records: int = 5_000
+    cheap_read_back: bool = True
+    extension: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a batch without records."""
+        if self.batch_records < 1:
+            raise ValueError("A sink has to take at least one record in a batch.")
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """A place that stores batches and can say what it stored.
+    """A sink stores batches and can say what it stored.
 
-    Who does what: delivery makes the sink, calls `open` once before anything else and `close` once at the end, all
-    from one thread at a time, and never in a process forked from the one that opened it. Delivery retries; a sink
-    never does so by itself, never drops a row, and never splits a batch into several blocks. A sink may be told to
-    store the same batch again, token and all, and has to make that harmless as far as its store can; what it cannot
-    promise, delivery finds out by reading back.
+    Who does what: delivery makes the sink, calls `open` before anything else and `close` at the end, all from one
+    thread at a time, and never in a process forked from the one that opened it. Delivery retries; a sink never does so
+    by itself, never drops a row, and never splits a batch into several blocks. A sink may be told to store the same
+    batch again, token and all, and has to make that harmless as far as its store can; what it cannot promise, delivery
+    finds out by reading back.
 
-    A sink may also have `batch_records`, how many records it wants at once; `asked_sparingly`, true where reading back
-    costs so much that what a process left counts as never sent unless it noted that it was going to; and `extension`,
-    the name of an extension (`ldv_otel_extension`) that services that log to it have.
+    `ldv_otel.testing.check_sink` runs the conformance suite of this protocol.
+
+    Attributes:
+        traits: What delivery has to know before it opens the sink; they never change.
     """
 
+    @property
+    def traits(self) -> SinkTraits: ...
+
     def open(self) -> None:
-        """Reach the Logboek and check that it can be written to.
+        """Reach the Logboek and check that it can be written to; opening an open sink changes nothing.
 
         Raises:
             ConfigurationError: It will never work like this: wrong address, rights, tables or settings.
@@ -53,7 +82,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections and files; closing twice is harmless."""
+        """Close connections and files; closing twice is harmless, and `open` opens the sink again."""
 
 
 def make_sink(settings: Settings) -> Sink:
@@ -63,16 +92,15 @@ def make_sink(settings: Settings) -> Sink:
     used, and other packages can add places to log to.
 
     Raises:
-        ConfigurationError: No installed package knows the scheme.
+        ConfigurationError: No installed package knows the scheme, or what it made is no sink.
     """
-    from importlib.metadata import entry_points  # noqa: PLC0415  (10 ms that only a process with a Logboek pays)
-
-    schemes = {point.name: point for point in entry_points(group=_ENTRY_POINT_GROUP)}
+    schemes = entry_points_of(ENTRY_POINT_GROUP)
     point = schemes.get(settings.logboek.scheme)
     if point is None:
         raise ConfigurationError(
             f"LDV_LOGBOEK has the scheme {settings.logboek.scheme!r}, which nothing installed here understands. "
             f"Logging did not start. Known: {', '.join(sorted(schemes)) or 'none; is ldv-otel installed?'}."
         )
-    factory: Callable[[Settings], Sink] = point.load()
-    return factory(settings)
+    sink: Sink = load_factory(point)(settings)
+    check_members(point, sink, "Sink", _METHODS, traits=SinkTraits)
+    return sink

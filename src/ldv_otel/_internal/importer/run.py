@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.delivery.retry import Stopped, deliver
+from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, Wait, deliver, sleep
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.importer.json_values import CONTENT_MAX_BYTES
 from ldv_otel._internal.importer.parents import Key, link, without_repeats
@@ -27,10 +26,10 @@ Existing = Callable[[Collection[bytes]], set[Key]]
 TECHNICAL: Final = "technical span, no processing activity"
 REPEATED: Final = "span that occurs more than once in the files"
 
-_BATCH_RECORDS: Final = 5_000
 #: The ids of so many traces fit the 64 KiB that a small HTTP server allows for a request line.
 _TRACES_ASKED: Final = 500
-_PATIENCE_SECONDS: Final = 120.0
+#: An import is run by somebody who waits for it, and who can run it again: what is stored by then is skipped.
+_POLICY: Final = RetryPolicy(waits_out=(LogboekUnavailable,), patience_seconds=120.0)
 
 
 class ImportReport(msgspec.Struct):
@@ -62,21 +61,6 @@ class ImportReport(msgspec.Struct):
         return not self.problems
 
 
-def patience(seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> Callable[[float], bool]:
-    """Return a `wait` for `import_files` that sleeps, and stops the import after so many seconds of waiting in all."""
-    left = seconds
-
-    def wait(pause_seconds: float) -> bool:
-        nonlocal left
-        if left <= 0:
-            return True
-        sleep(min(pause_seconds, left))
-        left -= pause_seconds
-        return False
-
-    return wait
-
-
 def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be another one in a test)
     paths: Iterable[str | Path],
     *,
@@ -84,7 +68,7 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
     sink: Sink,
     existing: Existing,
     now_ms: int,
-    wait: Callable[[float], bool] | None = None,
+    wait: Wait = sleep,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
     """Store the Acties of OTLP/JSON files and their relatives; storing the same files again stores nothing.
@@ -96,7 +80,7 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
         sink: Opened by the caller, and closed by the caller.
         existing: Asked before anything is stored.
         now_ms: Time of the import, for spans without any time.
-        wait: As `deliver`'s; by default the import gives up after two minutes of waiting.
+        wait: As `deliver`'s. Whatever it does, the import ends when a batch was not confirmed for two minutes.
         progress: Called after every batch with the number of records in it.
 
     Raises:
@@ -116,7 +100,7 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
     report.already_there = len(records) - len(new)
     # In time order, as the table is: a batch touches few of its partitions, and reading it back few of its hours.
     new.sort(key=lambda record: record.start_time_ms)
-    _send(new, sink, wait or patience(_PATIENCE_SECONDS), report, progress or _silent)
+    _send(new, sink, wait, report, progress or _silent)
     return report
 
 
@@ -160,37 +144,30 @@ def _stored(trace_ids: Collection[bytes], existing: Existing) -> set[Key]:
 def _send(
     records: Sequence[Logregel],
     sink: Sink,
-    wait: Callable[[float], bool],
+    wait: Wait,
     report: ImportReport,
     progress: Callable[[int], None],
 ) -> None:
     """Send records in batches, until all are confirmed or the Logboek cannot be waited for any longer.
 
-    A batch that it refuses as data is halved until the record at fault is alone. That record's number in the sequence
-    stays unused, so the gap shows an auditor that something is missing.
+    The sequence number of a record that it refuses as data stays unused, so the gap shows an auditor that something is
+    missing.
     """
-    writer_id = new_writer_id()
-    waiting = [(start, records[start : start + _BATCH_RECORDS]) for start in range(0, len(records), _BATCH_RECORDS)]
-    waiting.reverse()
-    while waiting:
-        start, some = waiting.pop()
-        try:
-            batch = number_batch(writer_id, start, some)
-            deliver(batch, sink, wait=wait, waits_out=(LogboekUnavailable,))
-        except BatchRefused as error:
-            if len(some) > 1:
-                half = len(some) // 2
-                waiting += [(start + half, some[half:]), (start, some[:half])]
-                continue
-            report.problems.append(_refused(some[0], error))
-        except (Stopped, ConfigurationError) as error:
-            report.unconfirmed = len(some) + sum(len(others) for _, others in waiting)
-            report.problems.append(_unconfirmed(report.unconfirmed, error))
-            return
-        else:
-            report.stored += len(some)
-            report.flags.update(flag for record in some for flag in record.flags)
-        progress(len(some))
+    writer_id, size, done = new_writer_id(), sink.traits.batch_records, 0
+    try:
+        for start in range(0, len(records), size):
+            batch = number_batch(writer_id, start, records[start : start + size])
+            for part in deliver(batch, sink, wait=wait, policy=_POLICY):
+                done += len(part.batch.seqs)
+                if part.refused is not None:
+                    report.problems.extend(_refused(record, part.refused) for record in part.batch.logregels)
+                else:
+                    report.stored += len(part.batch.seqs)
+                    report.flags.update(flag for record in part.batch.logregels for flag in record.flags)
+                progress(len(part.batch.seqs))
+    except (Stopped, LogboekUnavailable, ConfigurationError) as error:
+        report.unconfirmed = len(records) - done
+        report.problems.append(_unconfirmed(report.unconfirmed, error))
 
 
 def _refused(record: Logregel, error: BatchRefused) -> ImportProblem:
@@ -206,7 +183,7 @@ def _ids(item: ImportedSpan | Logregel) -> str:
     return f"trace {item.trace_id.hex()}, span {item.span_id.hex()}"
 
 
-def _unconfirmed(count: int, error: Stopped | ConfigurationError) -> ImportProblem:
+def _unconfirmed(count: int, error: Stopped | LogboekUnavailable | ConfigurationError) -> ImportProblem:
     reason = str(error) if isinstance(error, ConfigurationError) else "The Logboek did not answer in time."
     advice = "Import the same files again later: what is stored by then is skipped."
     return ImportProblem("", "", f"{count} records were not confirmed. {reason} {advice}")

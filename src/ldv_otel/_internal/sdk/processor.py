@@ -152,7 +152,7 @@ class LdvSpanProcessor(SpanProcessor):
             flush_seconds=settings.flush_seconds,
             mapper=mapper,
             parties=parties,
-            extensions=load_extensions(parties, getattr(sink, "extension", "")),
+            extensions=load_extensions(parties, sink.traits.extension),
             expose_subject=settings.expose_subject == "pseudonym",
         )
 

@@ -29,6 +29,7 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.http.tls import tls_context
@@ -73,11 +74,9 @@ class GemmaSink:
         ConfigurationError: There is no client id or token, or no key that seals.
     """
 
-    #: So few that a batch in doubt costs the register few questions.
-    batch_records: Final = 50
-    #: Each question is on record there, and about a person (PR-07).
-    asked_sparingly: Final = True
-    extension: Final = "gemma"
+    #: So few records that a batch in doubt costs the register few queries: each query is on record there, and about a
+    #: person (PR-07).
+    traits: Final = SinkTraits(batch_records=50, cheap_read_back=False, extension="gemma")
 
     def __init__(self, settings: Settings) -> None:
         keys = keys_for(settings)
