@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import logging
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -22,6 +25,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from tests.support.collector import HttpRecorder
 from tests.support.sending import deliver_whole
+from tests.support.tls import Authority, TlsRelay
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
@@ -181,3 +185,52 @@ def test_half_a_client_certificate_stops_the_start() -> None:
     settings = read_settings({"LDV_LOGBOEK": "otlp+https://collector", "LDV_LOGBOEK_CLIENT_CERT_FILE": "/x"})
     with pytest.raises(ConfigurationError, match="LDV_LOGBOEK_CLIENT_KEY_FILE"):
         OtlpSink(settings).open()
+
+
+def test_both_sides_prove_who_they_are(stranger: HttpRecorder, tmp_path: Path) -> None:
+    """Records go to a Collector of a known authority only, and it sees our certificate; what is missing is named."""
+    authority = Authority(tmp_path)
+    mine = authority.client("parkeren.example")
+    with TlsRelay(authority.server(), stranger.port, authority.file) as relay:
+        address = LogboekAddress(scheme="otlp+https", host="127.0.0.1", port=relay.port)
+        proven = Settings(logboek=address, ca_file=authority.file, client_cert_file=mine, client_key_file=mine)
+        sink = OtlpSink(proven)
+        batch = a_batch()
+        sink.send(batch)
+        assert sink.read_back(batch) == {0, 1, 2}
+        sink.close()
+        sent = len(stranger.bodies)
+        with pytest.raises(LogboekUnavailable, match="LDV_LOGBOEK_CA_FILE") as untrusted:
+            OtlpSink(Settings(logboek=address)).open()
+        assert not untrusted.value.in_doubt
+        with pytest.raises(LogboekUnavailable):
+            OtlpSink(Settings(logboek=address, ca_file=authority.file)).open()
+        broken = tmp_path / "broken.pem"
+        broken.write_text("no certificate", encoding="utf-8")
+        with pytest.raises(ConfigurationError, match="LDV_LOGBOEK_CLIENT_CERT_FILE"):
+            OtlpSink(
+                Settings(logboek=address, ca_file=authority.file, client_cert_file=broken, client_key_file=broken)
+            ).open()
+    assert len(stranger.bodies) == sent
+
+
+def test_what_goes_over_a_network_is_packed(stranger: HttpRecorder) -> None:
+    """Loopback has nothing to save; anywhere else a request is gzip."""
+    sink = OtlpSink(Settings(logboek=LogboekAddress(scheme="otlp+http", host="127.1", port=stranger.port)))
+    sink.send(a_batch())
+    sink.close()
+    assert stranger.headers[-1]["Content-Encoding"] == "gzip"
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(stranger.bodies[-1]))
+    assert len(request.resource_spans[0].scope_spans[0].spans) == 3
+
+
+def test_nothing_is_logged_of_a_request(
+    stranger: HttpRecorder, sink: OtlpSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a Collector answers is said once, by delivery."""
+    caplog.set_level(logging.INFO)
+    stranger.answers.append((503, {}, b""))
+    with pytest.raises(LogboekUnavailable):
+        sink.send(a_batch())
+    sink.send(a_batch())
+    assert not caplog.records

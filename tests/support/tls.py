@@ -105,15 +105,20 @@ class TlsRelay:
     Args:
         certificate: PEM file with key and certificate.
         backend_port: Where to on loopback.
+        client_authority: PEM file of the authority that must have signed the certificate of a client; None to ask for
+            none.
 
     Attributes:
         port: Where it listens.
         seen: What clients sent, decrypted.
     """
 
-    def __init__(self, certificate: Path, backend_port: int) -> None:
+    def __init__(self, certificate: Path, backend_port: int, client_authority: Path | None = None) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if client_authority is not None:
+            context.load_verify_locations(client_authority)
+            context.verify_mode = ssl.CERT_REQUIRED
         self._backend_port = backend_port
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
