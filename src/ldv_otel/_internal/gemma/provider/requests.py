@@ -9,6 +9,9 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+from opentelemetry.context import Context
+from opentelemetry.trace import get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
 from ldv_otel._internal.api.messages import media_type_of
@@ -24,7 +27,8 @@ _PAGE_SIZE: Final = 100
 _MAX_PAGE_SIZE: Final = 1_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,8}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT: Final = "traceparent"
+_TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 #: What a caller may state of itself: whether confidentiality was lifted (`opgeheven`), only the register knows.
 StatedConfidentiality = Literal["normaal", "vertrouwelijk"]
 
@@ -103,11 +107,12 @@ async def json_of(request: Request) -> object:
 
 def calling_span_of(request: Request) -> model.CallingSpan | None:
     """Return the span that makes this call, by its `traceparent` (W3C Trace Context); None without a valid one."""
-    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
-    if match is None:
+    # An empty context, because a server that is instrumented has a span of its own in the current one.
+    context = _TRACE_CONTEXT.extract({_TRACEPARENT: request.headers.get(_TRACEPARENT, "")}, Context())
+    caller = get_current_span(context).get_span_context()
+    if not caller.is_valid:
         return None
-    trace_id, span_id = bytes.fromhex(match[1]), bytes.fromhex(match[2])
-    return model.CallingSpan(trace_id, span_id) if any(trace_id) and any(span_id) else None
+    return model.CallingSpan(caller.trace_id.to_bytes(16, "big"), caller.span_id.to_bytes(8, "big"))
 
 
 def id_of(request: Request, name: str) -> str:
