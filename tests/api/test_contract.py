@@ -18,6 +18,12 @@ ELSEWHERE = {
         (CONTRACT / "ProblemJson.schema.json").read_bytes()
     ),
 }
+#: A question may name a trace as W3C Trace Context does, and an activity of a record that is no URI beyond its scheme.
+DEPARTURES = {
+    "traceId/format",
+    "dpl.core.processing_activity_id/format",
+    "dpl.core.foreign_operation.processor/format",
+}
 
 
 def resolved(node: Any, root: Any, directory: Path | None = None) -> Any:
@@ -64,7 +70,9 @@ def test_the_served_document_is_the_contract_where_that_speaks(api: TestClient) 
     contract = json.loads((CONTRACT / "ldv-lezen-openapi.json").read_bytes())
     served = api.get("/lezenapi/v1/openapi.json").json()
     del contract["servers"]
-    assert missing(resolved(contract, contract, CONTRACT), resolved(served, served)) == []
+    gone = missing(resolved(contract, contract, CONTRACT), resolved(served, served))
+    assert all("ProcessingActivityRequest/" in line or "/requestBody/" in line for line in gone)
+    assert {line.rpartition("properties/")[2] for line in gone} == DEPARTURES
     assert served["servers"] == [{"url": "http://testserver/lezenapi/v1"}]
 
 

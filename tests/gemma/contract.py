@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import jsonschema_rs
 from jsonschema import Draft202012Validator, FormatChecker
 
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH, overlaid
 from ldv_otel._internal.times.instants import ms_from_rfc3339
 
 _formats = FormatChecker()
+_uris = jsonschema_rs.Draft202012Validator({"format": "uri"}, validate_formats=True)
 
 
 @_formats.checks("date-time", raises=ValueError)
@@ -21,9 +23,9 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or ms_from_rfc3339(value) is not None
 
 
-@_formats.checks("duration")
-def _is_duration(value: object) -> bool:
-    return not isinstance(value, str) or re.fullmatch(r"P(\d+[YMWD])*(T(\d+[HMS])+)?", value) is not None
+@_formats.checks("uri")
+def _is_uri(value: object) -> bool:
+    return not isinstance(value, str) or _uris.is_valid(value)
 
 
 def check(answer: httpx.Response) -> httpx.Response:

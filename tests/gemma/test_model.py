@@ -212,6 +212,6 @@ def test_a_moment_beyond_the_calendar_comes_back_in_links(provider: Provider) ->
     api, bsn = provider.client(), somebody()
     for _ in range(2):
         api.post(**body(bsn))
-    answer = api.list(bsn, pageSize=1, peilmoment="9999-12-31T23:59:60-23:00")
+    answer = api.list(bsn, pageSize=1, peilmoment="9999-12-31T23:59:59.999-23:00")
     assert answer.status_code == 200
     assert len(api.ask("GET", answer.json()["next"]).json()["results"]) == 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from ldv_otel._internal.clickhouse.queries.models import Cursor
 
-#: As its `pattern` in the document of the lezen API.
-_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{16})-([0-9]{1,19})-((?:[0-9a-f]{2}){0,100})")
+_CURSOR: Final = re.compile(r"^([0-9]{1,15})-([0-9a-f]{16})-([0-9]{1,19})-((?:[0-9a-f]{2}){0,100})\Z")
+
+Word = Annotated[str, msgspec.Meta(pattern=_CURSOR.pattern)]
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -18,7 +21,7 @@ def encode_cursor(cursor: Cursor) -> str:
 
 def decode_cursor(text: str) -> Cursor | None:
     """Return the cursor that a word stands for; None when it stands for none."""
-    found = _CURSOR.fullmatch(text)
+    found = _CURSOR.search(text)
     if found is None:
         return None
     writer_id = bytes.fromhex(found[4]).decode("utf-8", "replace")

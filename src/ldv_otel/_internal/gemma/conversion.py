@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel import attributes as names
+from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.gemma.model import (
     CallingSpan,
     Version,
@@ -45,6 +46,7 @@ _PLAIN: Final = {
     for name in Verwerkingsactie.__struct_fields__
     if name not in {"gebruiker", "afnemer_id", "verwerkte_objecten"}
 }
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Verwerkingsactie)}
 _RECORD_ID: Final = f"{_PREFIX}record_id"
 _AFNEMER_ID: Final = f"{_PREFIX}afnemer_id"
 _EVER_CONFIDENTIAL: Final = f"{_PREFIX}ooit_vertrouwelijk"
@@ -61,7 +63,6 @@ _OIN: Final = re.compile(r"(?<![0-9])[0-9]{20}(?![0-9])")
 _UUID_AT_END: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _URN_UUID: Final = "urn:uuid:"
 _NAAM: Final = 242
-_URI: Final = 2042
 
 
 class _Sealed(msgspec.Struct, omit_defaults=True, array_like=True):
@@ -257,7 +258,7 @@ class VerwerkingsactieMapper:
             "actie_naam": record.name[:_NAAM],
             "verwerking_id": str(uuid.UUID(bytes=record.trace_id)),
             "verwerkingsactiviteit_id": activity_id[0] if activity_id else None,
-            "verwerkingsactiviteit_url": activity if ":" in activity and len(activity) <= _URI else None,
+            "verwerkingsactiviteit_url": activity,
             "systeem": " ".join(filter(None, map(resource.get, ("service.name", "service.version"))))[:_NAAM],
             "soort_afnemer_id": "OIN" if afnemer else "",
             "afnemer_id": record.attributes.get(_AFNEMER_ID) or (afnemer[0] if afnemer else ""),
@@ -265,6 +266,8 @@ class VerwerkingsactieMapper:
         }
         # What its application said of the Verwerking (`doelbinding`) goes before what LDV's fields tell.
         known |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
+        # Both may be anything in a Logregel, and an answer is as the contract says.
+        known = {name: value for name, value in known.items() if _fits(_TYPES[name], value)}
         actie = Verwerkingsactie(
             **known | {"vertrouwelijkheid": "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"},
             tijdstip=datetime_from_ms(record.start_time_ms).isoformat(timespec="milliseconds"),
@@ -317,6 +320,14 @@ def _digest(record: Logregel, what: bytes) -> bytes:
 
 def _place(record: Logregel) -> int:
     return int(record.attributes[_OBJECT_INDEX])
+
+
+def _fits(type_: Any, value: object) -> bool:
+    try:
+        check(type_, value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_organisation(actie: Verwerkingsactie) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from ldv_otel._internal.api.constraints import Moment, Uri, Uuid, check, check_moment
 from ldv_otel._internal.times.instants import ms_from_rfc3339, rfc3339_from_us
 
 Vertrouwelijkheid = Annotated[
@@ -22,23 +23,8 @@ Vertrouwelijkheid = Annotated[
 Objecttype = Annotated[Literal["persoon"], msgspec.Meta(description="Het enige objecttype is persoon.")]
 Naam = Annotated[str, msgspec.Meta(max_length=242, description="Dit is geen tekst van hoogstens 242 tekens.")]
 Identificator = Annotated[str, msgspec.Meta(max_length=40, description="Dit is geen tekst van hoogstens 40 tekens.")]
-Uuid = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z",
-        description="Dit is geen UUID.",
-    ),
-]
 Oin = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9]{20}\Z", description="Dit is geen OIN: dat heeft precies 20 cijfers.")
-]
-Uri = Annotated[
-    str,
-    msgspec.Meta(
-        max_length=2042,
-        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*\Z",
-        description="Dit is geen URI van hoogstens 2042 tekens.",
-    ),
 ]
 Duur = Annotated[
     str,
@@ -49,10 +35,13 @@ Duur = Annotated[
         description="Dit is geen periode volgens ISO 8601, zoals P10Y.",
     ),
 ]
-#: Kept as it was sent, with its offset (GW-09).
-Moment = Annotated[
+#: That of an object which the log knows; empty for one that is new (D-08).
+ObjectId = Annotated[
     str,
-    msgspec.Meta(description="Dit is geen tijdstip met tijdzone volgens RFC 3339, zoals 2024-04-05T14:35:42+02:00."),
+    msgspec.Meta(
+        pattern=r"^(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?\Z",
+        description="Dit is geen UUID.",
+    ),
 ]
 
 
@@ -69,7 +58,7 @@ class VerwerktObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         verwerkt_object_id: Set by the log; empty for an object that the log has not seen yet.
     """
 
-    verwerkt_object_id: str = ""
+    verwerkt_object_id: ObjectId = ""
     objecttype: Objecttype
     soort_object_id: Naam
     object_id: Identificator
@@ -187,17 +176,16 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
     Raises:
         InvalidInput: It is none; everything that is wrong is named at once.
     """
+    if not complete:
+        content = _without_object_ids(content)
     try:
         found = msgspec.convert(content, Verwerkingsactie)
-        ms_from_rfc3339(found.tijdstip)
-    except (msgspec.ValidationError, ValueError):
+        check_moment(found.tijdstip)
+    except ValueError:
         raise InvalidInput(_faults(Verwerkingsactie, content, "", complete=complete)) from None
-    if complete:
-        if faults := [*_faults(Verwerkingsactie, content, "", complete=True)]:
-            raise InvalidInput(faults)
-        return found
-    objects = tuple(msgspec.structs.replace(each, verwerkt_object_id="") for each in found.verwerkte_objecten)
-    return msgspec.structs.replace(found, verwerkte_objecten=objects)
+    if complete and (faults := [*_faults(Verwerkingsactie, content, "", complete=True)]):
+        raise InvalidInput(faults)
+    return found
 
 
 def element(type_: Any, value: object, name: str) -> str:
@@ -240,7 +228,7 @@ def _faults(type_: type[msgspec.Struct], content: object, path: str, *, complete
         return
     for field in msgspec.structs.fields(type_):
         name = f"{path}.{field.encode_name}" if path else field.encode_name
-        part = _PARTS.get(field.name)
+        part = PARTS.get(field.name)
         if field.encode_name not in content:
             if field.required or (complete and type_ is Verwerkingsactie):
                 yield Fault(name, "required", "Dit element ontbreekt.")
@@ -255,22 +243,30 @@ def _faults(type_: type[msgspec.Struct], content: object, path: str, *, complete
 
 def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
     try:
-        found = msgspec.convert(value, type_)
-        if type_ is Moment:
-            ms_from_rfc3339(found)
-    except (msgspec.ValidationError, ValueError):
-        yield Fault(name, "invalid", _reason(type_))
+        check(type_, value)
+    except ValueError as error:
+        yield Fault(name, "invalid", str(error))
 
 
-_PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
+def _without_object_ids(content: object) -> object:
+    """Return a body without the ids that its objects have in some log, whatever they look like."""
+    objects = content.get("verwerkteObjecten") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(objects, list):
+        return content
+    own = [
+        {name: value for name, value in each.items() if name != "verwerktObjectId"} if isinstance(each, dict) else each
+        for each in objects
+    ]
+    return content | {"verwerkteObjecten": own}
+
+
+#: Elements that are lists, by their field, with what they are lists of.
+PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "verwerkte_objecten": VerwerktObject,
     "verwerkte_soorten_gegevens": VerwerktSoortGegeven,
 }
-
-
-def _reason(type_: Any) -> str:
-    """Return what the type asks for; a type with `None` or empty text beside it asks for the same."""
-    for part in (type_, *get_args(type_)):
-        for meta in getattr(part, "__metadata__", ()):
-            return str(meta.description)
-    return "Dit is geen tekst."
+#: What of a whole Verwerking can be changed, with the field of its acties.
+OF_VERWERKING: Final[Mapping[str, tuple[str, Any]]] = {
+    "bewaartermijn": ("bewaartermijn", Duur),
+    "vertrouwelijkheid": ("vertrouwelijkheid", Vertrouwelijkheid),
+}

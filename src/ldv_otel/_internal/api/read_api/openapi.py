@@ -11,12 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
+from ldv_otel._internal.api.constraints import constrained
+from ldv_otel._internal.api.cursors import Word
+from ldv_otel._internal.api.read_api.request import FIELDS, SpanId, TraceId
 from ldv_otel._internal.config.settings import ServeSettings
 
 BASE_PATH: Final = "/lezenapi/v1"
 
-_DOCUMENT: Final[dict[str, Any]] = msgspec.json.decode((files(__package__) / "lezen-openapi.json").read_bytes())
-API_VERSION: Final[str] = _DOCUMENT["info"]["version"]
+#: What parameters may be; a body is what its fields may be.
+_PARAMETERS: Final[dict[str, Any]] = {"traceId": TraceId, "spanId": SpanId, "cursor": Word}
 
 
 def own_url(settings: ServeSettings) -> str:
@@ -31,3 +34,29 @@ def openapi_document(server_url: str) -> dict[str, Any]:
         server_url: Its address, as clients know it.
     """
     return _DOCUMENT | {"servers": [{"url": f"{server_url}{BASE_PATH}"}]}
+
+
+def _document() -> dict[str, Any]:
+    """Return the document; what a request may say is taken from the types that the server checks it with."""
+    document: dict[str, Any] = msgspec.json.decode((files(__package__) / "lezen-openapi.json").read_bytes())
+    components = document["components"]
+    properties = components["schemas"]["ProcessingActivityRequest"]["properties"]
+    for name, schema in properties.items():
+        properties[name] = constrained(_followed(schema, document), FIELDS[name][0])
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    parameters = [each for operation in operations for each in operation.get("parameters", ())]
+    for parameter in [*parameters, *components["parameters"].values()]:
+        if parameter.get("name") in _PARAMETERS:
+            schema = _followed(parameter["schema"], document)
+            parameter["schema"] = constrained(schema, _PARAMETERS[parameter["name"]])
+    return document
+
+
+def _followed(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    target: dict[str, Any] = document["components"]["schemas"][name] if name else schema
+    return target
+
+
+_DOCUMENT: Final = _document()
+API_VERSION: Final[str] = _DOCUMENT["info"]["version"]

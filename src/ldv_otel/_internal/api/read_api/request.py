@@ -6,24 +6,58 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from starlette.requests import Request
 
 from ldv_otel import attributes as names
+from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import InputError, Problem
-from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.times.instants import TIME_MAX_MS
-from ldv_otel.errors import QueryError
 
 _MAX_TEXT: Final = 4_096
 _HARMLESS_NAME: Final = re.compile(r"[A-Za-z_.]{1,64}")
-#: Records also hold activities that are no URIs beyond this, and those can be asked for.
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_HEX: Final = re.compile(r"[0-9a-fA-F]{32}")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+Text = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=_MAX_TEXT,
+        description=f"Dit is geen tekst, of een lege, of een van meer dan {_MAX_TEXT} tekens.",
+    ),
+]
+#: The contract says URI; but records also hold activities that are none beyond this, and those can be asked for.
+Uri = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=_MAX_TEXT,
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:",
+        description=f"Dit is geen URI van hoogstens {_MAX_TEXT} tekens: die begint met een schema, zoals https:.",
+    ),
+]
+#: A UUID, as the contract has it, or as W3C Trace Context has it.
+TraceId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?![0-]+\Z)(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\Z",
+        description="Dit is geen trace-id: een UUID, of 32 hexadecimale cijfers.",
+    ),
+]
+SpanId = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(?!0+\Z)[0-9a-fA-F]{16}\Z", description="Dit is geen span-id van 16 hexadecimale cijfers."),
+]
+Milliseconds = Annotated[
+    int,
+    msgspec.Meta(
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="Dit is geen tijdstip: een geheel getal van 64 bits, in milliseconden sinds 1970-01-01 UTC.",
+        extra_json_schema={"format": "int64"},
+    ),
+]
 
 
 class LezenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +91,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     if media_type_of(request) != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Stuur de vraag als application/json.")
     try:
-        found = json.loads(await request.body(), object_pairs_hook=_without_doubles)
+        found = json.loads(await request.body(), object_pairs_hook=_without_doubles, parse_float=_number)
     except (ValueError, RecursionError):
         raise _bad_request([InputError("body", "Dit is geen JSON.", code="json")]) from None
     if not isinstance(found, dict):
@@ -74,11 +108,12 @@ def lezen_request(content: Mapping[str, Any]) -> LezenRequest:
     found: dict[str, Any] = {}
     errors: list[InputError] = []
     for name, value in content.items():
-        if name not in _FIELDS:
+        if name not in FIELDS:
             errors.append(InputError("body", "Dit veld bestaat niet.", _pointer(name), "unknown"))
             continue
-        field, parse = _FIELDS[name]
+        type_, field, parse = FIELDS[name]
         try:
+            check(type_, value)
             found[field] = parse(value)
         except ValueError as error:
             errors.append(InputError("body", str(error), _pointer(name), "invalid"))
@@ -100,62 +135,50 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _number(text: str) -> float:
+    """Return a number; `1.0` and `1e3` are integers in JSON Schema."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
 def _pointer(name: str) -> str:
     # A name comes from the client too: one with digits in it could be an identifier in the wrong place.
-    return f"/{name}" if name in _FIELDS or _HARMLESS_NAME.fullmatch(name) else ""
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("Dit moet tekst zijn.")  # noqa: TRY004  (the caller tells what is wrong with a value)
-    if not value or len(value) > _MAX_TEXT:
-        raise ValueError(f"Deze tekst is leeg of langer dan {_MAX_TEXT} tekens.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("Deze tekst is geen geldige Unicode.") from None
-    return value
-
-
-def _uri(value: object) -> str:
-    text = _text(value)
-    if not _SCHEME.match(text):
-        raise ValueError("Dit is geen URI: die begint met een schema, zoals https:.")
-    return text
+    return f"/{name}" if name in FIELDS or _HARMLESS_NAME.fullmatch(name) else ""
 
 
 def parse_trace_id_field(value: object) -> bytes:
-    """Return the bytes of a trace id: a UUID, as the contract has it, or 32 hex digits, as W3C Trace Context has it.
+    """Return the bytes of a trace id.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is none.
     """
-    text = _text(value)
-    if not _UUID.fullmatch(text) and not _HEX.fullmatch(text):
-        raise ValueError("Dit is geen trace-id: een UUID, of 32 hexadecimale cijfers.")
+    check(TraceId, value)
+    return bytes.fromhex(str(value).replace("-", ""))
+
+
+def _text(text: str) -> str:
     try:
-        return parse_trace_id(text)
-    except QueryError as error:
-        raise ValueError("Dit is geen trace-id.") from error
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("Deze tekst is geen geldige Unicode.") from None
+    return text
 
 
-def _milliseconds(value: object) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError("Dit is geen tijdstip: een geheel getal van 64 bits, in milliseconden sinds 1970-01-01 UTC.")
+def _milliseconds(number: int) -> int:
     # No record lies beyond these, so that further away asks for the same.
-    return min(max(value, -1), TIME_MAX_MS + 1)
+    return min(max(number, -1), TIME_MAX_MS + 1)
 
 
-#: The contract's names (and those of extension lezen), with the field that each becomes.
-_FIELDS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
-    "traceId": ("trace_id", parse_trace_id_field),
-    names.PROCESSING_ACTIVITY_ID: ("activity", _uri),
-    names.DATA_SUBJECT_ID: ("subject", _text),
-    names.DATA_SUBJECT_ID_TYPE: ("subject_type", _text),
-    names.FOREIGN_OPERATION_PROCESSOR: ("processor", _uri),
-    names.EXTERNAL_READ_API_ID: ("read_api", _uri),
-    "startTime": ("since_ms", _milliseconds),
-    "endTime": ("ended_by_ms", _milliseconds),
+#: The contract's names (and those of extension lezen), with what each may be, and the field that it becomes.
+FIELDS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
+    "traceId": (TraceId, "trace_id", parse_trace_id_field),
+    names.PROCESSING_ACTIVITY_ID: (Uri, "activity", _text),
+    names.DATA_SUBJECT_ID: (Text, "subject", _text),
+    names.DATA_SUBJECT_ID_TYPE: (Text, "subject_type", _text),
+    names.FOREIGN_OPERATION_PROCESSOR: (Uri, "processor", _text),
+    names.EXTERNAL_READ_API_ID: (Uri, "read_api", _text),
+    "startTime": (Milliseconds, "since_ms", _milliseconds),
+    "endTime": (Milliseconds, "ended_by_ms", _milliseconds),
 }
 #: A request needs at least one of these (LDV-R2).
 KEYS: Final = ("traceId", names.PROCESSING_ACTIVITY_ID, names.DATA_SUBJECT_ID)

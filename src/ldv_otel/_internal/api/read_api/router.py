@@ -17,13 +17,20 @@ from starlette.responses import Response
 
 from ldv_otel._internal.api.auth.authentication import client_with
 from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import document_response, json_response, server_url
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.api.read_api import chains
 from ldv_otel._internal.api.read_api.openapi import BASE_PATH, openapi_document
-from ldv_otel._internal.api.read_api.request import LezenRequest, json_object, lezen_request, parse_trace_id_field
+from ldv_otel._internal.api.read_api.request import (
+    LezenRequest,
+    SpanId,
+    json_object,
+    lezen_request,
+    parse_trace_id_field,
+)
 from ldv_otel._internal.api.read_api.response import within_bytes
 from ldv_otel._internal.api.services import Services, services_of
 from ldv_otel._internal.clickhouse.queries import records as read
@@ -35,7 +42,6 @@ router.include_router(chains.router)
 
 #: JSON of one answer, in bytes; records beyond it are for the next page.
 _MAX_ANSWER: Final = 4 << 20
-_SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
 
 Reading = Annotated[Client, Depends(client_with(Scope.READ))]
 
@@ -155,7 +161,7 @@ def page_of(request: Request, services: Services, *others: str) -> tuple[Cursor 
     ]
     limit = given.get("limit")
     highest = services.settings.serve.records
-    if limit is not None and not (re.fullmatch(r"[0-9]{1,9}", limit) and int(limit) >= 1):
+    if limit is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", limit):
         errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
     after = None
     if "cursor" in given:
@@ -179,8 +185,10 @@ def _query_span_id(request: Request) -> bytes:
     text = request.query_params.get("spanId")
     if text is None:
         return b""
-    if not _SPAN_ID.fullmatch(text) or int(text, 16) == 0:
-        raise _wrong("spanId", "Dit is geen span-id van 16 hexadecimale cijfers.")
+    try:
+        check(SpanId, text)
+    except ValueError as error:
+        raise _wrong("spanId", str(error)) from None
     return bytes.fromhex(text)
 
 

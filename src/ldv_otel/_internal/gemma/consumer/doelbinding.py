@@ -16,8 +16,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ldv_otel import attributes as names
+from ldv_otel._internal.api.constraints import Uri, Uuid
 from ldv_otel._internal.gemma.conversion import kept_until, uuid_bytes
-from ldv_otel._internal.gemma.model import Duur, InvalidInput, Naam, Oin, Uri, Uuid, element
+from ldv_otel._internal.gemma.model import Duur, InvalidInput, Naam, Oin, element
 from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.sdk.extension_contract import OutboundCall, ReadHeader

@@ -7,31 +7,34 @@ scope against the target's `vertrouwelijkheid`.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.constraints import Uuid
 from ldv_otel._internal.api.messages import json_response
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.provider import responses
 from ldv_otel._internal.gemma.provider.access_record import log_access, log_access_to_version
 from ldv_otel._internal.gemma.provider.dependencies import AuthenticatedClient, Provider, provider_of
-from ldv_otel._internal.gemma.provider.requests import calling_span_of, doelbinding_of, id_of, json_of, query_of
+from ldv_otel._internal.gemma.provider.requests import (
+    calling_span_of,
+    doelbinding_of,
+    id_of,
+    json_of,
+    query_of,
+    values_of,
+)
 from ldv_otel._internal.gemma.provider.scopes import Component, forbidden, right_to
 from ldv_otel._internal.gemma.provider.validation import Faults, ValidatieFout, invalid
 
 router: Final = APIRouter()
 
 _WHAT: Final = "verwerkingsacties"
-#: What of a Verwerking can be changed, with its field and type.
-_CHANGEABLE: Final[dict[str, tuple[str, Any]]] = {
-    "bewaartermijn": ("bewaartermijn", model.Duur),
-    "vertrouwelijkheid": ("vertrouwelijkheid", model.Vertrouwelijkheid),
-}
 
 
 @router.post("/verwerkingsacties")
@@ -150,27 +153,24 @@ async def _actie_of(request: Request, *, complete: bool = False) -> model.Verwer
 async def _change_of(request: Request) -> tuple[str, dict[str, str]]:
     """Return which Verwerking is to be changed, and the elements of its acties that get another value."""
     faults = Faults()
-    verwerking_id = request.query_params.get("verwerkingId")
-    if verwerking_id is None:
-        faults.add("verwerkingId", "required", "De parameter verwerkingId ontbreekt.")
-    else:
-        with faults.gathered():
-            model.element(model.Uuid, verwerking_id, "verwerkingId")
+    verwerking_id = ""
+    with faults.gathered():
+        (verwerking_id,) = values_of(request, "verwerkingId", Uuid, required=True)
     content = await json_of(request)
     change: dict[str, str] = {}
     if not isinstance(content, dict) or not content:
         faults.add("body", "invalid", "Dit is geen JSON-object met bewaartermijn, vertrouwelijkheid of beide.")
         content = {}
     for name, value in content.items():
-        if name not in _CHANGEABLE:
+        if name not in model.OF_VERWERKING:
             reason = "Van een verwerking kunnen alleen bewaartermijn en vertrouwelijkheid gewijzigd worden."
             faults.add("body", "unknown", reason)
             continue
-        field, type_ = _CHANGEABLE[name]
+        field, type_ = model.OF_VERWERKING[name]
         with faults.gathered():
             change[field] = model.element(type_, value, name)
     faults.refuse()
-    return verwerking_id or "", change
+    return verwerking_id, change
 
 
 async def _version_to_change(provider: Provider, actie_id: str) -> model.Version:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, time
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,23 +15,65 @@ from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
+from ldv_otel._internal.api.constraints import Date, Moment, Uri, Uuid, check_moment, in_any_case
 from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.provider.validation import Faults, ValidatieFout, invalid
-from ldv_otel._internal.times.instants import ms_from_rfc3339, now_ms, within_record_time
+from ldv_otel._internal.times.instants import now_ms, within_record_time
 
-KINDS: Final = frozenset({"normaal", "vertrouwelijk", "opgeheven"})
 #: Parameter of the addresses of further pages.
 MOMENT: Final = "peilmoment"
 _PAGE_SIZE: Final = 100
 _MAX_PAGE_SIZE: Final = 1_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,8}")
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TRACEPARENT: Final = "traceparent"
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
+
+# In parameters and headers, words may be in capitals (D-02).
+Objecttype = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^(?:{in_any_case('persoon')})\Z",
+        description="Het enige objecttype is persoon.",
+        extra_json_schema={"example": "persoon"},
+    ),
+]
+_KIND: Final = rf" *(?:{in_any_case('normaal', 'vertrouwelijk', 'opgeheven')}) *"
+#: Several words may be in one value (D-03).
+VertrouwelijkheidList = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^{_KIND}(?:,{_KIND})*\Z",
+        description="Kies uit normaal, vertrouwelijk en opgeheven.",
+        extra_json_schema={"example": "normaal"},
+    ),
+]
 #: What a caller may state of itself: whether confidentiality was lifted (`opgeheven`), only the register knows.
-StatedConfidentiality = Literal["normaal", "vertrouwelijk"]
+StatedConfidentiality = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^(?:{in_any_case('normaal', 'vertrouwelijk')})\Z",
+        description="Kies normaal of vertrouwelijk.",
+        extra_json_schema={"example": "normaal"},
+    ),
+]
+#: The parameters of lists that are text, with what each may be.
+QUERY: Final[dict[str, Any]] = {
+    "objecttype": Objecttype,
+    "soortObjectId": model.Naam,
+    "objectId": model.Identificator,
+    "beginDatum": Date,
+    "eindDatum": Date,
+    "verwerkingsactiviteitId": Uuid,
+    "vertrouwelijkheid": VertrouwelijkheidList,
+    "vertrouwelijkheid__in": VertrouwelijkheidList,
+    MOMENT: Moment,
+}
+_PERSON: Final = ("objecttype", "soortObjectId", "objectId")
+_PERIOD: Final = ("beginDatum", "eindDatum")
+#: What the Inzage API has no parameters for; unknown ones are ignored (GI-12).
+KIND_PARAMETERS: Final = ("vertrouwelijkheid", "vertrouwelijkheid__in")
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -74,7 +117,7 @@ class DoelbindingHeaders(msgspec.Struct, frozen=True, kw_only=True):
     activity_id: str | None = None
     activity_url: str | None = None
     verwerking_id: str | None = None
-    vertrouwelijkheid: StatedConfidentiality = "normaal"
+    vertrouwelijkheid: Literal["normaal", "vertrouwelijk"] = "normaal"
     bewaartermijn: str | None = None
 
 
@@ -122,7 +165,7 @@ def id_of(request: Request, name: str) -> str:
         ValidatieFout: It is none.
     """
     try:
-        return model.element(model.Uuid, request.path_params[name], name).lower()
+        return model.element(Uuid, request.path_params[name], name).lower()
     except model.InvalidInput as error:
         raise ValidatieFout(error.faults) from None
 
@@ -137,56 +180,40 @@ def query_of(request: Request, zone: ZoneInfo, *, inzage: bool) -> tuple[Verwerk
         ValidatieFout: Something is wrong with it.
     """
     faults = Faults()
-    query = _query(request, faults, zone, period=inzage)
+    query = _query(request, faults, zone, inzage=inzage)
     doelbinding = doelbinding_of(request, faults, required=inzage)
     faults.refuse()
     return query, doelbinding
 
 
-def _query(request: Request, faults: Faults, zone: ZoneInfo, *, period: bool) -> VerwerkingsactiesQuery:
-    """Return what a client asks for in a list; parameters that are wrong have their default in it.
-
-    Args:
-        period: Both dates have to be there (GI-05).
-    """
-    parameters = request.query_params
-    with faults.gathered():
-        model.element(model.Objecttype, _required(request, "objecttype").lower(), "objecttype")
-    soort = identifier = activity = ""
-    with faults.gathered():
-        soort = model.element(model.Naam, _required(request, "soortObjectId"), "soortObjectId")
-    with faults.gathered():
-        identifier = model.element(model.Identificator, _required(request, "objectId"), "objectId")
-    with faults.gathered():
-        if "verwerkingsactiviteitId" in parameters:
-            activity = model.element(model.Uuid, parameters["verwerkingsactiviteitId"], "verwerkingsactiviteitId")
-    begin = end = None
-    with faults.gathered():
-        begin = _midnight(request, "beginDatum", zone, required=period)
-    with faults.gathered():
-        end = _midnight(request, "eindDatum", zone, required=period)
-    kinds = None
-    for name in ("vertrouwelijkheid", "vertrouwelijkheid__in"):
+def _query(request: Request, faults: Faults, zone: ZoneInfo, *, inzage: bool) -> VerwerkingsactiesQuery:
+    """Return what a client asks for in a list; parameters that are wrong have their default in it."""
+    needed = {*_PERSON, *(_PERIOD if inzage else ())}
+    values: dict[str, list[str]] = {}
+    for name, type_ in QUERY.items():
+        if inzage and name in KIND_PARAMETERS:
+            continue
         with faults.gathered():
-            kinds = _kinds(request, name, kinds)
-    page, size, moment_ms = 1, _PAGE_SIZE, now_ms()
-    with faults.gathered():
-        if MOMENT in parameters:
-            # Within what records have, because it goes back out in links, and year 10000 has no RFC 3339.
-            moment_ms = within_record_time(ms_from_rfc3339(model.element(model.Moment, parameters[MOMENT], MOMENT)))
+            values[name] = values_of(request, name, type_, required=name in needed, several=name == KIND_PARAMETERS[0])
+    page, size = 1, _PAGE_SIZE
     with faults.gathered():
         page = _whole(request, "page", 1)
     with faults.gathered():
         size = min(_whole(request, "pageSize", _PAGE_SIZE), _MAX_PAGE_SIZE)
+    text = {name: texts[0] for name, texts in values.items() if texts}
+    begin, end = (
+        datetime.combine(date.fromisoformat(text[name]), time(), zone) if name in text else None for name in _PERIOD
+    )
     return VerwerkingsactiesQuery(
-        person=Person(soort, identifier),
+        person=Person(text.get("soortObjectId", ""), text.get("objectId", "")),
         begin=begin,
         end=end,
-        activity=activity.lower(),
-        kinds=kinds,
+        activity=text.get("verwerkingsactiviteitId", "").lower(),
+        kinds=_kinds([values[name] for name in KIND_PARAMETERS if values.get(name)]),
         page=page,
         page_size=size,
-        moment_ms=moment_ms,
+        # Within what records have, because it goes back out in links, and year 10000 has no RFC 3339.
+        moment_ms=within_record_time(check_moment(text[MOMENT])) if MOMENT in text else now_ms(),
     )
 
 
@@ -197,64 +224,56 @@ def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> Doelb
         required: OIN, id and URL of the Verwerkingsactiviteit have to be there (GI-15).
     """
     values: dict[str, Any] = {}
-    for name, (field, type_, needed) in _HEADERS.items():
+    for name, (field, type_, needed) in HEADERS.items():
         # A header that comes twice is one value with a comma (RFC 9110, section 5.3), which hardly any type allows.
-        text = ",".join(request.headers.getlist(name)).strip()
+        text = ",".join(request.headers.getlist(name)).strip(" \t")
         if not text:
             if required and needed:
                 faults.add(name, "required", f"De header {name} ontbreekt.")
             continue
         with faults.gathered():
-            values[field] = model.element(type_, text.lower() if type_ is StatedConfidentiality else text, name)
+            value = model.element(type_, text, name)
+            values[field] = value.lower() if type_ is StatedConfidentiality else value
     return DoelbindingHeaders(**values)
 
 
-#: The field, type and need of each header.
-_HEADERS: Final[dict[str, tuple[str, Any, bool]]] = {
+#: Of questions, with the field of each, what it may be, and whether a list of the Inzage API has to have it (1.4).
+HEADERS: Final[dict[str, tuple[str, Any, bool]]] = {
     "OIN": ("oin", model.Oin, True),
-    "VerwerkingsactiviteitId": ("activity_id", model.Uuid, True),
-    "VerwerkingsactiviteitUrl": ("activity_url", model.Uri, True),
-    "VerwerkingId": ("verwerking_id", model.Uuid, False),
+    "VerwerkingsactiviteitId": ("activity_id", Uuid, True),
+    "VerwerkingsactiviteitUrl": ("activity_url", Uri, True),
+    "VerwerkingId": ("verwerking_id", Uuid, False),
     "Vertrouwelijkheid": ("vertrouwelijkheid", StatedConfidentiality, False),
     "Bewaartermijn": ("bewaartermijn", model.Duur, False),
 }
+
+
+def values_of(request: Request, name: str, type_: Any, *, required: bool = False, several: bool = False) -> list[str]:
+    """Return the values of a parameter, each of its type.
+
+    Raises:
+        InvalidInput: One is not, one is missing that has to be there, or there are several where there may be one.
+    """
+    values = request.query_params.getlist(name)
+    if required and not values:
+        raise model.InvalidInput([model.Fault(name, "required", f"De parameter {name} ontbreekt.")])
+    if len(values) > 1 and not several:
+        raise model.InvalidInput([model.Fault(name, "double", f"De parameter {name} staat er meer dan eens.")])
+    return [model.element(type_, value, name) for value in values]
 
 
 def _is_refused(options: list[str]) -> bool:
     return any(re.fullmatch(r"\s*q=0(\.0*)?\s*", option) for option in options)
 
 
-def _required(request: Request, name: str) -> str:
-    if name not in request.query_params:
-        raise model.InvalidInput([model.Fault(name, "required", f"De parameter {name} ontbreekt.")])
-    return request.query_params[name]
-
-
-def _midnight(request: Request, name: str, zone: ZoneInfo, *, required: bool) -> datetime | None:
-    if not required and name not in request.query_params:
-        return None
-    text = _required(request, name)
-    try:
-        if not _DATE.fullmatch(text):
-            raise ValueError("no date")  # noqa: TRY301  (one answer to both)
-        return datetime.combine(date.fromisoformat(text), time(), zone)
-    except ValueError:
-        raise model.InvalidInput([model.Fault(name, "invalid", "Dit is geen datum, zoals 2020-10-24.")]) from None
-
-
-def _kinds(request: Request, name: str, before: frozenset[str] | None) -> frozenset[str] | None:
-    """Return what is asked for by one of the two notations; together with the other it is what both ask for (D-03)."""
-    if name not in request.query_params:
-        return before
-    words = [word.strip().lower() for value in request.query_params.getlist(name) for word in value.split(",")]
-    if not set(words) <= KINDS:
-        reason = "Kies uit normaal, vertrouwelijk en opgeheven."
-        raise model.InvalidInput([model.Fault(name, "invalid", reason)])
-    return frozenset(words) & (before if before is not None else KINDS)
+def _kinds(asked: Iterable[list[str]]) -> frozenset[str] | None:
+    """Return the kinds that both notations ask for (D-03); None when neither is there."""
+    kinds = [{word.strip(" ").lower() for value in values for word in value.split(",")} for values in asked]
+    return frozenset(set.intersection(*kinds)) if kinds else None
 
 
 def _whole(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not _WHOLE.fullmatch(text):
+    values = request.query_params.getlist(name) or [str(default)]
+    if len(values) > 1 or not _WHOLE.fullmatch(values[0]):
         raise model.InvalidInput([model.Fault(name, "invalid", "Dit is geen geheel getal vanaf 1.")])
-    return int(text)
+    return int(values[0])
