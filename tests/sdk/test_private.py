@@ -44,10 +44,10 @@ def test_attributes_know_the_limit_of_their_length() -> None:
     provider = TracerProvider(span_limits=SpanLimits(max_span_attribute_length=5))
     span = provider.get_tracer("x").start_span("x", attributes={"cut": "123456", "short": "1234", "number": 12345})
     assert isinstance(span, ReadableSpan)
-    assert _private.cut_attributes(span, span.attributes or {}) == ["cut"]
+    assert _private.limited_attributes(span) == ({"cut": "12345", "short": "1234", "number": 12345}, 5)
     free = TracerProvider().get_tracer("x").start_span("x", attributes={"long": "1" * 5_000})
     assert isinstance(free, ReadableSpan)
-    assert not _private.cut_attributes(free, free.attributes or {})
+    assert _private.limited_attributes(free) == ({"long": "1" * 5_000}, None)
 
 
 def test_tracers_can_be_switched_off() -> None:

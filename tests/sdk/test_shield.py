@@ -36,12 +36,13 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.rules.rules import read_rules
-from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk import span_state
 from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.shield import SubjectShieldingSpanProcessor
 from ldv_otel._internal.sdk.span_rules import SpanMapper
+from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.span_subjects import MAX_IDENTIFIERS
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, FLAGS
 from ldv_otel.testing import _AtOnce
 
@@ -419,7 +420,7 @@ def test_when_looking_fails_nothing_gets_through(
         span = service.tracer.start_span("later", attributes={"note": BSN})
         with monkeypatch.context() as patched, trace.use_span(span, end_on_exit=True):
             span.update_name(BSN)
-            patched.setattr(told, "learn_upwards", fail)
+            patched.setattr(LiveSpan, "look_upwards", fail)
             span.end()
     ended = [span for one in service.spans for span in one.get_finished_spans()]
     assert len(ended) == 6
@@ -443,15 +444,15 @@ def test_a_subject_that_takes_the_place_of_another_is_kept_too(service: Service)
 def test_what_was_told_goes_with_its_trace(service: Service) -> None:
     """The identifiers that are looked for live no longer than the spans they were told of."""
     with service.tracer.start_as_current_span("x", attributes={DATA_SUBJECT_ID: BSN}) as span:
-        known = live.find(span)
-        assert known is not None
+        live_span = span_state.find(span)
+        assert live_span is not None
         for _ in range(1_000):
-            known.told_in_trace.remember(("made up", None))
-        assert len(known.told_in_trace) <= live.TOLD_IN_TRACE
-        memory = weakref.ref(known.told_in_trace)
+            live_span.known.trace.add(("made up", None))
+        assert len(live_span.known.trace) <= MAX_IDENTIFIERS
+        memory = weakref.ref(live_span.known.trace)
     for one in service.everything:
         one.forget()
-    del span, known
+    del span, live_span
     gc.collect()
     assert memory() is None
 

@@ -12,7 +12,7 @@ This module imports nothing of ours: what it needs of them is passed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -79,18 +79,20 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Begin a span: ours first, because the shield of the others asks what ours know."""
+        any_reads = self._any_reads()
         for processor in self.ours:
             processor.on_start(span, parent_context)
-        self.others.on_start(self._view_of(span) if self._any_reads() else span, parent_context=parent_context)
+        self.others.on_start(self._view_of(span) if any_reads else span, parent_context=parent_context)
 
     def _on_ending(self, span: Span) -> None:
         self.others._on_ending(self._view_of(span) if self._any_reads() else span)  # noqa: SLF001
 
     def on_end(self, span: ReadableSpan) -> None:
         """End a span: log it, then pass it on."""
+        others = self._span_processors
         for processor in self.ours:
             processor.on_end(span)
-        self.others.on_end(self._shielded(span) if self._span_processors else span)
+        self.others.on_end(self._shielded(span) if others else span)
 
     def _any_reads(self) -> bool:
         """Whether one of the others may read a span before its end; worked out again when there are others."""
@@ -171,6 +173,14 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
     return bounded._dict.copy() if isinstance(bounded, BoundedAttributes) else dict(bounded or ())  # noqa: SLF001
 
 
+def limited_attributes(span: ReadableSpan) -> tuple[dict[str, Any], int | None]:
+    """Return a copy of a span's attributes, and the length to which longer values were cut; None for no limit."""
+    bounded = span._attributes  # noqa: SLF001
+    if isinstance(bounded, BoundedAttributes):
+        return bounded._dict.copy(), bounded.max_value_len  # noqa: SLF001
+    return dict(bounded or ()), None
+
+
 def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:
     """Return attributes, taken from a span's own, in the SDK's form; its constructor would check each value again."""
     bounded = BoundedAttributes(None)
@@ -242,15 +252,6 @@ def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
 def max_span_attributes(provider: TracerProvider) -> int | None:
     """Return how many attributes a span of this provider keeps; None for all."""
     return provider._span_limits.max_span_attributes  # noqa: SLF001
-
-
-def cut_attributes(span: ReadableSpan, attributes: Mapping[str, object]) -> Sequence[str]:
-    """Return the names of the attributes that a limit on their length may have cut: those that are just as long."""
-    kept = span._attributes  # noqa: SLF001
-    limit = kept.max_value_len if isinstance(kept, BoundedAttributes) else None
-    if limit is None:
-        return ()
-    return [name for name, value in attributes.items() if isinstance(value, str) and len(value) == limit]
 
 
 def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""`data_subjects`: many Betrokkenen at once, each a child Logregel of the current Actie, in constant memory."""
+"""`data_subjects` logs many data subjects at once, each in a child Logregel of the current Actie."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import Span
 from ldv_otel._internal.record.actie import ChildEncoder
 from ldv_otel._internal.record.builder import LogregelBuilder
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk.processor import record_of_resource
+from ldv_otel._internal.sdk import span_state
+from ldv_otel._internal.sdk.span_facts import record_of_resource
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import ConfigurationError
 
@@ -28,7 +28,7 @@ def data_subjects(
     type: str | None = None,  # noqa: A002  (the public API's word)
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Say that the current Actie is about all these people: one child Logregel each (LDV-A4).
+    """Name many data subjects of the current Actie: one child Logregel each (LDV-A4).
 
     They are logged as the iterator gives them, a few thousand at a time, so a million takes no memory.
 
@@ -42,34 +42,34 @@ def data_subjects(
 
     Raises:
         ConfigurationError: There is no current Actie.
-        LogboekUnavailable: The delivery refused some; those that `progress` has told of are taken over.
+        LogboekUnavailable: The delivery refused some; those that `progress` has counted are taken over.
     """
-    here = live.current()
-    actie = here.nearest_actie() if here is not None else None
+    live_span = span_state.current()
+    actie = live_span.nearest_actie() if live_span is not None else None
     span = actie() if actie is not None else None
     if actie is None or span is None:
         raise ConfigurationError("data_subjects was called outside a processing. Call it inside the `with` block.")
     parent = _record_so_far(actie, span)
     encode, pseudonymise = ChildEncoder(parent).encode, actie.owner.pseudonymise
-    count, waiting = 0, iter(identifiers)
-    while some := list(itertools.islice(waiting, _RECORDS_AT_A_TIME)):
-        span_ids = os.urandom(_SPAN_ID_BYTES * len(some))
-        places = range(0, len(span_ids), _SPAN_ID_BYTES)
+    count, remaining = 0, iter(identifiers)
+    while chunk := list(itertools.islice(remaining, _RECORDS_AT_A_TIME)):
+        span_ids = os.urandom(_SPAN_ID_BYTES * len(chunk))
+        offsets = range(0, len(span_ids), _SPAN_ID_BYTES)
         actie.owner.delivery.submit_encoded(
             [
-                encode(pseudonymise(identifier, type), span_ids[place : place + _SPAN_ID_BYTES])
-                for identifier, place in zip(some, places, strict=True)
+                encode(pseudonymise(identifier, type), span_ids[offset : offset + _SPAN_ID_BYTES])
+                for identifier, offset in zip(chunk, offsets, strict=True)
             ],
-            actie.level,
+            actie.record.level,
         )
-        count += len(some)
+        count += len(chunk)
         if progress is not None:
             progress(count)
     return count
 
 
-def _record_so_far(actie: live.LiveSpan, span: Span) -> Logregel:
-    """Return what the children take over from an Actie that has not ended."""
+def _record_so_far(actie: span_state.LiveSpan, span: Span) -> Logregel:
+    """Return the record of an Actie that has not ended, from which its children take over."""
     builder = LogregelBuilder()
     enclosing = actie.as_enclosing()
     context = span.get_span_context()

@@ -1,11 +1,11 @@
-"""`ClickHouseSpanExporter`, for who wires the SDK by hand."""
+"""`ClickHouseSpanExporter` stores the Acties among exported spans, for services that wire the SDK by hand."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -16,11 +16,13 @@ from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.sink import Sink, make_sink
 from ldv_otel._internal.record.actie import EnclosingActie, LogregelMaker, SpanFacts, activity_of, is_actie
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.inbound_context import foreign_in
-from ldv_otel._internal.sdk.processor import maker_for, span_facts
-from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
+from ldv_otel._internal.sdk.processor import maker_for
+from ldv_otel._internal.sdk.span_facts import facts_of
+from ldv_otel._internal.sdk.span_rules import SpanMapper, SpanSnapshot, mapper_for
+from ldv_otel.attributes import Flag
 from ldv_otel.errors import LdvError
 
 _logger = logging.getLogger(__name__)
@@ -29,8 +31,8 @@ _logger = logging.getLogger(__name__)
 class ClickHouseSpanExporter(SpanExporter):
     """Stores the Acties among the spans it is given, in `SimpleSpanProcessor` or `BatchSpanProcessor`.
 
-    What that gives up against `LdvSpanProcessor`: the SDK hands exporters sampled spans only; `BatchSpanProcessor`
-    drops spans when its queue is full and forgets a batch that failed; a subject named with `data_subject()` needs an
+    It has less than `LdvSpanProcessor`: the SDK hands exporters sampled spans only; `BatchSpanProcessor` drops spans
+    when its queue is full and forgets a batch that failed; a subject named with `data_subject()` needs an
     `LdvSpanProcessor` on the provider; and an Actie whose parent span is not in the same export keeps the id of that
     span as parent, Actie or not. Prefer `install()`.
 
@@ -74,7 +76,7 @@ class ClickHouseSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Let go of the Logboek."""
+        """Close the Logboek."""
         self._sink.close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  (the SDK's signature)
@@ -82,56 +84,74 @@ class ClickHouseSpanExporter(SpanExporter):
         return True
 
     def _records(self, spans: Sequence[ReadableSpan]) -> list[Logregel]:
-        parents = {span.context.span_id: span for span in spans if span.context is not None}
-        outbound = _outbound(parents)
+        exported = _ExportedSpans(spans)
         records = []
         for span in spans:
-            attributes = live.attributes_of(span)
+            attributes, length_limit = _private.limited_attributes(span)
             rule = self._mapper.rule_for(span, attributes)
-            if rule is not None or is_actie(attributes):
-                live_span = live.find(span)
-                facts = span_facts(span, attributes, live_span)
-                if rule is not None:
-                    self._mapper.apply(rule, rule.identifiers(attributes), facts)
-                if live_span is None and span.context is not None:
-                    _add_relations(facts, span, parents)
-                    facts.outbound_span_ids = tuple(outbound.get(span.context.span_id, ()))
-                records.extend(self._maker.make(facts))
+            identifiers = rule.identifiers(attributes) if rule is not None else ()
+            snapshot = SpanSnapshot(span.name, attributes, length_limit, rule, identifiers)
+            live_span = span_state.find(span)
+            facts = facts_of(span, snapshot, live_span)
+            if facts is None:
+                continue
+            if rule is not None:
+                self._mapper.apply(rule, identifiers, facts)
+            if live_span is None:
+                exported.add_relations(facts, span)
+            records.extend(self._maker.make(facts))
         return records
 
 
-def _add_relations(facts: SpanFacts, span: ReadableSpan, spans: Mapping[int, ReadableSpan]) -> None:
-    """Add what an `LdvSpanProcessor` would have known, as far as the spans of this export tell it."""
-    actie = _actie_above(span, spans)
-    if actie is not None:
-        facts.enclosing = EnclosingActie(_id(actie), str(activity_of(live.attributes_of(actie))))
-        return
-    top = span
-    while top.parent is not None and not top.parent.is_remote and top.parent.span_id in spans:
-        top = spans[top.parent.span_id]
-    if top.parent is not None and top.parent.is_remote:
-        facts.foreign = foreign_in(top.parent)
-    elif span.parent is not None:
-        facts.enclosing = EnclosingActie(span.parent.span_id.to_bytes(8, "big"), "")
+class _ExportedSpans:
+    """The tree of the spans in one export, from which an Actie without a live span gets its relations."""
 
+    def __init__(self, spans: Sequence[ReadableSpan]) -> None:
+        #: A child has its parent's context object; only a parent rebuilt from its ids is found by them.
+        self._by_context = {id(span.context): span for span in spans}
+        self._by_ids: dict[tuple[int, int], list[ReadableSpan]] = defaultdict(list)
+        for span in spans:
+            if span.context is not None:
+                self._by_ids[span.context.trace_id, span.context.span_id].append(span)
+        #: The ids that travelled to other parties, by the Actie (as `id()`) from which they did.
+        self._outbound: dict[int, list[bytes]] = defaultdict(list)
+        for span in spans:
+            if span.kind in span_state.OUTBOUND and (actie := self._actie_above(span)) is not None:
+                self._outbound[id(actie)].append(_id(span))
 
-def _outbound(spans: Mapping[int, ReadableSpan]) -> dict[int, list[bytes]]:
-    """Return the ids that travelled to other parties, by the span id of the Actie from which they did."""
-    found = defaultdict(list)
-    for span in spans.values():
-        if span.kind in live.OUTBOUND and (actie := _actie_above(span, spans)) is not None:
-            found[int.from_bytes(_id(actie), "big")].append(_id(span))
-    return found
+    def add_relations(self, facts: SpanFacts, span: ReadableSpan) -> None:
+        """Add what an `LdvSpanProcessor` would have known, as far as the spans of this export show it."""
+        facts.outbound_span_ids = tuple(self._outbound.get(id(span), ()))
+        if span.context is not None and len(self._by_ids[span.context.trace_id, span.context.span_id]) > 1:
+            facts.flags = (*facts.flags, Flag.SPAN_ID_REPEATED)
+        actie = self._actie_above(span)
+        if actie is not None:
+            facts.enclosing = EnclosingActie(_id(actie), str(activity_of(_private.attributes(actie))))
+            return
+        top = span
+        while (above := self._parent_of(top)) is not None:
+            top = above
+        if top.parent is not None and top.parent.is_remote:
+            facts.foreign = foreign_in(top.parent)
+        elif span.parent is not None:
+            facts.enclosing = EnclosingActie(span.parent.span_id.to_bytes(8, "big"), "")
 
+    def _parent_of(self, span: ReadableSpan) -> ReadableSpan | None:
+        """Return a span's parent, if it is in this export and can be told from others with its ids."""
+        if span.parent is None or span.parent.is_remote:
+            return None
+        parent = self._by_context.get(id(span.parent))
+        if parent is not None:
+            return parent
+        same_ids = self._by_ids.get((span.parent.trace_id, span.parent.span_id), ())
+        return same_ids[0] if len(same_ids) == 1 and same_ids[0] is not span else None
 
-def _actie_above(span: ReadableSpan, spans: Mapping[int, ReadableSpan]) -> ReadableSpan | None:
-    """Return the nearest enclosing Actie in this export."""
-    below = span
-    while below.parent is not None and not below.parent.is_remote and below.parent.span_id in spans:
-        below = spans[below.parent.span_id]
-        if is_actie(live.attributes_of(below)):
-            return below
-    return None
+    def _actie_above(self, span: ReadableSpan) -> ReadableSpan | None:
+        """Return the nearest enclosing Actie in this export."""
+        above = self._parent_of(span)
+        while above is not None and not is_actie(_private.attributes(above)):
+            above = self._parent_of(above)
+        return above
 
 
 def _id(span: ReadableSpan) -> bytes:

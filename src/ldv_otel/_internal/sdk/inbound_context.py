@@ -12,7 +12,8 @@ from opentelemetry.trace import SpanContext
 from ldv_otel._internal.parties.tracestate import KEY, CallingActie, parse_member
 from ldv_otel._internal.record.actie import ForeignOperation
 
-_INBOUND: Final = otel_context.create_key("ldv_otel.inbound")
+#: Key of an `InboundContext` in OpenTelemetry's context.
+INBOUND: Final = otel_context.create_key("ldv_otel.inbound")
 
 
 class InboundContext(NamedTuple):
@@ -31,12 +32,12 @@ class InboundContext(NamedTuple):
 
 def with_inbound(context: Context, inbound: InboundContext) -> Context:
     """Return a context that carries an inbound call to the span that serves it."""
-    return otel_context.set_value(_INBOUND, inbound, context)
+    return otel_context.set_value(INBOUND, inbound, context)
 
 
 def restarted_from(context: Context | None) -> SpanContext | None:
     """Return the caller's trace context for the first span of a trace that was restarted; else None."""
-    inbound = otel_context.get_value(_INBOUND, context)
+    inbound = otel_context.get_value(INBOUND, context)
     return inbound.remote if isinstance(inbound, InboundContext) and inbound.restarted else None
 
 
@@ -47,7 +48,7 @@ def foreign_of(context: Context | None, parent: SpanContext | None) -> ForeignOp
         context: The context that the span was started in; None for the current one.
         parent: The remote parent; None for the first span of a trace.
     """
-    inbound = otel_context.get_value(_INBOUND, context)
+    inbound = otel_context.get_value(INBOUND, context)
     if isinstance(inbound, InboundContext):
         remote = inbound.remote
         if parent is None:

@@ -1,7 +1,7 @@
-"""`processing` and what is said inside it: the public way to mark an Actie.
+"""`processing` marks an Actie; `data_subject`, `called_by` and `foreign_read_api` add to its record from inside.
 
-An Actie is an ordinary span of the service's own tracer provider, so it shows in the tracing backend too. What only
-the Logboek may know, the data subject and the text of exceptions, never touches that span.
+An Actie is an ordinary span of the service's own tracer provider, so it shows in the tracing backend too. The data
+subject and the text of exceptions are for the Logboek alone, and never touch that span.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from opentelemetry.trace import Status, StatusCode
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.record.actie import ExceptionFacts, stacktrace_without_values
 from ldv_otel._internal.record.builder import LogregelBuilder
-from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.decorators import RunningCall, begin_off_loop, do_off_loop, finish_off_loop, wrap
+from ldv_otel._internal.sdk.span_state import LiveSpan
 from ldv_otel._version import __version__
 from ldv_otel.attributes import (
     DATA_SUBJECT_ID,
@@ -46,11 +46,11 @@ _NOT_LISTENING: Final = (
 class Actie:
     """One running Actie, as `processing` hands it out."""
 
-    __slots__ = ("_live", "_rejected", "span")
+    __slots__ = ("_live_span", "_rejected", "span")
 
-    def __init__(self, span: trace.Span, live_span: live.LiveSpan) -> None:
+    def __init__(self, span: trace.Span, live_span: LiveSpan) -> None:
         self.span = span
-        self._live = live_span
+        self._live_span = live_span
         self._rejected = False
 
     @property
@@ -64,12 +64,12 @@ class Actie:
         return trace.format_span_id(self.span.get_span_context().span_id)
 
     def data_subject(self, identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
-        """Say whose data this is about; see `ldv_otel.data_subject`."""
-        _add_subject(self._live, identifier, type)
+        """Name a data subject; see `ldv_otel.data_subject`."""
+        _add_subject(self.span, self._live_span, identifier, type)
 
     def foreign_read_api(self, url: str) -> None:
-        """Say where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
-        self._live.add_read_api(url)
+        """Name where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
+        self._live_span.add_read_api(url)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Set an attribute on the span; those under `dpl.` enter the Logregel.
@@ -77,18 +77,18 @@ class Actie:
         A second, different data subject set like this is one more, where the span itself would forget the first.
         """
         if name == DATA_SUBJECT_ID and isinstance(self.span, ReadableSpan):
-            before = live.attributes_of(self.span)
+            before = _private.attributes(self.span)
             if name in before and before[name] != value:
                 type_ = before.get(DATA_SUBJECT_ID_TYPE)
-                _add_subject(self._live, before[name], None if type_ is None else str(type_))
+                _add_subject(self.span, self._live_span, before[name], None if type_ is None else str(type_))
         self.span.set_attribute(name, value)
 
     def ok(self) -> None:
-        """Say that the Actie succeeded, a deliberate cancel by the user included: status `Ok` (LDV-A5)."""
+        """Set status `Ok`: the Actie succeeded, a deliberate cancel by the user included (LDV-A5)."""
         self.span.set_status(StatusCode.OK)
 
     def reject(self) -> None:
-        """Say that the user's input was refused: an exception that leaves the block is no failure then (LDV-A5)."""
+        """Note that the user's input was refused: an exception that leaves the block is no failure then (LDV-A5)."""
         self._rejected = True
 
     def _failed(self, error: Exception) -> None:
@@ -96,7 +96,8 @@ class Actie:
             return
         stacktrace = "".join(traceback.format_exception(error))
         type_ = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-        self._live.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=LogregelBuilder().text(error))
+        message = LogregelBuilder().text(error)
+        self._live_span.record.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=message)
         # The message stays off the span: it may quote the data subject.
         self.span.add_event(
             "exception", {EXCEPTION_TYPE: type_, EXCEPTION_STACKTRACE: stacktrace_without_values(stacktrace)}
@@ -173,7 +174,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return the function with each call an Actie of its own."""
-        name = self._name or _spoken(getattr(function, "__name__", ""))
+        name = self._name or _as_words(getattr(function, "__name__", ""))
 
         def start() -> RunningCall:
             again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
@@ -195,17 +196,17 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
         name = self._name if isinstance(self._name, str) else LogregelBuilder().text(self._name)
         span = _tracer().start_span(name or _last_part(self._activity), attributes=attributes)
-        found = live.find(span)
-        if found is None or found.ended:
+        live_span = span_state.find(span)
+        if live_span is None or live_span.ended:
             span.end()
             raise ConfigurationError(_NOT_LISTENING)
-        found.activity = self._activity
-        found.level = self._delivery
-        return Actie(span, found)
+        live_span.record.activity = self._activity
+        live_span.record.level = self._delivery
+        return Actie(span, live_span)
 
 
 def data_subject(identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
-    """Say whose data the current Actie is about. The identifier becomes a pseudonym here and goes no further.
+    """Name a data subject of the current Actie. The identifier becomes a pseudonym here and goes no further.
 
     A second, different data subject gives a child Logregel of its own (LDV-A4). Outside an Actie the current span is
     logged for its data subject alone, and flagged.
@@ -221,93 +222,90 @@ def data_subject(identifier: object, *, type: str | None = None) -> None:  # noq
 
     Source: LDV-A4.
     """
-    here = live.current()
-    if here is None:
-        _subject_span(None, identifier, type)
-    else:
-        _add_subject(here.nearest_actie() or here, identifier, type)
+    _add_subject(trace.get_current_span(), None, identifier, type)
 
 
 def foreign_read_api(url: str) -> None:
-    """Say where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
+    """Name where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
 
     A second, different party gives a child Logregel of its own. Not needed for parties in the file of `LDV_PARTIES`.
 
     Raises:
-        ConfigurationError: There is no current Actie to say it of.
+        ConfigurationError: There is no current Actie.
     """
-    here = live.current()
-    actie = here.nearest_actie() if here is not None else None
+    live_span = span_state.current()
+    actie = live_span.nearest_actie() if live_span is not None else None
     if actie is None:
         raise ConfigurationError("foreign_read_api was called outside a processing. Call it inside the `with` block.")
     actie.add_read_api(url)
 
 
 def called_by(party: str) -> None:
-    """Say which application made the call that is being served, once the application has found that out itself.
+    """Name the application that made the call being served, where the application itself has identified it.
 
-    For proofs that no web server shows, such as a signed token. Logregels of this call that end from here on have it
-    as `dpl.core.foreign_operation.processor`; the trace goes on or restarted before.
+    This is for proofs that no web server shows, such as a signed token. Logregels of this call that end from here on
+    have it as `dpl.core.foreign_operation.processor`; whether the trace restarts was decided before.
 
     Args:
         party: Name of a caller in the file of `LDV_PARTIES`, or the URL of its application.
 
     Raises:
-        ConfigurationError: There is no current span to say it of.
+        ConfigurationError: There is no current span.
 
     Source: LDV-X4.
     """
-    here = live.current()
-    if here is None:
+    live_span = span_state.current()
+    if live_span is None:
         raise ConfigurationError("called_by was called outside a request. Call it inside the span that serves one.")
-    known = here.owner.parties.named(party)
-    here.set_processor(known.processor if known is not None else party)
+    caller = live_span.owner.parties.named(party)
+    live_span.set_processor(caller.processor if caller is not None else party)
 
 
-def _add_subject(target: live.LiveSpan, identifier: object, type_: str | None) -> None:
-    if target.ended:
-        # The record is out already: the person gets a child Actie of it.
-        _subject_span(target(), identifier, type_)
-    else:
-        subject = target.owner.pseudonymise(identifier, type_)
-        known = subject in target.subjects
-        target.subjects.append(subject)
-        if target.start is not None and not known:
-            do_off_loop(functools.partial(target.owner.add_to_start, target, subject))
-        told.tell(target, identifier, type_)
+def _add_subject(span: trace.Span, live_span: LiveSpan | None, identifier: object, type_: str | None) -> None:
+    """Add a data subject to a live span, by default to the nearest Actie from a span upwards, or else that span."""
+    live_span = live_span or span_state.nearest_actie_or_self(span)
+    if live_span is None or live_span.ended:
+        # There is no record, or it is out already: the data subject gets one of their own, below a span that is ours.
+        _subject_span(span if live_span is not None else None, identifier, type_)
+        return
+    subject = live_span.add_subject(identifier, type_)
+    if subject is not None and live_span.record.start is not None:
+        # Level `write-ahead`: the start on disk is to name every data subject that is named while the Actie runs.
+        do_off_loop(functools.partial(live_span.owner.add_to_start, live_span, subject))
 
 
 def _subject_span(parent: trace.Span | None, identifier: object, type_: str | None) -> None:
     context = trace.set_span_in_context(parent) if parent is not None else None
-    span = _tracer().start_span(live.SUBJECT_SPAN_NAME, context)
-    found = live.find(span)
-    if found is not None and not found.ended:
-        found.subjects.append(found.owner.pseudonymise(identifier, type_))
-        told.tell(found, identifier, type_)
+    span = _tracer().start_span(span_state.SUBJECT_SPAN_NAME, context)
+    live_span = span_state.find(span)
+    if live_span is not None and not live_span.ended:
+        live_span.add_subject(identifier, type_)
     span.end()
-    if found is None:
+    if live_span is None:
         raise ConfigurationError(_NOT_LISTENING)
 
 
 def _running(actie: Actie) -> RunningCall:
     context = trace.set_span_in_context(actie.span)
     first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
-    return RunningCall(context, first, functools.partial(_end, actie), actie._live.owner.blocks)  # noqa: SLF001  (as `_end`)
+    blocks = actie._live_span.owner.blocks  # noqa: SLF001  (the other half of this module, as in those below)
+    return RunningCall(context, first, functools.partial(_end, actie), blocks)
 
 
 def _writes_ahead(actie: Actie) -> bool:
-    """Say whether the start of an Actie has to be on disk before anything is done."""
-    known = actie._live  # noqa: SLF001  (the other half of this module)
-    return known.owner.delivery.writes_ahead(known.level)
+    """Return whether the start of an Actie has to be on disk before anything is done."""
+    live_span = actie._live_span  # noqa: SLF001
+    level, owner = live_span.record.level, live_span.owner
+    return owner.writes_ahead if level is None else owner.delivery.writes_ahead(level)
 
 
 def _begin(actie: Actie) -> None:
-    """Put the start of an Actie on disk; if that is refused, there is no Actie."""
-    known = actie._live  # noqa: SLF001  (the other half of this module)
+    """Commit the start of an Actie; if that is refused, there is no Actie."""
+    live_span = actie._live_span  # noqa: SLF001
     try:
-        known.owner.begin(known)
+        live_span.owner.begin(live_span)
     except LogboekUnavailable as error:
-        known.end(actie=False)
+        live_span.end(actie=False)
         actie.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
         actie.span.end()
         raise
@@ -316,13 +314,13 @@ def _begin(actie: Actie) -> None:
 def _end(actie: Actie, error: BaseException | None) -> None:
     # Cancellation and the end of the program are not failures of the system; nor is a closed generator.
     if isinstance(error, Exception):
-        actie._failed(error)  # noqa: SLF001  (the other half of this module)
+        actie._failed(error)  # noqa: SLF001
     actie.span.end()
-    refused = actie._live.refused  # noqa: SLF001  (as above)
+    refused = actie._live_span.record.refused  # noqa: SLF001
     if refused is not None:
         if error is None:
             raise refused
-        # The application's own exception is what the caller has to see; ours goes along with it.
+        # The caller has to see the application's own exception; ours is a note on it.
         error.add_note(f"And its Logregel was refused: {refused}")
 
 
@@ -330,9 +328,9 @@ def _tracer() -> trace.Tracer:
     """Return the tracer of the provider that is set now; asking the provider each time costs a lock and a hash."""
     global _last_tracer  # noqa: PLW0603  (a cache of one)
     provider = trace.get_tracer_provider()
-    known, tracer = _last_tracer
-    if known is not provider or tracer is None:
-        tracer = provider.get_tracer(live.SCOPE, __version__)
+    last_provider, tracer = _last_tracer
+    if last_provider is not provider or tracer is None:
+        tracer = provider.get_tracer(span_state.SCOPE, __version__)
         _last_tracer = (provider, tracer)
     return tracer
 
@@ -341,9 +339,9 @@ _last_tracer: tuple[trace.TracerProvider | None, trace.Tracer | None] = (None, N
 
 
 def _last_part(activity: str) -> str:
-    return _spoken(activity.rstrip("/").rpartition("/")[2].rpartition("#")[2])
+    return _as_words(activity.rstrip("/").rpartition("/")[2].rpartition("#")[2])
 
 
-def _spoken(identifier: str) -> str:
+def _as_words(identifier: str) -> str:
     words = identifier.replace("_", " ").replace("-", " ").strip()
     return words[:1].upper() + words[1:]

@@ -1,4 +1,4 @@
-"""`LdvSpanProcessor`: every Actie that ends becomes a Logregel and goes to delivery."""
+"""`LdvSpanProcessor` makes the Logregels of every Actie that ends, and hands them to delivery."""
 
 from __future__ import annotations
 
@@ -7,36 +7,27 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanKind
 
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.parties.parties import Parties, parties_for
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
-from ldv_otel._internal.record.actie import ExceptionFacts, LogregelMaker, SpanFacts, child_of, interrupted, is_actie
-from ldv_otel._internal.record.builder import resource_text
-from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
-from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk import span_subjects as told
-from ldv_otel._internal.sdk._private import cut_attributes, uninstrumented
+from ldv_otel._internal.record.actie import LogregelMaker, child_of, interrupted, is_actie
+from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.sdk import _private, span_state, span_subjects
+from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import restarted_from
 from ldv_otel._internal.sdk.peers import called_address
+from ldv_otel._internal.sdk.span_facts import facts_of
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
-from ldv_otel._internal.times.instants import ms_from_ns
-from ldv_otel.attributes import (
-    EXCEPTION_MESSAGE,
-    EXCEPTION_STACKTRACE,
-    EXCEPTION_TYPE,
-    NAMESPACE,
-    PROCESSING_ACTIVITY_ID,
-    Flag,
-)
+from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel.attributes import FLAGS
 from ldv_otel.errors import LogboekUnavailable
 
 if TYPE_CHECKING:
@@ -47,12 +38,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_STATUS: Final = {StatusCode.UNSET: Status.UNSET, StatusCode.OK: Status.OK, StatusCode.ERROR: Status.ERROR}
-_FAILED: Final = StatusCode.ERROR
+#: Counted with the flags: spans that could not be made into a record.
+_FAILED: Final = "failed"
 
 
 def maker_for(settings: Settings) -> LogregelMaker:
-    """Return what makes records, with the keys of the settings.
+    """Return a maker of records, with the keys of the settings.
 
     Raises:
         ConfigurationError: There are no keys, or they cannot be used.
@@ -96,9 +87,12 @@ class LdvSpanProcessor(SpanProcessor):
         delivery: Takes them over; shut down with this processor.
         flush_seconds: How long `shutdown` waits for what is pending.
         mapper: Applies mapping rules to spans of existing instrumentation.
-        parties: Whom this application calls; who calls it is up to `LdvPropagator`.
-        extensions: What else Acties say in their records.
-        expose_subject: Let other exporters see the pseudonym of whom a span is about.
+        parties: The parties that this application calls; `LdvPropagator` identifies those that call it.
+        extensions: They add attributes to records.
+        expose_subject: Let other exporters see the pseudonyms of a span's data subjects.
+
+    Attributes:
+        flags: How often each flag was set on a record, and `failed` for spans that could not be made into one.
     """
 
     def __init__(  # noqa: PLR0913  (each is a part that can be had without the others)
@@ -122,10 +116,9 @@ class LdvSpanProcessor(SpanProcessor):
         self._calls_known_parties = self.parties.calls_known_parties
         self.extensions = extensions or Extensions()
         self._counting = threading.Lock()
-        #: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         self.flags: Counter[str] = Counter()
         self.pseudonymise = maker.pseudonymise
-        self._writes_ahead = delivery.writes_ahead(None)
+        self.writes_ahead = delivery.writes_ahead(None)
         self._shut = False
 
     @classmethod
@@ -157,8 +150,8 @@ class LdvSpanProcessor(SpanProcessor):
         )
 
     def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
-        """Say whether a span that starts like this may be an Actie: by its attributes, or by a mapping rule."""
-        return is_actie(attributes) or name == live.SUBJECT_SPAN_NAME or self._mapper.may_match(name, kind)
+        """Return whether a span that starts like this may be an Actie: by its attributes, or by a mapping rule."""
+        return is_actie(attributes) or name == span_state.SUBJECT_SPAN_NAME or self._mapper.may_match(name, kind)
 
     @property
     def blocks(self) -> bool:
@@ -166,63 +159,74 @@ class LdvSpanProcessor(SpanProcessor):
         return self.delivery.blocks
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note where the span hangs, who called and whom it calls; `write-ahead` puts the start of an Actie on disk.
+        """Begin a live span with its caller and called party; at level `write-ahead` commit the start of an Actie.
 
-        `processing` does the latter itself, because it can refuse to go on, and wait outside an event loop.
+        `processing` commits its start itself, because it can refuse to go on, and wait outside an event loop.
         """
         if self._shut:
             return
-        known = live.begin(span, self, parent_context)
-        if known.owner is not self:
+        live_span = span_state.begin(span, self, parent_context)
+        if live_span.owner is not self:
             return
-        if known.foreign is not None and span.parent is None and (caller := restarted_from(parent_context)) is not None:
+        if (
+            live_span.foreign is not None
+            and span.parent is None
+            and (caller := restarted_from(parent_context)) is not None
+        ):
             # As OpenTelemetry does at a public endpoint: the tracing backend can still go from one trace to the other.
             span.add_link(caller)
         if self._calls_known_parties:
-            self._note_called_party(span, known)
-        if self._writes_ahead and not _is_ours(span):
+            self._note_called_party(span, live_span)
+        if self.writes_ahead and not _is_of_processing(span):
             try:
-                self.begin(known)
+                self.begin(live_span)
             except LogboekUnavailable as error:
                 _logger.error("The start of an Actie was refused; only its end will be logged. %s", error)
 
-    def begin(self, known: live.LiveSpan) -> None:
-        """Put the start of a span on disk if it is an Actie: all that is known by now, with pseudonyms only.
+    def begin(self, live_span: LiveSpan) -> None:
+        """Commit the start of a span if it is an Actie: everything known by now, with pseudonyms only.
 
         Raises:
             LogboekUnavailable: The disk refused.
         """
-        records = self._begun(known)
+        records = self._records_of_start(live_span)
         if not records:
             return
         from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
 
         start = ActieStart(actie_id(records[0]), tuple(records))
-        self.delivery.begin(start, more=known.start is not None)
-        known.start = records[0]
+        self.delivery.begin(start, more=live_span.record.start is not None)
+        live_span.record.start = records[0]
 
-    def _begun(self, known: live.LiveSpan) -> list[Logregel]:
-        """Return what becomes of a span if it is never ended; nothing when it is no Actie."""
-        span = known()
+    def _records_of_start(self, live_span: LiveSpan) -> list[Logregel]:
+        """Return the records that stand if the span is never ended; none when it is no Actie."""
+        span = live_span()
         try:
-            facts = self._facts(span, known) if span is not None else None
-            return [interrupted(record) for record in self._maker.make(facts)] if facts is not None else []
+            if span is None:
+                return []
+            snapshot = live_span.look(span)
+            facts = facts_of(span, snapshot, live_span)
+            if facts is None:
+                return []
+            if snapshot.rule is not None:
+                self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
+            return [interrupted(record) for record in self._maker.make(facts)]
         except Exception:
             # LDV-A8, as in `on_end`.
             _logger.exception("The start of an Actie could not be made; only its end is logged. Please report this.")
             return []
 
-    def add_to_start(self, known: live.LiveSpan, subject: DataSubject) -> None:
-        """Put a data subject on disk that was named while the Actie ran.
+    def add_to_start(self, live_span: LiveSpan, subject: DataSubject) -> None:
+        """Commit a data subject that was named while the Actie ran.
 
         Raises:
             LogboekUnavailable: The disk refused.
         """
-        start = known.start
+        start = live_span.record.start
         if start is None:
             return
         if not start.data_subject_id:
-            self.begin(known)
+            self.begin(live_span)
             return
         from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
 
@@ -236,7 +240,7 @@ class LdvSpanProcessor(SpanProcessor):
         except Exception:
             # LDV-A8: the application goes on. The name is left out on purpose: it may quote anything.
             with self._counting:
-                self.flags["failed"] += 1
+                self.flags[_FAILED] += 1
             _logger.exception("A span could not be made into a Logregel; it is lost. Please report this.")
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -249,159 +253,67 @@ class LdvSpanProcessor(SpanProcessor):
         self.delivery.shutdown(self.flush_seconds)
 
     def _end(self, span: ReadableSpan) -> None:
-        known = live.find(span)
-        if known is None or known.owner is not self or known.ended:
+        live_span = span_state.find(span)
+        if live_span is None or live_span.owner is not self or live_span.ended:
             return
         if self._calls_known_parties:
-            self._note_called_party(span, known)
-        if known.parent is not None:
-            self._learn_upwards(known)
-        facts = self._facts(span, known)
+            self._note_called_party(span, live_span)
+        if live_span.parent is not None:
+            self._look_upwards(live_span.parent, live_span)
+        snapshot = live_span.look(span)
+        facts = facts_of(span, snapshot, live_span)
         if facts is None:
-            known.end(actie=False)
+            live_span.end(actie=False)
             return
+        if snapshot.rule is not None:
+            self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
         records = self._maker.make(facts)
-        known.end(actie=True, activity=records[0].processing_activity_id)
+        # Before delivery, which may wait for a disk: other threads start children meanwhile.
+        live_span.end(actie=True, activity=records[0].processing_activity_id)
         if self._expose_subject:
-            known.exposed = told.exposed(records)
-        for record in records:
-            if record.flags:
-                with self._counting:
-                    self.flags.update(record.flags)
-        self._submit(records, known)
-
-    @staticmethod
-    def _learn_upwards(known: live.LiveSpan) -> None:
-        """Learn whom the spans around this one are about, before its end cuts it off from them."""
-        try:
-            told.learn_upwards(known.parent)
-        except Exception as error:  # noqa: BLE001  (LDV-A8: the record is made all the same; and the shield stays closed)
-            # The type only: the rest may quote what may not be shown.
-            _logger.error("Whom a span is about could not be found out (%s).", type(error).__name__)
-            known.too_many = True
-
-    def _facts(self, span: ReadableSpan, known: live.LiveSpan) -> SpanFacts | None:
-        """Return what is known of a span as it is now; None when it is no Actie."""
-        seen = told.learn(known, span)
-        if seen.rule is None and known.activity is None and not known.subjects and not is_actie(seen.attributes):
-            return None
-        facts = span_facts(span, seen.attributes, known)
-        if known.told_in_trace:
-            told.take_out(facts, known)
-        if seen.rule is not None:
-            self._mapper.apply(seen.rule, seen.identifiers, facts)
-        return facts
-
-    def _note_called_party(self, span: ReadableSpan, known: live.LiveSpan) -> None:
-        """Remember where the party that a span calls can be asked; some instrumentations name it only at the end."""
-        if span.kind in live.OUTBOUND:
-            host, port = called_address(live.attributes_of(span))
-            if host and (read_api := self.parties.read_api(host, port)):
-                known.add_read_api(read_api)
-
-    def _submit(self, records: Sequence[Logregel], known: live.LiveSpan) -> None:
+            live_span.known.exposed = span_subjects.exposed_attributes(records)
+        if len(records) > 1 or FLAGS in records[0].attributes:
+            self._count_flags(records)
         try:
             if len(records) == 1:
-                self.delivery.submit(records[0], known.level)
+                self.delivery.submit(records[0], live_span.record.level)
             else:
-                from ldv_otel._internal.delivery.spool.write_ahead import actie_id
-
-                # With one flush.
-                payloads = list(map(encode_logregel, records))
-                self.delivery.submit_encoded(payloads, known.level, ended=actie_id(records[0]))
+                self._submit_together(records, live_span)
         except LogboekUnavailable as error:
-            # `processing` raises it; a span made by hand has nobody to tell but the log.
-            known.refused = error
+            # `processing` raises it; a span made by hand has no caller of ours, so only the log shows it.
+            live_span.record.refused = error
             _logger.error("A Logregel was refused. %s", error)
 
+    def _count_flags(self, records: Sequence[Logregel]) -> None:
+        with self._counting:
+            for record in records:
+                self.flags.update(record.flags)
 
-def _is_ours(span: Span) -> bool:
+    @staticmethod
+    def _look_upwards(parent: LiveSpan, live_span: LiveSpan) -> None:
+        """Have the shield learn of the spans around one that ends, before its end cuts it off from them."""
+        try:
+            parent.look_upwards()
+        except Exception as error:  # noqa: BLE001  (LDV-A8: the record is made all the same)
+            # The type only: the rest may quote an identifier. And the shield stays closed.
+            _logger.error("The data subjects of a span could not be found out (%s).", type(error).__name__)
+            live_span.known.too_many = True
+
+    def _note_called_party(self, span: ReadableSpan, live_span: LiveSpan) -> None:
+        """Keep where the party that a span calls can be read; some instrumentations name the party only at the end."""
+        if span.kind in span_state.OUTBOUND:
+            host, port = called_address(_private.attributes(span))
+            if host and (read_api := self.parties.read_api(host, port)):
+                live_span.add_read_api(read_api)
+
+    def _submit_together(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
+        """Hand all records of an Actie to delivery, for which it needs one flush."""
+        from ldv_otel._internal.delivery.spool.write_ahead import actie_id
+
+        payloads = list(map(encode_logregel, records))
+        self.delivery.submit_encoded(payloads, live_span.record.level, ended=actie_id(records[0]))
+
+
+def _is_of_processing(span: Span) -> bool:
     scope = span.instrumentation_scope
-    return scope is not None and scope.name == live.SCOPE
-
-
-def span_facts(span: ReadableSpan, attributes: Mapping[str, object], known: live.LiveSpan | None) -> SpanFacts:
-    """Return what is known of an ended span: what it says itself, and what its live span knows.
-
-    Args:
-        attributes: The span's, from `live.attributes_of`.
-
-    Raises:
-        ValueError: The span has no context, and so no ids.
-    """
-    context = span.get_span_context()
-    if context is None:
-        raise ValueError("a span without a context has no ids")
-    code, started = span.status.status_code, span.start_time or 0
-    status = _STATUS[code]
-    facts = SpanFacts(
-        trace_id=context.trace_id.to_bytes(16, "big"),
-        span_id=context.span_id.to_bytes(8, "big"),
-        name=span.name,
-        start_time_ns=started,
-        end_time_ns=span.end_time or started,
-        status=status,
-        attributes=attributes,
-        # Only a failure's exception enters the record, and `events` makes a tuple each time.
-        exception=_exception(span.events) if code is _FAILED else None,
-        resource=record_of_resource(span.resource),
-    )
-    if span.dropped_attributes:
-        facts.flags = (Flag.ATTRIBUTES_DROPPED,)
-    if (cut := cut_attributes(span, attributes)) and _is_cut(cut, attributes, known):
-        facts.flags = (*facts.flags, Flag.VALUE_CUT)
-    if known is not None:
-        _add_known(facts, known)
-    return facts
-
-
-def _is_cut(cut: Sequence[str], attributes: Mapping[str, object], known: live.LiveSpan | None) -> bool:
-    """Whether the record may hold a part of a value: who is known by a part of a number is somebody else."""
-    given_whole = known is not None and known.activity is not None
-    if not given_whole and not is_actie(attributes):
-        # An Actie by a mapping rule, which may look anywhere.
-        return True
-    return any(name.startswith(NAMESPACE) and not (given_whole and name == PROCESSING_ACTIVITY_ID) for name in cut)
-
-
-def _add_known(facts: SpanFacts, known: live.LiveSpan) -> None:
-    if known.activity is not None and facts.attributes.get(PROCESSING_ACTIVITY_ID) != known.activity:
-        # Span limits may have cut or dropped it; the record keeps what `processing` was given.
-        facts.attributes = {**facts.attributes, PROCESSING_ACTIVITY_ID: known.activity}
-    if known.ids_repeated:
-        facts.flags = (*facts.flags, Flag.SPAN_ID_REPEATED)
-    if extended := known.extended():
-        facts.extended = known.owner.extensions.record_attributes(extended, ms_from_ns(facts.start_time_ns))
-    facts.subjects = known.subjects
-    facts.exception = known.exception or facts.exception
-    facts.outbound_span_ids = tuple(known.outbound)
-    facts.read_apis = known.read_apis
-    facts.enclosing = known.parent.as_enclosing() if known.parent is not None else None
-    if facts.enclosing is None:
-        facts.foreign = known.caller()
-
-
-def record_of_resource(resource: Resource) -> str:
-    """Return the record's form of a resource; hashing a resource costs more than this, so it is known by identity."""
-    global _last_resource  # noqa: PLW0603  (a cache of one: nearly every process has a single resource)
-    known, text = _last_resource
-    if known is not resource:
-        text = resource_text(resource.attributes)
-        _last_resource = (resource, text)
-    return text
-
-
-_last_resource: tuple[Resource | None, str] = (None, "{}")
-
-
-def _exception(events: Any) -> ExceptionFacts | None:
-    """Return the last exception that was recorded: the one that ended the Actie."""
-    for event in reversed(events):
-        if isinstance(event, Event) and event.name == "exception" and event.attributes:
-            found = event.attributes
-            return ExceptionFacts(
-                type=str(found.get(EXCEPTION_TYPE, "")),
-                stacktrace=str(found.get(EXCEPTION_STACKTRACE, "")),
-                message=str(found.get(EXCEPTION_MESSAGE, "")),
-            )
-    return None
+    return scope is not None and scope.name == span_state.SCOPE

@@ -27,12 +27,12 @@ from ldv_otel._internal.parties.evidence import Evidence
 from ldv_otel._internal.parties.parties import Caller, Parties, parties_for, read_parties
 from ldv_otel._internal.parties.tracestate import CallingActie, with_member
 from ldv_otel._internal.record.actie import ForeignOperation
-from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.extension_contract import OutboundCall
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import InboundContext, calling_actie, foreign_in, remote_span, with_inbound
 from ldv_otel._internal.sdk.peers import InboundCall, InboundCallGetter, called_address, evidence_of
+from ldv_otel._internal.sdk.span_state import LiveSpan
 
 _logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class LdvPropagator(TextMapPropagator):
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
         """Write the trace context of the current span, with the Actie around it."""
-        live_span = live.find(trace.get_current_span(context))
+        live_span = span_state.find(trace.get_current_span(context))
         try:
             context = self._with_actie(context, live_span)
         except Exception:
@@ -120,7 +120,7 @@ class LdvPropagator(TextMapPropagator):
             extracted = trace.set_span_in_context(_local_span(before), extracted)
         return with_inbound(extracted, InboundContext(remote, restart, foreign))
 
-    def _write_headers(self, carrier: CarrierT, setter: Setter[CarrierT], live_span: live.LiveSpan | None) -> None:
+    def _write_headers(self, carrier: CarrierT, setter: Setter[CarrierT], live_span: LiveSpan | None) -> None:
         """Write the headers of extensions where the client span around a call names a party that is to get them.
 
         A request that another host redirected here still has those meant for that host: they are removed.
@@ -128,7 +128,7 @@ class LdvPropagator(TextMapPropagator):
         client_span, actie = (live_span(), live_span.as_enclosing()) if live_span is not None else (None, None)
         if client_span is None or actie is None or client_span.kind is not SpanKind.CLIENT:
             return
-        attributes = live.attributes_of(client_span)
+        attributes = _private.attributes(client_span)
         if not any(name in attributes for name in _OF_HTTP):
             # Elsewhere, as in the metadata of gRPC, names like these may make the call fail.
             return
@@ -149,7 +149,7 @@ class LdvPropagator(TextMapPropagator):
             _logger.warning("The caller could not be identified (%s); it counts as unknown.", type(error).__name__)
             return None, Evidence()
 
-    def _with_actie(self, context: Context | None, live_span: live.LiveSpan | None) -> Context | None:
+    def _with_actie(self, context: Context | None, live_span: LiveSpan | None) -> Context | None:
         actie = live_span.as_enclosing() if live_span is not None else None
         if actie is None:
             return context

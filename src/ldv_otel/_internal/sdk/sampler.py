@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler, Samp
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
-from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk import span_state
 
 #: Of a span's name, kind and first attributes.
 MayBeActie = Callable[[str, SpanKind, Mapping[str, object]], bool]
@@ -44,16 +44,17 @@ class LdvSampler(Sampler):
         """Return the wrapped sampler's result, with DROP turned into RECORD_ONLY where an Actie could be missed."""
         # The SDK leaves `trace_state` out in its own calls, and so do older samplers in their signature.
         result = self.wrapped.should_sample(parent_context, trace_id, name, kind, attributes, links)
-        if isinstance(result.trace_state, live.LiveParentState):
+        if isinstance(result.trace_state, span_state.LiveParentState):
             # Samplers hand on the parent's: it belongs to one unrecorded span, and the next one gets its own.
             result = SamplingResult(result.decision, result.attributes, TraceState(list(result.trace_state.items())))
         if result.decision is not Decision.DROP:
             return result
         if self._may_be_actie is not None and not self._may_be_actie(name, kind or SpanKind.INTERNAL, attributes or {}):
-            above, caller = live.above_of(parent_context)
+            above, caller = span_state.above_of(parent_context)
             # A call to another party has to be known, too, when what calls becomes an Actie by a rule only later.
-            if above is None or (kind not in live.OUTBOUND and above.as_enclosing() is None):
-                return SamplingResult(Decision.DROP, None, live.LiveParentState(result.trace_state, (above, caller)))
+            if above is None or (kind not in span_state.OUTBOUND and above.as_enclosing() is None):
+                state = span_state.LiveParentState(result.trace_state, (above, caller))
+                return SamplingResult(Decision.DROP, None, state)
         # A sampler that drops gives no attributes back; the record needs those the span started with.
         return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
 

@@ -22,9 +22,8 @@ from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor, identifier
-from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk import span_state as live
-from ldv_otel._internal.sdk import span_subjects as told
+from ldv_otel._internal.sdk import _private, span_state
+from ldv_otel._internal.sdk.span_subjects import SUBJECT_ATTRIBUTES, identifiers_in
 from ldv_otel.attributes import DATA_SUBJECT_ID
 
 _logger = logging.getLogger(__name__)
@@ -87,16 +86,19 @@ def shielded(span: ReadableSpan) -> ReadableSpan:
 
 
 def _shielded(span: ReadableSpan) -> ReadableSpan:
-    known = live.find(span)
-    if known is None:
-        return _shielded_stranger(span)
-    if not known.ended:
-        told.learn(known, span)
-        if known.parent is not None:
-            told.learn_upwards(known.parent)
-    redactor = told.redactor_of(known)
-    # A glance is in vain where it is known what a closer look finds.
-    if not known.exposed and not known.says_whom and (redactor is None or _says_nothing(span, redactor, known.hidden)):
+    live_span = span_state.find(span)
+    if live_span is None:
+        return _shielded_untracked(span)
+    known = live_span.known
+    if not live_span.ended:
+        live_span.look(span)
+        if live_span.parent is not None:
+            live_span.parent.look_upwards()
+    if not known.may_be_quoted():
+        return span
+    redactor = known.shield_redactor()
+    # The prefilter is skipped where it is known that the search finds something.
+    if not known.exposed and not known.on_span and (redactor is None or _says_nothing(span, redactor, known.hidden)):
         return span
     return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
 
@@ -106,7 +108,7 @@ def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]
 
     Most spans of a trace about somebody are like this, and a copy costs ten times as much.
     """
-    attributes = live.attributes_of(span)
+    attributes = _private.attributes(span)
     if (
         DATA_SUBJECT_ID in attributes
         or not hidden.isdisjoint(attributes)
@@ -129,19 +131,19 @@ def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]
     return not redactor.finds("\n".join(texts))
 
 
-def _shielded_stranger(span: ReadableSpan) -> ReadableSpan:
+def _shielded_untracked(span: ReadableSpan) -> ReadableSpan:
     """As `shielded`, of a span that started before logging did, or that its `LdvSpanProcessor` has not seen yet."""
-    if any(context is not None and live.has_repeated_ids(context) for context in (span.context, span.parent)):
+    if any(context is not None and span_state.has_repeated_ids(context) for context in (span.context, span.parent)):
         # Several spans have these ids, and nothing says whom this one is about.
         return copy_of(span, REDACT_ALL)
-    subjects = list(told.in_attributes(live.attributes_of(span)))
-    around = live.parent_of(span)
-    if around is not None and around.told_in_trace.incomplete:
-        return copy_of(span, REDACT_ALL)
-    if around is not None:
-        told.learn_upwards(around)
-        subjects += told.of_trace(around)
-    return copy_of(span, Redactor(identifier(*one) for one in subjects)) if subjects else span
+    subjects = list(identifiers_in(_private.attributes(span)))
+    parent = span_state.parent_of(span)
+    if parent is not None:
+        if parent.known.trace.incomplete:
+            return copy_of(span, REDACT_ALL)
+        parent.look_upwards()
+        subjects += parent.known.of_trace()
+    return copy_of(span, Redactor(identifier(*subject) for subject in subjects)) if subjects else span
 
 
 def view_of(span: Span) -> Span:
@@ -162,7 +164,7 @@ def copy_of(
         hidden: Attributes that hold nothing but an identifier.
         exposed: Attributes that say whom it is about by pseudonym, with `LDV_EXPOSE_SUBJECT=pseudonym`.
     """
-    attributes = redactor.attributes(_without_subject(live.attributes_of(span)), hidden=hidden)
+    attributes = redactor.attributes(_without_subject(_private.attributes(span)), hidden=hidden)
     attributes.update(exposed)
     description = span.status.description
     return ReadableSpan(
@@ -191,7 +193,7 @@ def _bounded(items: Sequence[Item], dropped: int) -> Sequence[Item]:
 
 
 def _without_subject(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
-    return {name: value for name, value in (attributes or {}).items() if name not in told.SUBJECT}
+    return {name: value for name, value in (attributes or {}).items() if name not in SUBJECT_ATTRIBUTES}
 
 
 def _redacted(attributes: Attributes, redactor: Redactor, dropped: int) -> BoundedAttributes:

@@ -1,10 +1,11 @@
-"""Mapping rules applied to spans of the SDK."""
+"""Mapping rules on spans of the SDK: which rule takes a span, and what the rule adds to its record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
@@ -20,8 +21,25 @@ if TYPE_CHECKING:
 _KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
 
 
+class SpanSnapshot(msgspec.Struct, frozen=True):
+    """A span at one moment: running spans change, and so may the rule that takes them.
+
+    Attributes:
+        attributes: A copy of the span's attributes.
+        length_limit: The length to which longer values of them were cut; None for no limit.
+        rule: The mapping rule that takes the span; None for a span of `processing`, which names its own activity.
+        identifiers: The identifiers that this rule finds in the span, with their types.
+    """
+
+    name: str
+    attributes: Mapping[str, object]
+    length_limit: int | None
+    rule: Rule | None
+    identifiers: Sequence[tuple[object, str]]
+
+
 class SpanMapper:
-    """Finds the rule for a span, and adds to what is known of the span what the rule says.
+    """Finds the mapping rule for a span, and adds what the rule says to the facts of the span.
 
     Args:
         rules: None when there are none.
@@ -36,7 +54,7 @@ class SpanMapper:
         """Return the first rule that takes the span as it is now.
 
         Args:
-            attributes: The span's, from `live.attributes_of`.
+            attributes: The span's, from `_private.attributes`.
         """
         if self._rules is None:
             return None
@@ -44,31 +62,31 @@ class SpanMapper:
         return self._rules.find(span.name, _KINDS[span.kind], scope.name if scope is not None else "", attributes)
 
     def may_match(self, name: str, kind: SpanKind) -> bool:
-        """Say whether a rule may take a span that starts like this, once its attributes are there."""
+        """Return whether a rule may take a span with this name and kind, once its attributes are set."""
         return self._rules is not None and self._rules.may_match(name, _KINDS[kind])
 
     def apply(self, rule: Rule, identifiers: Sequence[tuple[object, str]], facts: SpanFacts) -> None:
-        """Add what a rule says to the facts of a span; what the application said itself goes before it.
+        """Add what a rule says to the facts of a span; attributes that the application set have precedence.
 
         Args:
-            identifiers: Of its subjects, as the rule found them in the span.
+            identifiers: The identifiers that the rule found in the span.
         """
-        said = facts.attributes
+        attributes = facts.attributes
         added: dict[str, object] = {}
-        if rule.activity and not activity_of(said):
+        if rule.activity and not activity_of(attributes):
             added[PROCESSING_ACTIVITY_ID] = rule.activity
-        if rule.read_api and not said.get(EXTERNAL_READ_API_ID):
+        if rule.read_api and not attributes.get(EXTERNAL_READ_API_ID):
             added[EXTERNAL_READ_API_ID] = rule.read_api
         if added:
-            facts.attributes = {**said, **added}
+            facts.attributes = {**attributes, **added}
         if rule.name:
             facts.name = rule.name
         if rule.subjects:
-            found = [self._pseudonymise(identifier, type_) for identifier, type_ in identifiers]
-            if not found and not facts.subjects and DATA_SUBJECT_ID not in said:
-                # The rule says that this is about somebody: the record tells that nobody was found there.
-                found = [self._pseudonymise("", rule.subjects[0].type)]
-            facts.subjects = [*facts.subjects, *found]
+            subjects = [self._pseudonymise(identifier, type_) for identifier, type_ in identifiers]
+            if not subjects and not facts.subjects and DATA_SUBJECT_ID not in attributes:
+                # The rule says that the span is about somebody: the record shows that no identifier was in it.
+                subjects = [self._pseudonymise("", rule.subjects[0].type)]
+            facts.subjects = [*facts.subjects, *subjects]
 
 
 def mapper_for(settings: Settings, pseudonymise: Callable[[object, object], DataSubject]) -> SpanMapper:
@@ -79,6 +97,6 @@ def mapper_for(settings: Settings, pseudonymise: Callable[[object, object], Data
     """
     if settings.rules is None:
         return SpanMapper(None, pseudonymise)
-    from ldv_otel._internal.rules.rules import read_rules  # noqa: PLC0415  (only who has rules pays for them)
+    from ldv_otel._internal.rules.rules import read_rules  # noqa: PLC0415  (services without rules need not pay for them)
 
     return SpanMapper(read_rules(settings.rules), pseudonymise)

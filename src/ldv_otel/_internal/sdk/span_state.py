@@ -15,25 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext, SpanKind, TraceState
-from opentelemetry.util.types import AttributeValue
 
-from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
-from ldv_otel._internal.privacy.redaction import Redactor
-from ldv_otel._internal.record.actie import EnclosingActie, ExceptionFacts, ForeignOperation, activity_of, is_actie
-from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, activity_of, is_actie
 from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk.inbound_context import foreign_of
-from ldv_otel.errors import LdvError
+from ldv_otel._internal.sdk.inbound_context import INBOUND, foreign_of
+from ldv_otel._internal.sdk.span_record import SpanRecord
+from ldv_otel._internal.sdk.span_rules import SpanSnapshot
+from ldv_otel._internal.sdk.span_subjects import KnownSubjects, TraceSubjects
+from ldv_otel.attributes import DATA_SUBJECT_ID
 
 if TYPE_CHECKING:
     # Importing these takes time that only those who use them are to pay.
@@ -44,25 +43,23 @@ if TYPE_CHECKING:
 
 #: Instrumentation scope of the spans that `processing` starts.
 SCOPE: Final = "ldv_otel"
-#: Name of the span of a person who is named outside any Actie, or after its end.
+#: Name of the span of a data subject who is named outside any Actie, or after its end.
 SUBJECT_SPAN_NAME: Final = "Betrokkene"
-#: How many identifiers of data subjects a trace remembers for the privacy shield (`sdk.told`).
-TOLD_IN_TRACE: Final = 64
-
-_NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
-_NONE_HIDDEN: Final[frozenset[str]] = frozenset()
-_NONE_EXPOSED: Final[Mapping[str, AttributeValue]] = {}
 #: The kinds of spans whose ids travel to another party.
 OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 
+_NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
+
 
 class SpanOwner(Protocol):
-    """The processor that logs a span."""
+    """The processor that logs a span: what a live span and `processing` need of it."""
 
     @property
     def blocks(self) -> bool:
         """Whether the end of an Actie may wait for a disk or a server."""
 
+    #: Whether Acties without a level of their own have their start committed before they begin.
+    writes_ahead: bool
     delivery: Delivery
     parties: Parties
     extensions: Extensions
@@ -73,102 +70,48 @@ class SpanOwner(Protocol):
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the mapping rule that takes the span as it is now."""
 
-    def begin(self, known: LiveSpan) -> None:
+    def begin(self, live_span: LiveSpan) -> None:
         """Put the start of an Actie on disk.
 
         Raises:
             LogboekUnavailable: The disk refused.
         """
 
-    def add_to_start(self, known: LiveSpan, subject: DataSubject) -> None:
+    def add_to_start(self, live_span: LiveSpan, subject: DataSubject) -> None:
         """Put a data subject on disk that was named while the Actie ran; otherwise as `begin`."""
 
 
-class TraceMemory(list["tuple[str, str | None]"]):
-    """The last identifiers of data subjects, with their types, that spans of a trace told of (`sdk.told`).
-
-    Attributes:
-        version: Goes up with each.
-        redactor: What looks for them, and up to which version it knows them.
-        incomplete: It hangs below a span that cannot be told from another, so it may be about others as well.
-    """
-
-    version = 0
-    incomplete = False
-    redactor: tuple[int, Redactor] | None = None
-
-    def remember(self, one: tuple[str, str | None]) -> None:
-        """Add one; what was told longest ago goes, when it gets too many."""
-        self.append(one)
-        del self[:-TOLD_IN_TRACE]
-        self.version += 1
-
-
-class SpanSnapshot(msgspec.Struct, frozen=True):
-    """What a span said when it was looked at.
-
-    Attributes:
-        rule: The mapping rule that takes it, and the identifiers that this rule finds in it, with their types.
-    """
-
-    name: str
-    attributes: Mapping[str, object]
-    rule: Rule | None
-    identifiers: Sequence[tuple[object, str]]
-
-
 class LiveSpan(weakref.ref[Span]):
-    """One span between start and end (and, for its late children, after that).
+    """One span between start and end (and, for its late children, after that): where it hangs in the tree.
 
     Attributes:
+        owner: The processor that logs this span; a span makes one record, however many processors see it.
+        ids: Trace id and span id in one number.
+        ids_repeated: Another span of this process has the same ids, or its parent's ids are those of several.
         parent: The parent's live span; None for a root, for a remote parent, and once an Actie ended. Of a technical
             span that ended: the nearest one above that had not.
         foreign: The caller's ids when the parent is remote.
-        owner: The processor that logs this span; a span makes one record, however many processors see it.
-        activity: Set while this is an Actie that was started with `processing`; else None.
-        subjects: Data subjects named without touching the span.
         outbound: Ids of the technical client spans below.
-        read_apis: Where the parties that were called can be asked.
-        exception: The exception that ended the Actie, with all that only the record may keep.
-        level: What `processing` asked of delivery; None for what is set.
-        start: What becomes of the Actie if it is never ended, while that is on disk.
-        refused: Why the record could not be taken over, if it could not.
+        read_apis: Where the parties that were called can be read.
         ended: Whether the record has been made.
-        ids_repeated: Another span of this process has the same ids, or its parent's ids are those of several.
-        told: Identifiers of whom this span is about, with their types, for the privacy shield; see `sdk.told`.
-        says_whom: Some of them stand on the span itself.
-        too_many: More stand on the span than are looked for.
-        told_in_trace: The last of all spans of this trace here, which share it.
-        redactor: What looks for them, where that is not what the whole trace looks for.
-        seen: What was learnt from last, while the span runs.
-        hidden: Names of attributes that a mapping rule takes a data subject from.
-        exposed: Attributes that other exporters may see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.
+        record: What its record will hold beyond the span itself.
+        known: What the shield knows of it.
+        snapshot: The span as it was seen last, while it runs.
     """
 
     __slots__ = (
         "_enclosing",
-        "activity",
         "ended",
-        "exception",
-        "exposed",
         "foreign",
-        "hidden",
         "ids",
         "ids_repeated",
-        "level",
+        "known",
         "outbound",
         "owner",
         "parent",
         "read_apis",
-        "redactor",
-        "refused",
-        "says_whom",
-        "seen",
-        "start",
-        "subjects",
-        "told",
-        "told_in_trace",
-        "too_many",
+        "record",
+        "snapshot",
     )
 
     def follow(self, span: Span, ids: int, owner: SpanOwner, started_in: Context | None) -> None:
@@ -179,35 +122,24 @@ class LiveSpan(weakref.ref[Span]):
         self.ids_repeated = False
         self.parent: LiveSpan | None = None
         self.foreign: ForeignOperation | None = None
-        self.activity: str | None = None
-        self.subjects: list[DataSubject] = []
         self.outbound: list[bytes] = []
         self.read_apis: list[object] = []
-        self.exception: ExceptionFacts | None = None
-        self.level: DeliveryLevel | None = None
-        self.start: Logregel | None = None
-        self.refused: LdvError | None = None
         self.ended = False
         self._enclosing: EnclosingActie | None = None
-        self.says_whom = False
-        self.too_many = False
-        self.told: list[tuple[str, str | None]] | None = None
-        self.redactor: tuple[int, Redactor] | None = None
-        self.seen: SpanSnapshot | None = None
-        self.hidden: frozenset[str] = _NONE_HIDDEN
-        self.exposed: Mapping[str, AttributeValue] = _NONE_EXPOSED
-        self.told_in_trace: TraceMemory
+        self.record = SpanRecord()
+        self.snapshot: SpanSnapshot | None = None
         if above is None:
-            self.foreign = foreign_of(started_in, None)
-            self.told_in_trace = TraceMemory()
+            self.known = KnownSubjects(TraceSubjects())
+            if otel_context.get_value(INBOUND, started_in) is not None:
+                self.foreign = foreign_of(started_in, None)
             return
         self.parent = _of_context(above)
         if self.parent is None:
-            self.told_in_trace = TraceMemory()
+            self.known = KnownSubjects(TraceSubjects())
             self._follow_unrecorded(above, started_in)
             if self.parent is None:
                 return
-        self.told_in_trace = self.parent.told_in_trace
+        self.known = KnownSubjects(self.parent.known.trace)
         kind = span.kind
         # By identity: hashing a member of an Enum takes a call in Python.
         if kind is SpanKind.CLIENT or kind is SpanKind.PRODUCER:
@@ -223,7 +155,7 @@ class LiveSpan(weakref.ref[Span]):
         if has_repeated_ids(above):
             # No evidence says which of them is the parent, so the record takes over from neither. Each may be about
             # somebody who is quoted here, and may be named later, so other exporters see no text of this trace.
-            self.ids_repeated = self.told_in_trace.incomplete = True
+            self.ids_repeated = self.known.trace.incomplete = True
 
     @property
     def span_id(self) -> bytes:
@@ -241,13 +173,47 @@ class LiveSpan(weakref.ref[Span]):
     @property
     def is_actie(self) -> bool:
         """Whether this span is an Actie as far as is known now."""
-        if self.activity is not None or self.subjects:
+        record = self.record
+        if record.activity is not None or record.subjects:
             return True
         span = self()
         if span is None:
             return False
-        attributes = attributes_of(span)
+        attributes = _private.attributes(span)
         return is_actie(attributes) or self.owner.rule_for(span, attributes) is not None
+
+    def look(self, span: ReadableSpan) -> SpanSnapshot:
+        """Return the span as it is now, and have the shield learn what is new in it."""
+        last, name = self.snapshot, span.name
+        attributes, length_limit = _private.limited_attributes(span)
+        # A span of `processing` names its own activity, so no rule applies to it.
+        ruled = self.record.activity is None
+        if last is not None and last.name == name and last.attributes == attributes and (ruled or last.rule is None):
+            return last
+        rule = self.owner.rule_for(span, attributes) if ruled else None
+        identifiers = rule.identifiers(attributes) if rule is not None else ()
+        self.snapshot = snapshot = SpanSnapshot(name, attributes, length_limit, rule, identifiers)
+        if rule is not None or DATA_SUBJECT_ID in attributes:
+            self.known.learn(snapshot)
+        return snapshot
+
+    def look_upwards(self) -> None:
+        """Have the shield learn of this span and those around it; a child calls it before its end cuts the chain."""
+        above: LiveSpan | None = self
+        while above is not None:
+            span = above()
+            if span is not None:
+                above.look(span)
+            above = above.parent
+
+    def add_subject(self, identifier: object, type_: str | None) -> DataSubject | None:
+        """Add a data subject to the record; return it, or None where the record had it already."""
+        subject = self.owner.pseudonymise(identifier, type_)
+        subjects = self.record.subjects
+        is_new = subject not in subjects
+        subjects.append(subject)
+        self.known.add(identifier, type_)
+        return subject if is_new else None
 
     def nearest_actie(self) -> LiveSpan | None:
         """Return this span or the nearest enclosing one that is an Actie and has not ended."""
@@ -269,13 +235,13 @@ class LiveSpan(weakref.ref[Span]):
         return None
 
     def extended(self) -> Mapping[str, object]:
-        """Return what is said to extensions: here, by the caller, and by Acties around that holds here too."""
+        """Return the attributes of extensions: the span's own, its caller's, and those inherited."""
         names = self.owner.extensions.attributes
         if not names:
             return _NO_ATTRIBUTES
         span, around = self(), self.parent.as_enclosing() if self.parent is not None else None
         caller = self.caller() if around is None else None
-        own = attributes_of(span) if span is not None else _NO_ATTRIBUTES
+        own = _private.attributes(span) if span is not None else _NO_ATTRIBUTES
         return {
             **(around.inherited if around is not None else {}),
             **(caller.attributes if caller is not None else {}),
@@ -292,19 +258,19 @@ class LiveSpan(weakref.ref[Span]):
         return None
 
     def add_outbound(self, span_id: bytes) -> None:
-        """Remember a technical client span on the nearest Actie, or here until one turns up at an end."""
+        """Keep the id of a client span with the nearest Actie; without one, here, to be handed up at the end."""
         (self.nearest_actie() or self).outbound.append(span_id)
 
     def set_processor(self, url: str) -> None:
-        """Say which application made the call that this span's chain serves."""
+        """Set the application that made the call which this span's chain serves."""
         top = self
         while top.parent is not None:
             top = top.parent
-        known = top.foreign or ForeignOperation(b"", b"")
-        top.foreign = ForeignOperation(known.trace_id, known.span_id, url, known.attributes)
+        caller = top.foreign or ForeignOperation(b"", b"")
+        top.foreign = ForeignOperation(caller.trace_id, caller.span_id, url, caller.attributes)
 
     def add_read_api(self, url: object) -> None:
-        """Remember where a called party can be asked, where `add_outbound` remembers the call."""
+        """Keep where a called party can be read, where `add_outbound` keeps the id of the call."""
         target = self.nearest_actie() or self
         if url not in target.read_apis:
             target.read_apis.append(url)
@@ -312,7 +278,7 @@ class LiveSpan(weakref.ref[Span]):
     def end(self, *, actie: bool, activity: str = "") -> None:
         """Cut the chain: from now on children learn the nearest Actie from here."""
         self.ended = True
-        self.seen = None
+        self.snapshot = None
         if actie:
             self._enclosing = self._enclosed(activity)
             self.parent = None
@@ -342,11 +308,11 @@ class LiveSpan(weakref.ref[Span]):
         )
 
     def _own_activity(self) -> str:
-        if self.activity:
-            return self.activity
+        if self.record.activity:
+            return self.record.activity
         span = self()
         if span is not None:
-            attributes = attributes_of(span)
+            attributes = _private.attributes(span)
             if named := activity_of(attributes):
                 return str(named)
             rule = self.owner.rule_for(span, attributes)
@@ -431,8 +397,8 @@ def _forget(reference: weakref.ref[Span]) -> None:
         else:
             del _by_ids[ids]
     # The span context may be kept for longer, by exporters and links, but identifiers are not.
-    live_span.told = live_span.redactor = live_span.exception = None
-    live_span.told_in_trace = TraceMemory()
+    live_span.known = KnownSubjects(TraceSubjects())
+    live_span.record.exception = None
 
 
 def _of_context(context: SpanContext) -> LiveSpan | None:
@@ -453,11 +419,6 @@ def has_repeated_ids(context: SpanContext) -> bool:
         return False
     live_span = _by_ids.get(context.trace_id << 64 | context.span_id)
     return live_span is not None and live_span.ids_repeated
-
-
-def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
-    """Return a span's attributes as a dict of our own."""
-    return _private.attributes(span)
 
 
 def begin(span: Span, owner: SpanOwner, started_in: Context | None = None) -> LiveSpan:
@@ -487,6 +448,12 @@ def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:
 def parent_of(span: ReadableSpan) -> LiveSpan | None:
     """Return the live span of a span's parent."""
     return _of_context(span.parent) if span.parent is not None else None
+
+
+def nearest_actie_or_self(span: trace.Span) -> LiveSpan | None:
+    """Return the nearest Actie that has not ended, from a span upwards; without one, the span's own live span."""
+    live_span = find(span)
+    return None if live_span is None else live_span.nearest_actie() or live_span
 
 
 def current() -> LiveSpan | None:

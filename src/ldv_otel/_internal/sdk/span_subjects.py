@@ -1,7 +1,7 @@
-"""Whom a trace is about, as long as its spans live: what the privacy shield has to look for.
+"""Known subjects: the identifiers of data subjects that the privacy shield and the record search for in texts.
 
-The identifiers stay in this process's memory, with the live spans that they were told of, and go when those go. A
-trace remembers the last few, so that a job about a million people does not remember a million.
+They stay in this process's memory, in the live spans where they were named, and go with them. A trace keeps the last
+few only, so that a job about a million people does not keep a million.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan
+import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from ldv_otel._internal.privacy import redaction
@@ -17,86 +17,158 @@ from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
 from ldv_otel._internal.privacy.redaction import REDACT_ALL, SHORT, Redactor, identifier
 from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel._internal.sdk import span_state as live
+from ldv_otel._internal.sdk.span_rules import SpanSnapshot
 from ldv_otel.attributes import CONFIDENTIAL, DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, KEPT_UNTIL, NAMESPACE, Flag
 
-SUBJECT: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
-#: What readers calculate with; a number may have another one in it by chance.
+SUBJECT_ATTRIBUTES: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
+#: How many identifiers a trace keeps, and how many a span.
+MAX_IDENTIFIERS: Final = 64
+#: Attributes that readers calculate with; a number may have another one in it by chance.
 _NO_TEXT: Final = frozenset({CONFIDENTIAL, KEPT_UNTIL})
-#: An identifier as it was told, as text, with its type.
-Told = tuple[str, str | None]
+
+#: An identifier as it was named, as text, with its type.
+KnownSubject = tuple[str, str | None]
 
 
-def tell(known: live.LiveSpan, value: object, type_: object, *, seen_on_span: bool = False) -> None:
-    """Remember that a span, and so its trace, is about somebody.
+class TraceSubjects(list[KnownSubject]):
+    """The last identifiers that were named in a trace; all its live spans here share it.
 
-    Args:
-        seen_on_span: The identifier stands on the span itself; what is beyond the limit may then not be let through.
+    Attributes:
+        version: Goes up with each identifier.
+        redactor: The redactor for all of them, and the version that it was made at.
+        incomplete: The trace hangs below a span that cannot be told from another, so it may quote others as well.
     """
-    text = value if type(value) is str else normalise_identifier("", value)[0]
-    if not text:
-        return
-    known.says_whom = known.says_whom or seen_on_span
-    if known.told is None:
-        known.told = []
-    one = (text, type_ if isinstance(type_, str) else None)
-    if len(known.told) < live.TOLD_IN_TRACE:
-        known.told.append(one)
-    elif seen_on_span:
-        known.too_many = True
-    known.told_in_trace.remember(one)
+
+    version = 0
+    incomplete = False
+    redactor: tuple[int, Redactor] | None = None
+
+    def add(self, subject: KnownSubject) -> None:
+        """Add an identifier; the oldest goes when there are too many."""
+        self.append(subject)
+        del self[:-MAX_IDENTIFIERS]
+        self.version += 1
 
 
-def learn(known: live.LiveSpan, span: ReadableSpan) -> live.SpanSnapshot:
-    """Return what a span says by now, and remember whom it is about by its attributes and the mapping rules."""
-    seen, name, attributes = known.seen, span.name, live.attributes_of(span)
-    # What was started with `processing` says itself what it is.
-    ruled = known.activity is None
-    if seen is not None and seen.name == name and seen.attributes == attributes and (ruled or seen.rule is None):
-        return seen
-    rule = known.owner.rule_for(span, attributes) if ruled else None
-    seen = known.seen = live.SpanSnapshot(
-        name, attributes, rule, rule.identifiers(attributes) if rule is not None else ()
-    )
-    if DATA_SUBJECT_ID in attributes:
-        for one in in_attributes(attributes):
-            _tell_once(known, one)
-    if rule is not None and rule.subjects:
-        for value, type_ in seen.identifiers:
-            _tell_once(known, (normalise_identifier("", value)[0], type_))
-        known.hidden = frozenset(source.attribute for source in rule.subjects if source.attribute)
-    return seen
+class KnownSubjects(msgspec.Struct):
+    """What the shield knows of one span.
+
+    Attributes:
+        trace: The identifiers known for its trace.
+        own: The identifiers of this span; None for none.
+        on_span: Whether one of them stands on the span itself.
+        too_many: Whether more stand on the span than are kept, or they could not be found out: then no text of the
+            span is shown to others.
+        redactor: The span's own redactor, where that of its trace does not serve, as `TraceSubjects.redactor`.
+        hidden: Names of attributes from which a mapping rule takes a data subject.
+        exposed: Attributes that other exporters see instead, with `LDV_EXPOSE_SUBJECT=pseudonym`.
+    """
+
+    trace: TraceSubjects
+    own: list[KnownSubject] | None = None
+    on_span: bool = False
+    too_many: bool = False
+    redactor: tuple[int, Redactor] | None = None
+    hidden: frozenset[str] = frozenset()
+    exposed: Mapping[str, AttributeValue] = {}
+
+    def add(self, value: object, type_: object, *, on_span: bool = False) -> None:
+        """Keep an identifier of the span, and so of its trace.
+
+        Args:
+            on_span: It stands on the span itself; beyond the limit no text of the span may then be shown.
+        """
+        text = value if type(value) is str else normalise_identifier("", value)[0]
+        if not text:
+            return
+        self.on_span = self.on_span or on_span
+        if self.own is None:
+            self.own = []
+        subject = (text, type_ if isinstance(type_, str) else None)
+        if len(self.own) < MAX_IDENTIFIERS:
+            self.own.append(subject)
+        elif on_span:
+            self.too_many = True
+        self.trace.add(subject)
+
+    def learn(self, snapshot: SpanSnapshot) -> None:
+        """Keep the identifiers that a snapshot of the span holds: in its own attributes, and by its mapping rule."""
+        if DATA_SUBJECT_ID in snapshot.attributes:
+            for subject in identifiers_in(snapshot.attributes):
+                self._add_once(subject)
+        rule = snapshot.rule
+        if rule is not None and rule.subjects:
+            for value, type_ in snapshot.identifiers:
+                self._add_once((normalise_identifier("", value)[0], type_))
+            self.hidden = frozenset(source.attribute for source in rule.subjects if source.attribute)
+
+    def shield_redactor(self) -> Redactor | None:
+        """Return the redactor for what other exporters see of the span; None when nobody is known."""
+        if self.too_many or self.trace.incomplete:
+            return REDACT_ALL
+        return self.known_redactor() if self.trace else None
+
+    def known_redactor(self) -> Redactor:
+        """Return the redactor for the identifiers known of the span and of its trace."""
+        trace, own = self.trace, self.own or ()
+        # Making one costs as much as its use for one span; as a rule, all spans of a trace can share it.
+        shared = trace.version <= MAX_IDENTIFIERS and all(len(text) >= SHORT for text, _ in own)
+        holder: TraceSubjects | KnownSubjects = trace if shared else self
+        if holder.redactor is None or holder.redactor[0] != trace.version:
+            identifiers = dict.fromkeys((*own, *self.of_trace()))
+            holder.redactor = (trace.version, Redactor(identifier(*subject) for subject in identifiers))
+        return holder.redactor[1]
+
+    def of_trace(self) -> list[KnownSubject]:
+        """Return the identifiers of the trace that are searched for in any of its spans.
+
+        Short ones are searched for in their own span only: elsewhere a `7` is something else.
+        """
+        # A copy first: another thread may add one meanwhile.
+        return [subject for subject in tuple(self.trace) if len(subject[0]) >= SHORT]
+
+    def may_be_quoted(self) -> bool:
+        """Return whether the span may quote anybody, so that others need not get it as it is."""
+        trace = self.trace
+        return bool(trace or trace.incomplete or self.too_many or self.exposed)
+
+    def _add_once(self, subject: KnownSubject) -> None:
+        if subject[0] and not self.too_many and (self.own is None or subject not in self.own):
+            self.add(*subject, on_span=True)
 
 
-def learn_upwards(above: live.LiveSpan | None) -> None:
-    """Learn of a span and those around it; for a parent to be called before its child ends, which cuts the chain."""
-    while above is not None:
-        span = above()
-        if span is not None:
-            learn(above, span)
-        above = above.parent
-
-
-def in_attributes(attributes: Mapping[str, object]) -> Iterable[Told]:
-    """Return the subjects that are set by hand in a span's attributes."""
+def identifiers_in(attributes: Mapping[str, object]) -> Iterable[KnownSubject]:
+    """Return the data subjects that are set by hand in a span's attributes."""
     value = attributes.get(DATA_SUBJECT_ID)
     type_ = attributes.get(DATA_SUBJECT_ID_TYPE)
-    for one in value if isinstance(value, list | tuple) else (value,):
-        text, _ = normalise_identifier("", one)
+    for item in value if isinstance(value, list | tuple) else (value,):
+        text, _ = normalise_identifier("", item)
         if text:
             yield text, type_ if isinstance(type_, str) else None
 
 
-def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
+def exposed_attributes(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
+    """Return the attributes that show other exporters the data subjects of some records by pseudonym."""
+    about_somebody = [record for record in records if record.data_subject_id]
+    if not about_somebody:
+        return {}
+    pseudonyms = tuple(record.data_subject_id.hex() for record in about_somebody)
+    return {
+        DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
+        DATA_SUBJECT_ID_TYPE: about_somebody[0].data_subject_id_type,
+    }
+
+
+def take_out(facts: SpanFacts, known: KnownSubjects, *, of_processing: bool) -> None:
     """Take whom a span is about out of the texts of its record: a name, an exception, attributes of the standard."""
-    if facts.exception is None and not _may_be_quoted(facts, known):
+    if facts.exception is None and not _may_be_quoted(facts, known, of_processing=of_processing):
         return
-    redactor = _looking_for_known(known)
+    redactor = known.known_redactor()
     before = (facts.name, facts.attributes, facts.extended, facts.exception)
     texts = REDACT_ALL if known.too_many else redactor
     facts.name = texts.value(facts.name)
     facts.attributes = {
-        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT else value
+        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT_ATTRIBUTES else value
         for name, value in facts.attributes.items()
     }
     facts.extended = {
@@ -111,61 +183,23 @@ def take_out(facts: SpanFacts, known: live.LiveSpan) -> None:
         facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
 
 
-def _may_be_quoted(facts: SpanFacts, known: live.LiveSpan) -> bool:
+def _may_be_quoted(facts: SpanFacts, known: KnownSubjects, *, of_processing: bool) -> bool:
     """Whether a record without an exception may quote an identifier: cheaply, because as a rule it does not."""
     if known.too_many:
         return True
     name = str(facts.name)
-    if known.activity is not None:
+    if of_processing:
         # `processing` with a name of its own, in which a short number is no person's.
         texts = (name, *map(str, facts.extended.values()))
-        return any(len(text) >= SHORT and text in one for text, _ in known.told_in_trace for one in texts)
-    values = [str(value) for key, value in facts.attributes.items() if key.startswith(NAMESPACE) and key not in SUBJECT]
+        return any(len(subject) >= SHORT and subject in text for subject, _ in known.trace for text in texts)
+    values = [
+        str(value)
+        for key, value in facts.attributes.items()
+        if key.startswith(NAMESPACE) and key not in SUBJECT_ATTRIBUTES
+    ]
     values += map(str, facts.extended.values())
     # As good as always: a number, and a name and an activity without any.
-    return not only_beside_digits(known) or any(map(redaction.has_digits, (name, *values)))
-
-
-def exposed(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
-    """Return whom records are about as other exporters may see it."""
-    known = [record for record in records if record.data_subject_id]
-    if not known:
-        return {}
-    pseudonyms = tuple(record.data_subject_id.hex() for record in known)
-    return {
-        DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
-        DATA_SUBJECT_ID_TYPE: known[0].data_subject_id_type,
-    }
-
-
-def redactor_of(known: live.LiveSpan) -> Redactor | None:
-    """Return what takes out whom a span and its trace are about; None when that is nobody."""
-    if known.too_many or known.told_in_trace.incomplete:
-        return REDACT_ALL
-    return _looking_for_known(known) if known.told_in_trace else None
-
-
-def _looking_for_known(known: live.LiveSpan) -> Redactor:
-    trace, own = known.told_in_trace, known.told or ()
-    # Making one costs as much as what it does for a span: as a rule, all spans of a trace look for the same.
-    shared = trace.version <= live.TOLD_IN_TRACE and all(len(text) >= SHORT for text, _ in own)
-    holder: live.TraceMemory | live.LiveSpan = trace if shared else known
-    if holder.redactor is None or holder.redactor[0] != trace.version:
-        identifiers = dict.fromkeys((*own, *of_trace(known)))
-        holder.redactor = (trace.version, Redactor(identifier(*one) for one in identifiers))
-    return holder.redactor[1]
-
-
-def only_beside_digits(known: live.LiveSpan) -> bool:
-    """Say whether all whom a span and its trace are about are numbers, or have one in them."""
-    return all(redaction.only_beside_digits(text) for text, _ in (*(known.told or ()), *known.told_in_trace))
-
-
-def of_trace(known: live.LiveSpan) -> list[Told]:
-    """Return whom the trace is about; short ones are left to their own span: elsewhere `7` is something else."""
-    return [one for one in tuple(known.told_in_trace) if len(one[0]) >= SHORT]
-
-
-def _tell_once(known: live.LiveSpan, one: Told) -> None:
-    if one[0] and not known.too_many and (known.told is None or one not in known.told):
-        tell(known, *one, seen_on_span=True)
+    identifiers = (*(known.own or ()), *known.trace)
+    return not all(redaction.only_beside_digits(text) for text, _ in identifiers) or any(
+        map(redaction.has_digits, (name, *values))
+    )
