@@ -136,7 +136,7 @@ class VerwerkingsactieMapper:
 
     def candidates(self, identifier: str, type_: str) -> list[bytes]:
         """Return the pseudonyms under which a person may be stored."""
-        return [raw for raw in self._pseudonymiser.candidates(identifier, type_) if any(raw)]
+        return self._pseudonymiser.candidates(identifier, type_)
 
     def _logregel(self, version: Version, about: VerwerktObject | None, place: int, parent: bytes) -> Logregel:
         actie = version.actie

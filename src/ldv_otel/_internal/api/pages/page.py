@@ -64,7 +64,7 @@ def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: 
 
 
 def demonstration(request: Request) -> bool:
-    """Say whether anybody may be whoever they say."""
+    """Say whether this is a demonstration, in which people are who they say they are."""
     return getattr(request.app.state, "inzage_demo", False)
 
 
@@ -74,12 +74,12 @@ class PageRoute(APIRoute):
     Attributes:
         home: Address of the page that people can always go back to.
         base: Template that its pages extend.
-        stranger: Template of the page for who may not be here.
+        no_access: Template of the page for people who are not signed in, or have no right to these pages.
     """
 
     home = "/inzage"
     base = "basis.html"
-    stranger = "uitgelogd.html"
+    no_access = "uitgelogd.html"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's own handler, with an answer in HTML to whatever it raises."""
@@ -89,7 +89,7 @@ class PageRoute(APIRoute):
             try:
                 return await inner(request)
             except Problem as problem:
-                return error_page(request, problem, self.stranger)
+                return error_page(request, problem, self.no_access)
             except HTTPException as error:
                 return error_page(request, Problem(HTTPStatus(error.status_code), ""))
             except QueryError:
@@ -103,14 +103,14 @@ class PageRoute(APIRoute):
         return handler
 
 
-def error_page(request: Request, problem: Problem, stranger: str = PageRoute.stranger) -> Response:
-    """Return the page for what went wrong: what that means for the reader, and what to do."""
+def error_page(request: Request, problem: Problem, no_access: str = PageRoute.no_access) -> Response:
+    """Return the page for an error: what it means for the reader, and what to do."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
-        # A demonstration asks who one is; elsewhere that is the proxy's.
-        return page(request, "aanmelden.html" if demonstration(request) else stranger, 401, signed_in=False)
-    if problem.status == HTTPStatus.FORBIDDEN and stranger != PageRoute.stranger:
-        return page(request, stranger, 403, signed_in=False)
-    found = page(request, "fout.html", problem.status, status=problem.status.value, signed_in=False)
+        # A demonstration has a form to sign in with; elsewhere the proxy in front has.
+        return page(request, "aanmelden.html" if demonstration(request) else no_access, 401, signed_in=False)
+    if problem.status == HTTPStatus.FORBIDDEN and no_access != PageRoute.no_access:
+        return page(request, no_access, 403, signed_in=False)
+    response = page(request, "fout.html", problem.status, status=problem.status.value, signed_in=False)
     for name, value in problem.headers.items():
-        found.headers.setdefault(name, value)
-    return found
+        response.headers.setdefault(name, value)
+    return response

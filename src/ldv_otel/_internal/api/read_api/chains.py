@@ -26,7 +26,7 @@ from ldv_otel._internal.chain.source import ThisLogboek
 router: Final = APIRouter()
 
 #: Part of a request's time that other parties may take: the rest is for this Logboek and the answer.
-_SHARE: Final = 0.8
+_OTHERS_SHARE: Final = 0.8
 
 
 @router.get("/chains/{trace_id}")
@@ -35,14 +35,14 @@ async def chain(
 ) -> Response:
     """Return a trace over organisations; parties that do not answer are in it as such."""
     try:
-        wanted = parse_trace_id_field(trace_id)
+        trace_bytes = parse_trace_id_field(trace_id)
     except ValueError as error:
         raise Problem(
             HTTPStatus.BAD_REQUEST, str(error), errors=[InputError("path", str(error), "traceId", "invalid")]
         ) from None
-    found = await chain_for(services_of(request), client, wanted)
-    log_records(request, len(found.logregels))
-    return json_response(_shown(found))
+    followed = await chain_for(services_of(request), client, trace_bytes)
+    log_records(request, len(followed.logregels))
+    return json_response(_as_json(followed))
 
 
 async def chain_for(
@@ -66,14 +66,14 @@ async def chain_for(
         subjects=subjects,
         confidential=Scope.CONFIDENTIAL in client.scopes,
     )
-    seconds = min(seconds, settings.serve.seconds * _SHARE)
+    seconds = min(seconds, settings.serve.seconds * _OTHERS_SHARE)
     return await follow(trace_id, here, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
 
 
-def _shown(found: Chain) -> dict[str, Any]:
+def _as_json(followed: Chain) -> dict[str, Any]:
     return {
-        "traceId": str(uuid.UUID(bytes=found.trace_id)),
-        "complete": found.complete,
+        "traceId": str(uuid.UUID(bytes=followed.trace_id)),
+        "complete": followed.complete,
         "parties": [
             {
                 "readApi": party.url,
@@ -82,7 +82,7 @@ def _shown(found: Chain) -> dict[str, Any]:
                 "detail": party.detail,
                 "complete": party.complete,
             }
-            for party in found.parties
+            for party in followed.parties
         ],
         "processingActivities": [
             {
@@ -91,6 +91,6 @@ def _shown(found: Chain) -> dict[str, Any]:
                 "circle": item.circle,
                 **({"parent": item.parent, "relation": item.relation} if item.parent is not None else {}),
             }
-            for item in found.logregels
+            for item in followed.logregels
         ],
     }

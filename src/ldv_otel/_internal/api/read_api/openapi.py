@@ -12,14 +12,14 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.api.constraints import constrained
-from ldv_otel._internal.api.cursors import Word
 from ldv_otel._internal.api.read_api.request import FIELDS, SpanId, TraceId
+from ldv_otel._internal.clickhouse.queries.models import CursorText
 from ldv_otel._internal.config.settings import ServeSettings
 
 BASE_PATH: Final = "/lezenapi/v1"
 
 #: What parameters may be; a body is what its fields may be.
-_PARAMETERS: Final[dict[str, Any]] = {"traceId": TraceId, "spanId": SpanId, "cursor": Word}
+_PARAMETERS: Final[dict[str, Any]] = {"traceId": TraceId, "spanId": SpanId, "cursor": CursorText}
 
 
 def own_url(settings: ServeSettings) -> str:

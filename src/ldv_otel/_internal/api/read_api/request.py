@@ -1,4 +1,4 @@
-"""What a client of the lezen API may ask, taken from the JSON it sent."""
+"""What a client of the lezen API asks for, from the JSON that it sent."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class LezenRequest(msgspec.Struct, frozen=True, kw_only=True):
     ended_by_ms: int | None = None
 
     def __repr__(self) -> str:
-        """Leave out what it asks for: it may hold an identifier."""
+        """Leave the fields out: they may hold an identifier."""
         return "LezenRequest()"
 
 
@@ -91,21 +91,22 @@ async def json_object(request: Request) -> dict[str, Any]:
     if media_type_of(request) != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Stuur de vraag als application/json.")
     try:
-        found = json.loads(await request.body(), object_pairs_hook=_without_doubles, parse_float=_number)
+        # Not msgspec, which takes the last of two equal names: a check before us may have looked at the first.
+        content = json.loads(await request.body(), object_pairs_hook=_without_doubles, parse_float=_number)
     except (ValueError, RecursionError):
         raise _bad_request([InputError("body", "Dit is geen JSON.", code="json")]) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise _bad_request([InputError("body", "Dit is geen JSON-object.", code="type")])
-    return found
+    return content
 
 
 def lezen_request(content: Mapping[str, Any]) -> LezenRequest:
-    """Return what is asked for; every field is checked, and everything that is wrong is told at once.
+    """Return the request in decoded JSON; every field is checked, and everything that is wrong is named at once.
 
     Raises:
         Problem: 400. It names fields and never shows a value: that may be an identifier.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     errors: list[InputError] = []
     for name, value in content.items():
         if name not in FIELDS:
@@ -114,14 +115,14 @@ def lezen_request(content: Mapping[str, Any]) -> LezenRequest:
         type_, field, parse = FIELDS[name]
         try:
             check(type_, value)
-            found[field] = parse(value)
+            fields[field] = parse(value)
         except ValueError as error:
             errors.append(InputError("body", str(error), _pointer(name), "invalid"))
     if not errors and not any(name in content for name in KEYS):
         errors.append(InputError("body", f"Geef ten minste één van {', '.join(KEYS)} (LDV lezen).", code="required"))
     if errors:
         raise _bad_request(errors)
-    return LezenRequest(**found)
+    return LezenRequest(**fields)
 
 
 def _bad_request(errors: list[InputError]) -> Problem:
@@ -129,10 +130,10 @@ def _bad_request(errors: list[InputError]) -> Problem:
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise ValueError("a name twice")
-    return found
+    return content
 
 
 def _number(text: str) -> float:
@@ -142,7 +143,7 @@ def _number(text: str) -> float:
 
 
 def _pointer(name: str) -> str:
-    # A name comes from the client too: one with digits in it could be an identifier in the wrong place.
+    # A name comes from the client too: one with digits in it could be an identifier that was sent as a name.
     return f"/{name}" if name in FIELDS or _HARMLESS_NAME.fullmatch(name) else ""
 
 
@@ -165,7 +166,7 @@ def _text(text: str) -> str:
 
 
 def _milliseconds(number: int) -> int:
-    # No record lies beyond these, so that further away asks for the same.
+    # No record lies beyond these limits, so they ask for the same records, in times that the table can compare.
     return min(max(number, -1), TIME_MAX_MS + 1)
 
 

@@ -13,15 +13,16 @@ from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.standard_json import standard_attributes
 
-#: With the outbound spans a called party's record finds the Actie it was called from (LDV-R6).
+#: Shown beside the standard's own names. With the outbound spans a reader finds the Actie from which a called party was
+#: called (LDV-R6).
 _SHOWN: Final = frozenset({"ldv.outbound_span_ids", names.FLAGS, names.EXCEPTION_TYPE})
 
 
 def processing_activity(logregel: Logregel) -> dict[str, Any]:
     """Return a record as a `ProcessingActivity` of the contract.
 
-    Left out is what is not the standard's: sealed identifiers, key ids, messages of exceptions and originals of bent
-    values, any of which may tell more than the record.
+    Left out is what is not the standard's: sealed identifiers, key ids, messages of exceptions and originals of
+    normalised values, any of which may tell more than the record.
     """
     record: dict[str, Any] = {
         "traceId": str(uuid.UUID(bytes=logregel.trace_id)),
@@ -43,12 +44,12 @@ def processing_activity(logregel: Logregel) -> dict[str, Any]:
 
 
 def within_bytes(records: Iterable[StoredLogregel], limit: int) -> list[bytes]:
-    """Return the first records as JSON, up to so many bytes; always at least one, so that a reader gets on."""
-    found: list[bytes] = []
+    """Return the first records as JSON, up to so many bytes; at least one, so that reading pages comes to an end."""
+    encoded_records: list[bytes] = []
     for record in records:
         encoded = msgspec.json.encode(processing_activity(record.logregel))
         limit -= len(encoded)
-        if limit < 0 and found:
+        if limit < 0 and encoded_records:
             break
-        found.append(encoded)
-    return found
+        encoded_records.append(encoded)
+    return encoded_records

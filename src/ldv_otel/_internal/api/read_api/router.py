@@ -1,7 +1,7 @@
 """The lezen API of Logboek Dataverwerkingen (extension *lezen*), as its OpenAPI file says.
 
-What the file leaves open is settled so: a page has a maximum, and the header `Link` names the next one; the question
-itself stays in the body, because a data subject's identifier does not belong in an address.
+What the file leaves open is settled so: a page has a maximum, and the header `Link` names the next one; the query
+itself stays in the body, because addresses end up in logs, where a data subject's identifier must not be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from starlette.responses import Response
 from ldv_otel._internal.api.auth.authentication import client_with
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.constraints import check
-from ldv_otel._internal.api.cursors import decode_cursor, encode_cursor
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import document_response, json_response, server_url
 from ldv_otel._internal.api.problem import InputError, Problem
@@ -36,12 +35,13 @@ from ldv_otel._internal.api.services import Services, services_of
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, RecordQuery
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, PSEUDONYM_BYTES, Pseudonymiser
+from ldv_otel.errors import QueryError
 
 router: Final = APIRouter(prefix=BASE_PATH)
 router.include_router(chains.router)
 
-#: JSON of one answer, in bytes; records beyond it are for the next page.
-_MAX_ANSWER: Final = 4 << 20
+#: JSON of one answer; records beyond it are for the next page.
+_MAX_ANSWER_BYTES: Final = 4 << 20
 
 Reading = Annotated[Client, Depends(client_with(Scope.READ))]
 
@@ -56,26 +56,29 @@ async def openapi_json(request: Request) -> Response:
 async def processing_activities(request: Request, client: Reading) -> Response:
     """Return the records that a client asks for, oldest first."""
     services = services_of(request)
-    after, limit = page_of(request, services)
+    after, limit = _page_of(request, services)
     asked = lezen_request(await json_object(request))
-    return await answer(request, client, _question(asked, client, services.pseudonymiser), after, limit)
+    return await _answer(request, client, _record_query(asked, client, services.pseudonymiser), after, limit)
 
 
 @router.get("/foreign-operations")
 async def foreign_operations(request: Request, client: Reading) -> Response:
     """Return what was done here on behalf of a trace of the asking party, in traces of our own (LDV-X2)."""
     services = services_of(request)
-    after, limit = page_of(request, services, "traceId", "spanId")
-    question = RecordQuery(
+    after, limit = _page_of(request, services, "traceId", "spanId")
+    query = RecordQuery(
         foreign_trace_id=_query_trace_id(request),
         foreign_span_id=_query_span_id(request),
         visible=client.activities,
     )
-    return await answer(request, client, question, after, limit)
+    return await _answer(request, client, query, after, limit)
 
 
-def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> RecordQuery | None:
-    """Return what to ask the Logboek; None when no record can meet it, which is something else than no condition."""
+def _record_query(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> RecordQuery | None:
+    """Return the query for a request; None when no record can meet it.
+
+    An identifier that nobody can have must not become a query without a subject, which all records meet.
+    """
     subjects = _subjects(asked, client, pseudonymiser)
     subject_type = pseudonymiser.normal_type(asked.subject_type)
     if (asked.subject and not subjects) or (asked.subject_type and not subject_type):
@@ -94,7 +97,7 @@ def _question(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser)
 
 
 def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser) -> tuple[bytes, ...]:
-    """Return the pseudonyms of the person a client asks about; the identifier goes no further than this (LDV-R7).
+    """Return the pseudonyms of the person that a client asks about; the identifier goes no further (LDV-R7).
 
     Raises:
         Problem: 403, this client may ask with pseudonyms only.
@@ -102,35 +105,35 @@ def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser)
     if not asked.subject:
         return ()
     is_pseudonym = re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject)
-    found = [bytes.fromhex(asked.subject)] if is_pseudonym else []
+    pseudonyms = [bytes.fromhex(asked.subject)] if is_pseudonym else []
     if Scope.IDENTIFY in client.scopes:
         for type_ in (asked.subject_type,) if asked.subject_type else ("", *KNOWN_TYPES):
-            found += pseudonymiser.candidates(asked.subject, type_)
+            pseudonyms += pseudonymiser.candidates(asked.subject, type_)
     elif not is_pseudonym:
         raise Problem(
             HTTPStatus.FORBIDDEN,
             f"Deze client mag alleen met een pseudoniem (32 hexadecimale cijfers) vragen: het recht {Scope.IDENTIFY} "
             "ontbreekt.",
         )
-    # Zeros stand for no data subject at all.
-    return tuple(dict.fromkeys(pseudonym for pseudonym in found if any(pseudonym)))
+    # In the table zeros stand for no data subject at all, so that as a pseudonym they would find all such records.
+    return tuple(dict.fromkeys(pseudonym for pseudonym in pseudonyms if any(pseudonym)))
 
 
-async def answer(
-    request: Request, client: Client, question: RecordQuery | None, after: Cursor | None, limit: int
+async def _answer(
+    request: Request, client: Client, query: RecordQuery | None, after: Cursor | None, limit: int
 ) -> Response:
     """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
     confidential = Scope.CONFIDENTIAL in client.scopes
     reader = services_of(request).reader
     page = Page([], None)
-    if question is not None:
-        page = await reader.ask(read.search, question, after=after, limit=limit, confidential=confidential)
-    encoded = within_bytes(page.records, _MAX_ANSWER)
+    if query is not None:
+        page = await reader.ask(read.search, query, after=after, limit=limit, confidential=confidential)
+    encoded = within_bytes(page.records, _MAX_ANSWER_BYTES)
     following = page.following if len(encoded) == len(page.records) else Cursor.after(page.records[len(encoded) - 1])
     headers = {}
     if following is not None:
-        # Only a query: right too behind a proxy that has this API at another path.
-        target = request.url.include_query_params(cursor=encode_cursor(following), limit=limit)
+        # A relative address with only a query is right too behind a proxy that has this API at another path.
+        target = request.url.include_query_params(cursor=str(following), limit=limit)
         headers["Link"] = f'<?{target.query}>; rel="next"'
     log_records(request, len(encoded))
     content: dict[str, Any] = {"processingActivities": [msgspec.Raw(record) for record in encoded]}
@@ -140,8 +143,8 @@ async def answer(
     return json_response(content, headers=headers)
 
 
-def page_of(request: Request, services: Services, *others: str) -> tuple[Cursor | None, int]:
-    """Return where the page begins and how long it may be, from the query.
+def _page_of(request: Request, services: Services, *others: str) -> tuple[Cursor | None, int]:
+    """Return the cursor and the length of a page, from the parameters of the address.
 
     Args:
         others: Names of further parameters that may be there.
@@ -149,24 +152,25 @@ def page_of(request: Request, services: Services, *others: str) -> tuple[Cursor 
     Raises:
         Problem: 400; a parameter that does not exist, comes twice, or cannot be read.
     """
-    given = request.query_params
-    known = {"cursor", "limit", *others}
+    parameters = request.query_params
+    names = {"cursor", "limit", *others}
     errors = [
-        InputError("query", "Deze parameter bestaat niet.", code="unknown") for name in given if name not in known
+        InputError("query", "Deze parameter bestaat niet.", code="unknown") for name in parameters if name not in names
     ]
     errors += [
         InputError("query", "Deze parameter staat er meer dan eens.", name, "double")
-        for name in known
-        if len(given.getlist(name)) > 1
+        for name in names
+        if len(parameters.getlist(name)) > 1
     ]
-    limit = given.get("limit")
+    limit = parameters.get("limit")
     highest = services.settings.serve.records
     if limit is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", limit):
         errors.append(InputError("query", "Dit moet een geheel getal vanaf 1 zijn.", "limit", "invalid"))
     after = None
-    if "cursor" in given:
-        after = decode_cursor(given["cursor"])
-        if after is None:
+    if "cursor" in parameters:
+        try:
+            after = Cursor.parse(parameters["cursor"])
+        except QueryError:
             detail = "Dit is geen cursor; neem het adres uit de header Link over zoals het is."
             errors.append(InputError("query", detail, "cursor", "invalid"))
     if errors:
@@ -178,7 +182,7 @@ def _query_trace_id(request: Request) -> bytes:
     try:
         return parse_trace_id_field(request.query_params.get("traceId"))
     except ValueError as error:
-        raise _wrong("traceId", str(error)) from None
+        raise _invalid_parameter("traceId", str(error)) from None
 
 
 def _query_span_id(request: Request) -> bytes:
@@ -188,9 +192,9 @@ def _query_span_id(request: Request) -> bytes:
     try:
         check(SpanId, text)
     except ValueError as error:
-        raise _wrong("spanId", str(error)) from None
+        raise _invalid_parameter("spanId", str(error)) from None
     return bytes.fromhex(text)
 
 
-def _wrong(name: str, detail: str) -> Problem:
+def _invalid_parameter(name: str, detail: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, detail, errors=[InputError("query", detail, name, "invalid")])

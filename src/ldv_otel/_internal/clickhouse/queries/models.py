@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 
@@ -15,7 +15,11 @@ PAGE_RECORDS: Final = 100
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where the next page begins: after this row. Its text can be handed out and taken back."""
+    """Where the next page begins: after this row.
+
+    Its text is for addresses and command lines: letters, digits and hyphens. The document of the read API has the same
+    pattern for its parameter `cursor`.
+    """
 
     start_time_ms: int = -1
     span_id: bytes = bytes(8)
@@ -24,7 +28,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """The cursor as one word."""
-        return f"{self.start_time_ms}.{self.span_id.hex()}.{self.writer_id}.{self.seq}"
+        return f"{self.start_time_ms}-{self.span_id.hex()}-{self.seq}-{self.writer_id.encode().hex()}"
 
     @classmethod
     def after(cls, record: StoredLogregel) -> Self:
@@ -38,13 +42,18 @@ class Cursor(msgspec.Struct, frozen=True):
         Raises:
             QueryError: None did.
         """
-        found = _CURSOR.fullmatch(text)
-        if not found:
+        match = _CURSOR.fullmatch(text)
+        if match is None:
             raise QueryError("That is no cursor; take it as it was given with the page before.")
-        return cls(int(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]))
+        start_time_ms, span_id, seq, writer_id = match.groups()
+        return cls(
+            int(start_time_ms), bytes.fromhex(span_id), bytes.fromhex(writer_id).decode("utf-8", "replace"), int(seq)
+        )
 
 
-_CURSOR: Final = re.compile(r"(-?\d{1,15})\.([0-9a-f]{16})\.([^.]*)\.(\d{1,19})")
+_CURSOR: Final = re.compile(r"^([0-9]{1,15})-([0-9a-f]{16})-([0-9]{1,19})-((?:[0-9a-f]{2}){0,100})\Z")
+#: The text of a cursor, as a type for checks of requests and their documents.
+CursorText = Annotated[str, msgspec.Meta(pattern=_CURSOR.pattern)]
 
 
 class RecordQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""A citizen's own records as a file, in words."""
+"""A citizen's own records as a file, with the texts of the Register."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _RESULTS: Final = {Status.UNSET: "uitgevoerd", Status.OK: "gelukt", Status.ERROR
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def rows(records: Iterable[Logregel], words: DutchTexts, organisation: str) -> list[dict[str, Any]]:
-    """Return the records, each with the Register's words."""
-    found = []
+def file_rows(records: Iterable[Logregel], texts: DutchTexts, organisation: str) -> list[dict[str, Any]]:
+    """Return a row for each record, with the Register's texts on its activity."""
+    rows = []
     for record in records:
-        activity, step = words.activity(record.processing_activity_id), words.step(record)
-        found.append(
+        activity, step = texts.activity(record.processing_activity_id), texts.step(record)
+        rows.append(
             {
                 "begin": step.moment,
-                "einde": local(record.end_time_ms, words.zone).isoformat(timespec="milliseconds"),
+                "einde": local(record.end_time_ms, texts.zone).isoformat(timespec="milliseconds"),
                 "organisatie": organisation,
                 "handeling": record.name,
                 "verwerking": activity.name,
@@ -40,25 +40,25 @@ def rows(records: Iterable[Logregel], words: DutchTexts, organisation: str) -> l
                 "kenmerk": record.trace_id.hex(),
             }
         )
-    return found
+    return rows
 
 
-def as_json(found: list[dict[str, Any]], *, complete: bool) -> bytes:
-    """Return the file as JSON; `volledig` says whether it has everything."""
-    return msgspec.json.format(msgspec.json.encode({"volledig": complete, "regels": found}), indent=2)
+def as_json(rows: list[dict[str, Any]], *, complete: bool) -> bytes:
+    """Return the file as JSON; `volledig` says whether it has all records."""
+    return msgspec.json.format(msgspec.json.encode({"volledig": complete, "regels": rows}), indent=2)
 
 
-def as_csv(found: Sequence[Mapping[str, Any]], *, complete: bool) -> bytes:
-    """Return the file as spreadsheet programs here read it: semicolons, UTF-8 with a mark."""
+def as_csv(rows: Sequence[Mapping[str, Any]], *, complete: bool) -> bytes:
+    """Return the file as spreadsheet programs in the Netherlands read it: semicolons, UTF-8 with a byte order mark."""
     text = io.StringIO()
-    if found:
-        writer = csv.DictWriter(text, list(found[0]), delimiter=";")
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), delimiter=";")
         writer.writeheader()
-        writer.writerows({name: _plain(value) for name, value in row.items()} for row in found)
+        writer.writerows({name: _without_formula(value) for name, value in row.items()} for row in rows)
     if not complete:
         text.write("Dit bestand is niet volledig.\r\n")
     return text.getvalue().encode("utf-8-sig")
 
 
-def _plain(value: str) -> str:
+def _without_formula(value: str) -> str:
     return f"'{value}" if value.startswith(_FORMULA) else value

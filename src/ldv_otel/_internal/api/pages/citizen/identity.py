@@ -155,8 +155,7 @@ def citizen_of(identifier: object, subject_type: str, pseudonymiser: Pseudonymis
     """
     if not isinstance(identifier, str) or not 0 < len(identifier.strip()) <= _MAX_IDENTIFIER:
         raise not_signed_in()
-    # Zeros stand for no data subject at all.
-    subjects = tuple(raw for raw in pseudonymiser.candidates(identifier, subject_type) if any(raw))
+    subjects = tuple(pseudonymiser.candidates(identifier, subject_type))
     if not subjects:
         raise not_signed_in()
     return Citizen(subjects)

@@ -1,4 +1,4 @@
-"""What a privacy officer sees: periods, figures and records in words."""
+"""What a privacy officer sees: periods, counts and records in Dutch."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ FLAG_WORDS: Final[Mapping[str, str]] = {
 
 
 class Period(msgspec.Struct, frozen=True):
-    """Whole days on the clock of a zone, both included.
+    """A period of whole days on the clock of a zone, the first and the last included.
 
     Attributes:
-        wrong: What is wrong with the dates that were asked for; these are others then.
+        wrong: What is wrong with the dates in the request; the period is the default one then.
     """
 
     first: date
@@ -69,30 +69,30 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """Return it as people write it."""
+        """Return the period as people write it."""
         if self.first == self.last:
             return f"op {date_words(self.first)}"
         return f"van {date_words(self.first)} tot en met {date_words(self.last)}"
 
     @property
     def address(self) -> str:
-        """As it stands in addresses."""
+        """Return the period as it stands in addresses."""
         return f"van={self.first.isoformat()}&tot={self.last.isoformat()}"
 
 
-def period_of(given: Mapping[str, str], zone: ZoneInfo, *, today: date | None = None) -> Period:
-    """Return the period of an address or a form; without one, or with one that cannot be, the last 30 days."""
+def period_of(fields: Mapping[str, str], zone: ZoneInfo, *, today: date | None = None) -> Period:
+    """Return the period of an address or a form; without a period, or with one that cannot be, the last 30 days."""
     today = today or datetime.now(zone).date()
-    usual = Period(today - timedelta(days=_DAYS - 1), today, zone)
+    default = Period(today - timedelta(days=_DAYS - 1), today, zone)
     try:
         first, last = (
-            date.fromisoformat(text) if (text := given.get(name, "")) else otherwise
-            for name, otherwise in (("van", usual.first), ("tot", usual.last))
+            date.fromisoformat(text) if (text := fields.get(name, "")) else otherwise
+            for name, otherwise in (("van", default.first), ("tot", default.last))
         )
     except ValueError:
-        return msgspec.structs.replace(usual, wrong="Dit is geen datum. Schrijf een datum zo: 2026-11-22.")
+        return msgspec.structs.replace(default, wrong="Dit is geen datum. Schrijf een datum zo: 2026-11-22.")
     if not _FIRST <= first <= last <= _LAST:
-        return msgspec.structs.replace(usual, wrong="De eerste dag moet voor de laatste dag liggen.")
+        return msgspec.structs.replace(default, wrong="De eerste dag moet voor de laatste dag liggen.")
     return Period(first, last, zone)
 
 
@@ -100,13 +100,13 @@ class UsedActivityRow(msgspec.Struct, frozen=True):
     """An activity in a period."""
 
     activity: ShownActivity
-    figures: ActivityCounts
+    counts: ActivityCounts
     first: str
     last: str
 
 
 class PeriodFigures(msgspec.Struct, frozen=True):
-    """A period in figures.
+    """The counts of a period.
 
     Attributes:
         unexplained: Activities that the Register lacks.
@@ -120,7 +120,7 @@ class PeriodFigures(msgspec.Struct, frozen=True):
 
 
 class RecordRow(msgspec.Struct, frozen=True):
-    """One record."""
+    """A record; the person it is about is left out."""
 
     date: str
     time: str
@@ -140,40 +140,40 @@ class SequenceGapRow(msgspec.Struct, frozen=True):
     last: str
 
 
-def figures(found: Iterable[ActivityCounts], words: DutchTexts) -> PeriodFigures:
-    """Return a period in words."""
-    used = [
+def period_figures(used: Iterable[ActivityCounts], texts: DutchTexts) -> PeriodFigures:
+    """Return the counts of a period in Dutch."""
+    rows = [
         UsedActivityRow(
-            words.activity(one.activity), one, _day(one.first_ms, words.zone), _day(one.last_ms, words.zone)
+            texts.activity(counts.activity), counts, _day(counts.first_ms, texts.zone), _day(counts.last_ms, texts.zone)
         )
-        for one in found
+        for counts in used
     ]
     return PeriodFigures(
-        logregels=sum(one.figures.logregels for one in used),
-        failed=sum(one.figures.failed for one in used),
-        flagged=sum(one.figures.flagged for one in used),
-        used=used,
-        unexplained=[one for one in used if not one.activity.known],
+        logregels=sum(row.counts.logregels for row in rows),
+        failed=sum(row.counts.failed for row in rows),
+        flagged=sum(row.counts.flagged for row in rows),
+        used=rows,
+        unexplained=[row for row in rows if not row.activity.known],
     )
 
 
-def row(record: Logregel, words: DutchTexts) -> RecordRow:
-    """Return a record in words; about whom it is stays out."""
-    began = local(record.start_time_ms, words.zone)
+def record_row(record: Logregel, texts: DutchTexts) -> RecordRow:
+    """Return a record in Dutch."""
+    began = local(record.start_time_ms, texts.zone)
     return RecordRow(
         date=date_words(began),
         time=time_words(began),
         moment=began.isoformat(timespec="milliseconds"),
         name=record.name,
-        activity=words.activity(record.processing_activity_id),
+        activity=texts.activity(record.processing_activity_id),
         failed=record.status == Status.ERROR,
         flags=[FLAG_WORDS.get(flag, flag) for flag in record.flags],
-        asked=words.party(record.external_read_api_id),
+        asked=texts.party(record.external_read_api_id),
     )
 
 
-def writing(gap: SequenceGap, zone: ZoneInfo) -> SequenceGapRow:
-    """Return a writer with gaps in words."""
+def gap_row(gap: SequenceGap, zone: ZoneInfo) -> SequenceGapRow:
+    """Return a writer with gaps in its sequence, in Dutch."""
     return SequenceGapRow(gap, _day(gap.first_ms, zone), _day(gap.last_ms, zone))
 
 
