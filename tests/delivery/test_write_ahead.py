@@ -13,9 +13,9 @@ from ldv_otel._internal.delivery.spool import segment as segments
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
-from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, encode_start
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter
-from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, Status, actie_id, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import drain
-from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, encode_start
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter
-from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
 from tests.delivery.test_write_ahead import record

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -25,10 +26,10 @@ from ldv_otel._internal.delivery.gevent_support import waiting
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SEGMENT_BYTES
-from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id, encode_start
+from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, encode_start
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter, remove_spool
 from ldv_otel._internal.delivery.stats import DeliveryStats
-from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
@@ -220,7 +221,11 @@ class DurableDelivery:
         Args:
             ended: The Actie, if any, that they are the end of.
         """
-        waiting(self._submit, payloads, level, ended)
+        if "gevent" in sys.modules:
+            waiting(self._submit, payloads, level, ended)
+        else:
+            # As `waiting` would, without the way there: every Actie of most services comes by here.
+            self._submit(payloads, level, ended)
 
     def _submit(self, payloads: Sequence[bytes], level: DeliveryLevel | None, ended: bytes) -> None:
         try:

@@ -89,6 +89,11 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder(Logregel)
 
 
+def actie_id(logregel: Logregel) -> bytes:
+    """Return the key of a running Actie: the trace id and span id of its record."""
+    return logregel.trace_id + logregel.span_id
+
+
 def encode_logregel(logregel: Logregel) -> bytes:
     """Return the canonical bytes of a record: equal records give equal bytes, in any process."""
     return _encoder.encode(logregel)

@@ -18,7 +18,7 @@ from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.parties.parties import Parties, parties_for
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker, child_of, interrupted, is_actie
-from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
 from ldv_otel._internal.sdk import _private, span_state, span_subjects
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
@@ -192,7 +192,7 @@ class LdvSpanProcessor(SpanProcessor):
         records = self._records_of_start(live_span)
         if not records:
             return
-        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
+        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 
         start = ActieStart(actie_id(records[0]), tuple(records))
         self.delivery.begin(start, more=live_span.record.start is not None)
@@ -228,7 +228,7 @@ class LdvSpanProcessor(SpanProcessor):
         if not start.data_subject_id:
             self.begin(live_span)
             return
-        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, actie_id
+        from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 
         child = interrupted(child_of(start, subject, os.urandom(8)))
         self.delivery.begin(ActieStart(actie_id(start), (child,)), more=True)
@@ -308,8 +308,6 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _submit_together(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
         """Hand all records of an Actie to delivery, for which it needs one flush."""
-        from ldv_otel._internal.delivery.spool.write_ahead import actie_id
-
         payloads = list(map(encode_logregel, records))
         self.delivery.submit_encoded(payloads, live_span.record.level, ended=actie_id(records[0]))
 

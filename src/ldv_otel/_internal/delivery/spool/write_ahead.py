@@ -41,11 +41,6 @@ _starts: msgspec.msgpack.Decoder[ActieStart] = msgspec.msgpack.Decoder(ActieStar
 _ids: msgspec.msgpack.Decoder[_Ids] = msgspec.msgpack.Decoder(_Ids)
 
 
-def actie_id(logregel: Logregel) -> bytes:
-    """Return what an Actie is known by while it runs."""
-    return logregel.trace_id + logregel.span_id
-
-
 def encode_start(start: ActieStart) -> bytes:
     """Return the bytes of a start."""
     return _encode(start)
