@@ -134,18 +134,21 @@ class LogregelMaker:
 
         Never raises on odd values; what was bent is named in the record's `ldv.flags`.
         """
+        # What only needs the facts comes before what the builder does: one way there, and not one for each field.
+        start_ms, end_ms = ms_from_ns(facts.start_time_ns), ms_from_ns(facts.end_time_ns)
+        subjects, parent = self._subjects(facts), _parent(facts)
         builder = LogregelBuilder()
+        rare = _foreign(builder, facts)
+        read_apis = _read_apis(builder, facts)
+        attributes = self._attributes(builder, facts)
+        activity, parent_activity = _activities(builder, facts)
         if facts.flags:
             builder.flag(*facts.flags)
         for field, original in facts.originals.items():
             builder.keep(field, builder.text(original))
-        subjects = self._subjects(facts)
-        activity, parent_activity = _activities(builder, facts)
-        start_time_ms, end_time_ms = builder.times(ms_from_ns(facts.start_time_ns), ms_from_ns(facts.end_time_ns))
-        rare = _foreign(builder, facts)
+        start_time_ms, end_time_ms = builder.times(start_ms, end_ms)
         if parent_activity:
             rare["parent_processing_activity_id"] = parent_activity
-        read_apis = _read_apis(builder, facts)
         if read_apis:
             rare["external_read_api_id"] = read_apis[0]
         subject = subjects[0] if subjects else _NOBODY
@@ -154,7 +157,7 @@ class LogregelMaker:
         record = Logregel(
             trace_id=facts.trace_id,
             span_id=facts.span_id,
-            parent_span_id=_parent(facts),
+            parent_span_id=parent,
             status=facts.status,
             name=builder.name(facts.name),
             start_time_ms=start_time_ms,
@@ -165,7 +168,7 @@ class LogregelMaker:
             key_id=subject.key_id,
             data_subject_sealed=builder.text(subject.sealed) if subject.sealed else "",
             outbound_span_ids=facts.outbound_span_ids,
-            attributes=self._attributes(builder, facts),
+            attributes=builder.finish(attributes),
             resource=facts.resource,
         )
         if rare:
@@ -218,7 +221,7 @@ class LogregelMaker:
                 kept[names.EXCEPTION_STACKTRACE] = builder.text(exception.stacktrace)
             elif exception.stacktrace:
                 kept[names.EXCEPTION_STACKTRACE] = builder.text(stacktrace_without_values(exception.stacktrace))
-        return builder.finish(kept)
+        return kept
 
 
 def stacktrace_without_values(stacktrace: str) -> str:
