@@ -1,8 +1,10 @@
-"""Verwerkingsacties as Logregels and back, losslessly, and Logregels of others as Verwerkingsacties.
+"""Verwerkingsacties as Logregels and back, losslessly, and Logregels of other applications as Verwerkingsacties.
 
-What LDV knows stands in the fields of a Logregel; all of it, as it was sent, in attributes `gemma.*`. An actie about
-several persons is a Logregel about nobody with one below it for each person (LDV: one Betrokkene each). What names a
-person or an employee, or may, is sealed: nobody without the key reads it, and `gebruiker` appears in no answer of LDV.
+Elements that LDV has a field for are in that field; all of them, as they were sent, are in attributes `gemma.*`. An
+actie about several persons is a Logregel without data subject with one below it for each person, because a Logregel has
+one Betrokkene. An element that names a person or an employee, or may do so, is sealed: nobody without the key reads it,
+and `gebruiker` is in no answer of LDV's APIs.
+
 Source: section 6 of the specification; every choice there is ours.
 """
 
@@ -20,6 +22,8 @@ import msgspec
 from ldv_otel import attributes as names
 from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.gemma.model import (
+    IDENTIFICATOR_CHARACTERS,
+    NAAM_CHARACTERS,
     CallingSpan,
     Version,
     Verwerkingsactie,
@@ -40,7 +44,7 @@ from ldv_otel._internal.times.instants import (
 )
 
 _PREFIX: Final = "gemma."
-#: Elements that are stored as they are, by their attribute; what is empty or absent is left out.
+#: Elements that are stored as they are, by their attribute; those that are empty or absent are left out.
 _PLAIN: Final = {
     f"{_PREFIX}{name}": name
     for name in Verwerkingsactie.__struct_fields__
@@ -62,11 +66,14 @@ _SOORTEN: Final = f"{_PREFIX}soorten_gegevens"
 _OIN: Final = re.compile(r"(?<![0-9])[0-9]{20}(?![0-9])")
 _UUID_AT_END: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _URN_UUID: Final = "urn:uuid:"
-_NAAM: Final = 242
 
 
 class _Sealed(msgspec.Struct, omit_defaults=True, array_like=True):
-    """What is sealed of a Logregel; with the version's own id, so that equal content looks different each time."""
+    """The sealed part of a Logregel.
+
+    AES-SIV gives equal ciphertext for equal content. The version's own id in it makes each one differ, so that nobody
+    without the key sees in which records the same employee is.
+    """
 
     record_id: str
     gebruiker: str = ""
@@ -96,10 +103,10 @@ class VerwerkingsactieMapper:
             parent = version.caller.span_id if version.caller and version.caller.trace_id == version.trace_id else b""
             return [self._logregel(version, objects[0] if objects else None, 0, parent)]
         top = self._logregel(version, None, 0, b"")
-        return [top, *(self._logregel(version, each, place, top.span_id) for place, each in enumerate(objects))]
+        return [top, *(self._logregel(version, each, index, top.span_id) for index, each in enumerate(objects))]
 
     def version(self, records: Sequence[Logregel]) -> Version:
-        """Return the version that these Logregels are of; its objects are those whose Logregels are given.
+        """Return the version to which these Logregels belong; its objects are those whose Logregels are among them.
 
         A Logregel that was not written through the Bewerking API is a version by itself.
         """
@@ -111,7 +118,7 @@ class VerwerkingsactieMapper:
         plain: dict[str, Any] = {name: attributes[key] for key, name in _PLAIN.items() if key in attributes}
         plain["gebruiker"] = sealed.gebruiker
         plain["afnemer_id"] = attributes.get(_AFNEMER_ID, "") or sealed.afnemer_id
-        objects = sorted((record for record in records if _OBJECT_ID in record.attributes), key=_place)
+        objects = sorted((record for record in records if _OBJECT_ID in record.attributes), key=_object_index)
         caller = attributes.get(_CALLER, "")
         return Version(
             actie=Verwerkingsactie(verwerkte_objecten=tuple(map(self._object, objects)), **plain),
@@ -125,7 +132,7 @@ class VerwerkingsactieMapper:
         )
 
     def identifier(self, record: Logregel) -> str:
-        """Return the identifier behind a Logregel, as it was hashed; empty when it was not sealed.
+        """Return the identifier of a Logregel's data subject, as it was hashed; empty when it was not sealed.
 
         Raises:
             ConfigurationError: The key that sealed it is not in the ring.
@@ -138,7 +145,7 @@ class VerwerkingsactieMapper:
         """Return the pseudonyms under which a person may be stored."""
         return self._pseudonymiser.candidates(identifier, type_)
 
-    def _logregel(self, version: Version, about: VerwerktObject | None, place: int, parent: bytes) -> Logregel:
+    def _logregel(self, version: Version, about: VerwerktObject | None, index: int, parent: bytes) -> Logregel:
         actie = version.actie
         subject = self._pseudonymiser.subject(about.object_id, about.soort_object_id) if about else _NOBODY
         time_ms = within_record_time(actie.tijdstip_ms)
@@ -168,14 +175,14 @@ class VerwerkingsactieMapper:
             foreign_operation_processor=(
                 self._processor.replace("{oin}", actie.afnemer_id) if _is_organisation(actie) else ""
             ),
-            attributes=self._attributes(version, about, place, time_ms),
+            attributes=self._attributes(version, about, index, time_ms),
             resource=resource_text({"service.name": actie.systeem} if actie.systeem else {}),
         )
 
-    def _attributes(self, version: Version, about: VerwerktObject | None, place: int, time_ms: int) -> dict[str, str]:
+    def _attributes(self, version: Version, about: VerwerktObject | None, index: int, time_ms: int) -> dict[str, str]:
         actie = version.actie
-        found = {key: value for key, name in _PLAIN.items() if (value := getattr(actie, name))}
-        found |= {
+        attributes = {key: value for key, name in _PLAIN.items() if (value := getattr(actie, name))}
+        attributes |= {
             names.VERSION_OF: version.actie_id,
             names.VERSION: str(version.registered_us),
             names.WITHDRAWN: "true" if version.vervallen else "",
@@ -190,14 +197,14 @@ class VerwerkingsactieMapper:
         }
         if about is not None:
             soorten = [each.soort_gegeven for each in about.verwerkte_soorten_gegevens]
-            found |= {
+            attributes |= {
                 _OBJECT_ID: about.verwerkt_object_id,
-                _OBJECT_INDEX: str(place),
+                _OBJECT_INDEX: str(index),
                 _OBJECTTYPE: about.objecttype,
                 _BETROKKENHEID: about.betrokkenheid,
                 _SOORTEN: msgspec.json.encode(soorten).decode() if soorten else "",
             }
-        return {key: value for key, value in found.items() if value}
+        return {key: value for key, value in attributes.items() if value}
 
     def _sealed(self, version: Version, about: VerwerktObject | None) -> str:
         actie = version.actie
@@ -232,7 +239,7 @@ class VerwerkingsactieMapper:
         )
 
     def _identifier(self, record: Logregel) -> str:
-        """Return the identifier behind a Logregel; of one that was not sealed its pseudonym."""
+        """Return the identifier of a Logregel's data subject; its pseudonym when it was not sealed."""
         return self.identifier(record) or record.data_subject_id.hex()
 
     def _native(self, record: Logregel) -> Version:
@@ -247,29 +254,30 @@ class VerwerkingsactieMapper:
                 VerwerktObject(
                     verwerkt_object_id=derived_id(record.trace_id, _digest(record, b"object")),
                     objecttype="persoon",
-                    soort_object_id=record.data_subject_id_type[:_NAAM],
-                    object_id=self._identifier(record)[:40],
+                    soort_object_id=record.data_subject_id_type[:NAAM_CHARACTERS],
+                    object_id=self._identifier(record)[:IDENTIFICATOR_CHARACTERS],
                     betrokkenheid=record.attributes.get(_BETROKKENHEID, ""),
                     verwerkte_soorten_gegevens=tuple(map(VerwerktSoortGegeven, soorten)),
                 ),
             )
         foreign = record.foreign_operation_trace_id
-        known: dict[str, Any] = {
-            "actie_naam": record.name[:_NAAM],
+        elements: dict[str, Any] = {
+            "actie_naam": record.name[:NAAM_CHARACTERS],
             "verwerking_id": str(uuid.UUID(bytes=record.trace_id)),
             "verwerkingsactiviteit_id": activity_id[0] if activity_id else None,
             "verwerkingsactiviteit_url": activity,
-            "systeem": " ".join(filter(None, map(resource.get, ("service.name", "service.version"))))[:_NAAM],
+            "systeem": " ".join(filter(None, map(resource.get, ("service.name", "service.version"))))[:NAAM_CHARACTERS],
             "soort_afnemer_id": "OIN" if afnemer else "",
             "afnemer_id": record.attributes.get(_AFNEMER_ID) or (afnemer[0] if afnemer else ""),
             "verwerking_id_afnemer": str(uuid.UUID(bytes=foreign)) if foreign else None,
         }
-        # What its application said of the Verwerking (`doelbinding`) goes before what LDV's fields tell.
-        known |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
+        # Attributes that its application set (`consumer/doelbinding.py`) go before what LDV's fields say.
+        elements |= {name: record.attributes[key] for key, name in _PLAIN.items() if key in record.attributes}
         # Both may be anything in a Logregel, and an answer is as the contract says.
-        known = {name: value for name, value in known.items() if _fits(_TYPES[name], value)}
+        elements = {name: value for name, value in elements.items() if _fits(_TYPES[name], value)}
+        elements["vertrouwelijkheid"] = "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"
         actie = Verwerkingsactie(
-            **known | {"vertrouwelijkheid": "vertrouwelijk" if names.CONFIDENTIAL in record.attributes else "normaal"},
+            **elements,
             tijdstip=datetime_from_ms(record.start_time_ms).isoformat(timespec="milliseconds"),
             verwerkte_objecten=objects,
         )
@@ -297,14 +305,17 @@ def derived_actie_id(record: Logregel) -> str:
 
 
 def object_id(record: Logregel) -> str:
-    """Return the `verwerktObjectId` of a Logregel; empty when it is about nobody."""
+    """Return the `verwerktObjectId` of a Logregel; empty when it has no data subject."""
     if is_version(record):
         return record.attributes.get(_OBJECT_ID, "")
     return derived_id(record.trace_id, _digest(record, b"object")) if record.data_subject_id else ""
 
 
 def trace_of(verwerking_id: str) -> bytes:
-    """Return the trace id of a Verwerking: its 16 bytes, and for the nil UUID, which no trace may have, others."""
+    """Return the trace id of a Verwerking: the 16 bytes of its UUID.
+
+    The nil UUID is a valid id of a Verwerking, but no trace may have it; it has a trace id of its own.
+    """
     raw = uuid_bytes(verwerking_id)
     return raw if any(raw) else hashlib.sha256(b"gemma nil verwerkingId").digest()[:16]
 
@@ -318,7 +329,7 @@ def _digest(record: Logregel, what: bytes) -> bytes:
     return hashlib.sha256(b"|".join((what, record.trace_id, record.span_id))).digest()
 
 
-def _place(record: Logregel) -> int:
+def _object_index(record: Logregel) -> int:
     return int(record.attributes[_OBJECT_INDEX])
 
 
@@ -336,7 +347,7 @@ def _is_organisation(actie: Verwerkingsactie) -> bool:
 
 
 def _is_normal(about: VerwerktObject) -> bool:
-    """Say whether the identifier comes back from its pseudonym's sealed form as it was sent."""
+    """Say whether type and identifier are spelled as `subject` normalises them, so that they are unsealed as sent."""
     type_, _ = normalise_type(about.soort_object_id)
     return bool(about.object_id) and (type_, normalise_identifier(type_, about.object_id)[0]) == (
         about.soort_object_id,
@@ -345,7 +356,7 @@ def _is_normal(about: VerwerktObject) -> bool:
 
 
 def kept_until(start_ms: int, bewaartermijn: str) -> int:
-    """Return the end of a term in ms since 1970; one that ends beyond what can be stored ends there."""
+    """Return the end of a retention term in ms since 1970; at the latest the last time that a record can have."""
     try:
         moment = Duration.parse(bewaartermijn).after(datetime_from_ms(start_ms))
     except ValueError:

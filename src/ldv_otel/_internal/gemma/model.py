@@ -1,4 +1,4 @@
-"""The Verwerkingsactie of GEMMA Verwerkingenlogging and its parts, and what a client sent that is none.
+"""The Verwerkingsactie of GEMMA Verwerkingenlogging, its parts and their types, and the faults of one that is wrong.
 
 Source: `bewerking-openapi.json`, and the rules GW-07, GW-09, GW-28, GW-29 and GW-60 of the standard. An element that is
 not sent is empty text, or `None` where the contract gives it a format that empty text does not have.
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ldv_otel._internal.api.constraints import Moment, Uri, Uuid, check, check_moment
+from ldv_otel._internal.api.constraints import Moment, Uri, Uuid, check, check_moment, in_any_case
 from ldv_otel._internal.times.instants import ms_from_rfc3339, rfc3339_from_us
 
 Vertrouwelijkheid = Annotated[
@@ -21,8 +21,19 @@ Vertrouwelijkheid = Annotated[
     msgspec.Meta(description="Kies normaal, vertrouwelijk of opgeheven."),
 ]
 Objecttype = Annotated[Literal["persoon"], msgspec.Meta(description="Het enige objecttype is persoon.")]
-Naam = Annotated[str, msgspec.Meta(max_length=242, description="Dit is geen tekst van hoogstens 242 tekens.")]
-Identificator = Annotated[str, msgspec.Meta(max_length=40, description="Dit is geen tekst van hoogstens 40 tekens.")]
+NAAM_CHARACTERS: Final = 242
+Naam = Annotated[
+    str,
+    msgspec.Meta(max_length=NAAM_CHARACTERS, description=f"Dit is geen tekst van hoogstens {NAAM_CHARACTERS} tekens."),
+]
+IDENTIFICATOR_CHARACTERS: Final = 40
+Identificator = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=IDENTIFICATOR_CHARACTERS,
+        description=f"Dit is geen tekst van hoogstens {IDENTIFICATOR_CHARACTERS} tekens.",
+    ),
+]
 Oin = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9]{20}\Z", description="Dit is geen OIN: dat heeft precies 20 cijfers.")
 ]
@@ -35,7 +46,26 @@ Duur = Annotated[
         description="Dit is geen periode volgens ISO 8601, zoals P10Y.",
     ),
 ]
-#: That of an object which the log knows; empty for one that is new (D-08).
+#: What a caller may state of itself, in capitals too (D-02): only the register knows whether confidentiality was lifted
+#: (`opgeheven`).
+StatedConfidentiality = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^(?:{in_any_case('normaal', 'vertrouwelijk')})\Z",
+        description="Kies normaal of vertrouwelijk.",
+        extra_json_schema={"example": "normaal"},
+    ),
+]
+#: The headers in which a caller names itself, its Verwerkingsactiviteit and its Verwerking (B9177), with their types.
+DOELBINDING_HEADERS: Final[Mapping[str, Any]] = {
+    "OIN": Oin,
+    "VerwerkingsactiviteitId": Uuid,
+    "VerwerkingsactiviteitUrl": Uri,
+    "VerwerkingId": Uuid,
+    "Vertrouwelijkheid": StatedConfidentiality,
+    "Bewaartermijn": Duur,
+}
+#: The id of an object that the log has already; empty for a new one (D-08).
 ObjectId = Annotated[
     str,
     msgspec.Meta(
@@ -52,10 +82,10 @@ class VerwerktSoortGegeven(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class VerwerktObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A person concerned.
+    """A person whose data was processed.
 
     Attributes:
-        verwerkt_object_id: Set by the log; empty for an object that the log has not seen yet.
+        verwerkt_object_id: Set by the log; empty for an object that the log does not have yet.
     """
 
     verwerkt_object_id: ObjectId = ""
@@ -66,12 +96,12 @@ class VerwerktObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     verwerkte_soorten_gegevens: tuple[VerwerktSoortGegeven, ...] = ()
 
     def __repr__(self) -> str:
-        """Leave out whom it is about."""
+        """Leave the identifiers out: this may end up in a log or traceback."""
         return "VerwerktObject()"
 
 
 class Verwerkingsactie(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a client says about one operation on personal data; the 19 elements it may set, in the standard's order."""
+    """One operation on personal data: the 19 elements that a client may set, in the standard's order."""
 
     actie_naam: Naam = ""
     handeling_naam: Naam = ""
@@ -94,12 +124,12 @@ class Verwerkingsactie(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     verwerkte_objecten: tuple[VerwerktObject, ...]
 
     def __repr__(self) -> str:
-        """Leave out whom it is about."""
+        """Leave the identifiers out: this may end up in a log or traceback."""
         return "Verwerkingsactie()"
 
     @property
     def tijdstip_ms(self) -> int:
-        """When it took place, in ms since 1970-01-01 UTC."""
+        """Return when it took place, in ms since 1970-01-01 UTC."""
         return ms_from_rfc3339(self.tijdstip)
 
 
@@ -117,11 +147,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         actie_id: The same for all versions (D-01).
         record_id: Another one for each version.
         trace_id: 16 bytes: the trace that the version is in, which is that of its Verwerking.
-        registered_us: When, in us since 1970-01-01 UTC; the highest of an actie is its state now.
-        vervallen: Deleted with this version.
+        registered_us: When it was registered, in us since 1970-01-01 UTC; the highest of an actie is its state now.
+        vervallen: Whether the actie is deleted by this version.
         ever_confidential: Whether this version or an earlier one is or was `vertrouwelijk` (D-07).
         native: Whether it is a Logregel that was not written through the Bewerking API.
-        moved_to: The trace of the versions from here on, in what an actie leaves where it was.
+        moved_to: The trace to which the actie moved, in the version that it leaves in the old trace; else empty.
     """
 
     actie: Verwerkingsactie
@@ -137,12 +167,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_or_was_confidential(self) -> bool:
-        """Whether who may only see what is not and never was confidential may not see it (D-07)."""
+        """Say whether a reader without a right to what is confidential must not see it (D-07)."""
         return self.ever_confidential or self.actie.vertrouwelijkheid != "normaal"
 
     @property
     def tijdstip_registratie(self) -> str:
-        """When it was registered, RFC 3339 in UTC."""
+        """Return when it was registered, as RFC 3339 in UTC."""
         return rfc3339_from_us(self.registered_us)
 
 
@@ -160,7 +190,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class InvalidInput(ValueError):  # noqa: N818  (what it is, as `UnreadableInput`)
-    """What a client sent is no Verwerkingsactie; `faults` names everything that is wrong."""
+    """The input of a client is no Verwerkingsactie; `faults` names everything that is wrong."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -179,13 +209,13 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
     if not complete:
         content = _without_object_ids(content)
     try:
-        found = msgspec.convert(content, Verwerkingsactie)
-        check_moment(found.tijdstip)
+        actie = msgspec.convert(content, Verwerkingsactie)
+        check_moment(actie.tijdstip)
     except ValueError:
         raise InvalidInput(_faults(Verwerkingsactie, content, "", complete=complete)) from None
     if complete and (faults := [*_faults(Verwerkingsactie, content, "", complete=True)]):
         raise InvalidInput(faults)
-    return found
+    return actie
 
 
 def element(type_: Any, value: object, name: str) -> str:
@@ -200,17 +230,20 @@ def element(type_: Any, value: object, name: str) -> str:
 
 
 def new_id(trace_id: bytes) -> str:
-    """Return a new UUID for an actie or a verwerkt object; it begins as its trace id does, which is how it is found."""
+    """Return a new UUID for an actie or a verwerkt object.
+
+    It begins with the first 4 bytes of its trace id: the table has an index on traces, and none on ids in attributes.
+    """
     return _uuid(trace_id, secrets.token_bytes(12), version=4)
 
 
 def derived_id(trace_id: bytes, digest: bytes) -> str:
-    """Return the UUID, always the same, of what was not written through the API: version 8 of RFC 9562."""
+    """Return the UUID, always the same, of a Logregel that was not written through the API (version 8 of RFC 9562)."""
     return _uuid(trace_id, digest[:12], version=8)
 
 
 def is_derived(id_: str) -> bool:
-    """Say whether an id is one of `derived_id`."""
+    """Say whether `derived_id` made an id."""
     return uuid.UUID(id_).version == 8  # noqa: PLR2004  (RFC 9562)
 
 
@@ -237,8 +270,8 @@ def _faults(type_: type[msgspec.Struct], content: object, path: str, *, complete
         elif not isinstance(content[field.encode_name], list):
             yield Fault(name, "invalid", "Dit is geen lijst.")
         else:
-            for place, each in enumerate(content[field.encode_name]):
-                yield from _faults(part, each, f"{name}[{place}]", complete=complete)
+            for index, each in enumerate(content[field.encode_name]):
+                yield from _faults(part, each, f"{name}[{index}]", complete=complete)
 
 
 def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
@@ -249,7 +282,7 @@ def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
 
 
 def _without_object_ids(content: object) -> object:
-    """Return a body without the ids that its objects have in some log, whatever they look like."""
+    """Return a body without the ids that its objects have in another log: a new actie gets its own (D-08)."""
     objects = content.get("verwerkteObjecten") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(objects, list):
         return content
@@ -265,7 +298,7 @@ PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "verwerkte_objecten": VerwerktObject,
     "verwerkte_soorten_gegevens": VerwerktSoortGegeven,
 }
-#: What of a whole Verwerking can be changed, with the field of its acties.
+#: The elements of a whole Verwerking that can be changed, with the field of its acties.
 OF_VERWERKING: Final[Mapping[str, tuple[str, Any]]] = {
     "bewaartermijn": ("bewaartermijn", Duur),
     "vertrouwelijkheid": ("vertrouwelijkheid", Vertrouwelijkheid),

@@ -1,12 +1,13 @@
-"""Writing to somebody's register: the Sink for `gemma+https://client-id@register.example/api/v1`, its Bewerking API.
+"""The Sink that writes to another party's register: `gemma+https://client-id@register.example/api/v1`.
 
-Each Logregel becomes a Verwerkingsactie by a POST of its own, because the API takes one at a time. It wants identifiers
-as they are, so they are unsealed just before they go out over TLS, and the key has to seal.
+Each Logregel becomes a Verwerkingsactie by a POST of its own, because the API takes one at a time. It asks for
+identifiers as they are, so they are unsealed just before they go out over TLS, and the key has to seal.
 
-The API has no way to send something twice that is one (GW-30), and the register makes the `actieId`. So what was
-confirmed is remembered, and when an answer did not come the register is asked what it has of that person and day. To
-tell Acties apart, and because it wants them so (IR-11), `tijdstip` gets digits below the millisecond that follow from
-the Logregel. An Actie about nobody cannot be asked for: in doubt it is sent again, because twice is better than lost.
+The API cannot tell that a Verwerkingsactie is sent again (GW-30), and the register makes the `actieId`. So confirmed
+records are remembered, and when an answer does not come the register is asked for the acties of that person and day.
+To tell Acties apart, and because the standard asks for it (IR-11), `tijdstip` gets digits below the millisecond that
+follow from the Logregel. The API has no query for an Actie without a data subject: in doubt it is sent again, because
+a record twice is better than a record lost.
 
 Source: GEMMA Verwerkingenlogging, IR-02 to IR-05, IR-11, sections 3.1 to 3.5.
 """
@@ -17,7 +18,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
+from ldv_otel._internal.gemma.model import IDENTIFICATOR_CHARACTERS
 from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
@@ -47,24 +49,25 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS: Final = 5.0
-#: Longer than a register takes to make an entry durable, whose outcome would else remain unknown.
+#: Longer than a register takes to make an entry durable: a shorter wait would leave more records in doubt.
 _ANSWER_SECONDS: Final = 30.0
 #: Shorter than servers keep an idle connection, so that none is used that is just being closed.
 _IDLE_SECONDS: Final = 3.0
-_OBJECT_ID_CHARACTERS: Final = 40
-_PAGES: Final = 100
+#: Pages of acties of one person that are read to find one of them.
+_MAX_PAGES: Final = 100
 
-#: What the status of an answer means, where it is not 201. Any other means: not now, and perhaps it was stored.
+#: The meaning of a status that is not 201. Any other means: not now, and perhaps it was stored.
 _REFUSED: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
 _RETRIES: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-#: Words of a register that may stand in an error: names of elements and codes, no sentences, which may quote a value.
+#: Words of a register that an error may show: names of elements and codes, no sentences, which may quote a value.
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,80}")
 
-Place = tuple[str, int]
+#: The writer and sequence number of a record.
+RecordKey = tuple[str, int]
 
 
 class GemmaSink:
@@ -92,13 +95,18 @@ class GemmaSink:
         self._base = _base(settings.logboek)
         self._http: SinkClient | None = None
         self._pid = 0
-        # Of the writer whose batch is being sent: it comes again in parts, and whole.
-        self._stored: set[Place] = set()
-        self._doubtful: set[Place] = set()
-        self._refused: dict[Place, BatchRefused] = {}
+        # Only of the writer whose batch is being sent: its batch may come again, in halves or whole, and records of it
+        # that the register has already must not go there twice.
+        self._stored: set[RecordKey] = set()
+        self._in_doubt: set[RecordKey] = set()
+        self._refused: dict[RecordKey, BatchRefused] = {}
 
     def open(self) -> None:
-        """Ask a question that the register refuses for what it lacks: that tells whether it lets us in."""
+        """Connect, and check that the register lets us in: a client that it knows is told what the query lacks.
+
+        Raises:
+            LdvError: It does not answer, or not as a Bewerking API that knows us.
+        """
         if self._http is None or self._pid != os.getpid():
             self._http, self._pid = _client(self._settings), os.getpid()
         answer = self._request("GET", "/verwerkingsacties")
@@ -106,50 +114,51 @@ class GemmaSink:
             raise self._error(answer)
 
     def send(self, batch: Batch) -> None:
-        """Send what is not stored yet of a batch, one request for each record."""
+        """Send the records of a batch that are not known to be stored, one request for each."""
         first = (batch.writer_id, batch.seqs[0])
-        for known in (self._stored, self._doubtful):
-            known -= {place for place in known if place[0] != batch.writer_id or place < first}
+        for remembered in (self._stored, self._in_doubt):
+            remembered -= {key for key in remembered if key[0] != batch.writer_id or key < first}
         for seq, record in zip(batch.seqs, batch.logregels, strict=True):
             self._send((batch.writer_id, seq), record)
 
     def read_back(self, batch: Batch) -> frozenset[int]:
-        """Return what the register has confirmed of this batch, or shows when it is asked."""
+        """Return the sequence numbers of this batch that the register confirmed, or shows when it is asked."""
         for seq, record in zip(batch.seqs, batch.logregels, strict=True):
-            place = (batch.writer_id, seq)
-            if place not in self._stored and self._has(record):
-                self._stored.add(place)
+            key = (batch.writer_id, seq)
+            if key not in self._stored and self._has(record):
+                self._stored.add(key)
         return frozenset(seq for seq in batch.seqs if (batch.writer_id, seq) in self._stored)
 
     def close(self) -> None:
-        """Let go of the connection; one inherited over a fork is left to the parent."""
+        """Close the connection; one inherited over a fork is the parent's, which may be using it."""
         http, self._http = self._http, None
         if http is not None and self._pid == os.getpid():
             http.close()
 
-    def _send(self, place: Place, record: Logregel) -> None:
-        if place in self._stored:
+    def _send(self, key: RecordKey, record: Logregel) -> None:
+        if key in self._stored:
             return
-        if place in self._refused:
-            raise self._refused[place]
-        if place in self._doubtful and self._has(record):
-            self._stored.add(place)
+        if key in self._refused:
+            raise self._refused[key]
+        if key in self._in_doubt and self._has(record):
+            self._stored.add(key)
             return
         try:
             self._post(self.verwerkingsactie(record))
         except LogboekUnavailable as error:
             if error.in_doubt:
-                self._doubtful.add(place)
+                self._in_doubt.add(key)
             raise
         except BatchRefused as error:
-            self._refused = {place: error}
+            # The batch comes again in halves until this record is alone: no need to send it once more each time.
+            self._refused = {key: error}
             raise
-        self._stored.add(place)
+        self._stored.add(key)
 
     def _post(self, actie: dict[str, Any]) -> None:
         answer = self._request("POST", "/verwerkingsacties", json=actie)
         if answer.status_code == HTTPStatus.FORBIDDEN and actie["vertrouwelijkheid"] == "vertrouwelijk":
-            # A caller's header can make it so: what everybody else logs must not have to wait for that.
+            # A caller's header can make a record `vertrouwelijk`: quarantined, it does not hold up all others.
             raise BatchRefused(
                 f"The register {self._settings.logboek} lets us log nothing that is `vertrouwelijk`. Ask for "
                 "create:confidential there, then run `ldv spool quarantine retry`.",
@@ -159,32 +168,30 @@ class GemmaSink:
             raise self._error(answer)
 
     def verwerkingsactie(self, record: Logregel) -> dict[str, Any]:
-        """Return what is sent of a Logregel: elements without a value are left out.
+        """Return the Verwerkingsactie for a Logregel; elements without a value are left out.
 
         Raises:
-            BatchRefused: Whom it is about was not sealed, or has an identifier that the standard has no room for.
+            BatchRefused: Its data subject was not sealed, or has an identifier that is too long for the standard.
             ConfigurationError: The key that sealed it is not in the key ring.
         """
         actie = self._mapper.version([record]).actie
-        found = _without_empty(msgspec.to_builtins(actie))
-        found["tijdstip"] = _tijdstip(record)
+        content = _without_empty(msgspec.to_builtins(actie))
+        content["tijdstip"] = _tijdstip(record)
         if record.data_subject_id:
-            about = found["verwerkteObjecten"][0]
-            about["objectId"] = self._identifier(record)
-        return found
+            verwerkt_object = content["verwerkteObjecten"][0]
+            verwerkt_object["objectId"] = self._identifier(record)
+        return content
 
     def _identifier(self, record: Logregel) -> str:
         identifier = self._mapper.identifier(record)
         if not identifier:
-            raise BatchRefused("Whom the record is about was not sealed, and a pseudonym means nothing to a register.")
-        if len(identifier) > _OBJECT_ID_CHARACTERS:
-            raise BatchRefused(
-                f"Whom the record is about has an identifier of over {_OBJECT_ID_CHARACTERS} characters."
-            )
+            raise BatchRefused("The data subject was not sealed, and a pseudonym means nothing to a register.")
+        if len(identifier) > IDENTIFICATOR_CHARACTERS:
+            raise BatchRefused(f"The data subject has an identifier of over {IDENTIFICATOR_CHARACTERS} characters.")
         return identifier
 
     def _has(self, record: Logregel) -> bool:
-        """Ask the register for an actie of this record; no, where it cannot be asked."""
+        """Say whether the register shows an actie of this record; no, where it cannot be asked."""
         if not record.data_subject_id:
             return False
         try:
@@ -192,24 +199,25 @@ class GemmaSink:
         except BatchRefused:
             return False
         return any(
-            found.get("tijdstip") == sent["tijdstip"]
-            and str(found.get("verwerkingId")).lower() == sent["verwerkingId"].lower()
-            and found.get("actieNaam") == sent["actieNaam"]
-            for found in self._listed(sent, record.start_time_ms)
+            actie.get("tijdstip") == sent["tijdstip"]
+            and str(actie.get("verwerkingId")).lower() == sent["verwerkingId"].lower()
+            and actie.get("actieNaam") == sent["actieNaam"]
+            for actie in self._acties_of_day(sent, record.start_time_ms)
         )
 
-    def _listed(self, sent: Mapping[str, Any], start_time_ms: int) -> Iterator[Mapping[str, Any]]:
-        about = sent["verwerkteObjecten"][0]
+    def _acties_of_day(self, sent: Mapping[str, Any], start_time_ms: int) -> Iterator[Mapping[str, Any]]:
+        """Give the acties that the register has about the person of an actie, around the day of it."""
+        verwerkt_object = sent["verwerkteObjecten"][0]
         day = datetime_from_ms(start_time_ms).date()
         parameters: dict[str, str] | None = {
-            **{name: about[name] for name in ("objecttype", "soortObjectId", "objectId")},
-            # Its days are those of a time zone that only the register knows.
+            **{name: verwerkt_object[name] for name in ("objecttype", "soortObjectId", "objectId")},
+            # One day more on each side: the days are those of a time zone that only the register knows.
             "beginDatum": str(day - timedelta(days=1)),
             "eindDatum": str(day + timedelta(days=2)),
             "vertrouwelijkheid": sent["vertrouwelijkheid"],
         }
         path = "/verwerkingsacties"
-        for _ in range(_PAGES):
+        for _ in range(_MAX_PAGES):
             answer = self._request("GET", path, params=parameters)
             if answer.status_code == HTTPStatus.FORBIDDEN:
                 _logger.warning(
@@ -224,7 +232,7 @@ class GemmaSink:
             yield from (each for each in page.get("results") or () if isinstance(each, dict))
             if not page.get("next"):
                 return
-            # Of the address that it gives only the question: elsewhere our token would be in somebody else's hands.
+            # Only the query of the address in the answer: at another host our token would be given away.
             path, parameters = f"/verwerkingsacties?{urlsplit(str(page['next'])).query}", None
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
@@ -236,27 +244,30 @@ class GemmaSink:
         return self._http.request(method, self._base + path, headers=headers, **content)
 
     def _error(self, answer: httpx.Response) -> LdvError:
-        """Return what an answer means that is no confirmation."""
+        """Return the error that an answer means which is no confirmation."""
         status = answer.status_code
-        said = f"The register {self._settings.logboek} answered {status}{_faults(answer)}."
+        sentence = f"The register {self._settings.logboek} answered {status}{_faults(answer)}."
         if status in _REFUSED and answer.request.method == "POST":
-            return BatchRefused(f"{said} It will never take this record as it is.", code=status)
+            return BatchRefused(f"{sentence} It will never take this record as it is.", code=status)
         if status == HTTPStatus.FORBIDDEN:
-            return ConfigurationError(f"{said} Our client has no right to this there.")
+            return ConfigurationError(f"{sentence} Our client has no right to this there.")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
             return ConfigurationError(
-                f"{said} Check that LDV_LOGBOEK names its Bewerking API and our client there, and the secret."
+                f"{sentence} Check that LDV_LOGBOEK names its Bewerking API and our client there, and the secret."
             )
-        wish = retry_after_seconds(answer.headers.get("Retry-After", ""))
         return LogboekUnavailable(
-            f"{said} What waits is sent again.",
+            f"{sentence} Pending records are sent again.",
             in_doubt=status != HTTPStatus.TOO_MANY_REQUESTS,
-            retry_after_seconds=wish,
+            retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After", "")),
         )
 
 
 def _tijdstip(record: Logregel) -> str:
-    """Return when an Actie began; nobody knows what comes below the millisecond, so that tells Acties apart."""
+    """Return when an Actie began, with six digits below the millisecond that tell it from others of that moment.
+
+    A Logregel has no time below the millisecond, so these digits take nothing away; they follow from its ids, so that a
+    record that is sent again has the same.
+    """
     start = rfc3339_from_ms(record.start_time_ms).removesuffix("Z")
     digest = hashlib.sha256(record.trace_id + record.span_id).digest()
     below = int.from_bytes(digest[:8], "big") % 1_000_000
@@ -268,10 +279,10 @@ def _without_empty(actie: dict[str, Any]) -> dict[str, Any]:
         {name: value for name, value in each.items() if value not in ("", [], ())}
         for each in actie["verwerkteObjecten"]
     ]
-    kept = {name: value for name, value in actie.items() if value not in ("", None)}
+    elements = {name: value for name, value in actie.items() if value not in ("", None)}
     # The register makes the ids of objects.
     return {
-        **kept,
+        **elements,
         "verwerkteObjecten": [{k: v for k, v in each.items() if k != "verwerktObjectId"} for each in objects],
     }
 
@@ -284,19 +295,19 @@ def _is_json(answer: httpx.Response) -> bool:
 
 
 def _faults(answer: httpx.Response) -> str:
-    """Return what an answer says is wrong, in the words that cannot hold an identifier."""
+    """Return the faults that an answer names, as far as their words cannot hold an identifier."""
     if not _is_json(answer):
         return ""
     content = answer.json()
-    given = content.get("invalidParams")
-    faults = [fault for fault in given if isinstance(fault, dict)] if isinstance(given, list) else []
+    parameters = content.get("invalidParams")
+    faults = [fault for fault in parameters if isinstance(fault, dict)] if isinstance(parameters, list) else []
     words = [content.get("code"), *(fault.get(key) for fault in faults[:10] for key in ("name", "code"))]
-    found = [word for word in words if isinstance(word, str) and _WORD.fullmatch(word)]
-    return f" ({', '.join(found)})" if found else ""
+    harmless = [word for word in words if isinstance(word, str) and _WORD.fullmatch(word)]
+    return f" ({', '.join(harmless)})" if harmless else ""
 
 
-def _authorization(settings: Settings) -> Any:
-    """Return what makes the header of each request: a token of our own, or the one that was given to us."""
+def _authorization(settings: Settings) -> Callable[[], str]:
+    """Return what makes the header of each request: with a token of our own, or with one that the register gave us."""
     secret, client_id = logboek_password(settings), settings.logboek.user
     if not secret:
         raise ConfigurationError(
@@ -336,7 +347,7 @@ def _client(settings: Settings) -> SinkClient:
 
 def _not_installed(settings: Settings) -> ConfigurationError:
     return ConfigurationError(
-        f"LDV_LOGBOEK is {settings.logboek}, but what speaks to a register is not installed. "
+        f"LDV_LOGBOEK is {settings.logboek}, but the client of such registers is not installed. "
         "Run `pip install 'ldv-otel[gemma]'`."
     )
 

@@ -15,7 +15,7 @@ from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
-from ldv_otel._internal.api.constraints import Date, Moment, Uri, Uuid, check_moment, in_any_case
+from ldv_otel._internal.api.constraints import Date, Moment, Uuid, check_moment, in_any_case
 from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
@@ -46,15 +46,6 @@ VertrouwelijkheidList = Annotated[
     msgspec.Meta(
         pattern=rf"^{_KIND}(?:,{_KIND})*\Z",
         description="Kies uit normaal, vertrouwelijk en opgeheven.",
-        extra_json_schema={"example": "normaal"},
-    ),
-]
-#: What a caller may state of itself: whether confidentiality was lifted (`opgeheven`), only the register knows.
-StatedConfidentiality = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=rf"^(?:{in_any_case('normaal', 'vertrouwelijk')})\Z",
-        description="Kies normaal of vertrouwelijk.",
         extra_json_schema={"example": "normaal"},
     ),
 ]
@@ -233,18 +224,21 @@ def doelbinding_of(request: Request, faults: Faults, *, required: bool) -> Doelb
             continue
         with faults.gathered():
             value = model.element(type_, text, name)
-            values[field] = value.lower() if type_ is StatedConfidentiality else value
+            values[field] = value.lower() if type_ is model.StatedConfidentiality else value
     return DoelbindingHeaders(**values)
 
 
 #: Of questions, with the field of each, what it may be, and whether a list of the Inzage API has to have it (1.4).
 HEADERS: Final[dict[str, tuple[str, Any, bool]]] = {
-    "OIN": ("oin", model.Oin, True),
-    "VerwerkingsactiviteitId": ("activity_id", Uuid, True),
-    "VerwerkingsactiviteitUrl": ("activity_url", Uri, True),
-    "VerwerkingId": ("verwerking_id", Uuid, False),
-    "Vertrouwelijkheid": ("vertrouwelijkheid", StatedConfidentiality, False),
-    "Bewaartermijn": ("bewaartermijn", model.Duur, False),
+    name: (field, model.DOELBINDING_HEADERS[name], needed)
+    for name, field, needed in (
+        ("OIN", "oin", True),
+        ("VerwerkingsactiviteitId", "activity_id", True),
+        ("VerwerkingsactiviteitUrl", "activity_url", True),
+        ("VerwerkingId", "verwerking_id", False),
+        ("Vertrouwelijkheid", "vertrouwelijkheid", False),
+        ("Bewaartermijn", "bewaartermijn", False),
+    )
 }
 
 
