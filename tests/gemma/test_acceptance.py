@@ -249,6 +249,17 @@ def test_ac_14_a_period_ends_before_its_last_day(api: Api) -> None:
     assert names(api.inzage(bsn, **period)) == ["2", "1"]
 
 
+def test_a_period_beyond_the_times_of_records_has_its_acties(api: Api) -> None:
+    """Their records stand at 1970 or at the end of 2261; the period is compared with the time of the actie itself."""
+    bsn = somebody()
+    for moment in ("1850-06-01T12:00:00Z", "1969-12-31T12:00:00Z", "2262-06-01T12:00:00Z", "2300-06-01T12:00:00Z"):
+        api.post(actieNaam=moment[:4], tijdstip=moment, **about(bsn))
+    assert names(api.list(bsn, beginDatum="1849-01-01", eindDatum="1900-01-01")) == ["1850"]
+    assert names(api.list(bsn, eindDatum="1970-01-01")) == ["1969", "1850"]
+    assert names(api.list(bsn, beginDatum="2299-01-01", eindDatum="2310-01-01")) == ["2300"]
+    assert names(api.list(bsn, beginDatum="2262-02-01")) == ["2300", "2262"]
+
+
 def test_ac_17_a_list_is_about_somebody(over_http: Provider) -> None:
     """All three."""
     answer = over_http.client().ask("GET", "/verwerkingsacties")
