@@ -17,23 +17,24 @@ import time
 
 from ldv_otel import Logregel, Settings, read_settings
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.schema.cluster import LOCAL_TABLE
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema, schema_status
 from ldv_otel._internal.clickhouse.sink import open_sink
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import deliver
 from ldv_otel._internal.times.instants import now_ms
 
 _RECORDS_IN_BATCH = 5_000
 _TABLES = f"""
-SELECT hostName(), max(if(name = '{LOCAL_TABLE}', engine, '')), max(if(name = 'logregel', engine, ''))
+SELECT hostName(), max(if(name = '{Table.LOGREGEL_LOCAL}', engine, '')), max(if(name = 'logregel', engine, ''))
 FROM clusterAllReplicas({{cluster:String}}, system.tables) WHERE database = currentDatabase() GROUP BY hostName()
-"""  # noqa: S608  (a constant of ours)
+"""
 _ROWS = f"""
 SELECT hostName(), getMacro('shard'), count(), uniqExact(seq), uniqExact(trace_id)
-FROM clusterAllReplicas({{cluster:String}}, currentDatabase(), {LOCAL_TABLE})
+FROM clusterAllReplicas({{cluster:String}}, currentDatabase(), {Table.LOGREGEL_LOCAL})
 WHERE writer_id = {{writer:String}} GROUP BY 1, 2 ORDER BY 2, 1
-"""  # noqa: S608  (a constant of ours)
+"""
 _TOTAL = "SELECT count(), uniqExact(seq) FROM logregel WHERE writer_id = {writer:String}"
 
 
@@ -48,20 +49,22 @@ def main() -> int:
         cluster = schema_status(client).cluster
         if not cluster:
             sys.exit("The tables are not on a cluster. Run `ldv schema apply --cluster NAME` first.")
-        for host, local, front in client.rows(_TABLES, {"cluster": cluster}):
-            print(f"{host}: {LOCAL_TABLE} {local or 'MISSING'}, logregel {front or 'MISSING'}")
+        for host, local, front in client.rows(Sql.verbatim(_TABLES), {"cluster": cluster}):
+            print(f"{host}: {Table.LOGREGEL_LOCAL} {local or 'MISSING'}, logregel {front or 'MISSING'}")
         writer, seconds = write(settings, wanted)
         expected = wanted * _RECORDS_IN_BATCH
         print(f"{expected:,} records, each sent twice, in {seconds:.1f} s: {expected / seconds:,.0f} records/s")
         time.sleep(5)  # replicas beyond the quorum may still be fetching
         problems = 0
         shards: dict[str, set[tuple[int, int]]] = {}
-        for host, shard, rows, places, traces in client.rows(_ROWS, {"cluster": cluster, "writer": writer}):
+        for host, shard, rows, places, traces in client.rows(
+            Sql.verbatim(_ROWS), {"cluster": cluster, "writer": writer}
+        ):
             print(f"shard {shard}, {host}: {rows:,} rows, {places:,} places, {traces:,} traces")
             shards.setdefault(shard, set()).add((rows, places))
             problems += rows != places
         problems += sum(len(found) != 1 for found in shards.values())
-        total = client.rows(_TOTAL, {"writer": writer})[0]
+        total = client.rows(Sql.verbatim(_TOTAL), {"writer": writer})[0]
         print(f"through logregel: {total[0]:,} rows, {total[1]:,} places, expected {expected:,}")
         problems += total != (expected, expected)
     print("nothing is wrong" if not problems else f"{problems} PROBLEMS")

@@ -39,6 +39,7 @@ from tests.support.logboek import LogboekProcess
 import ldv_otel as ldv
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 
@@ -193,7 +194,7 @@ def cpu_of(pid: int) -> float:
 def stored(settings: Settings) -> int:
     """Return how many different records the Logboek holds."""
     with LogboekClient(settings) as client:
-        return int(client.rows("SELECT uniqExact(trace_id, span_id) FROM logregel")[0][0])
+        return int(client.rows(Sql("SELECT uniqExact(trace_id, span_id) FROM logregel"))[0][0])
 
 
 def table(costs: dict[str, list[Cost]], records: int) -> str:

@@ -34,6 +34,7 @@ from benchmarks.stores import filled, serving
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
@@ -200,7 +201,7 @@ def fill(directory: Path, rows: int) -> None:
         records = [record for version in versions() for record in mapper.logregels(version)]
         sink.send(number_batch(new_writer_id(), 0, records))
         sink.close()
-        client.command("OPTIMIZE TABLE logregel FINAL")
+        client.command(Sql("OPTIMIZE TABLE logregel FINAL"))
     (directory / "filled").touch()
 
 

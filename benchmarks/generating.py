@@ -23,10 +23,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, StoredLogregel, stored
+from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, StoredLogregel, logregel_of_row
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Cursor, PageLimits
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.times.instants import ms_from_datetime
 
@@ -160,8 +161,8 @@ _AS_JVM: Final = """
 #: For each table, by its qualified name, the rows as it stores them. Our own text: nothing of a user is in it.
 SOURCES: Final = {
     "logregel": ROWS,
-    "peers.typed": f"SELECT * REPLACE ({_SUBJECT_32_BYTES}) FROM ({ROWS})",  # noqa: S608
-    "peers.jvm": f"SELECT {_AS_JVM} FROM ({ROWS})",  # noqa: S608
+    "peers.typed": f"SELECT * REPLACE ({_SUBJECT_32_BYTES}) FROM ({ROWS})",
+    "peers.jvm": f"SELECT {_AS_JVM} FROM ({ROWS})",
 }
 
 
@@ -216,11 +217,13 @@ class Sample(msgspec.Struct, frozen=True):
     def find(self, client: LogboekClient, columns: str, where: str, count: int) -> list[tuple[Any, ...]]:
         """Return `columns` of that many loaded rows, each from another place."""
         draw = random.Random(f"{columns}{where}")  # noqa: S311  (keys to ask for, not secrets)
-        sql = f"SELECT {columns} FROM ({ROWS}) WHERE {where} LIMIT 1"  # noqa: S608  (our own text)
+        sql = f"SELECT {columns} FROM ({ROWS}) WHERE {where} LIMIT 1"
         found: list[tuple[Any, ...]] = []
         while len(found) < count:
             window = min(1_000, self.end - self.first)
-            found += client.rows(sql, self.parameters(draw.randrange(self.first, self.end - window + 1), window))
+            found += client.rows(
+                Sql.verbatim(sql), self.parameters(draw.randrange(self.first, self.end - window + 1), window)
+            )
         return found
 
     def batches(self, client: LogboekClient, count: int) -> list[Batch]:
@@ -254,14 +257,14 @@ class Sample(msgspec.Struct, frozen=True):
         return batches
 
     def _records(self, client: LogboekClient, first_cycle: int, cycles: int, which: str) -> list[StoredLogregel]:
-        sql = f"SELECT {SELECTED} FROM ({ROWS}) WHERE {which}"  # noqa: S608  (our own text)
+        sql = f"SELECT {SELECTED} FROM ({ROWS}) WHERE {which}"
         parameters = self.parameters(first_cycle * _TRACES_IN_CYCLE, cycles * _TRACES_IN_CYCLE)
-        return [stored(row) for row in client.rows(sql, parameters, bytes_columns=BYTES_COLUMNS)]
+        return [logregel_of_row(row) for row in client.rows(Sql.verbatim(sql), parameters, bytes_columns=BYTES_COLUMNS)]
 
 
 def load(client: LogboekClient, table: str, sample: Sample, first: int, end: int) -> None:
     """Insert the traces from `first` up to `end`, as one insert."""
-    client.command(f"INSERT INTO {table} {SOURCES[table]}", sample.parameters(first, end - first))
+    client.command(Sql.verbatim(f"INSERT INTO {table} {SOURCES[table]}"), sample.parameters(first, end - first))
 
 
 class Question(NamedTuple):
@@ -298,11 +301,11 @@ _SORTS: Final = {"frequent": TOP, "middling": MID, "rare": RARE}
 
 
 def _typed(where: str, limit: str = "LIMIT 101") -> str:
-    return f"SELECT * FROM peers.typed WHERE {where} ORDER BY start_time, span_id {limit}"  # noqa: S608  (our own text)
+    return f"SELECT * FROM peers.typed WHERE {where} ORDER BY start_time, span_id {limit}"
 
 
 def _jvm(where: str, limit: str = "LIMIT 101") -> str:
-    return f"SELECT * FROM peers.jvm WHERE {where} ORDER BY startTime, spanId {limit}"  # noqa: S608  (our own text)
+    return f"SELECT * FROM peers.jvm WHERE {where} ORDER BY startTime, spanId {limit}"
 
 
 def questions(
@@ -446,7 +449,7 @@ class _Keys:
 
     def company(self, *, first: bool) -> list[dict[str, Any]]:
         """Return the company, each time with another cursor."""
-        subject = self._client.rows("SELECT lower(hex(sipHash128('company')))")[0][0]
+        subject = self._client.rows(Sql("SELECT lower(hex(sipHash128('company')))"))[0][0]
         shares = [0.0 if first else self._draw.random() * 0.98 for _ in range(self._times)]
         return [
             {"subject": subject, "after": ms_from_datetime(self._sample.moment(share)) if share else -1}

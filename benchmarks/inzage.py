@@ -36,6 +36,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
@@ -185,7 +186,7 @@ def fill(directory: Path, rows: int) -> None:
         for person, traces in ((PERSON, 400), (SPREAD, RECORDS)):
             sink.send(number_batch(new_writer_id(), 0, _about(person, ring, traces)))
         sink.close()
-        client.command("OPTIMIZE TABLE logregel FINAL")
+        client.command(Sql("OPTIMIZE TABLE logregel FINAL"))
         entries = [
             ProcessingActivity(
                 id=f"{ACTIVITY}{number}",

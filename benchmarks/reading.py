@@ -46,6 +46,7 @@ from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.register.register import ProcessingActivity, Register
@@ -188,7 +189,7 @@ def _read(work: Work, number: int, times: dict[str, list[float]]) -> None:
                 key = draw.choice(work.keys[name])
                 start = time.perf_counter()
                 if work.sql:
-                    client.rows(work.sql[name], key)
+                    client.rows(Sql.verbatim(work.sql[name]), key)
                 else:
                     OURS[name](client, key)
                 elapsed_ms = (time.perf_counter() - start) * 1_000
@@ -218,8 +219,8 @@ def _peer_writes(port: int, sample: Sample, wanted: argparse.Namespace) -> list[
 def _clean(port: int) -> None:
     """Take away what was written, for the next run with this directory."""
     with LogboekClient(_settings(port)) as client:
-        client.command("ALTER TABLE logregel DROP PARTITION 2026")
-        client.command("ALTER TABLE peers.jvm DELETE WHERE startTime >= '2026-01-01' SETTINGS mutations_sync = 1")
+        client.command(Sql("ALTER TABLE logregel DROP PARTITION 2026"))
+        client.command(Sql("ALTER TABLE peers.jvm DELETE WHERE startTime >= '2026-01-01' SETTINGS mutations_sync = 1"))
 
 
 def _report(ours: dict[str, list[float]], peer: dict[str, list[float]], rates: str, wanted: argparse.Namespace) -> str:

@@ -52,11 +52,12 @@ from benchmarks.generating import (
 )
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import ROW_ONCE
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
+from ldv_otel._internal.clickhouse.queries.sql import ROW_ONCE
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
@@ -104,11 +105,11 @@ class Asking(LogboekClient):
     """A client whose settings and queries can be varied."""
 
     more: Mapping[str, Any] = {"use_query_condition_cache": 0}
-    once: str = ROW_ONCE
+    once: Sql = ROW_ONCE
 
     def rows(
         self,
-        sql: str,
+        query: Sql,
         parameters: Mapping[str, Any] | None = None,
         *,
         settings: Mapping[str, Any] | None = None,
@@ -116,14 +117,14 @@ class Asking(LogboekClient):
     ) -> list[tuple[Any, ...]]:
         """Run a query; see `LogboekClient.rows`."""
         return super().rows(
-            sql.replace(ROW_ONCE, self.once),
+            Sql.verbatim(query.text.replace(ROW_ONCE.text, self.once.text)),
             parameters,
             settings={**(settings or {}), **self.more},
             bytes_columns=bytes_columns,
         )
 
     @contextlib.contextmanager
-    def varied(self, more: Mapping[str, Any] = MappingProxyType({}), *, once: str = ROW_ONCE) -> Iterator[None]:
+    def varied(self, more: Mapping[str, Any] = MappingProxyType({}), *, once: Sql = ROW_ONCE) -> Iterator[None]:
         """Ask with these settings too, or with another way to have each row once."""
         before = self.more, self.once
         self.more, self.once = {**self.more, **more}, once
@@ -144,9 +145,9 @@ class Bench:
         apply_schema(self.settings)
         self.client = Asking(self.settings)
         for statement in ("CREATE DATABASE IF NOT EXISTS peers", TYPED, JVM):
-            self.client.command(statement)
+            self.client.command(Sql.verbatim(statement))
         # What an earlier run with this directory left when it was stopped.
-        self.client.command(f"ALTER TABLE logregel DROP PARTITION {FRESH_YEAR}")
+        self.client.command(Sql.verbatim(f"ALTER TABLE logregel DROP PARTITION {FRESH_YEAR}"))
         self.sink = ClickHouseSink(self.settings)
         self.sink.open()
         self.driver = clickhouse_connect.get_client(interface="chdb", path=self.settings.logboek.path)
@@ -163,12 +164,12 @@ class Bench:
 
     def one(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Return the first value of a query."""
-        return self.client.rows(sql, parameters)[0][0]
+        return self.client.rows(Sql.verbatim(sql), parameters)[0][0]
 
     def of_table(self, expression: str, source: str, table: str) -> Any:
         """Return an expression over what one of the engine's tables says of a table's active parts."""
         sql = (
-            f"SELECT {expression} FROM system.{source} WHERE active AND concat(database, '.', table) = {{table:String}}"  # noqa: S608
+            f"SELECT {expression} FROM system.{source} WHERE active AND concat(database, '.', table) = {{table:String}}"
         )
         return self.one(sql, {"table": table})
 
@@ -183,7 +184,7 @@ class Bench:
                 self.say(f"{table}: {end * 5 // 2:,} rows")
             if merged:
                 self.say(f"merging {table}")
-                self.client.command(f"OPTIMIZE TABLE {table} FINAL")
+                self.client.command(Sql.verbatim(f"OPTIMIZE TABLE {table} FINAL"))
         self.settle()
 
     def settle(self) -> None:
@@ -220,7 +221,7 @@ class Bench:
         if not sql:
             return []
         sent = [{name: value for name, value in key.items() if name != "batch"} for key in question.keys]
-        return [partial(self.client.rows, sql, key, bytes_columns=bytes_columns) for key in sent]
+        return [partial(self.client.rows, Sql.verbatim(sql), key, bytes_columns=bytes_columns) for key in sent]
 
     def measure(self, calls: Sequence[Callable[[], object]], rows_in_granule: int = 2_048) -> Figures:
         """Run calls of one query each; return the figures of those that are no warm-up."""
@@ -230,7 +231,7 @@ class Bench:
         return Figures(min(times), statistics.median(times), granules, statistics.median(found))
 
     def _one_call(self, call: Callable[[], object]) -> tuple[float, int, int]:
-        self.client.command("SYSTEM DROP QUERY CONDITION CACHE")  # for the sink, which has a client of its own
+        self.client.command(Sql("SYSTEM DROP QUERY CONDITION CACHE"))  # for the sink, which has a client of its own
         first, second = self._rows_read(), self._rows_read()
         start = time.perf_counter()
         answer = call()
@@ -287,7 +288,7 @@ def run(bench: Bench, saved: Path, wanted: argparse.Namespace) -> str:
     ]
     if not wanted.keep:
         sections.append(clean_up_section(bench))
-    bench.client.command(f"ALTER TABLE logregel DROP PARTITION {FRESH_YEAR}")
+    bench.client.command(Sql.verbatim(f"ALTER TABLE logregel DROP PARTITION {FRESH_YEAR}"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sections.append(f"The process took at most {peak:.1f} GiB of memory, loading and merging included.")
     return "\n\n".join(sections) + "\n"
@@ -395,7 +396,7 @@ def company_section(bench: Bench) -> str:
 
 def once_section(bench: Bench) -> str:
     """Return what it costs a reader that no row shows twice, and that he asks in plain SQL."""
-    plain = "ORDER BY start_time, span_id"
+    plain = Sql("ORDER BY start_time, span_id")
     rows = []
     asked = [question for question in bench.questions(bench.sample) if "read-back" not in question.name]
     for question in asked:
@@ -404,14 +405,20 @@ def once_section(bench: Bench) -> str:
         with bench.client.varied(once=plain):
             without = bench.measure(calls)
         view = _view(question)
-        in_sql = str(bench.measure([partial(bench.client.rows, view, key) for key in question.keys])) if view else "-"
+        in_sql = (
+            str(bench.measure([partial(bench.client.rows, Sql.verbatim(view), key) for key in question.keys]))
+            if view
+            else "-"
+        )
         rows.append([question.name, str(without), str(once), in_sql])
         bench.say(f"second line, {question.name}: {without} -> {once}, view {in_sql}")
     since = bench.sample.moment(0.5)
     period = {"since": ms_from_datetime(since), "until": ms_from_datetime(since + timedelta(days=30))}
     for name, sql in _OVERVIEWS.items():
         without, once = (
-            bench.measure([partial(bench.client.rows, sql.replace("{from}", table), period)] * (WARM_UPS + 3))
+            bench.measure(
+                [partial(bench.client.rows, Sql.verbatim(sql.replace("{from}", table)), period)] * (WARM_UPS + 3)
+            )
             for table in ("logregel_shown", "logregels")
         )
         rows.append([name, str(without), "-", str(once)])
@@ -426,9 +433,9 @@ _MONTH: Final = (
 )
 _OVERVIEWS: Final = {
     "count of everything": "SELECT count() FROM {from}",
-    "count of a month": f"SELECT count() FROM {_MONTH}",  # noqa: S608  (our own text)
-    "records by name in a month": f"SELECT name, count() FROM {_MONTH} GROUP BY name",  # noqa: S608
-    "export of a month (hash of all columns)": f"SELECT sum(cityHash64(*)) FROM {_MONTH}",  # noqa: S608
+    "count of a month": f"SELECT count() FROM {_MONTH}",
+    "records by name in a month": f"SELECT name, count() FROM {_MONTH} GROUP BY name",
+    "export of a month (hash of all columns)": f"SELECT sum(cityHash64(*)) FROM {_MONTH}",
 }
 _VIEWS: Final = {
     "records of a data subject": "logregels_van(subject = {subject:String})",
@@ -444,7 +451,7 @@ _VIEWS: Final = {
 def _view(question: Question) -> str:
     """Return the question in plain SQL, where there is a view for it."""
     name = "first page" if question.name.startswith("first page") else question.name
-    return f"SELECT * FROM {_VIEWS[name]} LIMIT 101" if name in _VIEWS else ""  # noqa: S608  (our own text)
+    return f"SELECT * FROM {_VIEWS[name]} LIMIT 101" if name in _VIEWS else ""
 
 
 def bytes_section(bench: Bench) -> str:
@@ -473,10 +480,10 @@ def bytes_section(bench: Bench) -> str:
 
 def _by_name(bench: Bench, source: str, name: str, expression: str, table: str) -> dict[str, float]:
     sql = (
-        f"SELECT {name}, {expression} FROM system.{source} "  # noqa: S608  (our own text)
+        f"SELECT {name}, {expression} FROM system.{source} "
         f"WHERE active AND concat(database, '.', table) = {{table:String}} GROUP BY {name}"
     )
-    return {found: float(size) for found, size in bench.client.rows(sql, {"table": table})}
+    return {found: float(size) for found, size in bench.client.rows(Sql.verbatim(sql), {"table": table})}
 
 
 def inserts_section(bench: Bench, count: int, full: Answers) -> str:
@@ -494,11 +501,11 @@ def inserts_section(bench: Bench, count: int, full: Answers) -> str:
     )
     bench.say(" | ".join(rows[-1]))
     # Else the parts of which this is about would be gone before the last question.
-    bench.client.command("SYSTEM STOP MERGES logregel")
+    bench.client.command(Sql("SYSTEM STOP MERGES logregel"))
     state = _parts_of(bench)
     times = bench.repeats + WARM_UPS
     fresh = bench.ask(bench.sample.after(count), ["ours"], (batches * times)[:times])
-    bench.client.command("SYSTEM START MERGES logregel")
+    bench.client.command(Sql("SYSTEM START MERGES logregel"))
     asked = [[name, str(answers["ours"]), str(full[name]["ours"])] for name, answers in fresh.items()]
     header = ["", "rows/s, by the median", "rows/s, the whole run", "goal", "verdict"]
     return (
@@ -512,11 +519,11 @@ def inserts_section(bench: Bench, count: int, full: Answers) -> str:
 def _insert_blocks(bench: Bench, table: str, count: int) -> tuple[list[float], float]:
     """Insert prepared blocks into an empty twin of a table, so that only the engine's work counts."""
     twin = f"{table}_twin"
-    bench.client.command(f"CREATE OR REPLACE TABLE {twin} AS {table}")
+    bench.client.command(Sql.verbatim(f"CREATE OR REPLACE TABLE {twin} AS {table}"))
     sql = SOURCES[table.removeprefix("ldv.")]
     blocks = [
         bench.driver.raw_query(
-            f"SELECT * FROM ({sql}) LIMIT {ROWS_IN_BATCH}",  # noqa: S608  (our own text)
+            f"SELECT * FROM ({sql}) LIMIT {ROWS_IN_BATCH}",
             bench.sample.parameters(bench.sample.traces + number * TRACES_IN_BATCH, TRACES_IN_BATCH),
             fmt="Native",
         )
@@ -529,7 +536,7 @@ def _insert_blocks(bench: Bench, table: str, count: int) -> tuple[list[float], f
         for block in blocks
     ]
     whole = time.perf_counter() - start
-    bench.client.command(f"DROP TABLE {twin}")
+    bench.client.command(Sql.verbatim(f"DROP TABLE {twin}"))
     return seconds, whole
 
 
@@ -559,12 +566,12 @@ def clean_up_section(bench: Bench) -> str:
             "SETTINGS mutations_sync = 1"
         ),
         "`DELETE FROM` (lightweight), one activity of 2024": (
-            f"DELETE FROM logregel IN PARTITION 2024 WHERE processing_activity_id = '{ACTIVITY}{MID[1]}'"  # noqa: S608
+            f"DELETE FROM logregel IN PARTITION 2024 WHERE processing_activity_id = '{ACTIVITY}{MID[1]}'"
         ),
         "`DROP PARTITION 2024`": "ALTER TABLE logregel DROP PARTITION 2024",
     }
     for name, statement in acts.items():
-        took = _timed(partial(bench.client.command, statement))
+        took = _timed(partial(bench.client.command, Sql.verbatim(statement)))
         rows.append([name, f"{took:.1f} s", *_state(bench)])
         bench.say(" | ".join(rows[-1]))
     header = ["act", "took", "rows left", "MB on disk", "parts with all locators", "a data subject after it"]

@@ -8,6 +8,7 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import QueryError
 
@@ -17,12 +18,12 @@ SLOW = "SELECT sum(sleepEachRow(0.1)) FROM numbers(600) SETTINGS max_block_size 
 
 def one(client: LogboekClient) -> int:
     """The shortest question."""
-    return int(client.rows("SELECT 1")[0][0])
+    return int(client.rows(Sql("SELECT 1"))[0][0])
 
 
 def slow(client: LogboekClient) -> None:
     """The longest."""
-    client.rows(SLOW)
+    client.rows(Sql.verbatim(SLOW))
 
 
 def test_a_question_that_takes_too_long_is_ended_in_the_engine_too(served_settings: Settings) -> None:

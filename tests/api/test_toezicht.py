@@ -179,7 +179,7 @@ def test_figures_are_those_of_the_period(settings: Settings) -> None:
         assert [one.logregels for one in all_of_it] == [20, 5, 1]
         first = overseeing.used_in_period(client, START, START + 60_000)
         assert sum(one.logregels for one in first) == 2
-        failed = overseeing.latest(
+        failed = overseeing.latest_in_period(
             client, PageLimits(since_ms=START, until_ms=START + 7_200_000), kind=OversightKind.FAILED
         ).records
         assert len(failed) == sum(one.failed for one in all_of_it) == 8

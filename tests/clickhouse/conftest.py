@@ -12,6 +12,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from tests.support.logboek import LogboekProcess
@@ -45,7 +46,7 @@ def empty_store(kind: str, request: pytest.FixtureRequest) -> Iterator[Settings]
     found = Settings(logboek=address)
     yield found
     with LogboekClient(found, database="default") as client:
-        client.command(f"DROP DATABASE IF EXISTS {database}")
+        client.command(Sql.verbatim(f"DROP DATABASE IF EXISTS {database}"))
 
 
 _numbers = itertools.count()

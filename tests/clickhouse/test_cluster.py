@@ -9,6 +9,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.cluster import Cluster, clustered
 from ldv_otel._internal.clickhouse.schema.migrations import all_statements, migrations, view_statements
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel.errors import ConfigurationError
 
 
@@ -18,7 +19,7 @@ from ldv_otel.errors import ConfigurationError
 def test_the_engine_reads_every_statement(client: LogboekClient, cluster: Cluster | None) -> None:
     """A slip in a rewritten statement shows here, not on somebody's cluster."""
     for statement in all_statements("ldv", cluster):
-        assert client.command(f"EXPLAIN AST {statement}")
+        assert client.command(Sql.verbatim(f"EXPLAIN AST {statement}"))
 
 
 @pytest.mark.parametrize("shards_by", ["", "trace"])

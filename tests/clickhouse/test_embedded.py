@@ -1,4 +1,3 @@
-# ruff: noqa: S608  (the statements are put together from names that these tests make up)
 from __future__ import annotations
 
 import http.client

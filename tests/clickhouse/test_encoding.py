@@ -18,6 +18,7 @@ from ldv_otel._internal.clickhouse.columns import columns_of
 from ldv_otel._internal.clickhouse.encoding import block
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import number_batch
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused
@@ -121,15 +122,17 @@ def test_columns_of_different_lengths_are_no_block() -> None:
 def table(client: LogboekClient) -> str:
     """An empty table with a column of each kind."""
     client.command(
-        "CREATE TABLE kinds (place UInt64, text String, word LowCardinality(String), ids Array(FixedString(4)), "
-        "pairs Map(LowCardinality(String), String)) ENGINE = MergeTree ORDER BY place"
+        Sql(
+            "CREATE TABLE kinds (place UInt64, text String, word LowCardinality(String), ids Array(FixedString(4)), "
+            "pairs Map(LowCardinality(String), String)) ENGINE = MergeTree ORDER BY place"
+        )
     )
     return "kinds"
 
 
 def stored(client: LogboekClient, table: str, rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """What the engine made of these rows."""
-    client.command(f"TRUNCATE TABLE {table}")
+    client.command(Sql.verbatim(f"TRUNCATE TABLE {table}"))
     columns = {
         "place": ("UInt64", range(len(rows))),
         "text": ("String", [row["text"] for row in rows]),
@@ -138,7 +141,7 @@ def stored(client: LogboekClient, table: str, rows: list[dict[str, Any]]) -> lis
         "pairs": ("Map(LowCardinality(String), String)", [row["pairs"] for row in rows]),
     }
     client.insert(table, columns, {})
-    return client.rows(f"SELECT text, word, ids, pairs FROM {table} ORDER BY place")  # noqa: S608  (our own table)
+    return client.rows(Sql.verbatim(f"SELECT text, word, ids, pairs FROM {table} ORDER BY place"))
 
 
 ROWS = st.lists(

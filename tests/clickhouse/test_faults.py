@@ -13,6 +13,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
@@ -69,7 +70,7 @@ def a_batch() -> Batch:
 def count(sink: ClickHouseSink) -> tuple[int, int]:
     """Rows, and different places in the sequence."""
     client: LogboekClient = sink._connected()
-    rows = client.rows("SELECT count(), uniqExact(writer_id, seq) FROM logregel")
+    rows = client.rows(Sql("SELECT count(), uniqExact(writer_id, seq) FROM logregel"))
     return int(rows[0][0]), int(rows[0][1])
 
 
@@ -131,8 +132,10 @@ def test_an_answer_that_failed_does_not_leak_into_the_next(client: LogboekClient
     """The embedded engine's handle keeps the rest of a failed answer; a fresh one is taken."""
     for _ in range(3):
         with pytest.raises(Exception, match=r"cannot be reached|answered"):
-            client.rows("SELECT number, throwIf(number = 100000) FROM numbers(200000) SETTINGS max_block_size = 1000")
-        assert client.rows("SELECT 1") == [(1,)]
+            client.rows(
+                Sql("SELECT number, throwIf(number = 100000) FROM numbers(200000) SETTINGS max_block_size = 1000")
+            )
+        assert client.rows(Sql("SELECT 1")) == [(1,)]
 
 
 @pytest.mark.parametrize("status", [429, 503])

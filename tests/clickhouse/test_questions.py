@@ -16,6 +16,7 @@ from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits, RecordQuery
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import QueryError
@@ -116,10 +117,10 @@ def test_every_question_answers_as_the_model_does(
     picked: set[int],
 ) -> None:
     """Duplicates, equal times, late rows, other years, ids that share a prefix; parts merged or not."""
-    client.command("TRUNCATE TABLE logregel")
+    client.command(Sql("TRUNCATE TABLE logregel"))
     store = Filled(client, sink, batches)
     if merged:
-        client.command("OPTIMIZE TABLE logregel FINAL")
+        client.command(Sql("OPTIMIZE TABLE logregel FINAL"))
     day = PageLimits(since_ms=NEW_YEAR_2026, until_ms=NEW_YEAR_2026 + DAY, limit=3)
     year = PageLimits(since_ms=NEW_YEAR_2026, limit=4)
 
@@ -210,14 +211,14 @@ def check_views(client: LogboekClient, store: Filled) -> None:
     places = "SELECT writer_id, seq FROM {} ORDER BY writer_id, seq"
 
     def seen(view: str) -> list[tuple[Any, ...]]:
-        return client.rows(places.format(view))
+        return client.rows(Sql.verbatim(places.format(view)))
 
     def model(test: Callable[[Logregel], object]) -> list[tuple[str, int]]:
         return sorted((row.writer_id, row.seq) for row in store.where(test))
 
     trace, subject, activity = TRACES[0], SUBJECTS[0], ACTIVITIES[0]
     assert seen("logregels") == model(lambda _: True)
-    assert client.rows("SELECT count() FROM logregels") == [(len(store.rows),)]
+    assert client.rows(Sql("SELECT count() FROM logregels")) == [(len(store.rows),)]
     assert seen(f"logregels_trace(trace_id = '{trace.hex()}')") == model(lambda row: row.trace_id == trace)
     assert seen(f"logregels_van(subject = '{subject.hex()}')") == model(lambda row: row.data_subject_id == subject)
     assert seen(f"logregels_aangeroepen(trace_id = '{trace.hex()}', span_id = '')") == model(

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import PageLimits
-from ldv_otel._internal.clickhouse.register_table import apply_register, changes, compare, registered
+from ldv_otel._internal.clickhouse.register_table import apply_register, compare, register_changes, stored_activities
 from ldv_otel._internal.clickhouse.retention import apply as retention
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
 from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import number_batch
 from ldv_otel._internal.record.logregel import Logregel
@@ -92,7 +93,7 @@ def views(client: LogboekClient) -> list[list[int]]:
         f"logregels_aangeroepen(trace_id = '{'66' * 16}', span_id = '')",
         f"logregels_aanroeper(trace_id = '{'74' * 16}', span_id = '{'6f' * 8}')",
     ]
-    return [[row[0] for row in client.rows(f"SELECT seq FROM {name} ORDER BY seq")] for name in names]  # noqa: S608
+    return [[row[0] for row in client.rows(Sql.verbatim(f"SELECT seq FROM {name} ORDER BY seq"))] for name in names]
 
 
 def test_no_reader_sees_what_is_past_its_term(filled: LogboekClient) -> None:
@@ -114,15 +115,17 @@ def test_what_is_past_its_term_is_removed_and_put_on_record(filled: LogboekClien
     plan = plan_retention(filled)
     assert plan.logregels == PAST
     assert {kept.activity for kept in plan.without_term} == {SECRET, ENDLESS, STRANGE, ""}
-    assert filled.rows("SELECT count() FROM logregel") == [(len(ROWS),)]
+    assert filled.rows(Sql("SELECT count() FROM logregel")) == [(len(ROWS),)]
     removed = apply_retention(filled, plan)
     assert sum(found.logregels for found in removed) == PAST
     assert {found.way for found in removed} == {"mutation", "parts"}
-    assert [row[0] for row in filled.rows("SELECT seq FROM logregel ORDER BY seq")] == list(range(PAST, len(ROWS)))
+    assert [row[0] for row in filled.rows(Sql("SELECT seq FROM logregel ORDER BY seq"))] == list(range(PAST, len(ROWS)))
     on_record = filled.rows(
-        "SELECT processing_activity_id, retention, sum(logregels), uniqExact(removal_id), any(toString(state)), "
-        "max(first_start_time < kept_from AND last_start_time < kept_from), countIf(done IS NULL) "
-        "FROM verwijderingen GROUP BY ALL ORDER BY retention"
+        Sql(
+            "SELECT processing_activity_id, retention, sum(logregels), uniqExact(removal_id), any(toString(state)), "
+            "max(first_start_time < kept_from AND last_start_time < kept_from), countIf(done IS NULL) "
+            "FROM verwijderingen GROUP BY ALL ORDER BY retention"
+        )
     )
     assert on_record == [(SHORT, "P1Y", 3, 1, "done", 1, 0), (LONG, "P4Y", 1, 1, "done", 1, 0)]
     (writer,) = read.writers(filled)
@@ -148,7 +151,7 @@ def test_a_run_that_was_cut_short_is_finished(filled: LogboekClient, monkeypatch
     assert (plan.unfinished, plan.logregels) == (1, PAST)
     apply_retention(filled, plan)
     assert plan_retention(filled).unfinished == 0
-    assert filled.rows("SELECT count() FROM logregel") == [(len(ROWS) - PAST,)]
+    assert filled.rows(Sql("SELECT count() FROM logregel")) == [(len(ROWS) - PAST,)]
     assert read.writers(filled)[0].missing == 0
 
 
@@ -157,7 +160,7 @@ def test_an_entry_that_left_the_register_keeps_its_rule(filled: LogboekClient) -
     apply_register(filled, REGISTER)
     apply_register(filled, Register([ProcessingActivity(id="urn:nieuw", name="nieuw")]))
     assert questions(filled)[0] == list(range(PAST, len(ROWS)))
-    assert set(registered(filled)) == {SHORT, LONG, SECRET, ENDLESS, "urn:nieuw"}
+    assert set(stored_activities(filled)) == {SHORT, LONG, SECRET, ENDLESS, "urn:nieuw"}
 
 
 def test_a_changed_activity_is_a_new_version(client: LogboekClient) -> None:
@@ -167,11 +170,11 @@ def test_a_changed_activity_is_a_new_version(client: LogboekClient) -> None:
     changed = Register([ProcessingActivity(id=SHORT, name="kort", retention="P2Y", purpose="ander doel")])
     with pytest.raises(ConfigurationError, match=r"another purpose, retention.*replaces"):
         apply_register(client, changed)
-    assert [change.differs for change in changes(client, changed)] == [("purpose", "retention")]
-    assert registered(client)[SHORT].activity.retention == "P1Y"
+    assert [change.differs for change in register_changes(client, changed)] == [("purpose", "retention")]
+    assert stored_activities(client)[SHORT].activity.retention == "P1Y"
     apply_register(client, changed, amend=True)
-    assert registered(client)[SHORT].activity.retention == "P2Y"
-    assert client.rows("SELECT count() FROM ldv_register WHERE name = 'kort'") == [(2,)]
+    assert stored_activities(client)[SHORT].activity.retention == "P2Y"
+    assert client.rows(Sql("SELECT count() FROM ldv_register WHERE name = 'kort'")) == [(2,)]
 
 
 def test_the_log_beside_the_register(filled: LogboekClient) -> None:
@@ -191,8 +194,8 @@ def test_removal_is_what_hiding_hid(
 ) -> None:
     """Whatever rows and terms: readers see the same before and after, and all that goes is past its term."""
     for table in ("logregel", "ldv_register", "ldv_removal"):
-        client.command(f"TRUNCATE TABLE {table}")
-    client.command("ALTER TABLE ldv_term DELETE WHERE toYear(applied) > 1970 SETTINGS mutations_sync = 1")
+        client.command(Sql.verbatim(f"TRUNCATE TABLE {table}"))
+    client.command(Sql("ALTER TABLE ldv_term DELETE WHERE toYear(applied) > 1970 SETTINGS mutations_sync = 1"))
     # Half a day off any whole term, so that the time this test takes decides nothing.
     records = [record(f"urn:{name}", age + 0.5, number) for number, (name, age) in enumerate(ages)]
     sink.send(number_batch(f"w{NOW.timestamp()}", 0, records))
@@ -208,7 +211,7 @@ def test_removal_is_what_hiding_hid(
     shown = sorted(row.seq for row in read.in_period(client, PageLimits(since_ms=YEAR_1971)).records)
     assert shown == wanted
     apply_retention(client, plan_retention(client))
-    assert [row[0] for row in client.rows("SELECT seq FROM logregel ORDER BY seq")] == wanted
+    assert [row[0] for row in client.rows(Sql("SELECT seq FROM logregel ORDER BY seq"))] == wanted
     assert sum(writer.missing for writer in read.writers(client)) == 0
 
 
@@ -227,4 +230,4 @@ def test_many_activities_fit_the_requests(sink: ClickHouseSink, client: LogboekC
     sink.send(number_batch("w", 0, [*records, record(ENDLESS, 900, 1_000)]))
     apply_register(client, Register(ProcessingActivity(id=name, name="x", retention="P1Y") for name in activities))
     apply_retention(client, plan_retention(client))
-    assert client.rows("SELECT count() FROM logregel") == [(1,)]
+    assert client.rows(Sql("SELECT count() FROM logregel")) == [(1,)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.record.logregel import Logregel
@@ -92,5 +93,5 @@ def stored_count(sink: Sink, writer_id: str) -> int:
     if isinstance(sink, InMemoryLogboek):
         return len(sink.logregels)
     assert isinstance(sink, ClickHouseSink)
-    rows = sink._connected().rows("SELECT count() FROM logregel WHERE writer_id = {w:String}", {"w": writer_id})
+    rows = sink._connected().rows(Sql("SELECT count() FROM logregel WHERE writer_id = {w:String}"), {"w": writer_id})
     return int(rows[0][0])

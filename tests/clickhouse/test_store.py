@@ -13,6 +13,7 @@ from ldv_otel._internal.clickhouse.columns import columns_of
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, check_schema, migrations, schema_status
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel, Status
@@ -56,10 +57,12 @@ def test_the_view_speaks_the_standard(sink: ClickHouseSink, client: LogboekClien
     )
     sink.send(number_batch("w", 3, [record]))
     rows = client.rows(
-        "SELECT trace_id, span_id, parent_span_id, status, name, toUnixTimestamp64Milli(start_time), "
-        "toUnixTimestamp64Milli(end_time), processing_activity_id, data_subject_id, data_subject_id_type, "
-        "foreign_operation_trace_id, foreign_operation_span_id, outbound_span_ids, "
-        "attributes['dpl.objects.algorithm_id'], resource['service.name'], flags, writer_id, seq FROM logregels"
+        Sql(
+            "SELECT trace_id, span_id, parent_span_id, status, name, toUnixTimestamp64Milli(start_time), "
+            "toUnixTimestamp64Milli(end_time), processing_activity_id, data_subject_id, data_subject_id_type, "
+            "foreign_operation_trace_id, foreign_operation_span_id, outbound_span_ids, "
+            "attributes['dpl.objects.algorithm_id'], resource['service.name'], flags, writer_id, seq FROM logregels"
+        )
     )
     assert rows == [
         (
@@ -70,8 +73,10 @@ def test_the_view_speaks_the_standard(sink: ClickHouseSink, client: LogboekClien
     ]  # fmt: skip
     sink.send(number_batch("w", 4, [Logregel(**RECORD)]))
     assert client.rows(
-        "SELECT parent_span_id, data_subject_id, foreign_operation_trace_id, foreign_operation_span_id, flags, status "
-        "FROM logregels WHERE seq = 4"
+        Sql(
+            "SELECT parent_span_id, data_subject_id, foreign_operation_trace_id, foreign_operation_span_id, flags, "
+            "status FROM logregels WHERE seq = 4"
+        )
     ) == [("", "", "", "", [], "Unset")]
 
 
@@ -81,9 +86,9 @@ def test_a_batch_is_one_block_whatever_its_size(sink: ClickHouseSink, client: Lo
     batch = number_batch(new_writer_id(), 0, heavy)
     sink.send(batch)
     sink.send(batch)
-    assert client.rows("SELECT count(), uniqExact(seq) FROM logregel") == [(3_000, 3_000)]
+    assert client.rows(Sql("SELECT count(), uniqExact(seq) FROM logregel")) == [(3_000, 3_000)]
     assert client.rows(
-        "SELECT count() FROM system.parts WHERE active AND table = 'logregel' AND database = currentDatabase()"
+        Sql("SELECT count() FROM system.parts WHERE active AND table = 'logregel' AND database = currentDatabase()")
     ) == [(1,)]
 
 
@@ -94,7 +99,7 @@ def test_records_of_any_year_fit_one_batch(sink: ClickHouseSink, client: Logboek
         for year in range(290)
     ]
     sink.send(number_batch(new_writer_id(), 0, years))
-    assert client.rows("SELECT count() FROM logregel") == [(290,)]
+    assert client.rows(Sql("SELECT count() FROM logregel")) == [(290,)]
 
 
 class TestSchema:
@@ -103,7 +108,7 @@ class TestSchema:
     def test_no_tables(self, settings: Settings) -> None:
         """A store without tables is refused with the way out; applying twice applies once."""
         with LogboekClient(settings, database="default") as client:
-            client.command(f"CREATE DATABASE {settings.logboek.database}")
+            client.command(Sql.verbatim(f"CREATE DATABASE {settings.logboek.database}"))
         with LogboekClient(settings) as client, pytest.raises(SchemaError, match="ldv schema apply"):
             check_schema(client)
         assert [found.version for found in apply_schema(settings)] == [found.version for found in migrations()]
@@ -115,7 +120,7 @@ class TestSchema:
         """An old package does not write to, or change, what a newer one made."""
         apply_schema(settings)
         with LogboekClient(settings) as client:
-            client.command("INSERT INTO ldv_schema (version, name) SELECT 9999, 'from the future'")
+            client.command(Sql("INSERT INTO ldv_schema (version, name) SELECT 9999, 'from the future'"))
             with pytest.raises(SchemaError, match="Upgrade ldv_otel"):
                 check_schema(client)
         with pytest.raises(SchemaError, match="9999"):
@@ -128,7 +133,7 @@ class TestSchema:
         """Without the deduplication window a retry is stored twice."""
         apply_schema(settings)
         with LogboekClient(settings) as client:
-            client.command("ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0")
+            client.command(Sql("ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0"))
             assert schema_status(client).deduplication_window == 0
             with pytest.raises(SchemaError, match="non_replicated_deduplication_window"):
                 check_schema(client)
@@ -137,7 +142,7 @@ class TestSchema:
         """Every statement can be repeated."""
         apply_schema(settings)
         with LogboekClient(settings) as client:
-            client.command("TRUNCATE TABLE ldv_schema")
+            client.command(Sql("TRUNCATE TABLE ldv_schema"))
         assert len(apply_schema(settings)) == len(migrations())
 
 
@@ -146,8 +151,8 @@ class TestErrors:
 
     def test_a_dropped_table(self, sink: ClickHouseSink, client: LogboekClient) -> None:
         """The tables went away under a running service."""
-        client.command("DROP VIEW logregels")
-        client.command("DROP TABLE logregel")
+        client.command(Sql("DROP VIEW logregels"))
+        client.command(Sql("DROP TABLE logregel"))
         with pytest.raises(SchemaError, match="ldv schema apply"):
             sink.send(number_batch("w", 0, [Logregel(**RECORD)]))
 
@@ -166,7 +171,7 @@ class TestErrors:
             read.by_trace(client, trace_id)
 
     @pytest.mark.parametrize(
-        "ask", [lambda client: client.rows("SELEKT"), lambda client: client.rows("SELECT {x:UInt8}")]
+        "ask", [lambda client: client.rows(Sql("SELEKT")), lambda client: client.rows(Sql("SELECT {x:UInt8}"))]
     )
     def test_a_bad_question(self, client: LogboekClient, ask: Callable[[LogboekClient], Any]) -> None:
         """Somebody's SQL is wrong; the Logboek is not away."""
@@ -192,20 +197,20 @@ def test_an_upgrade_keeps_what_is_there(settings: Settings, version: int) -> Non
         assert schema_status(client).current == version
         with pytest.raises(SchemaError, match="ldv schema apply"):
             check_schema(client)
-        known = {row[0] for row in client.rows("SELECT name FROM system.columns WHERE table = 'logregel'")}
+        known = {row[0] for row in client.rows(Sql("SELECT name FROM system.columns WHERE table = 'logregel'"))}
         columns = {name: column for name, column in columns_of(batch).items() if name in known}
         client.insert("logregel", columns, {})
     apply_schema(settings)
     with LogboekClient(settings) as client:
         check_schema(client)
         assert [found.logregel for found in read.by_trace(client, record.trace_id.hex())] == [record, record]
-        assert client.rows("SELECT count() FROM logregels") == [(2,)]
+        assert client.rows(Sql("SELECT count() FROM logregels")) == [(2,)]
 
 
 def test_views_are_made_anew(settings: Settings) -> None:
     """What an earlier version of the package showed, or somebody changed, is put right without a new number."""
     apply_schema(settings)
     with LogboekClient(settings) as client:
-        client.command("CREATE OR REPLACE VIEW logregels AS SELECT 1 AS something_else")
+        client.command(Sql("CREATE OR REPLACE VIEW logregels AS SELECT 1 AS something_else"))
         assert apply_schema(settings) == []
-        assert client.rows("SELECT trace_id FROM logregels") == []
+        assert client.rows(Sql("SELECT trace_id FROM logregels")) == []

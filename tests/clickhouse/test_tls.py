@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from tests.support.logboek import LogboekProcess
@@ -37,7 +38,7 @@ def test_a_server_with_a_known_authority(authority_and_relay: tuple[Path, TlsRel
     password_file.write_text(PASSWORD + "\n")
     found = settings(relay, LDV_LOGBOEK_CA_FILE=str(authority), LDV_LOGBOEK_PASSWORD_FILE=str(password_file))
     with LogboekClient(found) as client:
-        assert client.rows("SELECT 1") == [(1,)]
+        assert client.rows(Sql("SELECT 1")) == [(1,)]
     assert base64.b64encode(f"schrijver:{PASSWORD}".encode()) in relay.seen
 
 

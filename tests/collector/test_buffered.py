@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from tests.collector.conftest import Line, line
 from tests.collector.spans import actie, post
 from tests.support import faults
@@ -97,7 +98,7 @@ def test_a_hundred_thousand(buffered: Line, confirmed: Line) -> None:
         deadline = time.monotonic() + 60
         with through.client() as client:
             where = f"FROM logregels WHERE trace_id = '{trace_id.hex()}'"
-            while client.rows(f"SELECT count() {where}")[0][0] < 100_000 and time.monotonic() < deadline:
+            while client.rows(Sql.verbatim(f"SELECT count() {where}"))[0][0] < 100_000 and time.monotonic() < deadline:
                 time.sleep(0.2)
             sql = f"""
             SELECT count(), uniqExact(span_id), uniqExact(attributes['dpl.number']), uniqExact(parent_span_id),
@@ -105,4 +106,4 @@ def test_a_hundred_thousand(buffered: Line, confirmed: Line) -> None:
                    countIf(name != concat('stap ', toString(toUInt32(attributes['dpl.number']) % 50))),
                    uniqExact(data_subject_id), countIf(flags != [])
             {where} AND attributes['dpl.number'] != ''"""
-            assert client.rows(sql) == [(99_999, 99_999, 99_999, 100, 0, 0, 1, 0)]
+            assert client.rows(Sql.verbatim(sql)) == [(99_999, 99_999, 99_999, 100, 0, 0, 1, 0)]

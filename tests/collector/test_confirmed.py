@@ -161,7 +161,7 @@ def test_odd_spans_never_block_their_neighbours(confirmed: Line) -> None:
     for each in (far, empty, people, nul, lines):
         assert len(trace(confirmed, each.trace_id)) == 1
     with confirmed.client() as client:
-        assert read.refused(client) == 1
+        assert read.count_refused_spans(client) == 1
 
 
 def test_ids_of_a_wrong_length_are_the_clients_fault(confirmed: Line) -> None:

@@ -12,6 +12,7 @@ import requests
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
@@ -117,4 +118,4 @@ def test_technical_spans_can_be_left_out(network: Network) -> None:
     assert answer.status_code == 200
     with LogboekClient(network.settings) as client:
         assert len(read.by_trace(client, (b"m" * 16).hex())) == len(marks)
-        assert client.rows("SELECT count() FROM technical_span") == [(0,)]
+        assert client.rows(Sql("SELECT count() FROM technical_span")) == [(0,)]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
@@ -55,7 +56,9 @@ def test_a_record_comes_out_as_it_went_in(confirmed: Line, sink: OtlpSink, recor
     batch = number_batch(new_writer_id(), 7, records)
     sink.send(batch)
     with confirmed.client() as client:
-        rows = client.rows("SELECT seq FROM logregel WHERE writer_id = {w:String} ORDER BY seq", {"w": batch.writer_id})
+        rows = client.rows(
+            Sql("SELECT seq FROM logregel WHERE writer_id = {w:String} ORDER BY seq"), {"w": batch.writer_id}
+        )
         assert [row[0] for row in rows] == list(batch.seqs)
         for seq, record in zip(batch.seqs, records, strict=True):
             stored = read.by_trace(client, record.trace_id.hex())
@@ -86,7 +89,7 @@ def test_after_any_fault_everything_is_seen_once(
     deliver_whole(batch, sink, wait=lambda _: False, in_doubt=True)
     with confirmed.client() as client:
         sql = "SELECT count(), uniqExact(seq) FROM logregels WHERE writer_id = {w:String}"
-        assert client.rows(sql, {"w": batch.writer_id}) == [(49, 49)]
+        assert client.rows(Sql.verbatim(sql), {"w": batch.writer_id}) == [(49, 49)]
 
 
 def test_a_collector_that_restarts(confirmed: Line, sink: OtlpSink) -> None:

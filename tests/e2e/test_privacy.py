@@ -67,12 +67,14 @@ provider.force_flush()
 assert ldv.force_flush(), ldv.health()
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.sql_text import Sql, identifier, listed
 with LogboekClient(ldv.read_settings(os.environ)) as client:
-    columns = [name for name, kind in client.rows("SELECT name, type FROM system.columns WHERE table = 'logregel'")]
-    shown = client.command(f"SELECT groupArray(toString(tuple({', '.join(columns)}))) FROM logregel")
+    columns = [name for (name,) in client.rows(Sql("SELECT name FROM system.columns WHERE table = 'logregel'"))]
+    everything = listed(map(identifier, columns))
+    shown = client.command(Sql("SELECT groupArray(toString(tuple($columns))) FROM logregel", columns=everything))
     assert "register.example" in str(shown)
     print(shown)
-    client.command("OPTIMIZE TABLE logregel FINAL")
+    client.command(Sql("OPTIMIZE TABLE logregel FINAL"))
 """
 
 

@@ -21,6 +21,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
 from ldv_otel._internal.clickhouse.retention.plan import plan_retention
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.gemma.provider.openapi import contract
 from ldv_otel._internal.gemma.zgw_token import zgw_token
@@ -228,7 +229,7 @@ def test_ac_13_no_identifier_is_in_the_store(over_http: Provider, store: Logboek
     sent = {"gebruiker": "gebruiker-" + somebody(), "soortAfnemerId": "BSN", "afnemerId": recipient}
     actie = api.post(**sent, **about(bsn))
     query = "SELECT * FROM logregel WHERE attributes['ldv.version_of'] = {id:String}"
-    rows = str(store.rows(query, {"id": actie["actieId"]}))
+    rows = str(store.rows(Sql.verbatim(query), {"id": actie["actieId"]}))
     assert actie["actieId"] in rows
     assert not any(secret in rows for secret in (bsn, recipient, sent["gebruiker"]))
     assert names(api.list(bsn)) == [""]
@@ -321,7 +322,7 @@ def test_ac_25_a_put_is_a_new_version(over_http: Provider, store: LogboekClient)
     }  # fmt: skip
     assert names(api.list(bsn)) == [""]
     query = "SELECT count() FROM logregel WHERE attributes['ldv.version_of'] = {id:String}"
-    assert store.rows(query, {"id": actie["actieId"]}) == [(2,)]
+    assert store.rows(Sql.verbatim(query), {"id": actie["actieId"]}) == [(2,)]
 
 
 def test_ac_25_a_put_may_change_the_verwerking_and_the_persons(api: Api) -> None:
@@ -595,13 +596,15 @@ def test_ac_49_terms_of_their_own_of_the_activity_and_the_longest(over_http: Pro
     apply_retention(store, plan)
     of_actie = "FROM logregel WHERE attributes['ldv.version_of'] IN {ids:Array(String)}"
     ids = [actie["actieId"] for actie in (ended, without, lasting, nowhere, recent)]
-    assert {row[0] for row in store.rows(f"SELECT attributes['ldv.version_of'] {of_actie}", {"ids": ids})} == {
+    assert {
+        row[0] for row in store.rows(Sql.verbatim(f"SELECT attributes['ldv.version_of'] {of_actie}"), {"ids": ids})
+    } == {
         lasting["actieId"],
         recent["actieId"],
     }
     # What was removed is not taken for lost.
-    (ours,) = {row[0] for row in store.rows(f"SELECT writer_id {of_actie}", {"ids": [recent["actieId"]]})}
-    assert store.rows("SELECT missing FROM schrijvers WHERE writer_id = {id:String}", {"id": ours}) == [(0,)]
+    (ours,) = {row[0] for row in store.rows(Sql.verbatim(f"SELECT writer_id {of_actie}"), {"ids": [recent["actieId"]]})}
+    assert store.rows(Sql("SELECT missing FROM schrijvers WHERE writer_id = {id:String}"), {"id": ours}) == [(0,)]
 
 
 @pytest.mark.parametrize("name", ["bewerking", "inzage"])

@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.logboek import LogboekProcess, settings_at
 
@@ -156,7 +157,7 @@ class Rig:
     def stored(self) -> Counter[str]:
         """Return how often each id is in the raw table."""
         with LogboekClient(self.settings) as client:
-            return Counter(str(name) for (name,) in client.rows("SELECT name FROM logregel"))
+            return Counter(str(name) for (name,) in client.rows(Sql("SELECT name FROM logregel")))
 
     def left_over(self) -> list[Path]:
         """Return the spools that are still there."""

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from tests.processes.rig import Rig
 from tests.support import faults
 from tests.support.tls import TlsRelay, make_certificates
@@ -320,6 +321,6 @@ def put_between(rig: Rig, switch: Switch) -> Iterator[Callable[[], None]]:
                 rig.environ["LDV_LOGBOEK_CA_FILE"] = str(authority)
             if switch.repair:
                 with LogboekClient(rig.settings) as client:
-                    client.command(switch.repair)
+                    client.command(Sql.verbatim(switch.repair))
 
         yield put_right

@@ -18,6 +18,7 @@ import ldv_otel as ldv
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.clock import SystemClock
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.support import faults
@@ -116,11 +117,13 @@ def test_whatever_the_clock_says_each_record_is_there_once(tmp_path: Path, monke
         verdict = oracle.verdict(span_ids(direct, "logregel"))
         with LogboekClient(direct) as client:
             years, wrong, marked = client.rows(
-                "SELECT uniqExact(toYear(start_time)), countIf(end_time < start_time), "
-                "countIf(has(flags, 'end_before_start')) FROM logregels"
+                Sql(
+                    "SELECT uniqExact(toYear(start_time)), countIf(end_time < start_time), "
+                    "countIf(has(flags, 'end_before_start')) FROM logregels"
+                )
             )[0]
-            order = client.rows("SELECT name FROM logregel ORDER BY splitByChar('/', name)[1], writer_id, seq")
-            writers = client.rows("SELECT count(), max(seq) + 1 FROM logregel GROUP BY writer_id")
+            order = client.rows(Sql("SELECT name FROM logregel ORDER BY splitByChar('/', name)[1], writer_id, seq"))
+            writers = client.rows(Sql("SELECT count(), max(seq) + 1 FROM logregel GROUP BY writer_id"))
     print(f"{len(oracle.acknowledged)} records in {years} years, {marked} ended before they began: {verdict}")
     assert verdict.clean, verdict
     assert wrong == 0

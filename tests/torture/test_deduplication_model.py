@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import Stopped
@@ -164,7 +165,7 @@ class Deduplication(RuleBasedStateMachine):
     def every_acknowledged_row_is_seen_once(self) -> None:
         """Nothing is lost, nothing doubled, nothing made up, for who reads the view."""
         rows = self.client.rows(
-            "SELECT writer_id, seq FROM logregels WHERE writer_id IN {writers:Array(String)}",
+            Sql("SELECT writer_id, seq FROM logregels WHERE writer_id IN {writers:Array(String)}"),
             {"writers": self.writers},
         )
         seen = [(str(writer_id), int(seq)) for writer_id, seq in rows]
@@ -187,7 +188,9 @@ def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: 
     with LogboekClient(store) as client:
         sink = ClickHouseSink(store)
         sink.open()  # before the change: a window of 0 is refused at the start
-        client.command(f"ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = {window}")
+        client.command(
+            Sql.verbatim(f"ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = {window}")
+        )
         machine = type("Machine", (Deduplication,), {"store": store, "sink": sink, "client": client})
         run_state_machine_as_test(
             seed(SEED)(machine),
@@ -199,6 +202,6 @@ def test_no_sequence_of_sends_loses_or_doubles(process: LogboekProcess, window: 
                 suppress_health_check=list(HealthCheck),
             ),
         )
-        twice = client.rows("SELECT count() - uniqExact(writer_id, seq), count() FROM logregel")[0]
+        twice = client.rows(Sql("SELECT count() - uniqExact(writer_id, seq), count() FROM logregel"))[0]
         sink.close()
     print(f"window {window}: {twice[0]} of {twice[1]} rows are stored twice and hidden")

@@ -17,9 +17,10 @@ from opentelemetry import trace
 
 import ldv_otel as ldv
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, stored
+from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, SELECTED, logregel_of_row
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
@@ -206,10 +207,10 @@ def test_nothing_that_was_taken_is_dropped_later(
     assert processor.flags["failed"] == 0
     with LogboekClient(store) as client:
         found = Counter(
-            encode_logregel(stored(row).logregel)
-            for row in client.rows(f"SELECT {SELECTED} FROM logregel", bytes_columns=BYTES_COLUMNS)  # noqa: S608  (ours)
+            encode_logregel(logregel_of_row(row).logregel)
+            for row in client.rows(Sql.verbatim(f"SELECT {SELECTED} FROM logregel"), bytes_columns=BYTES_COLUMNS)
         )
-        names = {str(name) for (name,) in client.rows("SELECT lower(hex(span_id)) FROM logregel")}
+        names = {str(name) for (name,) in client.rows(Sql("SELECT lower(hex(span_id)) FROM logregel"))}
     apart = Counter(each.payload for each in Quarantine(tmp_path / "spools" / QUARANTINE_NAME).records())
     print(
         f"{len(delivery.committed)} committed: {found.total()} stored, {apart.total()} set apart; "

@@ -18,6 +18,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.sink import SinkTraits
@@ -144,8 +145,10 @@ def test_a_week_without_a_logboek(process: LogboekProcess, tmp_path: Path) -> No
     with LogboekClient(settings) as client:
         seen = "reinterpretAsUInt64(reverse(toString(span_id)))"
         rows = client.rows(
-            f"SELECT count(), uniqExact(span_id), min({seen}), max({seen}), countIf(name != lower(hex(span_id))) "  # noqa: S608  (ours)
-            "FROM logregel"
+            Sql.verbatim(
+                f"SELECT count(), uniqExact(span_id), min({seen}), max({seen}), countIf(name != lower(hex(span_id))) "
+                "FROM logregel"
+            )
         )
     count = 1_000 + a_day * _DAYS
     assert rows == [(count, count, 1, count, 0)]

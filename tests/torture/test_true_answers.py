@@ -14,6 +14,7 @@ import ldv_otel as ldv
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel.errors import LogboekUnavailable
@@ -41,7 +42,7 @@ class Witness:
     def missing(self, told: set[str]) -> set[str]:
         """Return which of these span ids no reader would find now."""
         rows = self._client.rows(
-            "SELECT span_id FROM logregels WHERE has({told:Array(String)}, span_id)", {"told": sorted(told)}
+            Sql("SELECT span_id FROM logregels WHERE has({told:Array(String)}, span_id)"), {"told": sorted(told)}
         )
         return told - {str(span_id) for (span_id,) in rows}
 

@@ -16,6 +16,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery import drainer
 from ldv_otel._internal.delivery.durable import DurableDelivery
@@ -52,7 +53,7 @@ def rows(settings: Settings) -> list[tuple[str, bool, bool]]:
     with LogboekClient(settings) as client:
         return [
             (str(span_id), bool(interrupted), bool(person))
-            for span_id, interrupted, person in client.rows(f"SELECT {columns} FROM logregel")  # noqa: S608  (ours)
+            for span_id, interrupted, person in client.rows(Sql.verbatim(f"SELECT {columns} FROM logregel"))
         ]
 
 
@@ -177,7 +178,7 @@ def test_a_fork_in_the_middle(
     assert done.returncode == (-signal.SIGKILL if "kill" in parent else 0), done.stderr
     assert command(environ, "spool", "drain").returncode == 0
     with LogboekClient(read_settings(environ)) as client:
-        found = client.rows("SELECT name, attributes['ldv.interrupted'] = 'true' FROM logregel")
+        found = client.rows(Sql("SELECT name, attributes['ldv.interrupted'] = 'true' FROM logregel"))
     by_name: dict[str, list[bool]] = {}
     for name, interrupted in found:
         by_name.setdefault(str(name), []).append(bool(interrupted))

@@ -17,6 +17,7 @@ from ldv_otel._internal.clickhouse.columns import Column
 from ldv_otel._internal.clickhouse.connect import SendsOnce, claim_engine, connect, forked_message, locked_directory
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import translated
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import ConfigurationError
 
@@ -53,14 +54,14 @@ class LogboekClient:
                 self._lock.release()
             raise
 
-    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    def command(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a statement that returns at most one value."""
         with self._usable():
-            return self._client.command(sql, parameters=dict(parameters or {}))
+            return self._client.command(statement.text, parameters=dict(parameters or {}))
 
     def rows(
         self,
-        sql: str,
+        query: Sql,
         parameters: Mapping[str, Any] | None = None,
         *,
         settings: Mapping[str, Any] | None = None,
@@ -73,7 +74,7 @@ class LogboekClient:
         """
         with self._usable():
             result = self._client.query(
-                sql,
+                query.text,
                 parameters=dict(parameters or {}),
                 settings=self._limits | dict(settings or {}),
                 # For every type, because formats that the application made its defaults do not hold for the Logboek.
@@ -82,10 +83,10 @@ class LogboekClient:
             )
             return [tuple(row) for row in result.result_rows]
 
-    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    def arrow(self, query: Sql, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a query and return its rows as a `pyarrow.Table`; needs the extra `export` or `embedded`."""
         with self._usable():
-            return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+            return self._client.query_arrow(query.text, parameters=dict(parameters or {}), use_strings=True)
 
     def insert(self, table: str, columns: Mapping[str, Column], settings: Mapping[str, Any]) -> None:
         """Insert columns as exactly one block; returning means that the server confirmed it.

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ldv_otel._internal.clickhouse.sql_text import Sql, identifier, listed
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.record.logregel import Logregel, Status
 
@@ -43,24 +44,18 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[Logregel], Any]]]] = {
     "resource": (_WORD, attrgetter("resource")),
 }
 
-#: What a query selects so that `stored` can read it, in this order.
-SELECTED: Final = ", ".join(
-    "toUnixTimestamp64Milli(start_time)" if name == "start_time" else name for name in (*_COLUMNS, "writer_id", "seq")
+#: What a query selects so that `logregel_of_row` can read it, in this order. Times come as numbers, as
+#: records have them.
+SELECTED: Final = listed(
+    Sql("toUnixTimestamp64Milli(start_time)") if name == "start_time" else identifier(name)
+    for name in (*_COLUMNS, "writer_id", "seq")
 )
-#: What makes a row one row, in the order of the table, by which a row that was stored twice stands beside itself.
-ROW_KEY: Final = "start_time, span_id, writer_id, seq"
-#: Ends a query over the table so that each row comes once and in order, and so that it still stops early at a limit.
-ROW_ONCE: Final = f"ORDER BY {ROW_KEY} LIMIT 1 BY {ROW_KEY}"
-#: The same, the newest row first.
-ROW_ONCE_NEWEST: Final = f"ORDER BY {ROW_KEY.replace(',', ' DESC,')} DESC LIMIT 1 BY {ROW_KEY}"
-#: Settings that such a query needs: without the first it would read on to fill buffers although a limit is reached; the
-#: second lets each shard of a cluster look into its own projections.
-READ_SETTINGS: Final = "read_in_order_use_buffering = 0, distributed_product_mode = 'local'"
+#: The driver decodes a String as UTF-8 unless it is told that it holds bytes.
 BYTES_COLUMNS: Final = ("parent_span_id",)
 
 
 class StoredLogregel(msgspec.Struct, frozen=True):
-    """A record as it was read, with who wrote it and its place there."""
+    """A record as it was read, with its writer and its sequence number there."""
 
     logregel: Logregel
     writer_id: str
@@ -76,17 +71,18 @@ def columns_of(batch: Batch) -> dict[str, Column]:
     return columns
 
 
-def stored(row: tuple[Any, ...]) -> StoredLogregel:
+def logregel_of_row(row: tuple[Any, ...]) -> StoredLogregel:
     """Return the record behind a row of `SELECTED`."""
-    found = dict(zip((*_COLUMNS, "writer_id", "seq"), row, strict=True))
-    start_time_ms = found.pop("start_time")
-    duration_ms = found.pop("duration_ms")
-    writer_id = found.pop("writer_id")
-    seq = found.pop("seq")
-    found["status"] = Status[found["status"].upper()]
-    found["outbound_span_ids"] = tuple(bytes(span_id) for span_id in found["outbound_span_ids"])
+    fields = dict(zip((*_COLUMNS, "writer_id", "seq"), row, strict=True))
+    start_time_ms = fields.pop("start_time")
+    duration_ms = fields.pop("duration_ms")
+    writer_id = fields.pop("writer_id")
+    seq = fields.pop("seq")
+    fields["status"] = Status[fields["status"].upper()]
+    fields["outbound_span_ids"] = tuple(bytes(span_id) for span_id in fields["outbound_span_ids"])
+    # A FixedString is never empty: zeros stand for an id that is not there.
     for name in ("data_subject_id", "foreign_operation_trace_id", "foreign_operation_span_id"):
-        found[name] = found[name] if any(found[name]) else b""
+        fields[name] = fields[name] if any(fields[name]) else b""
     return StoredLogregel(
-        Logregel(start_time_ms=start_time_ms, end_time_ms=start_time_ms + duration_ms, **found), writer_id, seq
+        Logregel(start_time_ms=start_time_ms, end_time_ms=start_time_ms + duration_ms, **fields), writer_id, seq
     )

@@ -1,7 +1,7 @@
 """The Register inside the Logboek: its entries as they came into force, for readers and for retention.
 
-`apply_register` brings them in. Readers then hide what is past its term or, for who may not see it, confidential, with
-no other source than the Logboek itself; see `questions.py` and the view `logregel_shown`.
+`apply_register` brings them in. Queries then hide what is past its term and, from readers who may not see it, what is
+confidential, with no other source than the Logboek itself; see `queries/sql.py` and the view `logregel_shown`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import Column
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel._internal.register.register import Comparison, ProcessingActivity, Register
 from ldv_otel._internal.times.durations import Duration
 from ldv_otel.errors import ConfigurationError
 
-_CURRENT: Final = """
+_IN_FORCE: Final = Sql("""
 SELECT processing_activity_id, name, purpose, legal_ground, retention, confidential, parent, controller, replaces,
        retention_months, retention_days, applied
 FROM verwerkingsactiviteiten
-"""
+""")
 
 _COLUMNS: Final = (
     "processing_activity_id", "name", "purpose", "legal_ground", "retention", "confidential", "parent", "controller",
     "replaces",
 )  # fmt: skip
 
-#: In one statement, so that a reader sees the terms of before or those of now.
-_SET_TERMS: Final = """
+#: Makes the row of `ldv_term` that readers' queries use from then on. In one statement, so that a reader sees all terms
+#: of before or all of now. A term is one number, `months * 100000 + days`; what has none is kept for 1,200 months, and
+#: what is confidential counts for others as kept from 3,000 months ahead, which hides it.
+_SET_TERMS: Final = Sql("""
 INSERT INTO ldv_term (activities, months, days, confidential, terms, public_terms)
 SELECT groupArray(activity), groupArray(months), groupArray(days), groupArray(hidden), groupArray(term),
        groupArray(if(hidden, -300000000, term))
@@ -42,13 +46,16 @@ FROM
     UNION ALL
     SELECT '', toUInt32(0), toUInt32(0), false, toInt32(120000000)
 )
-"""
+""")
 
-_CONFIDENTIAL: Final = """
+_CONFIDENTIAL: Final = Sql("""
 SELECT arrayFilter((activity, hidden) -> hidden, activities, confidential) FROM ldv_term ORDER BY applied DESC LIMIT 1
-"""
+""")
 
-_USED: Final = "SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id"
+_USED: Final = Sql("SELECT processing_activity_id, count() FROM logregels GROUP BY processing_activity_id")
+
+#: How many entries a message names.
+_NAMED: Final = 3
 
 
 class RegisterChange(msgspec.Struct, frozen=True):
@@ -69,59 +76,60 @@ class StoredActivity(msgspec.Struct, frozen=True):
     applied: datetime
 
 
-def registered(client: LogboekClient) -> dict[str, StoredActivity]:
+def stored_activities(client: LogboekClient) -> dict[str, StoredActivity]:
     """Return the entries in force in the Logboek, by their URI, those that have left the Register included."""
-    found = {}
-    for *values, _, _, applied in client.rows(_CURRENT):
+    activities = {}
+    for *values, _, _, applied in client.rows(_IN_FORCE):
         fields = dict(zip(("id", *_COLUMNS[1:]), values, strict=True))
-        found[fields["id"]] = StoredActivity(ProcessingActivity(**fields), applied)
-    return found
+        activities[fields["id"]] = StoredActivity(ProcessingActivity(**fields), applied)
+    return activities
 
 
 def confidential_activities(client: LogboekClient) -> frozenset[str]:
-    """Return the activities that the Register calls confidential."""
-    found = client.rows(_CONFIDENTIAL)
-    return frozenset(found[0][0]) if found else frozenset()
+    """Return the activities that the Register calls confidential (LDV-L4)."""
+    rows = client.rows(_CONFIDENTIAL)
+    return frozenset(rows[0][0]) if rows else frozenset()
 
 
-def changes(client: LogboekClient, register: Register) -> list[RegisterChange]:
+def register_changes(client: LogboekClient, register: Register) -> list[RegisterChange]:
     """Return what `apply_register` would bring in."""
-    known = registered(client)
-    found = []
+    stored = stored_activities(client)
+    changes = []
     for activity in register:
-        rule = known.get(activity.id)
-        if rule is None:
-            found.append(RegisterChange(activity))
-        elif rule.activity != activity:
+        entry = stored.get(activity.id)
+        if entry is None:
+            changes.append(RegisterChange(activity))
+        elif entry.activity != activity:
             fields = ProcessingActivity.__struct_fields__
-            differing = tuple(name for name in fields if getattr(activity, name) != getattr(rule.activity, name))
-            found.append(RegisterChange(activity, differing))
-    return found
+            differing = tuple(name for name in fields if getattr(activity, name) != getattr(entry.activity, name))
+            changes.append(RegisterChange(activity, differing))
+    return changes
 
 
 def apply_register(client: LogboekClient, register: Register, *, amend: bool = False) -> list[RegisterChange]:
     """Bring the Register's entries into force in the Logboek; return what is new or differs.
 
     Args:
-        amend: Take entries that differ under the same URI too: a slip that is put right. A changed activity is a new
-            version with a URI of its own.
+        amend: Take entries that differ under the same URI too, to correct a slip. A changed activity is a new version
+            with a URI of its own.
 
     Raises:
         ConfigurationError: An entry differs and `amend` is not set; nothing was applied.
     """
-    found = changes(client, register)
-    amended = [change for change in found if change.differs]
+    changes = register_changes(client, register)
+    amended = [change for change in changes if change.differs]
     if amended and not amend:
         raise ConfigurationError(
             f"{register.source}: {_described(amended)}. A changed activity is a new version: give it an id of its own "
-            "that `replaces` the old one, and keep the old entry, to which Logregels refer. If it only puts a slip "
-            "right, use --amend. Nothing was applied."
+            "that `replaces` the old one, and keep the old entry, to which Logregels refer. If it only corrects a "
+            "slip, use --amend. Nothing was applied."
         )
-    if found:
-        activities = [change.activity for change in found]
-        client.insert("ldv_register", _columns(activities, register.source), {"async_insert": 0})
+    if changes:
+        activities = [change.activity for change in changes]
+        # Waited for, because the terms that follow are made of these rows: `async_insert` is on by default since 26.2.
+        client.insert(Table.LDV_REGISTER, _columns(activities, register.source), {"async_insert": 0})
         client.command(_SET_TERMS)
-    return found
+    return changes
 
 
 def compare(client: LogboekClient, register: Register) -> Comparison:
@@ -130,8 +138,8 @@ def compare(client: LogboekClient, register: Register) -> Comparison:
 
 
 def _described(amended: Sequence[RegisterChange]) -> str:
-    shown = "; ".join(f"{change.activity.id} has another {', '.join(change.differs)}" for change in amended[:3])
-    return shown + (f"; and {len(amended) - 3} more" if len(amended) > 3 else "")  # noqa: PLR2004
+    shown = "; ".join(f"{change.activity.id} has another {', '.join(change.differs)}" for change in amended[:_NAMED])
+    return shown + (f"; and {len(amended) - _NAMED} more" if len(amended) > _NAMED else "")
 
 
 def _columns(activities: Sequence[ProcessingActivity], source: str) -> dict[str, Column]:

@@ -10,12 +10,12 @@ from typing import Final
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import columns_of
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, checked, schema_status
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.times.instants import hour_from_ms
-
-_TABLE: Final = "logregel"
 
 #: `async_insert` is on by default since ClickHouse 26.2; its answer would come before the rows are in their table's
 #: part. One batch is one block, because a deduplication token only holds block by block.
@@ -31,11 +31,12 @@ _INSERT_SETTINGS: Final = {
 #: A confirmation then means that a majority of the replicas of each shard has the rows.
 _ON_CLUSTER: Final = {"insert_quorum": "auto", "insert_quorum_parallel": 1, "distributed_foreground_insert": 1}
 
-READ_BACK: Final = """
+#: The hours in which the batch has records keep this to a few granules: the table is ordered by time, not by writer.
+READ_BACK: Final = Sql("""
 SELECT DISTINCT seq FROM logregel
 WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}
   AND toRelativeHourNum(start_time) IN {hours:Array(UInt32)}
-"""
+""")
 
 
 class ClickHouseSink:
@@ -65,7 +66,7 @@ class ClickHouseSink:
     def send(self, batch: Batch) -> None:
         """Store a batch as one block under its token."""
         self._connected().insert(
-            _TABLE,
+            Table.LOGREGEL,
             columns_of(batch),
             {**_INSERT_SETTINGS, **self._more_settings, "insert_deduplication_token": batch.token},
         )

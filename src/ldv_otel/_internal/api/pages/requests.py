@@ -16,7 +16,7 @@ from ldv_otel._internal.api.pages.view import DutchTexts, activity_key
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries.models import Cursor
-from ldv_otel._internal.clickhouse.register_table import registered
+from ldv_otel._internal.clickhouse.register_table import stored_activities
 
 _FORM_BYTES: Final = 8_192
 _FIELDS: Final = 10
@@ -91,7 +91,7 @@ async def texts_of(request: Request, *, confidential: bool) -> DutchTexts:
         confidential: Whether the reader may see its confidential entries.
     """
     services = services_of(request)
-    register = await services.reader.ask(registered)
+    register = await services.reader.ask(stored_activities)
     return DutchTexts(register, services.remotes.apis, zone_of(request), confidential=confidential)
 
 

@@ -10,7 +10,7 @@ import typer
 from ldv_otel._internal.cli.output import AsJson, console, print_json
 from ldv_otel._internal.cli.rendering import plain
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.register_table import apply_register, changes, compare
+from ldv_otel._internal.clickhouse.register_table import apply_register, compare, register_changes
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.register.source import load_register
@@ -33,7 +33,7 @@ def check(*, as_json: AsJson = False) -> None:
     register = load_register(settings)
     with checked(LogboekClient(settings)) as client:
         comparison = compare(client, register)
-        pending = changes(client, register)
+        pending = register_changes(client, register)
     if as_json:
         print_json(
             {

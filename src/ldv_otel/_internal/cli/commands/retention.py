@@ -15,7 +15,7 @@ from rich.text import Text
 from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
 from ldv_otel._internal.cli.rendering import moment, plain
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.register_table import changes
+from ldv_otel._internal.clickhouse.register_table import register_changes
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
 from ldv_otel._internal.clickhouse.retention.plan import RetentionPlan, plan_retention
 from ldv_otel._internal.clickhouse.schema.migrations import checked
@@ -91,7 +91,7 @@ def _term(text: str) -> Duration | None:
 
 def _check_applied(settings: Settings, client: LogboekClient) -> None:
     """Refuse to remove by terms that the Register no longer has; without a Register, those in force count."""
-    if settings.register and changes(client, load_register(settings)):
+    if settings.register and register_changes(client, load_register(settings)):
         raise ConfigurationError(
             "The Register differs from what is in force in the Logboek; nothing was removed. Look at it with "
             "`ldv register check`, and run `ldv register apply` first."

@@ -65,7 +65,7 @@ def status(*, as_json: AsJson = False) -> None:
             problem=schema.problem(),
             totals=read.totals(client) if schema.current else None,
             writers=read.writers(client) if schema.current else [],
-            refused=read.refused(client) if schema.collector else 0,
+            refused=read.count_refused_spans(client) if schema.collector else 0,
             spools=inspect_spools(base),
             quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
             losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],

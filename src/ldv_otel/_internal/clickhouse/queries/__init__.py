@@ -1,1 +1,1 @@
-"""The named questions to a Logboek, and their SQL."""
+"""The named queries of a Logboek, and their SQL."""

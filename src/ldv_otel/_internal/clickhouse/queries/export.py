@@ -8,31 +8,25 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.sql import READ_SETTINGS
+from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
 
 #: Rows of a page: some 20 MB in memory, and a row group of Parquet.
 PAGE_ROWS: Final = 50_000
 
-_ROW_KEY: Final = "start_time, stored_span_id, writer_id, seq"
-_WHERE: Final = """
+#: What makes a row one row, in the columns of the view.
+_ROW_KEY: Final = Sql("start_time, stored_span_id, writer_id, seq")
+_SELECTION: Final = Sql("""
 start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})
 AND ({activity:String} = '' OR processing_activity_id = {activity:String})
-"""
-#: CSV has no lists and no maps.
-_AS_TEXT: Final = """
+""")
+#: Replaces lists and maps by text, for CSV, which has neither.
+_AS_TEXT: Final = Sql("""
 , arrayStringConcat(outbound_span_ids, ' ') AS outbound_span_ids, toJSONString(attributes) AS attributes,
 toJSONString(resource) AS resource, arrayStringConcat(flags, ' ') AS flags
-"""
-_PAGE: Final = """
-SELECT * EXCEPT '^stored_' REPLACE (toString(status) AS status {as_text})
-FROM logregel_shown
-WHERE {where} AND start_time >= fromUnixTimestamp64Milli({{after_time:Int64}})
-    AND ({row_key}) > (fromUnixTimestamp64Milli({{after_time:Int64}}), toFixedString(unhex({{after_span:String}}), 8),
-                       {{after_writer:String}}, {{after_seq:UInt64}})
-ORDER BY {row_key} LIMIT 1 BY {row_key} LIMIT {{limit:UInt32}}
-SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local'
-"""
-_COUNT: Final = f"SELECT count() FROM logregels WHERE {_WHERE}"  # noqa: S608  (our own text; values are parameters)
+""")
+_COUNT: Final = Sql("SELECT count() FROM logregels WHERE $selection", selection=_SELECTION)
 
 
 class ExportSelection(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +59,11 @@ def export_pages(
     Args:
         as_text: Lists and maps as text, as CSV needs them.
     """
-    sql = _PAGE.format(as_text=_AS_TEXT if as_text else "", where=_WHERE, row_key=_ROW_KEY)
+    query = _page_query(as_text=as_text)
     after: dict[str, Any] = {"after_time": -1, "after_span": "00" * 8, "after_writer": "", "after_seq": 0}
     while True:
-        table = client.arrow(sql, _parameters(selection) | after | {"limit": page_rows})
+        table = client.arrow(query, _parameters(selection) | after | {"limit": page_rows})
+        # The first page is given even when it is empty: its columns are the head of the file.
         if table.num_rows or after["after_time"] < 0:
             yield table
         if table.num_rows < page_rows:
@@ -80,6 +75,25 @@ def export_pages(
             "after_writer": last["writer_id"],
             "after_seq": last["seq"],
         }
+
+
+def _page_query(*, as_text: bool) -> Sql:
+    # By cursor and not by OFFSET, which would read all pages before it again.
+    return Sql(
+        """
+SELECT * EXCEPT '^stored_' REPLACE (toString(status) AS status $as_text)
+FROM logregel_shown
+WHERE $selection AND start_time >= fromUnixTimestamp64Milli({after_time:Int64})
+    AND ($key) > (fromUnixTimestamp64Milli({after_time:Int64}), toFixedString(unhex({after_span:String}), 8),
+                  {after_writer:String}, {after_seq:UInt64})
+ORDER BY $key LIMIT 1 BY $key LIMIT {limit:UInt32}
+SETTINGS $settings
+""",
+        as_text=_AS_TEXT if as_text else NOTHING,
+        selection=_SELECTION,
+        key=_ROW_KEY,
+        settings=READ_SETTINGS,
+    )
 
 
 def _parameters(selection: ExportSelection) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from ldv_otel.errors import QueryError
 #: How many records a page has unless the caller asks for fewer or more.
 PAGE_RECORDS: Final = 100
 
+#: W3C Trace Context.
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+
 
 class Cursor(msgspec.Struct, frozen=True):
     """Where the next page begins: after this row.
@@ -57,7 +61,7 @@ CursorText = Annotated[str, msgspec.Meta(pattern=_CURSOR.pattern)]
 
 
 class RecordQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What `search` looks for: records that meet everything that is given here.
+    """What `search` looks for: records that meet every condition that has a value.
 
     Attributes:
         trace_id: 16 bytes.
@@ -116,9 +120,9 @@ class WriterCounts(msgspec.Struct, frozen=True):
 
     Attributes:
         stored: Rows.
-        removed: Places in its sequence that are empty since `ldv retention apply` removed what was past its term.
-        missing: Other places in its sequence, up to the highest seen, that no row has: Logregels that were lost.
-        doubled: Rows beyond the first of a place in its sequence.
+        removed: Sequence numbers without a row since `ldv retention apply` removed what was past its term.
+        missing: Other sequence numbers, up to the highest stored, that no row has: Logregels that were lost.
+        doubled: Rows beyond the first with the same sequence number.
     """
 
     writer_id: str
@@ -157,11 +161,8 @@ def parse_trace_id(text: str) -> bytes:
     Raises:
         QueryError: That is no trace id.
     """
-    try:
-        raw = bytes.fromhex(text.strip().replace("-", ""))
-    except ValueError:
-        raw = b""
-    if len(raw) != 16 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+    raw = _from_hex(text.replace("-", ""))
+    if len(raw) != _TRACE_ID_BYTES or not any(raw):
         raise QueryError("A trace id has 32 hexadecimal digits, not all 0, with or without the dashes of a UUID.")
     return raw
 
@@ -172,10 +173,14 @@ def parse_span_id(text: str) -> bytes:
     Raises:
         QueryError: That is no span id.
     """
-    try:
-        raw = bytes.fromhex(text.strip())
-    except ValueError:
-        raw = b""
-    if len(raw) != 8 or not any(raw):  # noqa: PLR2004  (W3C Trace Context)
+    raw = _from_hex(text)
+    if len(raw) != _SPAN_ID_BYTES or not any(raw):
         raise QueryError("A span id has 16 hexadecimal digits, not all 0.")
     return raw
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.strip())
+    except ValueError:
+        return b""

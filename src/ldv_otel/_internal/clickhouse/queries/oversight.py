@@ -1,6 +1,6 @@
-"""The questions of who watches over a Logboek: what was done in a period, what failed, what is odd, what is missing.
+"""The queries for oversight: what was done in a period, what failed, what was changed to be stored, what is missing.
 
-They are about records, not about people, and see each version of a record that was put right later.
+They are about records, not about people, and show each version of a record that was corrected later.
 """
 
 from __future__ import annotations
@@ -11,50 +11,67 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_ONCE, ROW_ONCE_NEWEST
 from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS, Page, PageLimits
 from ldv_otel._internal.clickhouse.queries.shown_records import from_the_end, page_of
-from ldv_otel._internal.clickhouse.queries.sql import BACK, KEPT, LIMIT, TERMS, query
+from ldv_otel._internal.clickhouse.queries.sql import (
+    BEFORE_CURSOR,
+    LIMIT,
+    READ_SETTINGS,
+    ROW_ONCE,
+    ROW_ONCE_NEWEST,
+    TERMS_IN_FORCE,
+    WITHIN_TERM,
+    records_query,
+)
+from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, attribute
 from ldv_otel.attributes import FLAGS
 
 
 class OversightKind(StrEnum):
-    """Which records."""
+    """Which records of a period an officer looks at."""
 
     ALL = "alles"
     FAILED = "mislukt"
     FLAGGED = "aangepast"
 
 
-_FAILED: Final = "status = 'Error'"
-_FLAGGED: Final = f"attributes['{FLAGS}'] != ''"
-_KINDS: Final = {OversightKind.ALL: "", OversightKind.FAILED: _FAILED, OversightKind.FLAGGED: _FLAGGED}
-_ACTIVITY: Final = "processing_activity_id = {activity:String}"
+_FAILED: Final = Sql("status = 'Error'")
+_FLAGGED: Final = Sql("$flags != ''", flags=attribute(FLAGS))
+_OF_ACTIVITY: Final = Sql("processing_activity_id = {activity:String}")
+_OF_KIND: Final = {OversightKind.ALL: (), OversightKind.FAILED: (_FAILED,), OversightKind.FLAGGED: (_FLAGGED,)}
 
-USED_IN_PERIOD: Final = f"""
-WITH {TERMS} AS kept
+USED_IN_PERIOD: Final = Sql(
+    """
+WITH $terms AS kept
 SELECT processing_activity_id, count(), countIf(failed), countIf(flagged), toUnixTimestamp64Milli(min(start_time)),
        toUnixTimestamp64Milli(max(start_time))
 FROM
 (
-    SELECT processing_activity_id, {_FAILED} AS failed, {_FLAGGED} AS flagged, start_time
+    SELECT processing_activity_id, $failed AS failed, $flagged AS flagged, start_time
     FROM logregel
-    WHERE start_time >= fromUnixTimestamp64Milli({{since:Int64}})
-        AND start_time < fromUnixTimestamp64Milli({{until:Int64}}) AND {KEPT} {ROW_ONCE}
+    WHERE start_time >= fromUnixTimestamp64Milli({since:Int64})
+        AND start_time < fromUnixTimestamp64Milli({until:Int64}) AND $within_term $once
 )
 GROUP BY processing_activity_id ORDER BY count() DESC, processing_activity_id
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
+SETTINGS $settings
+""",
+    terms=TERMS_IN_FORCE,
+    failed=_FAILED,
+    flagged=_FLAGGED,
+    within_term=WITHIN_TERM,
+    once=ROW_ONCE,
+    settings=READ_SETTINGS,
+)
 
-_GAPS: Final = """
+_SEQUENCE_GAPS: Final = Sql("""
 SELECT writer_id, service, stored, missing, doubled, toUnixTimestamp64Milli(first_start_time),
        toUnixTimestamp64Milli(last_start_time)
 FROM schrijvers WHERE missing > 0 OR doubled > 0 ORDER BY missing DESC, last_start_time DESC LIMIT {limit:UInt32}
-"""
+""")
 
 
 class ActivityCounts(msgspec.Struct, frozen=True):
-    """A processing activity in a period; times in ms since 1970-01-01 UTC."""
+    """What was stored under a processing activity in a period; times in ms since 1970-01-01 UTC."""
 
     activity: str
     logregels: int
@@ -65,7 +82,7 @@ class ActivityCounts(msgspec.Struct, frozen=True):
 
 
 class SequenceGap(msgspec.Struct, frozen=True):
-    """A writer whose sequence is not whole; see `WriterCounts`."""
+    """A writer with sequence numbers that no row has, or that two rows have; see `WriterCounts`."""
 
     writer_id: str
     service: str
@@ -90,7 +107,7 @@ def used_in_period(
     return [ActivityCounts(*row) for row in client.rows(USED_IN_PERIOD, parameters)]
 
 
-def latest(
+def latest_in_period(
     client: LogboekClient,
     limits: PageLimits,
     *,
@@ -106,16 +123,16 @@ def latest(
         kind: Which records of those.
     """
     parameters: dict[str, Any] = {} if activity is None else {"activity": activity}
-    sql = latest_query(kind, of_activity=activity is not None)
-    return page_of(client, sql, parameters, from_the_end(limits), confidential=confidential)
+    query = latest_query(kind, of_activity=activity is not None)
+    return page_of(client, query, parameters, from_the_end(limits), confidential=confidential)
 
 
-def latest_query(kind: OversightKind, *, of_activity: bool) -> str:
-    """Return the text of `latest`."""
-    conditions = [condition for condition in (_ACTIVITY if of_activity else "", _KINDS[kind], BACK) if condition]
-    return query(" AND ".join(conditions), LIMIT, ROW_ONCE_NEWEST)
+def latest_query(kind: OversightKind, *, of_activity: bool) -> Sql:
+    """Return the query of `latest_in_period`."""
+    conditions = (*((_OF_ACTIVITY,) if of_activity else ()), *_OF_KIND[kind], BEFORE_CURSOR)
+    return records_query(all_of(conditions), LIMIT, ROW_ONCE_NEWEST)
 
 
-def gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[SequenceGap]:
-    """Return the writers with places that no row has, or that two have; reads a few columns of the whole table."""
-    return [SequenceGap(*row) for row in client.rows(_GAPS, {"limit": limit})]
+def sequence_gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[SequenceGap]:
+    """Return the writers whose sequence has gaps or doubles; reads a few columns of the whole table."""
+    return [SequenceGap(*row) for row in client.rows(_SEQUENCE_GAPS, {"limit": limit})]

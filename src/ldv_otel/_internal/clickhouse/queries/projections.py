@@ -1,31 +1,40 @@
-"""Where to look: the projections that map a prefix of an id to the hours in which it occurs.
+"""Where to look for ids: the projections of the table map a prefix of each id to the hours in which it occurs.
 
-The expressions have to stand in queries as they stand in the schema.
+An index on whole ids would cost 9 bytes a row, a projection costs 1 to 2. ClickHouse uses a projection only for an
+expression that equals its own, so the ones here are those of `schema/0001_logregel.sql`, to the letter;
+`tests/clickhouse/test_access_paths.py` reads the query plans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-HOUR: Final = "toRelativeHourNum(start_time)"
-
-
-def prefix(column: str) -> str:
-    """Return what the projections keep of a column with ids."""
-    return f"bitShiftRight(reinterpretAsUInt32(substring({column}, 1, 4)), 4)"
+from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, identifier
 
 
-def hours(column: str, more: str = "") -> str:
-    """Return the condition that a row lies in an hour in which the wanted ids occur, from that column's projection.
+def in_hours_of(column: str, *hours: Sql) -> Sql:
+    """Return the condition that a row lies in an hour in which the wanted ids occur, by the projection of a column.
+
+    Its parameter `prefixes` has the `id_prefixes` of the wanted ids.
 
     Args:
-        more: Another condition on these hours.
+        column: One that has a projection, such as `trace_id`.
+        hours: Conditions on the hours themselves.
     """
-    where = f"WHERE {prefix(column)} IN {{prefixes:Array(UInt32)}} {more} GROUP BY {prefix(column)}, {HOUR}"
-    return f"{HOUR} IN (SELECT {HOUR} FROM logregel {where})"  # noqa: S608  (our own column names)
+    # With GROUP BY the answer comes from the projection alone. Without, the engine would read the ids of every row.
+    return Sql(
+        """toRelativeHourNum(start_time) IN (
+            SELECT toRelativeHourNum(start_time) FROM logregel
+            WHERE $wanted GROUP BY $prefix, toRelativeHourNum(start_time))""",
+        wanted=all_of([Sql("$prefix IN {prefixes:Array(UInt32)}", prefix=_id_prefix(column)), *hours]),
+        prefix=_id_prefix(column),
+    )
 
 
-def prefixes(ids: Iterable[bytes]) -> list[int]:
+def id_prefixes(ids: Iterable[bytes]) -> list[int]:
     """Return what the projections keep of some ids: the first 4 bytes, little-endian, without the low 4 bits."""
     return sorted({int.from_bytes(raw[:4], "little") >> 4 for raw in ids})
+
+
+def _id_prefix(column: str) -> Sql:
+    return Sql("bitShiftRight(reinterpretAsUInt32(substring($column, 1, 4)), 4)", column=identifier(column))

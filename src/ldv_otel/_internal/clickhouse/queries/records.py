@@ -1,7 +1,7 @@
-"""The named questions: every reader asks these, so that they all use the paths that do not grow with the table.
+"""The named queries: every reader uses these, so that all of them take paths that do not grow with the table.
 
-Their SQL is in `questions.py`. Of a record with versions readers see the last, see `versions.py`; so a page may have
-fewer records than it was asked for though more follow.
+Their SQL is in `sql.py`. Of a record with versions they give the last, see `versions.py`; so a page may have fewer
+records than it was asked for though more follow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ldv_otel import attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
-from ldv_otel._internal.clickhouse.queries import sql as questions
+from ldv_otel._internal.clickhouse.queries import sql
 from ldv_otel._internal.clickhouse.queries.models import (
     FIRST_PAGE,
     PAGE_RECORDS,
@@ -26,9 +26,10 @@ from ldv_otel._internal.clickhouse.queries.models import (
     parse_span_id,
     parse_trace_id,
 )
-from ldv_otel._internal.clickhouse.queries.projections import prefixes
+from ldv_otel._internal.clickhouse.queries.projections import id_prefixes
 from ldv_otel._internal.clickhouse.queries.shown_records import actie_above, from_the_end, page_of, records_of
 from ldv_otel._internal.clickhouse.queries.versions import moved_to
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import within_query_time
 
 
@@ -42,7 +43,7 @@ def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True)
     Raises:
         QueryError: That is no trace id.
     """
-    return records_of(client, questions.BY_TRACE, _trace(trace_id), confidential=confidential)
+    return records_of(client, sql.BY_TRACE, _trace_parameters(trace_id), confidential=confidential)
 
 
 def by_outbound(
@@ -56,12 +57,13 @@ def by_outbound(
         QueryError: That is no trace id or span id.
     """
     trace, span = parse_trace_id(trace_id), parse_span_id(span_id)
-    parameters = _trace(trace_id) | {"span_id": span.hex()}
-    found = records_of(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
-    if not found and (above := actie_above(client, {(trace, span)}).get((trace, span))):
+    parameters = _trace_parameters(trace_id) | {"span_id": span.hex()}
+    records = records_of(client, sql.BY_OUTBOUND, parameters, confidential=confidential)
+    # A service that logs through a Collector has no list of outbound spans in its records, but its technical spans.
+    if not records and (above := actie_above(client, {(trace, span)}).get((trace, span))):
         parameters |= {"span_id": above.hex()}
-        found = records_of(client, questions.BY_OUTBOUND, parameters, confidential=confidential)
-    return found
+        records = records_of(client, sql.BY_OUTBOUND, parameters, confidential=confidential)
+    return records
 
 
 def by_foreign(
@@ -73,21 +75,24 @@ def by_foreign(
         QueryError: That is no trace id or span id.
     """
     span = parse_span_id(span_id).hex() if span_id else ""
-    return records_of(client, questions.BY_FOREIGN, _trace(trace_id) | {"span_id": span}, confidential=confidential)
+    return records_of(
+        client, sql.BY_FOREIGN, _trace_parameters(trace_id) | {"span_id": span}, confidential=confidential
+    )
 
 
-def by_record(client: LogboekClient, record: str, *, confidential: bool = True) -> list[StoredLogregel]:
-    """Return the last version of a record that has versions; nothing when it is withdrawn, or nobody knows it.
+def by_record(client: LogboekClient, record_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
+    """Return the last version of a record that has versions; nothing when it is withdrawn, or is not in the Logboek.
 
     Args:
-        record: What its versions share: `ldv.version_of`, a UUID.
+        record_id: What its versions share: `ldv.version_of`, a UUID. It begins with the first 4 bytes of the trace in
+            which the record began, so that a projection leads to it.
     """
-    trace_prefix = bytes.fromhex(record[:8])
+    trace_prefix = bytes.fromhex(record_id[:8])
     while trace_prefix:
-        found = by_attribute(client, trace_prefix, names.VERSION_OF, record, confidential=confidential)
-        if found:
-            return found
-        trace_prefix = moved_to(client, trace_prefix, record)
+        records = by_attribute(client, trace_prefix, names.VERSION_OF, record_id, confidential=confidential)
+        if records:
+            return records
+        trace_prefix = moved_to(client, trace_prefix, record_id)
     return []
 
 
@@ -100,8 +105,8 @@ def by_attribute(
         trace_prefix: 4 to 16 bytes.
         value: Empty for records without the attribute.
     """
-    parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": prefixes([trace_prefix])}
-    return records_of(client, questions.BY_ATTRIBUTE, parameters, confidential=confidential)
+    parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": id_prefixes([trace_prefix])}
+    return records_of(client, sql.BY_ATTRIBUTE, parameters, confidential=confidential)
 
 
 def by_subject(
@@ -122,10 +127,10 @@ def by_subject(
         return Page([], None)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": prefixes(pseudonyms),
+        "prefixes": id_prefixes(pseudonyms),
         "first": max(limits.after.start_time_ms if limits.after else 0, limits.since_ms or 0, 0),
     }
-    return page_of(client, questions.BY_SUBJECT, parameters, limits, confidential=confidential)
+    return page_of(client, sql.BY_SUBJECT, parameters, limits, confidential=confidential)
 
 
 def latest_by_subject(
@@ -145,10 +150,10 @@ def latest_by_subject(
         return Page([], None)
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": prefixes(pseudonyms),
+        "prefixes": id_prefixes(pseudonyms),
         "activities": list(activities),
     }
-    return page_of(client, questions.LATEST_BY_SUBJECT, parameters, from_the_end(limits), confidential=confidential)
+    return page_of(client, sql.LATEST_BY_SUBJECT, parameters, from_the_end(limits), confidential=confidential)
 
 
 def activities_of_subject(
@@ -159,18 +164,23 @@ def activities_of_subject(
         return []
     parameters = {
         "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": prefixes(pseudonyms),
+        "prefixes": id_prefixes(pseudonyms),
         "confidential": confidential,
     }
-    rows = client.rows(questions.ACTIVITIES_OF_SUBJECT, parameters)
-    used = {activity: UsedActivity(activity, *figures) for activity, *figures, _ in rows if figures[0]}
+    rows = client.rows(sql.ACTIVITIES_OF_SUBJECT, parameters)
+    used = {activity: UsedActivity(activity, *counts) for activity, *counts, _ in rows if counts[0]}
+    # Records with versions are read, because only the last version of each counts. Few people have any.
     if any(others for *_, others in rows):
-        for found in records_of(client, questions.OTHERS_OF_SUBJECT, parameters, confidential=confidential):
-            activity, moment = found.logregel.processing_activity_id, found.logregel.start_time_ms
-            before = used.get(activity, UsedActivity(activity, 0, moment, moment))
-            first, last = min(before.first_ms, moment), max(before.last_ms, moment)
-            used[activity] = UsedActivity(activity, before.logregels + 1, first, last)
-    return sorted(used.values(), key=lambda found: (-found.last_ms, found.activity))
+        for record in records_of(client, sql.OTHERS_OF_SUBJECT, parameters, confidential=confidential):
+            _count(used, record.logregel)
+    return sorted(used.values(), key=lambda activity: (-activity.last_ms, activity.activity))
+
+
+def _count(used: dict[str, UsedActivity], logregel: Logregel) -> None:
+    activity, time_ms = logregel.processing_activity_id, logregel.start_time_ms
+    before = used.get(activity, UsedActivity(activity, 0, time_ms, time_ms))
+    first_ms, last_ms = min(before.first_ms, time_ms), max(before.last_ms, time_ms)
+    used[activity] = UsedActivity(activity, before.logregels + 1, first_ms, last_ms)
 
 
 def by_activity(
@@ -181,7 +191,7 @@ def by_activity(
     confidential: bool = True,
 ) -> Page:
     """Return a page of the records under one processing activity; see `by_subject` for the limits."""
-    return page_of(client, questions.BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
+    return page_of(client, sql.BY_ACTIVITY, {"activity": activity}, limits, confidential=confidential)
 
 
 def in_period(
@@ -191,7 +201,7 @@ def in_period(
     confidential: bool = True,
 ) -> Page:
     """Return a page of all records of a period; see `by_subject` for the limits."""
-    return page_of(client, questions.IN_PERIOD, {}, limits, confidential=confidential)
+    return page_of(client, sql.IN_PERIOD, {}, limits, confidential=confidential)
 
 
 def search(
@@ -209,52 +219,53 @@ def search(
         limit: At most so many records.
         confidential: Whether to show records of activities that the Register calls confidential.
     """
-    given = {name: value for name in questions.CONDITIONS if (value := getattr(query, name)) not in ((), "", b"", None)}
-    if any(isinstance(value, bytes) and not any(value) for value in given.values()):
-        return Page([], None)  # zeros stand for an id that is not there, and nobody asks for all of those
-    parameters = {name: _as_parameter(value) for name, value in given.items()}
-    if (name := questions.sharpest(given)) is not None:
-        ids = given[name]
-        parameters["prefixes"] = prefixes([ids] if isinstance(ids, bytes) else ids)
+    wanted = {field: value for field in sql.CONDITIONS if (value := getattr(query, field)) not in ((), "", b"", None)}
+    # The table has zeros where a record has no such id, and nobody asks for all records without one.
+    if any(isinstance(value, bytes) and not any(value) for value in wanted.values()):
+        return Page([], None)
+    parameters = {field: _as_parameter(value) for field, value in wanted.items()}
+    if (field := sql.narrowest(wanted)) is not None:
+        ids = wanted[field]
+        parameters["prefixes"] = id_prefixes([ids] if isinstance(ids, bytes) else ids)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if query.ended_by_ms is None else query.ended_by_ms + 1
     limits = PageLimits(since_ms=query.since_ms, until_ms=until_ms, after=after, limit=limit)
-    return page_of(client, questions.matching(given), parameters, limits, confidential=confidential)
+    return page_of(client, sql.search_query(wanted), parameters, limits, confidential=confidential)
 
 
 def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
     """Return trace and span id of every record of these traces."""
     if not trace_ids:
         return set()
-    parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": prefixes(trace_ids)}
-    rows = client.rows(questions.SPANS_OF_TRACES, parameters)
+    parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": id_prefixes(trace_ids)}
+    rows = client.rows(sql.SPANS_OF_TRACES, parameters)
     return {(bytes(trace_id), bytes(span_id)) for trace_id, span_id in rows}
 
 
 def totals(client: LogboekClient) -> Totals:
     """Return what the Logboek holds; reads a few columns of the whole table."""
-    count, first, last, errors, flagged, activities = client.rows(questions.TOTALS)[0]
+    count, first, last, errors, flagged, activities = client.rows(sql.TOTALS)[0]
     return Totals(count, first if count else None, last if count else None, errors, flagged, activities)
 
 
 def writers(client: LogboekClient, *, limit: int = 50) -> list[WriterCounts]:
     """Return what each writer stored and what is missing of it, the most recent writers first."""
-    return [WriterCounts(*row) for row in client.rows(questions.WRITERS, {"limit": limit})]
+    return [WriterCounts(*row) for row in client.rows(sql.WRITERS, {"limit": limit})]
 
 
-def refused(client: LogboekClient) -> int:
+def count_refused_spans(client: LogboekClient) -> int:
     """Return how many spans of Collectors fit nowhere; `schema_status` says whether there is a table of them."""
-    return int(client.rows("SELECT count() FROM collector_refused")[0][0])
+    return int(client.rows(sql.REFUSED_SPANS)[0][0])
 
 
-def _trace(trace_id: str) -> dict[str, Any]:
+def _trace_parameters(trace_id: str) -> dict[str, Any]:
     raw = parse_trace_id(trace_id)
-    return {"trace_id": raw.hex(), "prefixes": prefixes([raw])}
+    return {"trace_id": raw.hex(), "prefixes": id_prefixes([raw])}
 
 
 def _as_parameter(value: bytes | tuple[bytes | str, ...] | str | int) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple):
-        return [_as_parameter(one) for one in value]
+        return [_as_parameter(element) for element in value]
     return within_query_time(value) if isinstance(value, int) else value

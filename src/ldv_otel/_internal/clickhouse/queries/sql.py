@@ -1,9 +1,8 @@
-"""The SQL of the named questions that `read.py` asks, and the parts that others build theirs of.
+"""The SQL of the named queries in `records.py`, and the parts that other queries are made of.
 
-No question shows a Logregel past its term by the Register, whether it was removed or not, and none shows what is
-confidential when asked with `confidential=False`.
-
-A lookup by trace or by data subject goes through a projection, see `hours.py`.
+No query shows a Logregel past its term by the Register, whether it was removed or not (LDV-L3), and none shows what is
+confidential when asked with `confidential=False` (LDV-L4). A lookup by trace or by data subject goes through a
+projection, see `projections.py`.
 """
 
 from __future__ import annotations
@@ -12,168 +11,270 @@ from collections.abc import Collection
 from typing import Final
 
 from ldv_otel import attributes as names
-from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, ROW_KEY, ROW_ONCE, ROW_ONCE_NEWEST, SELECTED
-from ldv_otel._internal.clickhouse.queries.projections import hours
+from ldv_otel._internal.clickhouse.columns import SELECTED
+from ldv_otel._internal.clickhouse.queries.projections import in_hours_of
+from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, attribute
 
-#: How long each activity's Logregels are kept, and from when on that is; see the table ldv_term, and the view
-#: logregel_shown, which has the same. For who may not see it, what is confidential is kept from beyond the end of time,
-#: and what is confidential by itself is left out here too: a page that misses it, or a cursor at it, would tell of it.
-TERMS: Final = """
+#: What makes a row one row, in the order of the table: a row that was stored twice stands beside itself.
+ROW_KEY: Final = Sql("start_time, span_id, writer_id, seq")
+#: Ends a query so that each row comes once and in order, and so that reading still stops at a limit. DISTINCT or FINAL
+#: would keep every key in memory.
+ROW_ONCE: Final = Sql("ORDER BY $key LIMIT 1 BY $key", key=ROW_KEY)
+#: The same, the newest row first.
+ROW_ONCE_NEWEST: Final = Sql(
+    "ORDER BY start_time DESC, span_id DESC, writer_id DESC, seq DESC LIMIT 1 BY $key", key=ROW_KEY
+)
+#: What such a query needs: without the first setting ClickHouse would read on to fill its buffers although the limit is
+#: reached; the second lets each shard of a cluster look into its own projections, where the default refuses.
+READ_SETTINGS: Final = Sql("read_in_order_use_buffering = 0, distributed_product_mode = 'local'")
+
+#: How long the Logregels of each activity are kept. Who may not see what is confidential gets terms (`public_terms`)
+#: by which that is kept from beyond the end of time on, so that one comparison hides both.
+TERMS_IN_FORCE: Final = Sql("""
 (SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
-"""
-_TERM: Final = "transform(processing_activity_id, kept.1, kept.2, 120000000)"
-_OWN_TERM: Final = f"attributes['{names.KEPT_UNTIL}']"
-KEPT: Final = f"""
+""")
+_TERM: Final = Sql("transform(processing_activity_id, kept.1, kept.2, 120000000)")
+#: Whether a row is within its term; needs `WITH $TERMS_IN_FORCE AS kept`. The view `logregel_shown` has the same.
+#:
+#: A term of the record itself (`ldv.kept_until`) goes before that of its activity. Rows that are confidential by
+#: themselves are left out here and not afterwards: a page that misses a row, or a cursor at it, would tell of it.
+#: The moment is the end of this minute, so that it stays the same for a minute and ClickHouse's cache of conditions
+#: can be used.
+WITHIN_TERM: Final = Sql(
+    """
 (start_time >= subtractDays(
-    subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv({_TERM}, 100000)),
-    {_TERM} % 100000)
- OR ({_OWN_TERM} != '' AND {_TERM} >= 0))
-AND ({_OWN_TERM} = '' OR toInt64OrZero({_OWN_TERM}) > toUnixTimestamp64Milli(now64(3)))
-AND ({{confidential:Bool}} OR attributes['{names.CONFIDENTIAL}'] = '')
-"""
+    subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv($term, 100000)),
+    $term % 100000)
+ OR ($own_term != '' AND $term >= 0))
+AND ($own_term = '' OR toInt64OrZero($own_term) > toUnixTimestamp64Milli(now64(3)))
+AND ({confidential:Bool} OR $confidential = '')
+""",
+    term=_TERM,
+    own_term=attribute(names.KEPT_UNTIL),
+    confidential=attribute(names.CONFIDENTIAL),
+)
+
+#: The end of a query for a page.
+LIMIT: Final = Sql("LIMIT {limit:UInt32}")
 
 
-def query(where: str, limit: str = "", order: str = ROW_ONCE, *, first: str = "") -> str:
-    """Return a query for whole records; our own text, values are parameters.
+def records_query(where: Sql, limit: Sql = NOTHING, order: Sql = ROW_ONCE, *, prewhere: Sql = NOTHING) -> Sql:
+    """Return a query for whole records that meet a condition and are within their terms.
 
     Args:
-        first: What the engine looks at before anything else of a row: left to itself it begins with the tuple of a
-            cursor, and reads three columns of every row for that.
+        prewhere: The condition that is read before any other column of a row. Left to itself, ClickHouse begins with
+            the comparison of a cursor and reads three columns of every row for that.
     """
-    select = f"WITH {TERMS} AS kept SELECT {SELECTED} FROM logregel"  # noqa: S608
-    prewhere = f"PREWHERE {first}" if first else ""
-    return f"{select} {prewhere} WHERE {where} AND {KEPT} {order} {limit} SETTINGS {READ_SETTINGS}"
-
-
-_TRACE: Final = "trace_id = toFixedString(unhex({trace_id:String}), 16) AND " + hours("trace_id")
-_SPAN: Final = "toFixedString(unhex({span_id:String}), 8)"
-#: The bound on start_time alone lets the index skip what lies before the cursor; the tuple settles the rest.
-_PERIOD: Final = """
-start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})
-AND start_time >= fromUnixTimestamp64Milli({after_time:Int64}) AND (start_time, span_id, writer_id, seq) >
-    (fromUnixTimestamp64Milli({after_time:Int64}), toFixedString(unhex({after_span:String}), 8), {after_writer:String},
-     {after_seq:UInt64})
-"""
-#: The same for pages that go back in time: what lies before the cursor.
-BACK: Final = _PERIOD.replace(
-    "start_time >= fromUnixTimestamp64Milli({after_time", "start_time <= fromUnixTimestamp64Milli({after_time"
-).replace("seq) >", "seq) <")
-LIMIT: Final = "LIMIT {limit:UInt32}"
-
-BY_TRACE: Final = query(_TRACE)
-BY_OUTBOUND: Final = query(f"{_TRACE} AND (span_id = {_SPAN} OR has(outbound_span_ids, {_SPAN}))")
-BY_FOREIGN: Final = query(
-    "foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16) AND "
-    "({span_id:String} = '' OR foreign_operation_span_id = toFixedString(unhex({span_id:String}), 8)) AND "
-    + hours("foreign_operation_trace_id")
-)
-_SUBJECT: Final = "has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)"
-BY_SUBJECT: Final = query(
-    hours(
-        "data_subject_id",
-        "AND toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))",
+    return Sql(
+        """
+WITH $terms AS kept SELECT $selected FROM logregel $prewhere WHERE $where AND $within_term $order $limit
+SETTINGS $settings
+""",
+        terms=TERMS_IN_FORCE,
+        selected=SELECTED,
+        prewhere=Sql("PREWHERE $condition", condition=prewhere) if prewhere.text else NOTHING,
+        where=where,
+        within_term=WITHIN_TERM,
+        order=order,
+        limit=limit,
+        settings=READ_SETTINGS,
     )
-    + f" AND {_PERIOD}",
-    LIMIT,
-    first=_SUBJECT,
+
+
+_PERIOD: Final = Sql("""
+start_time >= fromUnixTimestamp64Milli({since:Int64}) AND start_time < fromUnixTimestamp64Milli({until:Int64})
+""")
+_CURSOR: Final = Sql("""
+(fromUnixTimestamp64Milli({after_time:Int64}), toFixedString(unhex({after_span:String}), 8), {after_writer:String},
+ {after_seq:UInt64})
+""")
+#: The rows of a period behind a cursor. The tuple alone would do; the bound on start_time beside it is what the primary
+#: key can skip granules by.
+AFTER_CURSOR: Final = Sql(
+    "$period AND start_time >= fromUnixTimestamp64Milli({after_time:Int64}) AND ($key) > $cursor",
+    period=_PERIOD,
+    key=ROW_KEY,
+    cursor=_CURSOR,
 )
-LATEST_BY_SUBJECT: Final = query(
-    f"{hours('data_subject_id')} AND {BACK} AND "
-    "(empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))",
+#: The same for pages that go back in time.
+BEFORE_CURSOR: Final = Sql(
+    "$period AND start_time <= fromUnixTimestamp64Milli({after_time:Int64}) AND ($key) < $cursor",
+    period=_PERIOD,
+    key=ROW_KEY,
+    cursor=_CURSOR,
+)
+
+_OF_TRACE: Final = Sql("trace_id = toFixedString(unhex({trace_id:String}), 16)")
+_OF_FOREIGN_TRACE: Final = Sql("foreign_operation_trace_id = toFixedString(unhex({trace_id:String}), 16)")
+_OF_SUBJECT: Final = Sql("has(arrayMap(id -> toFixedString(unhex(id), 16), {subjects:Array(String)}), data_subject_id)")
+_OF_ACTIVITY: Final = Sql("processing_activity_id = {activity:String}")
+_SPAN: Final = Sql("toFixedString(unhex({span_id:String}), 8)")
+
+BY_TRACE: Final = records_query(Sql("$trace AND $hours", trace=_OF_TRACE, hours=in_hours_of("trace_id")))
+BY_OUTBOUND: Final = records_query(
+    Sql(
+        "$trace AND $hours AND (span_id = $span OR has(outbound_span_ids, $span))",
+        trace=_OF_TRACE,
+        hours=in_hours_of("trace_id"),
+        span=_SPAN,
+    )
+)
+BY_FOREIGN: Final = records_query(
+    Sql(
+        "$trace AND ({span_id:String} = '' OR foreign_operation_span_id = $span) AND $hours",
+        trace=_OF_FOREIGN_TRACE,
+        span=_SPAN,
+        hours=in_hours_of("foreign_operation_trace_id"),
+    )
+)
+BY_SUBJECT: Final = records_query(
+    Sql(
+        "$hours AND $page",
+        # Hours before the page need no look: for a person with records in every hour, most of them.
+        hours=in_hours_of(
+            "data_subject_id",
+            Sql("toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))"),
+        ),
+        page=AFTER_CURSOR,
+    ),
+    LIMIT,
+    prewhere=_OF_SUBJECT,
+)
+LATEST_BY_SUBJECT: Final = records_query(
+    Sql(
+        """$hours AND $page
+        AND (empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))""",
+        hours=in_hours_of("data_subject_id"),
+        page=BEFORE_CURSOR,
+    ),
     LIMIT,
     ROW_ONCE_NEWEST,
-    first=_SUBJECT,
+    prewhere=_OF_SUBJECT,
 )
-#: Without versions, and with nothing of its own that says who may see it.
-_PLAIN: Final = f"attributes['{names.VERSION_OF}'] = '' AND attributes['{names.CONFIDENTIAL}'] = ''"
-ACTIVITIES_OF_SUBJECT: Final = f"""
-WITH {TERMS} AS kept
-SELECT processing_activity_id, uniqExactIf(({ROW_KEY}), {_PLAIN}),
-       toUnixTimestamp64Milli(minIf(start_time, {_PLAIN})),
-       toUnixTimestamp64Milli(maxIf(start_time, {_PLAIN})), countIf(NOT ({_PLAIN}))
-FROM logregel PREWHERE {_SUBJECT} WHERE {hours("data_subject_id")} AND {KEPT}
+#: A record without versions, and with nothing of its own that says who may see it: it can be counted where it is.
+_PLAIN: Final = Sql(
+    "$version_of = '' AND $confidential = ''",
+    version_of=attribute(names.VERSION_OF),
+    confidential=attribute(names.CONFIDENTIAL),
+)
+ACTIVITIES_OF_SUBJECT: Final = Sql(
+    """
+WITH $terms AS kept
+SELECT processing_activity_id, uniqExactIf(($key), $plain), toUnixTimestamp64Milli(minIf(start_time, $plain)),
+       toUnixTimestamp64Milli(maxIf(start_time, $plain)), countIf(NOT ($plain))
+FROM logregel PREWHERE $subject WHERE $hours AND $within_term
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
-OTHERS_OF_SUBJECT: Final = query(f"{hours('data_subject_id')} AND NOT ({_PLAIN})", first=_SUBJECT)
-BY_ATTRIBUTE: Final = query(
-    "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND "
-    + hours("trace_id")
+SETTINGS $settings
+""",
+    terms=TERMS_IN_FORCE,
+    key=ROW_KEY,
+    plain=_PLAIN,
+    subject=_OF_SUBJECT,
+    hours=in_hours_of("data_subject_id"),
+    within_term=WITHIN_TERM,
+    settings=READ_SETTINGS,
 )
-BY_ACTIVITY: Final = query("processing_activity_id = {activity:String} AND " + _PERIOD, LIMIT)
-IN_PERIOD: Final = query(_PERIOD, LIMIT)
+#: The records that `ACTIVITIES_OF_SUBJECT` cannot count.
+OTHERS_OF_SUBJECT: Final = records_query(
+    Sql("$hours AND NOT ($plain)", hours=in_hours_of("data_subject_id"), plain=_PLAIN), prewhere=_OF_SUBJECT
+)
+BY_ATTRIBUTE: Final = records_query(
+    Sql(
+        "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND $hours",
+        hours=in_hours_of("trace_id"),
+    )
+)
+BY_ACTIVITY: Final = records_query(Sql("$activity AND $page", activity=_OF_ACTIVITY, page=AFTER_CURSOR), LIMIT)
+IN_PERIOD: Final = records_query(AFTER_CURSOR, LIMIT)
 
-#: The conditions of `read.search`, by the field of `RecordQuery` that gives the value.
+#: The conditions of `records.search`, by the field of `RecordQuery` that has the value.
 CONDITIONS: Final = {
-    "trace_id": "trace_id = toFixedString(unhex({trace_id:String}), 16)",
-    "foreign_trace_id": "foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)",
-    "foreign_span_id": "foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)",
-    "subjects": _SUBJECT,
-    "subject_type": "data_subject_id_type = {subject_type:String}",
-    "activity": "processing_activity_id = {activity:String}",
-    "processor": "foreign_operation_processor = {processor:String}",
-    "read_api": "external_read_api_id = {read_api:String}",
-    "visible": "arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})",
-    "ended_by_ms": "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})",
+    "trace_id": _OF_TRACE,
+    "foreign_trace_id": Sql("foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)"),
+    "foreign_span_id": Sql("foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)"),
+    "subjects": _OF_SUBJECT,
+    "subject_type": Sql("data_subject_id_type = {subject_type:String}"),
+    "activity": _OF_ACTIVITY,
+    "processor": Sql("foreign_operation_processor = {processor:String}"),
+    "read_api": Sql("external_read_api_id = {read_api:String}"),
+    "visible": Sql("arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})"),
+    "ended_by_ms": Sql(
+        "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})"
+    ),
 }
-#: Which of them find the hours to look in, the sharpest first, and the column whose projection has those.
-_HOURS_OF: Final = {
-    "trace_id": hours("trace_id"),
-    "foreign_trace_id": hours("foreign_operation_trace_id"),
-    "subjects": hours("data_subject_id"),
+#: Which of them name ids that have a projection, the one with the fewest hours first.
+_HOURS: Final = {
+    "trace_id": in_hours_of("trace_id"),
+    "foreign_trace_id": in_hours_of("foreign_operation_trace_id"),
+    "subjects": in_hours_of("data_subject_id"),
 }
 
 
-def sharpest(given: Collection[str]) -> str | None:
-    """Return which of these `CONDITIONS` finds the hours to look in, from the `prefixes` of its value; None if none."""
-    return next((name for name in _HOURS_OF if name in given), None)
+def narrowest(fields: Collection[str]) -> str | None:
+    """Return the field whose ids leave the fewest hours to look in; None when none of them has a projection."""
+    return next((field for field in _HOURS if field in fields), None)
 
 
-def matching(given: Collection[str]) -> str:
-    """Return a query for a page of the records that meet all of these `CONDITIONS`."""
-    conditions = [CONDITIONS[name] for name in given]
-    if (name := sharpest(given)) is not None:
-        conditions.append(_HOURS_OF[name])
-    return query(" AND ".join([*conditions, _PERIOD]), LIMIT)
+def search_query(fields: Collection[str]) -> Sql:
+    """Return a query for a page of the records that meet the `CONDITIONS` of all these fields.
+
+    Its parameter `prefixes` has the `id_prefixes` of the `narrowest` field, where there is one.
+    """
+    conditions = [CONDITIONS[field] for field in fields]
+    if (field := narrowest(fields)) is not None:
+        conditions.append(_HOURS[field])
+    return records_query(all_of([*conditions, AFTER_CURSOR]), LIMIT)
 
 
-SPANS_OF_TRACES: Final = f"""
+SPANS_OF_TRACES: Final = Sql(
+    """
 SELECT trace_id, span_id FROM logregel
-WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16))
-  AND {hours("trace_id")}
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
+WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) AND $hours
+SETTINGS $settings
+""",
+    hours=in_hours_of("trace_id"),
+    settings=READ_SETTINGS,
+)
 
-_TECHNICAL: Final = """
+_TECHNICAL: Final = Sql("""
 FROM technical_span
 WHERE (trace_id, span_id) IN (
     SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
     FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
-"""
-#: Whether there is any at all: asked first, because it takes a fifth of the time of looking above them.
-ANY_TECHNICAL: Final = f"SELECT 1 {_TECHNICAL} LIMIT 1"
-#: The first span above a technical one that is not technical itself; zeros where there is none.
-ABOVE: Final = f"""
+""")
+#: Whether any of these spans is technical: asked first, because it takes a fifth of the time of `ACTIE_ABOVE`.
+ANY_TECHNICAL: Final = Sql("SELECT 1 $technical LIMIT 1", technical=_TECHNICAL)
+#: The first span above a technical one that is not technical itself; zeros where there is none. 64 steps end a circle,
+#: which a sender's ids can have. The trace is named in the second part too, so that the join reads no other.
+ACTIE_ABOVE: Final = Sql(
+    """
 WITH RECURSIVE way AS
 (
     SELECT trace_id AS trace, span_id AS technical, parent_span_id AS above, 1 AS steps
-    {_TECHNICAL}
+    $technical
     UNION ALL
     SELECT w.trace AS trace, w.technical AS technical, t.parent_span_id AS above, w.steps + 1 AS steps
     FROM way AS w INNER JOIN technical_span AS t ON t.trace_id = w.trace AND t.span_id = w.above
-    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16)) AND w.steps < 64
+    WHERE t.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) AND w.steps < 64
 )
 SELECT trace, technical, argMax(above, steps) FROM way GROUP BY trace, technical
-"""  # noqa: S608  (our own text; values are parameters)
+""",
+    technical=_TECHNICAL,
+)
 
-TOTALS: Final = """
+TOTALS: Final = Sql(
+    """
 SELECT count(), toUnixTimestamp64Milli(min(start_time)), toUnixTimestamp64Milli(max(start_time)),
-       countIf(status = 'Error'), countIf(attributes['ldv.flags'] != ''), uniqExact(processing_activity_id)
+       countIf(status = 'Error'), countIf($flags != ''), uniqExact(processing_activity_id)
 FROM logregel
-"""
+""",
+    flags=attribute(names.FLAGS),
+)
 
-WRITERS: Final = """
+WRITERS: Final = Sql("""
 SELECT writer_id, resource, stored, removed, missing, doubled,
        toUnixTimestamp64Milli(first_start_time), toUnixTimestamp64Milli(last_start_time)
 FROM schrijvers ORDER BY last_start_time DESC LIMIT {limit:UInt32}
-"""
+""")
+
+REFUSED_SPANS: Final = Sql("SELECT count() FROM collector_refused")

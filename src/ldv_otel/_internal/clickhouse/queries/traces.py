@@ -1,4 +1,4 @@
-"""One question over several traces: what belongs together where a called party began a trace of its own (LDV-X2)."""
+"""One query over several traces: what belongs together where a called party began a trace of its own (LDV-X2)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.clickhouse.queries.records import by_foreign, by_trace
 
-#: What one question may lead to: the ids come from other parties.
+#: How many traces one query may lead to. The ids come from other parties, which could send ever new ones.
 MAX_TRACES: Final = 32
 
 
 def across_traces(client: LogboekClient, trace_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
-    """Return all records of a trace, and of the traces in this Logboek that it was called from or gave rise to.
+    """Return all records of a trace, and of the traces in this Logboek that called it or that it called.
 
     Args:
         trace_id: As for `by_trace`.
@@ -27,13 +27,13 @@ def across_traces(client: LogboekClient, trace_id: str, *, confidential: bool = 
         QueryError: That is no trace id.
     """
     waiting = [parse_trace_id(trace_id)]
-    found: dict[bytes, list[StoredLogregel]] = {}
-    while waiting and len(found) < MAX_TRACES:
-        here = waiting.pop(0)
-        if here in found:
+    by_id: dict[bytes, list[StoredLogregel]] = {}
+    while waiting and len(by_id) < MAX_TRACES:
+        current = waiting.pop(0)
+        if current in by_id:
             continue
-        found[here] = by_trace(client, here.hex(), confidential=confidential)
-        callers = (record.logregel.foreign_operation_trace_id for record in found[here])
-        called = (record.logregel.trace_id for record in by_foreign(client, here.hex(), confidential=confidential))
-        waiting += [raw for raw in (*callers, *called) if raw]
-    return [record for records in found.values() for record in records]
+        by_id[current] = by_trace(client, current.hex(), confidential=confidential)
+        callers = (record.logregel.foreign_operation_trace_id for record in by_id[current])
+        called = (record.logregel.trace_id for record in by_foreign(client, current.hex(), confidential=confidential))
+        waiting += [other for other in (*callers, *called) if other]
+    return [record for records in by_id.values() for record in records]

@@ -1,7 +1,7 @@
-"""Records that were put right later: each change is a row more, and readers see the last.
+"""Corrected and withdrawn records: each change is one more row (LDV-L3), and readers see the last.
 
-The versions of a record in one trace are ordered by `ldv.version`. One that goes to another trace leaves a withdrawn
-version behind in the one that it leaves, which names where it went.
+The versions of a record in one trace are ordered by `ldv.version`. A version in another trace leaves a withdrawn one
+behind, which names that trace.
 """
 
 from __future__ import annotations
@@ -10,37 +10,54 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import READ_SETTINGS, StoredLogregel
-from ldv_otel._internal.clickhouse.queries.projections import hours, prefixes
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.queries.projections import id_prefixes, in_hours_of
+from ldv_otel._internal.clickhouse.queries.sql import READ_SETTINGS
+from ldv_otel._internal.clickhouse.sql_text import Sql, attribute
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.attributes import CONFIDENTIAL, MOVED_TO, VERSION, VERSION_OF, WITHDRAWN
 
-_VERSION: Final = f"toUInt64OrZero(attributes['{VERSION}'])"
-#: Of rows past their term too: an older version does not come back because the last has had its time. The trace is
-#: compared before attributes are read, which takes a fifth off the question.
-_LAST: Final = f"""
-SELECT trace_id, attributes['{VERSION_OF}'] AS record, max({_VERSION}) FROM logregel
-PREWHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({{traces:Array(String)}})), 16))
-WHERE has({{records:Array(String)}}, attributes['{VERSION_OF}']) AND {hours("trace_id")}
-GROUP BY trace_id, record SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (our own text; values are parameters)
-_MOVED: Final = f"""
-SELECT argMax(attributes['{MOVED_TO}'], {_VERSION}) FROM logregel
-WHERE startsWith(trace_id, unhex({{prefix:String}})) AND attributes['{VERSION_OF}'] = {{record:String}}
-    AND {hours("trace_id")}
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (as above)
-_WITH: Final = f"""
-SELECT any(attributes['{VERSION_OF}']) FROM logregel
-WHERE startsWith(trace_id, unhex({{prefix:String}})) AND attributes[{{name:String}}] = {{value:String}}
-    AND {hours("trace_id")}
-SETTINGS {READ_SETTINGS}
-"""  # noqa: S608  (as above)
-#: The ids of so many records fit the 64 KiB that a small HTTP server allows for a request line.
-_RECORDS_ASKED: Final = 300
+_VERSION: Final = Sql("toUInt64OrZero($version)", version=attribute(VERSION))
+#: Rows past their term count too: an older version does not come back because the last has had its time. PREWHERE
+#: compares the trace before attributes are read, which takes a fifth off the query.
+_LAST_VERSIONS: Final = Sql(
+    """
+SELECT trace_id, $version_of AS record, max($version) FROM logregel
+PREWHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
+WHERE has({records:Array(String)}, $version_of) AND $hours
+GROUP BY trace_id, record SETTINGS $settings
+""",
+    version_of=attribute(VERSION_OF),
+    version=_VERSION,
+    hours=in_hours_of("trace_id"),
+    settings=READ_SETTINGS,
+)
+_MOVED_TO: Final = Sql(
+    """
+SELECT argMax($moved_to, $version) FROM logregel
+WHERE startsWith(trace_id, unhex({prefix:String})) AND $version_of = {record:String} AND $hours SETTINGS $settings
+""",
+    moved_to=attribute(MOVED_TO),
+    version=_VERSION,
+    version_of=attribute(VERSION_OF),
+    hours=in_hours_of("trace_id"),
+    settings=READ_SETTINGS,
+)
+_RECORD_WITH: Final = Sql(
+    """
+SELECT any($version_of) FROM logregel
+WHERE startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND $hours
+SETTINGS $settings
+""",
+    version_of=attribute(VERSION_OF),
+    hours=in_hours_of("trace_id"),
+    settings=READ_SETTINGS,
+)
+#: Parameters travel in the request line: the ids of so many records fit the 64 KiB that a small HTTP server allows it.
+_RECORDS_PER_QUERY: Final = 300
 
 
-def current(
+def last_versions(
     client: LogboekClient, records: Sequence[StoredLogregel], *, confidential: bool = True
 ) -> list[StoredLogregel]:
     """Return those of some records that have no later version and are not withdrawn; what has no versions stays.
@@ -48,53 +65,54 @@ def current(
     Args:
         confidential: Whether to keep records that are confidential by themselves.
     """
-    last: dict[tuple[bytes, str], int] = {}
+    numbers: dict[tuple[bytes, str], int] = {}
     versioned = list(dict.fromkeys(_versioned(records)))
-    for begin in range(0, len(versioned), _RECORDS_ASKED):
-        some = versioned[begin : begin + _RECORDS_ASKED]
+    for begin in range(0, len(versioned), _RECORDS_PER_QUERY):
+        chunk = versioned[begin : begin + _RECORDS_PER_QUERY]
         parameters = {
-            "traces": sorted({trace_id.hex() for trace_id, _ in some}),
-            "records": [record for _, record in some],
-            "prefixes": prefixes(trace_id for trace_id, _ in some),
+            "traces": sorted({trace_id.hex() for trace_id, _ in chunk}),
+            "records": [record_id for _, record_id in chunk],
+            "prefixes": id_prefixes(trace_id for trace_id, _ in chunk),
         }
-        last |= {(bytes(trace_id), record): version for trace_id, record, version in client.rows(_LAST, parameters)}
+        rows = client.rows(_LAST_VERSIONS, parameters)
+        numbers |= {(bytes(trace_id), record_id): number for trace_id, record_id, number in rows}
     return [
-        found
-        for found in records
-        if _is_last(found.logregel, last) and (confidential or CONFIDENTIAL not in found.logregel.attributes)
+        record
+        for record in records
+        if _is_last(record.logregel, numbers) and (confidential or CONFIDENTIAL not in record.logregel.attributes)
     ]
 
 
-def moved_to(client: LogboekClient, trace_prefix: bytes, record: str) -> bytes:
+def moved_to(client: LogboekClient, trace_prefix: bytes, record_id: str) -> bytes:
     """Return the trace that a record went to from a trace where it was; empty when it did not.
 
     Args:
         trace_prefix: At least 4 bytes of the trace where it was.
+        record_id: `ldv.version_of`.
     """
-    return bytes.fromhex(_value(client, _MOVED, trace_prefix, record=record))
+    return bytes.fromhex(_text(client, _MOVED_TO, trace_prefix, record=record_id))
 
 
 def record_with(client: LogboekClient, trace_prefix: bytes, name: str, value: str) -> str:
     """Return the record of which some version has this attribute, in traces with this prefix; empty when none has."""
-    return _value(client, _WITH, trace_prefix, name=name, value=value)
+    return _text(client, _RECORD_WITH, trace_prefix, name=name, value=value)
 
 
-def _value(client: LogboekClient, sql: str, trace_prefix: bytes, **parameters: str) -> str:
-    found = client.rows(sql, {"prefix": trace_prefix.hex(), "prefixes": prefixes([trace_prefix]), **parameters})
-    return str(found[0][0]) if found else ""
+def _text(client: LogboekClient, query: Sql, trace_prefix: bytes, **parameters: str) -> str:
+    rows = client.rows(query, {"prefix": trace_prefix.hex(), "prefixes": id_prefixes([trace_prefix]), **parameters})
+    return str(rows[0][0]) if rows else ""
 
 
 def _versioned(records: Sequence[StoredLogregel]) -> Iterator[tuple[bytes, str]]:
-    for found in records:
-        record = found.logregel.attributes.get(VERSION_OF)
-        if record:
-            yield found.logregel.trace_id, record
+    for record in records:
+        record_id = record.logregel.attributes.get(VERSION_OF)
+        if record_id:
+            yield record.logregel.trace_id, record_id
 
 
-def _is_last(logregel: Logregel, last: dict[tuple[bytes, str], int]) -> bool:
-    record = logregel.attributes.get(VERSION_OF)
-    if not record:
+def _is_last(logregel: Logregel, numbers: dict[tuple[bytes, str], int]) -> bool:
+    record_id = logregel.attributes.get(VERSION_OF)
+    if not record_id:
         return True
-    return WITHDRAWN not in logregel.attributes and int(logregel.attributes[VERSION]) == last.get(
-        (logregel.trace_id, record), 0
-    )
+    last = numbers.get((logregel.trace_id, record_id), 0)
+    return WITHDRAWN not in logregel.attributes and int(logregel.attributes[VERSION]) == last

@@ -1,7 +1,7 @@
 """Removing what is past its term: the only place that deletes Logregels (LDV-L3), for the management role.
 
-Each year's rows go by themselves, whole parts at once where nothing else is in them, otherwise by a mutation; and what
-was removed, when and under which rule is on record in `ldv_removal`, before and after.
+Each year's rows go by themselves, whole parts at once where nothing else is in them, otherwise by a mutation. What was
+removed, when and under which rule is on record in `ldv_removal`, before and after.
 """
 
 from __future__ import annotations
@@ -15,19 +15,30 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.retention.plan import UNFINISHED, RetentionPlan
-from ldv_otel._internal.clickhouse.retention.record_terms import remove_over
-from ldv_otel._internal.clickhouse.retention.sql import BY_ACTIVITY, KEPT_FROM, PAST_TERM, TERMS, parameters
-from ldv_otel._internal.clickhouse.schema.cluster import LOCAL_TABLE, Cluster
+from ldv_otel._internal.clickhouse.retention.record_terms import remove_past_own_term
+from ldv_otel._internal.clickhouse.retention.sql import (
+    BY_ACTIVITY,
+    KEPT_FROM,
+    PAST_TERM,
+    REMOVAL_COLUMNS,
+    REMOVAL_DONE,
+    TERMS_AT_MOMENT,
+    deletion,
+    term_parameters,
+)
 from ldv_otel._internal.clickhouse.schema.migrations import schema_status
+from ldv_otel._internal.clickhouse.sql_text import Sql, number
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel.errors import LdvError
 
-_RECORD: Final = f"""
-INSERT INTO ldv_removal (removal_id, state, processing_activity_id, retention, rule_applied, kept_from, year, way,
-                         logregels, first_start_time, last_start_time, writers)
-WITH {TERMS}
-SELECT {{removal:UUID}}, 'begun', processing_activity_id, if(retention = '', {{longest:String}}, retention),
-       rule_applied, kept_from, {{year:UInt16}},
-       {{way:String}}, logregels, first, last, writers
+#: For each writer also how many sequence numbers go, so that they are not taken for lost Logregels afterwards.
+_BEGIN_REMOVAL: Final = Sql(
+    """
+INSERT INTO ldv_removal ($columns)
+WITH $terms
+SELECT {removal:UUID}, 'begun', currentUser(), processing_activity_id,
+       if(retention = '', {longest:String}, retention), rule_applied, kept_from, {year:UInt16}, {way:String},
+       logregels, first, last, writers
 FROM
 (
     SELECT processing_activity_id, any(kept) AS kept_from, sum(rows) AS logregels, min(first) AS first,
@@ -35,9 +46,9 @@ FROM
     FROM
     (
         SELECT toString(processing_activity_id) AS processing_activity_id, toString(writer_id) AS writer_id,
-               any(fromUnixTimestamp64Milli({KEPT_FROM}, 'UTC')) AS kept, count() AS rows, uniqExact(seq) AS places,
+               any(fromUnixTimestamp64Milli($kept_from, 'UTC')) AS kept, count() AS rows, uniqExact(seq) AS places,
                min(start_time) AS first, max(start_time) AS last
-        FROM logregel WHERE toYear(start_time) = {{year:UInt16}} AND {PAST_TERM}
+        FROM logregel WHERE toYear(start_time) = {year:UInt16} AND $past_term
         GROUP BY processing_activity_id, writer_id
     )
     GROUP BY processing_activity_id
@@ -45,24 +56,28 @@ FROM
 LEFT JOIN
 (
     SELECT processing_activity_id, argMax(retention, applied) AS retention, max(applied) AS rule_applied
-    FROM ldv_register WHERE toUnixTimestamp64Micro(applied) <= {{terms:Int64}} GROUP BY processing_activity_id
+    FROM ldv_register WHERE toUnixTimestamp64Micro(applied) <= {terms:Int64} GROUP BY processing_activity_id
 ) AS rule USING processing_activity_id
-"""  # noqa: S608  (as above)
+""",
+    columns=REMOVAL_COLUMNS,
+    terms=TERMS_AT_MOMENT,
+    kept_from=KEPT_FROM,
+    past_term=PAST_TERM,
+)
 
-_DONE: Final = """
-INSERT INTO ldv_removal (removal_id, state, removed_by, processing_activity_id, retention, rule_applied, kept_from,
-                         year, way, logregels, first_start_time, last_start_time, writers)
-SELECT removal_id, 'done', removed_by, processing_activity_id, retention, rule_applied, kept_from, year,
-       way, logregels, first_start_time, last_start_time, writers
-FROM ldv_removal WHERE removal_id = {removal:UUID} AND year = {year:UInt16} AND state = 'begun'
-"""
-
-_MAX_PARAMETER_CHARACTERS: Final = 24_000
-
-_PARTS: Final = """
+_PARTS: Final = Sql("""
 SELECT name, rows FROM system.parts
-WHERE active AND database = currentDatabase() AND table = 'logregel' AND partition = {year:String}
-"""
+WHERE active AND database = currentDatabase() AND table = {table:String} AND partition = {year:String}
+""")
+_DROP_PART: Final = Sql("ALTER TABLE logregel DROP PART {part:String}")
+_STARTED_BEFORE: Final = Sql(
+    """toUnixTimestamp64Milli(start_time)
+    < transform(processing_activity_id, {activities:Array(String)}, {kept_from:Array(Int64)}, toInt64(0))
+    AND $by_activity""",
+    by_activity=BY_ACTIVITY,
+)
+#: Parameters travel in the request line: ClickHouse takes 1 MiB of it (`http_max_uri_size`), a proxy before it less.
+_MAX_PARAMETER_CHARACTERS: Final = 24_000
 
 
 class RemovedRecords(msgspec.Struct, frozen=True):
@@ -85,31 +100,48 @@ def apply_retention(
     A run that is cut short is finished by the next: its record was begun, and it is the rows named there that go.
     """
     cluster = schema_status(client).cluster
-    for removal, year, activities, moments in client.rows(UNFINISHED):
-        _delete(client, year, dict(zip(activities, moments, strict=True)), cluster)
-        client.command(_DONE, {"removal": removal, "year": year})
+    _finish_earlier_runs(client, cluster)
+    terms = term_parameters(plan.moment, plan.terms, plan.longest)
+    removed = []
+    for each in _remove(client, plan, terms, cluster):
+        removed.append(each)
+        progress(each)
+    return removed
+
+
+def _finish_earlier_runs(client: LogboekClient, cluster: str) -> None:
+    for removal, year, activities, kept_from in client.rows(UNFINISHED):
+        _delete(client, year, dict(zip(activities, kept_from, strict=True)), cluster)
+        client.command(REMOVAL_DONE, {"removal": removal, "year": year})
+
+
+def _remove(
+    client: LogboekClient, plan: RetentionPlan, terms: Mapping[str, object], cluster: str
+) -> Iterator[RemovedRecords]:
     removal = str(uuid.uuid4())
-    in_force = parameters(plan.moment, plan.terms, plan.longest)
-    done = []
     for year in plan.years:
-        expired = [found for found in plan.expired if found.year == year]
-        logregels = sum(found.logregels for found in expired)
-        parts = [] if cluster else _whole_parts(client, year, logregels)
-        way = "parts" if parts else "mutation"
-        named = {"removal": removal, "year": year}
-        client.command(_RECORD, in_force | named | {"way": way, "longest": str(plan.longest or "")})
-        if not parts or not _drop(client, parts):
-            _delete(client, year, {found.activity: found.kept_from_ms for found in expired}, cluster)
-        client.command(_DONE, named)
-        done.append(RemovedRecords(year, way, logregels))
-        progress(done[-1])
+        yield _remove_year(client, plan, year, {**terms, "removal": removal, "year": year}, cluster)
     if plan.own:
-        remove_over(client, in_force, cluster)
-        for year in sorted({found.year for found in plan.own}):
-            logregels = sum(found.logregels for found in plan.own if found.year == year)
-            done.append(RemovedRecords(year, "own term", logregels))
-            progress(done[-1])
-    return done
+        remove_past_own_term(client, terms, cluster)
+        for year in sorted({expired.year for expired in plan.own}):
+            yield RemovedRecords(
+                year, "own term", sum(expired.logregels for expired in plan.own if expired.year == year)
+            )
+
+
+def _remove_year(
+    client: LogboekClient, plan: RetentionPlan, year: int, parameters: Mapping[str, object], cluster: str
+) -> RemovedRecords:
+    expired = [records for records in plan.expired if records.year == year]
+    logregels = sum(records.logregels for records in expired)
+    # On a cluster each replica has parts of its own.
+    parts = [] if cluster else _whole_parts(client, year, logregels)
+    way = "parts" if parts else "mutation"
+    client.command(_BEGIN_REMOVAL, {**parameters, "way": way, "longest": str(plan.longest or "")})
+    if not parts or not _drop(client, parts):
+        _delete(client, year, {records.activity: records.kept_from_ms for records in expired}, cluster)
+    client.command(REMOVAL_DONE, {"removal": parameters["removal"], "year": year})
+    return RemovedRecords(year, way, logregels)
 
 
 def _whole_parts(client: LogboekClient, year: int, expired: int) -> list[str]:
@@ -117,7 +149,7 @@ def _whole_parts(client: LogboekClient, year: int, expired: int) -> list[str]:
 
     A part never changes, so dropping it by name removes these rows and no row that came later.
     """
-    parts = client.rows(_PARTS, {"year": str(year)})
+    parts = client.rows(_PARTS, {"table": Table.LOGREGEL.value, "year": str(year)})
     return [name for name, _ in parts] if sum(rows for _, rows in parts) == expired else []
 
 
@@ -125,31 +157,25 @@ def _drop(client: LogboekClient, parts: Sequence[str]) -> bool:
     """Drop parts; say False when one was merged away meanwhile, and the rest has to go by mutation."""
     for name in parts:
         try:
-            client.command("ALTER TABLE logregel DROP PART {part:String}", {"part": name})
+            client.command(_DROP_PART, {"part": name})
         except LdvError:
             return False
     return True
 
 
 def _delete(client: LogboekClient, year: int, kept_from: Mapping[str, int], cluster: str) -> None:
-    """Remove what of a year started before these moments. A mutation takes constants only: replicas repeat it."""
-    table = f"{LOCAL_TABLE} {Cluster(cluster).everywhere}" if cluster else "logregel"
-    statement = (
-        f"ALTER TABLE {table} DELETE IN PARTITION {int(year)} WHERE toUnixTimestamp64Milli(start_time) < "
-        "transform(processing_activity_id, {activities:Array(String)}, {kept_from:Array(Int64)}, toInt64(0)) "
-        f"AND {BY_ACTIVITY} "
-        f"SETTINGS mutations_sync = {2 if cluster else 1}"
-    )
+    """Remove what of a year started before the moment from which its activity is kept."""
+    statement = deletion(_STARTED_BEFORE, cluster=cluster, partition=Sql("IN PARTITION $year", year=number(year)))
     for activities in _chunks(kept_from):
         moments = [kept_from[activity] for activity in activities]
         client.command(statement, {"activities": activities, "kept_from": moments})
 
 
 def _chunks(activities: Iterable[str]) -> Iterator[list[str]]:
-    """Divide activities so that each part fits into the address of a request, where parameters go."""
+    """Divide activities so that each part fits into the request line."""
     chunk: list[str] = []
     for activity in activities:
-        if chunk and sum(len(quote(known)) + 30 for known in (*chunk, activity)) > _MAX_PARAMETER_CHARACTERS:
+        if chunk and sum(len(quote(uri)) + 30 for uri in (*chunk, activity)) > _MAX_PARAMETER_CHARACTERS:
             yield chunk
             chunk = []
         chunk.append(activity)

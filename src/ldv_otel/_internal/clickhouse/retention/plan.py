@@ -1,8 +1,4 @@
-"""Removing what is past its term: the only place that deletes Logregels (LDV-L3), for the management role.
-
-A plan counts first; then each year's rows go, whole parts at once where nothing else is in them, otherwise by a
-mutation; and what was removed, when and under which rule is on record in `ldv_removal`, before and after.
-"""
+"""Counting what is past its term, for the management role; `apply.py` removes it."""
 
 from __future__ import annotations
 
@@ -12,33 +8,39 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.retention.record_terms import count_over
-from ldv_otel._internal.clickhouse.retention.sql import KEPT_FROM, PAST_TERM, TERMS, parameters
+from ldv_otel._internal.clickhouse.retention.record_terms import count_past_own_term
+from ldv_otel._internal.clickhouse.retention.sql import KEPT_FROM, PAST_TERM, TERMS_AT_MOMENT, term_parameters
+from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.times.durations import Duration
 
-_LAST_TERMS: Final = "SELECT toUnixTimestamp64Micro(max(applied)) FROM ldv_term HAVING count() > 0"
+_LAST_TERMS: Final = Sql("SELECT toUnixTimestamp64Micro(max(applied)) FROM ldv_term HAVING count() > 0")
 
-_PLAN: Final = f"""
-WITH {TERMS}
+_PLAN: Final = Sql(
+    """
+WITH $terms
 SELECT processing_activity_id, toYear(start_time) AS year, count(), toUnixTimestamp64Milli(min(start_time)),
-       toUnixTimestamp64Milli(max(start_time)), any({KEPT_FROM})
-FROM logregel WHERE {PAST_TERM}
+       toUnixTimestamp64Milli(max(start_time)), any($kept_from)
+FROM logregel WHERE $past_term
 GROUP BY processing_activity_id, year ORDER BY year, processing_activity_id
-"""  # noqa: S608  (our own text; values are parameters)
+""",
+    terms=TERMS_AT_MOMENT,
+    kept_from=KEPT_FROM,
+    past_term=PAST_TERM,
+)
 
-_WITHOUT_TERM: Final = """
+_WITHOUT_TERM: Final = Sql("""
 SELECT processing_activity_id, count(), toUnixTimestamp64Milli(min(start_time)) FROM logregel
 WHERE processing_activity_id NOT IN
     (SELECT processing_activity_id FROM verwerkingsactiviteiten WHERE retention_months + retention_days > 0)
 GROUP BY processing_activity_id ORDER BY count() DESC, processing_activity_id
-"""
+""")
 
-UNFINISHED: Final = """
+UNFINISHED: Final = Sql("""
 SELECT toString(removal_id), year, groupArray(processing_activity_id), groupArray(toUnixTimestamp64Milli(kept_from))
 FROM ldv_removal WHERE state = 'begun'
     AND (removal_id, year) NOT IN (SELECT removal_id, year FROM ldv_removal WHERE state = 'done')
 GROUP BY removal_id, year ORDER BY min(at)
-"""
+""")
 
 
 class ExpiredRecords(msgspec.Struct, frozen=True):
@@ -99,20 +101,19 @@ def plan_retention(
         longest: How long to keep what has no term; None for ever.
     """
     present = datetime.now(UTC)
+    # Never for a moment to come: what is past its term only then must not be removed now.
     moment = min(now or present, present)
     last = client.rows(_LAST_TERMS)
     terms = int(last[0][0]) if last else 0
-    in_force = parameters(moment, terms, longest)
+    in_force = term_parameters(moment, terms, longest)
     expired = client.rows(_PLAN, in_force) if last else []
-    own = [ExpiredRecords(*row, 0) for row in count_over(client, in_force)] if last else []
-    without = client.rows(_WITHOUT_TERM)
-    unfinished = client.rows(UNFINISHED)
+    own = [ExpiredRecords(*row, 0) for row in count_past_own_term(client, in_force)] if last else []
     return RetentionPlan(
         moment,
         terms,
         longest,
         own,
         [ExpiredRecords(*row) for row in expired],
-        [KeptRecords(*row) for row in without],
-        len(unfinished),
+        [KeptRecords(*row) for row in client.rows(_WITHOUT_TERM)],
+        len(client.rows(UNFINISHED)),
     )

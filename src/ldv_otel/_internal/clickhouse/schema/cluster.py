@@ -1,4 +1,4 @@
-"""The same tables on a cluster: each statement of a migration, rewritten for replicas and shards.
+"""Makes the tables on a cluster: rewrites each statement of a migration for replicas and shards.
 
 `logregel` becomes a Distributed table, so the writer and the named queries work unchanged on it. The rows are in
 `logregel_local`, a ReplicatedMergeTree on every node. With `shards_by` "trace" all records of a trace live on one
@@ -12,11 +12,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel.errors import ConfigurationError
 
 Sharding = Literal["trace"]
-
-LOCAL_TABLE: Final = "logregel_local"
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 #: ClickHouse replaces the macros on each node. With the shard in the path, shards share nothing; without it, the table
@@ -70,28 +69,29 @@ def clustered(statement: str, cluster: Cluster) -> list[str]:
     """Return what a statement of a migration becomes on a cluster.
 
     Raises:
-        ValueError: A statement of a kind that nobody has taught this function; a test tries all migrations.
+        ValueError: The statement is of a kind that is not prepared for clusters; a test tries all migrations.
     """
-    if found := _CREATE_TABLE.search(statement):
-        return _create_table(statement, found[1], cluster)
-    if found := _CREATE_VIEW.search(statement):
+    if match := _CREATE_TABLE.search(statement):
+        return _create_table(statement, match[1], cluster)
+    if match := _CREATE_VIEW.search(statement):
         return [_CREATE_VIEW.sub(rf"CREATE OR REPLACE VIEW \1 {cluster.everywhere}", statement, count=1)]
-    if found := _CREATE_MATERIALIZED_VIEW.search(statement):
+    if match := _CREATE_MATERIALIZED_VIEW.search(statement):
         view = rf"CREATE MATERIALIZED VIEW IF NOT EXISTS \1 {cluster.everywhere}"
         return [_CREATE_MATERIALIZED_VIEW.sub(view, statement, count=1)]
-    if found := _ALTER.search(statement):
-        tables = [LOCAL_TABLE if found[1] == "logregel" else found[1]]
-        if found[1] == "logregel" and " COLUMN " in statement:
-            tables.append("logregel")  # the Distributed table has columns too, but no projections and no settings
+    if match := _ALTER.search(statement):
+        tables = [Table.LOGREGEL_LOCAL if match[1] == Table.LOGREGEL else match[1]]
+        if match[1] == Table.LOGREGEL and " COLUMN " in statement:
+            # The Distributed table has columns too, but no projections and no settings of a MergeTree.
+            tables.append(Table.LOGREGEL)
         return [_ALTER.sub(f"ALTER TABLE {table} {cluster.everywhere}", statement, count=1) for table in tables]
     if _INSERT.search(statement):
-        return [statement]  # into a table that is the same on every node
+        return [statement]  # replicated: the table is the same on every node
     raise ValueError(f"a migration has a statement that is not prepared for clusters: {statement[:60]!r}")
 
 
 def _create_table(statement: str, table: str, cluster: Cluster) -> list[str]:
-    distributed = table == "logregel"
-    local = LOCAL_TABLE if distributed else table
+    distributed = table == Table.LOGREGEL
+    local = Table.LOGREGEL_LOCAL if distributed else table
     statement = _CREATE_TABLE.sub(f"CREATE TABLE IF NOT EXISTS {local} {cluster.everywhere}", statement, count=1)
     statement = _ENGINE.sub(f"ENGINE = {_PER_SHARD if distributed else _EVERYWHERE}", statement)
     statement = _WINDOW.sub(

@@ -1,6 +1,6 @@
-"""The tables' version: numbered SQL files, applied in order, each once, and a check that refuses what does not fit.
+"""Brings the tables to a version: numbered SQL files, applied in order, each once, and a check of what is there.
 
-The views that readers use hold nothing, so they have no number: they are made anew behind the tables.
+The views that readers use hold nothing, so they have no number: they are made anew after the tables.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.errors import APPLY_ADVICE
-from ldv_otel._internal.clickhouse.schema.cluster import LOCAL_TABLE, Cluster, clustered, create_database
+from ldv_otel._internal.clickhouse.schema.cluster import Cluster, clustered, create_database
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.tables import Table, View
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import SchemaError
 
+_SCHEMA: Final = files(__package__ or "")
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 _STATEMENT_END: Final = re.compile(r";[^\S\n]*(?:--[^\n]*)?(?:\n|$)")
 _DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)'")
@@ -29,6 +32,13 @@ _CREATE_VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS ldv_schema (version UInt32, name String, applied DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = MergeTree ORDER BY version
 """
+
+
+_VERSION: Final = Sql("SELECT max(version) FROM ldv_schema")
+_SET_VERSION: Final = Sql("INSERT INTO ldv_schema (version, name) SELECT {version:UInt32}, {name:String}")
+_TABLES: Final = Sql("""
+SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND has({names:Array(String)}, name)
+""")
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -79,17 +89,14 @@ class SchemaStatus(msgspec.Struct, frozen=True):
 
 def migrations() -> list[Migration]:
     """Return all migrations of this package, in order."""
-    found = []
-    for resource in files("ldv_otel._internal.clickhouse").joinpath("schema").iterdir():
-        match = _FILE.fullmatch(resource.name)
-        if match:
-            found.append(Migration(int(match[1]), match[2], _statements_in(resource.name)))
-    return sorted(found, key=lambda migration: migration.version)
+    matches = (_FILE.fullmatch(resource.name) for resource in _SCHEMA.iterdir())
+    numbered = (Migration(int(match[1]), match[2], statements_in(match[0])) for match in matches if match)
+    return sorted(numbered, key=lambda migration: migration.version)
 
 
 def view_statements() -> tuple[str, ...]:
     """Return what makes the views that readers use, in place of those that are there."""
-    return _statements_in("views.sql")
+    return statements_in("views.sql")
 
 
 def collector_statements() -> tuple[str, ...]:
@@ -97,12 +104,12 @@ def collector_statements() -> tuple[str, ...]:
 
     A materialised view is changed in place: between dropping and making it, an insert would vanish without an error.
     """
-    found = []
-    for statement in _statements_in("collector.sql"):
-        found.append(statement)
+    statements = []
+    for statement in statements_in("collector.sql"):
+        statements.append(statement)
         if view := _MATERIALIZED_VIEW.search(statement):
-            found.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
-    return tuple(found)
+            statements.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
+    return tuple(statements)
 
 
 def apply_schema(
@@ -113,35 +120,22 @@ def apply_schema(
     Every statement of a migration can be repeated, so one that was cut short is simply run again.
 
     Args:
-        cluster: Where to make the tables; tables that are on a cluster already stay there without being told.
-        collector: Make what a Collector writes to as well; where that is already, it is kept up to date untold.
+        cluster: Where to make the tables; tables that are on a cluster already stay there without it.
+        collector: Make what a Collector writes to as well; where that is already, it is brought up to date without it.
 
     Raises:
         SchemaError: The store is newer than this package.
     """
-    applied = []
     # The first connection stays open beside the second: without any, an embedded engine stops and starts again.
-    with LogboekClient(settings, database="") as outside:
+    with LogboekClient(settings, database="") as without_database:
         # A plain identifier: settings let nothing else through.
-        outside.command(create_database(settings.logboek.database, cluster))
+        without_database.command(Sql.verbatim(create_database(settings.logboek.database, cluster)))
         client = LogboekClient(settings)
     with client:
         before = schema_status(client)
         if cluster is None and before.cluster:
             cluster = Cluster(before.cluster)
-        _run(client, [_CREATE_VERSIONS], cluster)
-        current = _current(client)
-        known = migrations()
-        if current > known[-1].version:
-            raise SchemaError(schema_status(client).problem())
-        for migration in known:
-            if current < migration.version <= (up_to or migration.version):
-                _run(client, migration.statements, cluster)
-                client.command(
-                    "INSERT INTO ldv_schema (version, name) SELECT {version:UInt32}, {name:String}",
-                    {"version": migration.version, "name": migration.name},
-                )
-                applied.append(migration)
+        applied = _migrate(client, cluster, up_to)
         if up_to is None:
             _run(client, view_statements(), cluster)
         if collector or (applied and before.collector):
@@ -149,28 +143,38 @@ def apply_schema(
     return applied
 
 
-def _run(client: LogboekClient, written: Iterable[str], cluster: Cluster | None) -> None:
-    for text in written:
-        for statement in _statements(text, cluster):
-            client.command(statement)
+def _migrate(client: LogboekClient, cluster: Cluster | None, up_to: int | None) -> list[Migration]:
+    _run(client, [_CREATE_VERSIONS], cluster)
+    current = _current_version(client)
+    numbered = migrations()
+    if current > numbered[-1].version:
+        raise SchemaError(schema_status(client).problem())
+    applied = [migration for migration in numbered if current < migration.version <= (up_to or migration.version)]
+    for migration in applied:
+        _run(client, migration.statements, cluster)
+        # After its statements: a migration that is cut short has no version yet, and is run again.
+        client.command(_SET_VERSION, {"version": migration.version, "name": migration.name})
+    return applied
+
+
+def _run(client: LogboekClient, statements: Iterable[str], cluster: Cluster | None) -> None:
+    for statement in statements:
+        for part in _on_cluster(statement, cluster):
+            client.command(Sql.verbatim(part))
 
 
 def schema_status(client: LogboekClient) -> SchemaStatus:
     """Return how the store compares with this package."""
-    known = client.rows(
-        "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() "
-        "AND name IN ('ldv_schema', 'logregel', 'logregel_local', 'collector_to_logregel')"
-    )
-    tables: dict[str, str] = dict(known)
-    current = _current(client) if "ldv_schema" in tables else 0
-    distributed = _DISTRIBUTED.match(tables.get("logregel", ""))
-    window = _WINDOW.search(tables.get(LOCAL_TABLE if distributed else "logregel", ""))
+    names = (Table.LDV_SCHEMA, Table.LOGREGEL, Table.LOGREGEL_LOCAL, View.COLLECTOR_TO_LOGREGEL)
+    engines: dict[str, str] = dict(client.rows(_TABLES, {"names": [name.value for name in names]}))
+    distributed = _DISTRIBUTED.match(engines.get(Table.LOGREGEL, ""))
+    window = _WINDOW.search(engines.get(Table.LOGREGEL_LOCAL if distributed else Table.LOGREGEL, ""))
     return SchemaStatus(
-        current,
+        _current_version(client) if Table.LDV_SCHEMA in engines else 0,
         migrations()[-1].version,
         int(window[1]) if window else 0,
         distributed[1] if distributed else "",
-        "collector_to_logregel" in tables,
+        View.COLLECTOR_TO_LOGREGEL in engines,
     )
 
 
@@ -200,26 +204,23 @@ def checked(client: LogboekClient) -> LogboekClient:
 
 
 def all_statements(database: str, cluster: Cluster | None = None, *, collector: bool = False) -> Iterator[str]:
-    """Give every statement that makes the tables from nothing, in order, for who runs or reads them by hand."""
+    """Give every statement that makes the tables from nothing, in order, to be run or read by hand."""
     yield create_database(database, cluster)
-    numbered = [text for found in migrations() for text in found.statements]
+    numbered = [statement for migration in migrations() for statement in migration.statements]
     others = (*view_statements(), *(collector_statements() if collector else ()))
-    for written in (_CREATE_VERSIONS.strip(), *numbered, *others):
-        yield from _statements(written, cluster)
+    for statement in (_CREATE_VERSIONS.strip(), *numbered, *others):
+        yield from _on_cluster(statement, cluster)
 
 
-def statements_of(text: str) -> tuple[str, ...]:
-    """Return the statements of an SQL file, each with the comment above it."""
+def statements_in(file: str) -> tuple[str, ...]:
+    """Return the statements of an SQL file of this package, each with the comment above it."""
+    text = _SCHEMA.joinpath(file).read_text(encoding="utf-8")
     return tuple(part.strip() for part in _STATEMENT_END.split(text) if part.strip())
 
 
-def _statements_in(name: str) -> tuple[str, ...]:
-    return statements_of(files("ldv_otel._internal.clickhouse").joinpath("schema", name).read_text(encoding="utf-8"))
+def _on_cluster(statement: str, cluster: Cluster | None) -> list[str]:
+    return [statement] if cluster is None else clustered(statement, cluster)
 
 
-def _statements(written: str, cluster: Cluster | None) -> list[str]:
-    return [written] if cluster is None else clustered(written, cluster)
-
-
-def _current(client: LogboekClient) -> int:
-    return int(client.rows("SELECT max(version) FROM ldv_schema")[0][0])
+def _current_version(client: LogboekClient) -> int:
+    return int(client.rows(_VERSION)[0][0])

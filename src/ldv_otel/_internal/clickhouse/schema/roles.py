@@ -1,17 +1,18 @@
-"""Roles on a server, as SQL: who writes, who audits, who shows data subjects their records, who manages.
+"""Makes the roles on a server: one to write, one to audit, one to show data subjects their records, one to manage.
 
-An embedded Logboek knows no users. There the same statements are only read by the engine's parser, in the tests.
+An embedded Logboek has no users. There the same statements are only read by ClickHouse's parser, in the tests.
 """
 
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 from typing import Final
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.schema.cluster import LOCAL_TABLE, Cluster
-from ldv_otel._internal.clickhouse.schema.migrations import schema_status, statements_of
+from ldv_otel._internal.clickhouse.schema.cluster import Cluster
+from ldv_otel._internal.clickhouse.schema.migrations import schema_status, statements_in
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel.errors import ConfigurationError
 
 ROLES: Final = ("ldv_writer", "ldv_auditor", "ldv_inzage", "ldv_beheer")
@@ -26,19 +27,17 @@ def role_statements(database: str, cluster: str = "") -> list[str]:
         database: A plain identifier, as settings let nothing else through.
         cluster: Name of the cluster that the tables are on; empty for a single server.
     """
-    text = files("ldv_otel._internal.clickhouse").joinpath("schema", "roles.sql").read_text(encoding="utf-8")
-    found = []
-    for written in statements_of(text):
-        statement = written.replace("DATABASE.", f"{database}.")
-        everywhere = Cluster(cluster).everywhere if cluster else ""
-        statement = re.sub(r" ON_CLUSTER\b", f" {everywhere}" if cluster else "", statement)
-        if f".{LOCAL_TABLE}" in statement and not cluster:
+    on_cluster = f" {Cluster(cluster).everywhere}" if cluster else ""
+    statements = []
+    for template in statements_in("roles.sql"):
+        statement = re.sub(r" ON_CLUSTER\b", on_cluster, template.replace("DATABASE.", f"{database}."))
+        if f".{Table.LOGREGEL_LOCAL}" in statement and not cluster:
             continue
-        found.append(statement)
+        statements.append(statement)
         if cluster and _POLICY.search(statement):
             # A shard reads its own table, which policies on the one in front do not reach.
-            found.append(_POLICY.sub(rf"\1{LOCAL_TABLE}", statement, count=1))
-    return found
+            statements.append(_POLICY.sub(rf"\1{Table.LOGREGEL_LOCAL}", statement, count=1))
+    return statements
 
 
 def apply_roles(client: LogboekClient) -> list[str]:
@@ -53,5 +52,5 @@ def apply_roles(client: LogboekClient) -> list[str]:
             "directory reads everything. Nothing was changed."
         )
     for statement in role_statements(client.address.database, schema_status(client).cluster):
-        client.command(statement)
+        client.command(Sql.verbatim(statement))
     return list(ROLES)

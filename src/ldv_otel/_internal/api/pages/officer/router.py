@@ -93,7 +93,7 @@ async def records(request: Request, client: Officer) -> Response:
     texts, found = await asyncio.gather(
         texts_of(request, confidential=_sees_confidential(client)),
         services_of(request).reader.ask(
-            oversight.latest,
+            oversight.latest_in_period,
             PageLimits(since_ms=period.since_ms, until_ms=period.until_ms, after=after, limit=_PAGE_RECORDS),
             activity=activity,
             kind=kind,
@@ -117,7 +117,7 @@ async def records(request: Request, client: Officer) -> Response:
 async def sequences(request: Request, client: Officer) -> Response:
     """Show the writers whose sequence has gaps."""
     del client
-    gaps = await services_of(request).reader.ask(oversight.gaps)
+    gaps = await services_of(request).reader.ask(oversight.sequence_gaps)
     rows = [gap_row(gap, zone_of(request)) for gap in gaps]
     return page(request, "toezicht/reeksen.html", section="reeksen", rows=rows)
 
