@@ -1,6 +1,6 @@
-"""The application: what every router of `ldv serve` gets around it.
+"""The application of `ldv serve`, around the routers of its APIs and pages.
 
-Something is added with `create_app(..., apis=[...])`. Its routes find what they need in `services_of(request)`, let
+A router is added with `create_app(..., apis=[...])`. Its routes have the shared parts from `services_of(request)`, let
 their clients in with `client_with(Scope....)`, and raise `Problem`.
 """
 
@@ -39,7 +39,7 @@ class Api:
     """Routes below one base path, the prefix of the router.
 
     Attributes:
-        version: For the header `API-Version` (/core/version-header); empty for what is no API.
+        version: For the header `API-Version` (/core/version-header); empty for pages.
     """
 
     router: APIRouter
@@ -63,7 +63,7 @@ def create_app(
         authentication: Who the clients are. With `NoAuthentication` only requests that name this machine as host are
             answered, so that no web page can reach it through a name of its own.
         body_bytes: The largest request body.
-        writes: Whether there are APIs among them that write.
+        writes: Whether an API among them writes.
 
     Raises:
         ConfigurationError: There are no keys for pseudonyms, or the file of parties cannot be used.
@@ -106,5 +106,5 @@ def create_app(
 
 
 def _writing_seconds(settings: Settings) -> float:
-    """Return how long the Logboek may take to confirm: as long as is set, and so that an answer is still in time."""
+    """Return how long the Logboek may take to confirm: as set, but so that the answer to the client is in time."""
     return min(settings.confirm_seconds, settings.serve.seconds * 0.8)

@@ -1,4 +1,4 @@
-"""What one client may ask of the server: so many requests a minute, so many bytes, so much time."""
+"""Limits on what one client may ask of the server: requests a minute, bytes, time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RateLimiter:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: Client to tokens left and when that was; the one not seen for longest goes first.
+        #: Client to the tokens left and the moment of that count; the client that was away for longest is first.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check(self, client: str, per_minute: int) -> None:
@@ -35,8 +35,9 @@ class RateLimiter:
             Problem: 429, with `Retry-After` in seconds.
         """
         now = self._clock()
-        left, then = self._buckets.pop(client, (float(per_minute), now))
-        left = min(float(per_minute), left + (now - then) * per_minute / 60)
+        # Popped and set again, so that the client becomes the last and others are dropped before it.
+        left, counted_at = self._buckets.pop(client, (float(per_minute), now))
+        left = min(float(per_minute), left + (now - counted_at) * per_minute / 60)
         refused = left < 1
         self._buckets[client] = (left if refused else left - 1, now)
         while len(self._buckets) > _MAX_CLIENTS:
@@ -86,7 +87,7 @@ class BoundedRequests:
             if answering:
                 raise
             late = unavailable()
-            # The body may not have come in whole.
+            # The body may not have come in whole, and what is left of it must not be read as the next request.
             late.headers["Connection"] = "close"
             await late.response()(scope, receive, send)
 
@@ -96,20 +97,21 @@ class BoundedRequests:
                 raise self._too_large()
 
     def _counted(self, receive: Receive) -> Receive:
-        seen = 0
+        received = 0
 
+        # A body that is sent in chunks names no length, so the bytes are counted as well.
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal received
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._body_bytes:
+            received += len(message.get("body", b""))
+            if received > self._body_bytes:
                 raise self._too_large()
             return message
 
         return counted
 
     def _too_large(self) -> Problem:
-        # What is left of the body is not read.
+        # The rest of the body is not read, so the connection cannot be used for another request.
         return Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"De inhoud mag hoogstens {self._body_bytes} bytes zijn.",

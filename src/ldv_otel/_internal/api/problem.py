@@ -1,4 +1,4 @@
-"""Errors as clients see them: problem+json (RFC 9457), with nothing in it that the client did not need to know.
+"""Errors as clients see them: problem+json (RFC 9457), with nothing about the server that a client does not need.
 
 Source: NLGov REST API Design Rules, /core/error-handling.
 """
@@ -66,7 +66,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's word)
         self.headers = dict(headers or {})
 
     def content(self) -> dict[str, Any]:
-        """Return what the answer says; `code` and `instance` are for programs and for talking about it afterwards."""
+        """Return the content of the answer; `code` is for programs, `instance` names this one in a conversation."""
         content: dict[str, Any] = {
             "status": self.status.value,
             "code": self.status.name.lower(),
@@ -93,7 +93,7 @@ def unavailable() -> Problem:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let every error that is raised on purpose end as problem+json."""
+    """Answer every error that is raised on purpose with problem+json."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(LdvError, _on_our_error)
@@ -112,7 +112,7 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
 async def _on_our_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, QueryError):
         return Problem(HTTPStatus.BAD_REQUEST, "De vraag is niet goed gevormd.").response()
-    # Names the Logboek and the way out, for the owner of the server; the client can only wait.
+    # The message names the Logboek and the way out: it is for the owner of the server, and a client can only wait.
     _logger.error("%s", error) if isinstance(error, LogboekUnavailable) else _logger.critical("%s", error)
     return unavailable().response()
 

@@ -43,7 +43,7 @@ _MAX_HEAD_BYTES: Final = 32 << 10
 
 @dataclass(frozen=True)
 class ExtraApi:
-    """An API that another layer adds, with clients of its own.
+    """An API of another package (`gemma`), with clients of its own.
 
     Attributes:
         install: Called once with the application, before it starts.
@@ -73,8 +73,8 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         host: Address to listen on.
         port: 0 for any that is free.
         without_authentication: Let everybody on this machine do everything; for development.
-        demo: Serve nothing but the pages for citizens and privacy officers, and let everybody on this machine be
-            whoever they say.
+        demo: Serve only the pages for citizens and privacy officers, and believe everybody on this machine who they say
+            they are.
         extra_api: Served beside what the settings ask for; with it, the read API needs no clients.
         ready: Called once, with the server's address, when requests are answered.
 
@@ -90,7 +90,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
         install_inzage(app, identity)
-    # Before the server's own start, whose errors would come out as a status and a traceback.
+    # Before the server's own start, whose errors uvicorn turns into an exit status and a traceback.
     app.state.services.open()
     server = _Server(_config(app, settings.serve, host, port), ready)
     try:
@@ -125,7 +125,7 @@ def _application(
 def _offered(
     settings: Settings, host: str, *, without: bool, demo: bool, more: bool
 ) -> tuple[Authentication, list[Api], Identity | None]:
-    """Return who the clients are, what is served, and who the citizens are."""
+    """Return what authenticates clients, the APIs that are served, and what identifies citizens."""
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
     identity: Identity | None = configured_identity(settings, pseudonymiser)
     if demo:
@@ -138,7 +138,7 @@ def _offered(
         authentication = _authentication(settings.serve, host, without=without, others=more)
         return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
     if (page or more) and not without and configured_authentication(settings.serve, others=more) is None:
-        # Only these: nobody is a client of an API that is not there.
+        # Without the read API no client is needed, so its authentication lets nobody in.
         return CredentialAuthentication(settings.serve, read_clients(None), None), page, identity
     authentication = _authentication(settings.serve, host, without=without, others=more)
     return authentication, [LEZEN, *page], identity
@@ -161,9 +161,9 @@ def _check_demo(settings: Settings, host: str, identity: Identity | None) -> Non
 
 
 def _authentication(settings: ServeSettings, host: str, *, without: bool, others: bool) -> Authentication:
-    found = configured_authentication(settings, others=others)
+    authentication = configured_authentication(settings, others=others)
     if without:
-        if found is not None:
+        if authentication is not None:
             raise ConfigurationError("--without-authentication contradicts the authentication that is configured.")
         if not is_loopback(host):
             raise ConfigurationError(
@@ -171,13 +171,13 @@ def _authentication(settings: ServeSettings, host: str, *, without: bool, others
                 "Nothing was started."
             )
         return NoAuthentication()
-    if found is None:
+    if authentication is None:
         raise ConfigurationError(
             "No authentication is configured, so anybody could read the Logboek. Nothing was started. Set "
             "LDV_SERVE_ISSUER, LDV_SERVE_AUDIENCE and LDV_SERVE_JWKS for access tokens, or LDV_SERVE_CLIENT_CA and "
             "LDV_SERVE_CLIENTS for client certificates; for development on loopback there is --without-authentication."
         )
-    return found
+    return authentication
 
 
 def _check_tls(settings: Settings, host: str) -> None:
@@ -214,7 +214,7 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
     if settings.certificate is not None:
         tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.private_key}
     if settings.client_ca is not None:
-        # Optional, because clients with a token need none; the application asks for one or the other.
+        # Optional, because clients with a token need no certificate; the application asks for one or the other.
         tls |= {"ssl_ca_certs": str(settings.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
     return uvicorn.Config(
         app,
@@ -238,7 +238,7 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1, with the certificate that the TLS handshake proved, and an end to connections that send no request."""
+    """HTTP/1.1 that passes the client's certificate on to the application, and closes connections without a request."""
 
     #: The most time for the head of a request, in seconds.
     head_seconds = 10.0
@@ -264,7 +264,8 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _wait_for_head(self) -> None:
-        # Counted from the first byte: one that drips would begin the server's own time anew with each.
+        # Counted from the first byte: uvicorn's own timer would begin anew with each byte of a client that sends slowly
+        # on purpose.
         self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _stop_waiting(self) -> None:
@@ -282,7 +283,7 @@ def _with_certificate(app: Any, der: bytes) -> ASGIApp:
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started."""
+    """A server that reports its address when it answers requests."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
         super().__init__(config)

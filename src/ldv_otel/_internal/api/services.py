@@ -1,4 +1,4 @@
-"""What the routers of the application share."""
+"""The parts that all routers of an application share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
 @dataclass(frozen=True)
 class Services:
-    """One for each application; in `app.state.services`.
+    """The parts of one application; in `app.state.services`.
 
     Attributes:
         writer: None where nothing is written.
@@ -30,7 +30,7 @@ class Services:
     writer: StoreWriter | None = None
 
     def open(self) -> None:
-        """Reach the Logboek; doing so again is harmless.
+        """Connect to the Logboek; doing so again is harmless.
 
         Raises:
             ConfigurationError: It cannot be used as it is configured.
@@ -42,7 +42,7 @@ class Services:
         self.reader.open()
 
     def close(self) -> None:
-        """Finish what is under way, and let go of the Logboek."""
+        """Finish what is under way, and close the connections to the Logboek."""
         if self.writer is not None:
             self.writer.close()
         self.reader.close()
@@ -50,5 +50,5 @@ class Services:
 
 def services_of(request: Request) -> Services:
     """Return the services behind a request."""
-    found: Services = request.app.state.services
-    return found
+    services: Services = request.app.state.services
+    return services

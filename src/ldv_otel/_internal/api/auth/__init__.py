@@ -1,1 +1,1 @@
-"""Who a client of the API is, and what it may see."""
+"""Authentication of the API's clients, and their rights."""

@@ -12,7 +12,7 @@ from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel._internal.parties.evidence import Certificate, read_certificate
 
-#: Where the server puts the DER bytes of the certificate that the TLS handshake proved.
+#: The extension of the ASGI scope in which the server puts the DER bytes of the certificate of the TLS handshake.
 SCOPE_EXTENSION: Final = "ldv.client_certificate"
 _MAX_HEADER_CHARACTERS: Final = 16_384
 
@@ -30,6 +30,7 @@ def certificate_of(request: Request, settings: ServeSettings) -> Certificate | N
         der = request.scope.get("extensions", {}).get(SCOPE_EXTENSION)
         return read_certificate(der) if der is not None else None
     except ValueError:
+        # No valid certificate is no certificate: the client may have a token as well.
         return None
 
 

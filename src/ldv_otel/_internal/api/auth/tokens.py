@@ -59,7 +59,7 @@ class IssuerKeys:
             self._keys = self._from_file()
 
     async def current(self) -> KeySet:
-        """Return the keys, fetching them first when there are none or they are old.
+        """Return the keys; they are fetched first when there are none or they are old.
 
         Raises:
             LogboekUnavailable: There are none, and the address does not answer.

@@ -1,7 +1,7 @@
-"""What pages look like: the stylesheet and the icon, which are the same for everybody.
+"""The stylesheet and the icon of the pages, which are the same for everybody.
 
-The stylesheet is the layout, after what its parts look like: those of the NL Design System where `make assets` put them
-into the package, the project's own otherwise.
+The stylesheet has the components first, then the layout. The components are those of the NL Design System where
+`make assets` put them into the package, and the project's own otherwise.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ def duration_words(duration: Duration) -> str:
     """Return a term of the Register: `1 jaar en 6 maanden`."""
     years, months = divmod(duration.months, _MONTHS_A_YEAR)
     parts = [
-        f"{number} {one if number == 1 else more}"
-        for number, one, more in (
+        f"{number} {singular if number == 1 else plural}"
+        for number, singular, plural in (
             (years, "jaar", "jaar"),
             (months, "maand", "maanden"),
             (duration.days, "dag", "dagen"),

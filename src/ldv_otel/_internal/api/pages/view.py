@@ -1,4 +1,4 @@
-"""What the pages show: records in the Register's words, by day, each day by what belongs together."""
+"""What the pages show: records with the texts of the Register, by day, each day by what belongs together."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _KEY_CHARACTERS: Final = 12
 
 
 class ShownActivity(msgspec.Struct, frozen=True):
-    """A processing activity in words.
+    """A processing activity with the texts of the Register.
 
     Attributes:
-        key: Stands for it in addresses.
+        key: Its name in addresses; see `activity_key`.
         uri: As records have it; empty when they name none.
         known: Whether the Register has it.
-        kept: For how long its records are kept; empty when no term is known.
+        kept: How long its records are kept; empty when the Register has no term.
     """
 
     key: str
@@ -43,13 +43,13 @@ class ShownActivity(msgspec.Struct, frozen=True):
 
 
 class ShownStep(msgspec.Struct, frozen=True):
-    """One record.
+    """A record in Dutch: a step of what was done.
 
     Attributes:
-        moment: For the attribute `datetime`.
+        moment: Its start in ISO 8601, for the attribute `datetime`.
         asked: Name of the organisation that was asked; empty for none.
         asked_by: Name of the organisation on whose behalf it was done; empty for none.
-        until: When it is removed; empty when no term is known.
+        until: The day on which it is removed; empty when the Register has no term.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ShownStep(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct):
-    """Records of one day, one trace and one activity."""
+    """The records of one day, one trace and one activity, in order of time."""
 
     trace_id: str
     activity: ShownActivity
@@ -70,7 +70,7 @@ class Card(msgspec.Struct):
 
 
 class Day(msgspec.Struct):
-    """A day with what was done on it, the last first."""
+    """A day and its cards, the last first."""
 
     name: str
     date: str
@@ -78,7 +78,7 @@ class Day(msgspec.Struct):
 
 
 class ActivitySummary(msgspec.Struct, frozen=True):
-    """How often something was done about a person, and when."""
+    """How often an activity was done about a person, and from when to when."""
 
     activity: ShownActivity
     count: int
@@ -87,12 +87,16 @@ class ActivitySummary(msgspec.Struct, frozen=True):
 
 
 class DutchTexts:
-    """Turns records into words.
+    """Turns records into Dutch texts.
 
     Args:
         register: The Register in force in the Logboek.
         apis: Read APIs of other parties, by their base.
-        confidential: Whether its confidential entries may be shown; else they are as good as not there.
+        confidential: Whether its confidential entries may be shown; otherwise they are left out.
+
+    Attributes:
+        hidden: URIs of the activities that are left out.
+        zone: Time zone of dates and times.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class DutchTexts:
         confidential: bool = False,
     ) -> None:
         self._entries = {
-            uri: found.activity for uri, found in register.items() if confidential or not found.activity.confidential
+            uri: stored.activity for uri, stored in register.items() if confidential or not stored.activity.confidential
         }
         self.hidden = frozenset(register) - frozenset(self._entries)
         self._apis = apis
@@ -112,7 +116,7 @@ class DutchTexts:
         self.zone = zone
 
     def activity(self, uri: str) -> ShownActivity:
-        """Return an activity; one that the Register lacks is shown as that."""
+        """Return an activity; one that the Register lacks has a name that says so."""
         key = activity_key(uri)
         entry = self._entries.get(uri)
         if entry is None:
@@ -130,7 +134,11 @@ class DutchTexts:
         )
 
     def days(self, records: Iterable[Logregel]) -> list[Day]:
-        """Return records, the newest first, by day; within a day what belongs together is in order of time."""
+        """Return records by day.
+
+        Args:
+            records: The newest first; so are the days, and the cards of a day. Within a card they are in order of time.
+        """
         days: dict[str, Day] = {}
         cards: dict[tuple[str, bytes, str], Card] = {}
         for record in records:
@@ -141,11 +149,12 @@ class DutchTexts:
             if key not in cards:
                 cards[key] = Card(record.trace_id.hex(), self.activity(record.processing_activity_id), [])
                 day.cards.append(cards[key])
+            # In front, because the records come newest first.
             cards[key].steps.insert(0, self.step(record))
         return list(days.values())
 
     def step(self, record: Logregel) -> ShownStep:
-        """Return one record in words."""
+        """Return one record in Dutch."""
         began = local(record.start_time_ms, self.zone)
         return ShownStep(
             name=record.name,
@@ -161,26 +170,26 @@ class DutchTexts:
         """Return the activities in a person's records."""
         return [
             ActivitySummary(
-                self.activity(found.activity),
-                found.logregels,
-                date_words(local(found.first_ms, self.zone)),
-                date_words(local(found.last_ms, self.zone)),
+                self.activity(entry.activity),
+                entry.logregels,
+                date_words(local(entry.first_ms, self.zone)),
+                date_words(local(entry.last_ms, self.zone)),
             )
-            for found in used
+            for entry in used
         ]
 
     def party(self, url: str) -> str:
-        """Return the name of the party whose read API that is; empty for none."""
+        """Return the name of the party with that read API, or its host when the file of parties has no name for it."""
         api = self._apis.get(api_base(url)) if url else None
         return (api.name if api is not None else "") or host_of(url)
 
     def processor(self, url: str) -> str:
-        """Return the name of the party whose application that is; empty for none."""
+        """Return the name of the party with that application; as `party`."""
         api = self._by_processor.get(url)
         return (api.name if api is not None else "") or host_of(url)
 
     def contact(self, url: str) -> str:
-        """Return the address of a page where people can ask that party; empty when none is known."""
+        """Return the address of a page where people can ask the party with that read API; empty when there is none."""
         api = self._apis.get(api_base(url)) if url else None
         if api is None:
             return ""
@@ -197,7 +206,7 @@ class DutchTexts:
 
 
 def activity_key(uri: str) -> str:
-    """Return what stands for an activity in addresses."""
+    """Return the name of an activity in addresses: no address shows which processing somebody looks at."""
     return hashlib.sha256(uri.encode()).hexdigest()[:_KEY_CHARACTERS]
 
 

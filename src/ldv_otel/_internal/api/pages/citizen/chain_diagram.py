@@ -1,4 +1,4 @@
-"""A chain as a citizen sees it: only what belongs to their own records, as a list and as a drawing."""
+"""A chain as a citizen sees it: only the records that belong to their own, as a list and as a drawing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity, ShownStep, host_of
 from ldv_otel._internal.chain.model import Chain, ChainLogregel, Party, PartyState, Relation
 
-_HERE: Final = 0
+#: The index of this organisation among the parties of a chain.
+_THIS_ORGANISATION: Final = 0
 #: In units of the drawing.
 _COLUMN: Final = 290
 _BOX: Final = 236
@@ -22,7 +23,7 @@ _NAME_CHARACTERS: Final = 25
 
 
 class DiagramNode(msgspec.Struct):
-    """A record and what was done because of it."""
+    """A record, and below it the records of what was done because of it."""
 
     party: int
     organisation: str
@@ -35,10 +36,10 @@ class OtherParty(msgspec.Struct, frozen=True):
     """Another organisation of the chain.
 
     Attributes:
-        answered: Whether it told what it did.
-        mentions: Whether there is something of it in the chain.
-        contact: Address of a page where people can ask; empty when none is known.
-        host: Where its records are, for who asks.
+        answered: Whether its read API answered.
+        mentions: Whether the chain has records of it.
+        contact: Address of a page where people can ask; empty when the file of parties has none.
+        host: The host of its read API, which people can name when they ask.
     """
 
     party: int
@@ -64,12 +65,12 @@ class DiagramBox(msgspec.Struct, frozen=True):
 
 
 class Drawing(msgspec.Struct, frozen=True):
-    """What to draw.
+    """The boxes and arrows of a chain, in units of the drawing.
 
     Attributes:
         columns: Middle of each organisation's column, its name, and whether it answered.
         lines: SVG paths.
-        silent: Boxes of organisations that told nothing.
+        silent: Boxes of organisations of which the chain has no records.
     """
 
     width: int
@@ -88,90 +89,95 @@ class ChainDiagram(msgspec.Struct, frozen=True):
     drawing: Drawing
 
 
-def chain_diagram(chain: Chain, words: DutchTexts, organisation: str) -> ChainDiagram:
-    """Return what a citizen may see of a chain.
+def chain_diagram(chain: Chain, texts: DutchTexts, organisation: str) -> ChainDiagram:
+    """Return the part of a chain that a citizen may see.
 
     Args:
-        chain: Followed with this citizen's records of this Logboek only. Other parties answer about the whole trace:
-            of their records those stay that belong below one of the citizen's, or led to one.
+        chain: Followed with this citizen's records of this Logboek only. Other parties answer about the whole trace: of
+            their records only those are shown that belong below one of the citizen's, or that led to one.
     """
-    kept = _kept(chain, words)
+    shown = _shown_indexes(chain, texts)
     names = [organisation, *(party.name or host_of(party.url) for party in chain.parties[1:])]
     nodes: dict[int, DiagramNode] = {}
     roots: list[DiagramNode] = []
-    for place in sorted(kept):
-        item = chain.logregels[place]
-        nodes[place] = DiagramNode(
+    for index in sorted(shown):
+        item = chain.logregels[index]
+        nodes[index] = DiagramNode(
             item.party,
             names[item.party],
-            words.step(item.logregel),
-            words.activity(item.logregel.processing_activity_id),
+            texts.step(item.logregel),
+            texts.activity(item.logregel.processing_activity_id),
             [],
         )
-    for place, node in nodes.items():
-        parent = chain.logregels[place].parent
+    for index, node in nodes.items():
+        parent = chain.logregels[index].parent
         (nodes[parent].children if parent in nodes else roots).append(node)
-    told = {node.party for node in nodes.values()}
-    named = {
-        words.party(chain.logregels[place].logregel.external_read_api_id)
-        for place in kept
-        if chain.logregels[place].logregel.external_read_api_id
+    with_records = {node.party for node in nodes.values()}
+    asked = {
+        texts.party(chain.logregels[index].logregel.external_read_api_id)
+        for index in shown
+        if chain.logregels[index].logregel.external_read_api_id
     }
     others = [
-        _other(number, party, words, mentions=number in told)
+        _other_party(number, party, texts, mentions=number in with_records)
         for number, party in enumerate(chain.parties)
-        # A party that only records of others named is none of this citizen's business.
-        if number != _HERE and (number in told or words.party(party.url) in named)
+        # A party that only records about other people name is none of this citizen's business.
+        if number != _THIS_ORGANISATION and (number in with_records or texts.party(party.url) in asked)
     ]
     return ChainDiagram(roots, others, _drawing(roots, others, organisation))
 
 
-def _kept(chain: Chain, words: DutchTexts) -> set[int]:
-    def shown(item: ChainLogregel) -> bool:
-        return item.logregel.processing_activity_id not in words.hidden
+def _shown_indexes(chain: Chain, texts: DutchTexts) -> set[int]:
+    """Return the indexes of the records that a citizen may see: their own, those below and those that led to them."""
 
-    own = {place for place, item in enumerate(chain.logregels) if item.party == _HERE and shown(item)}
-    kept = set(own)
+    def may_be_shown(item: ChainLogregel) -> bool:
+        return item.logregel.processing_activity_id not in texts.hidden
+
+    own = {
+        index for index, item in enumerate(chain.logregels) if item.party == _THIS_ORGANISATION and may_be_shown(item)
+    }
+    shown = set(own)
     for start, item in enumerate(chain.logregels):
-        path: list[int] = []
-        place: int | None = start
-        # Down from a record of the citizen's.
-        while place is not None and place not in kept and place not in path and _surely_below(chain.logregels[place]):
-            path.append(place)
-            place = chain.logregels[place].parent
-        if place in kept and all(shown(chain.logregels[one]) for one in path):
-            kept.update(path)
-        # Up from one: what led to it.
+        # From a record up to one that is shown: then all on the way are below a record of the citizen's. It ends at
+        # a record that is on it already, because other parties may answer with a circle of parents.
+        way: list[int] = []
+        index: int | None = start
+        while index is not None and index not in shown and index not in way and _surely_below(chain.logregels[index]):
+            way.append(index)
+            index = chain.logregels[index].parent
+        if index in shown and all(may_be_shown(chain.logregels[each]) for each in way):
+            shown.update(way)
+        # And from one of the citizen's own up to the record that led to it.
         above = item.parent if start in own else None
-        while above is not None and above not in kept and shown(chain.logregels[above]):
-            kept.add(above)
+        while above is not None and above not in shown and may_be_shown(chain.logregels[above]):
+            shown.add(above)
             above = chain.logregels[above].parent
-    return kept
+    return shown
 
 
 def _surely_below(item: ChainLogregel) -> bool:
-    """Say whether a record belongs below its parent by the ids of both, or names nothing else that it could belong to.
+    """Say whether a record belongs below its parent by the ids of both, or names no other record as its parent.
 
-    In a trace about many people one that names the record of somebody else would else be taken for this citizen's.
+    In a trace about many people, a record below that of somebody else would otherwise be taken for this citizen's.
     """
     record = item.logregel
     return item.relation != Relation.ASKED or not (record.parent_span_id or record.foreign_operation_span_id)
 
 
-def _other(number: int, party: Party, words: DutchTexts, *, mentions: bool) -> OtherParty:
+def _other_party(number: int, party: Party, texts: DutchTexts, *, mentions: bool) -> OtherParty:
     return OtherParty(
         party=number,
         name=party.name or host_of(party.url),
         state=party.state,
         answered=party.state == PartyState.REACHED,
         mentions=mentions,
-        contact=words.contact(party.url),
+        contact=texts.contact(party.url),
         host=host_of(party.url),
     )
 
 
 def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: str) -> Drawing:
-    columns = {_HERE: 0} | {other.party: place for place, other in enumerate(others, 1)}
+    columns = {_THIS_ORGANISATION: 0} | {other.party: column for column, other in enumerate(others, 1)}
     boxes: list[DiagramBox] = []
     lines: list[str] = []
     asked: dict[str, DiagramBox] = {}
@@ -181,7 +187,14 @@ def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: s
         x = _MARGIN + column * _COLUMN + min(depth, 2) * _INDENT
         y = _HEAD + len(boxes) * _ROW
         box = DiagramBox(
-            x, y, _BOX, _BOX_HEIGHT, _shortened(node.step.name), node.step.time, node.party != _HERE, node.step.failed
+            x,
+            y,
+            _BOX,
+            _BOX_HEIGHT,
+            _shortened(node.step.name),
+            node.step.time,
+            node.party != _THIS_ORGANISATION,
+            node.step.failed,
         )
         boxes.append(box)
         if parent is not None:
@@ -209,8 +222,8 @@ def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: s
         columns=[
             (_MARGIN + _BOX // 2, organisation, True),
             *(
-                (_MARGIN + place * _COLUMN + _BOX // 2, other.name, other.answered)
-                for place, other in enumerate(others, 1)
+                (_MARGIN + column * _COLUMN + _BOX // 2, other.name, other.answered)
+                for column, other in enumerate(others, 1)
             ),
         ],
         boxes=boxes,
@@ -220,7 +233,7 @@ def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: s
 
 
 def _line(above: DiagramBox, below: DiagramBox) -> str:
-    """Return the way of an arrow from one box to a later one."""
+    """Return the path of an arrow from a box to a later one: down within a column, else across and then down."""
     middle = below.y + below.height // 2
     if below.x // _COLUMN == above.x // _COLUMN:
         return f"M{above.x + 7} {above.y + above.height}V{middle}H{below.x - 2}"

@@ -1,6 +1,6 @@
-"""Which citizen asks: by the signed assertion of an authentication proxy, or, in a demonstration, by their own word.
+"""Who a citizen is: by the signed assertion of an authentication proxy, or, in a demonstration, by their own word.
 
-A real identifier becomes pseudonyms here and goes no further (LDV-R7).
+A real identifier becomes pseudonyms in this module and goes no further (LDV-R7).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier
+from ldv_otel._internal.api.auth.tokens import LEEWAY_SECONDS, IssuerKeys, TokenVerifier
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, Settings
@@ -26,12 +26,10 @@ from ldv_otel.errors import ConfigurationError
 _DEMO_COOKIE: Final = "ldv_demo"
 _MAX_SESSIONS: Final = 1_000
 _MAX_IDENTIFIER: Final = 200
-#: A clock of the proxy may run so far ahead.
-_LEEWAY_SECONDS: Final = 30
 
 
 class Citizen(msgspec.Struct, frozen=True):
-    """Somebody who looks at their own records.
+    """A data subject who looks at their own records.
 
     Attributes:
         subjects: Their pseudonym under each live key, 16 bytes each.
@@ -41,13 +39,13 @@ class Citizen(msgspec.Struct, frozen=True):
 
 
 class Identity(Protocol):
-    """Tells which citizen asks."""
+    """Tells which citizen makes a request."""
 
     async def citizen(self, request: Request) -> Citizen:
-        """Return who asks.
+        """Return the citizen.
 
         Raises:
-            Problem: 401, nobody who is known; 503, that cannot be checked now.
+            Problem: 401, nobody is signed in; 503, that cannot be checked now.
         """
         ...
 
@@ -81,24 +79,25 @@ class ProxyIdentity:
         )
 
     async def citizen(self, request: Request) -> Citizen:
-        """Return whom the assertion names."""
-        given = request.headers.getlist(self._settings.header)
-        # A header that is there twice is one that somebody tried to add.
-        if len(given) != 1 or asgi_peer(request.scope) not in self._settings.proxies:
+        """Return the citizen that the assertion names."""
+        assertions = request.headers.getlist(self._settings.header)
+        # Of two, the client sent one.
+        if len(assertions) != 1 or asgi_peer(request.scope) not in self._settings.proxies:
             raise not_signed_in()
-        claims = await self._verifier.claims(given[0].strip())
-        issued = claims.get("iat")
-        age = self._clock() - issued if isinstance(issued, int | float) else float("inf")
-        if not -_LEEWAY_SECONDS <= age <= self._settings.minutes * 60:
+        claims = await self._verifier.claims(assertions[0].strip())
+        issued_at = claims.get("iat")
+        # Beside `exp`, which proxies set to hours: somebody who left a shared computer must be signed out sooner.
+        age = self._clock() - issued_at if isinstance(issued_at, int | float) else float("inf")
+        if not -LEEWAY_SECONDS <= age <= self._settings.minutes * 60:
             raise not_signed_in()
         identifier = claims.get(self._settings.claim)
         return citizen_of(identifier, self._settings.subject_type, self._pseudonymiser)
 
 
 class DemoIdentity:
-    """Believes whoever says to be somebody: for a demonstration on this machine only.
+    """Believes people who they say they are: for a demonstration on this machine only.
 
-    Sessions are in memory, so that a cookie holds nothing but a random word.
+    Sessions are in memory, so that a cookie holds only a random word and no identifier.
 
     Args:
         minutes: After which a session ends.
@@ -120,7 +119,7 @@ class DemoIdentity:
         self._sessions: OrderedDict[str, tuple[float, Citizen]] = OrderedDict()
 
     async def citizen(self, request: Request) -> Citizen:
-        """Return who signed in."""
+        """Return the citizen that signed in with this browser."""
         began, citizen = self._sessions.get(request.cookies.get(_DEMO_COOKIE, ""), (float("-inf"), None))
         if citizen is None or self._clock() - began > self._seconds:
             raise not_signed_in()
@@ -130,7 +129,7 @@ class DemoIdentity:
         """Begin a session.
 
         Raises:
-            Problem: 401, that is no identifier.
+            Problem: 401, the text is no identifier.
         """
         citizen = citizen_of(identifier, self._subject_type, self._pseudonymiser)
         session = secrets.token_urlsafe(32)
@@ -151,7 +150,7 @@ def citizen_of(identifier: object, subject_type: str, pseudonymiser: Pseudonymis
     """Return the citizen with an identifier.
 
     Raises:
-        Problem: 401, that is none.
+        Problem: 401, it is no identifier.
     """
     if not isinstance(identifier, str) or not 0 < len(identifier.strip()) <= _MAX_IDENTIFIER:
         raise not_signed_in()
@@ -162,29 +161,29 @@ def citizen_of(identifier: object, subject_type: str, pseudonymiser: Pseudonymis
 
 
 def not_signed_in() -> Problem:
-    """Return the answer to somebody who is not signed in (any more)."""
+    """Return the answer to a request of nobody who is signed in, or no longer."""
     return Problem(HTTPStatus.UNAUTHORIZED, "U bent niet ingelogd, of uw sessie is voorbij.")
 
 
 def configured_identity(settings: Settings, pseudonymiser: Pseudonymiser) -> ProxyIdentity | None:
-    """Return what the settings ask for, or None when they ask for no page.
+    """Return what identifies citizens by the settings, or None when these ask for no page.
 
     Raises:
-        ConfigurationError: They ask for half of it; the message names what is missing.
+        ConfigurationError: They name half of it; the message names what is missing.
     """
     inzage = settings.inzage
-    given = {
+    needed = {
         "LDV_INZAGE_ISSUER": inzage.issuer,
         "LDV_INZAGE_AUDIENCE": inzage.audience,
         "LDV_INZAGE_JWKS": inzage.jwks,
         "LDV_INZAGE_PROXIES": inzage.proxies,
     }
-    missing = [name for name, value in given.items() if not value]
-    if len(missing) == len(given):
+    missing = [name for name, value in needed.items() if not value]
+    if len(missing) == len(needed):
         return None
     if missing:
         raise ConfigurationError(
-            f"The page for citizens needs {', '.join(given)}, and {' and '.join(missing)} is not set. "
+            f"The page for citizens needs {', '.join(needed)}, and {' and '.join(missing)} is not set. "
             "Nothing was started."
         )
     return ProxyIdentity(inzage, settings.serve.algorithms, pseudonymiser)

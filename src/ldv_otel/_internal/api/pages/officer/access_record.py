@@ -1,4 +1,4 @@
-"""Looking into the records about somebody: itself an Actie, on record before anything is seen."""
+"""The record of an officer's access to the records about a person: it is stored before anything is shown."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ _RESOURCE: Final = resource_text({"service.name": "ldv serve"})
 
 
 class OfficerAccess(msgspec.Struct, frozen=True):
-    """What somebody asks to see, and why.
+    """An access that an officer asks for: to the records about one person, with a reason.
 
     Attributes:
-        subject: Whose records.
-        pseudonyms: What those are found by, one for each live key.
+        pseudonyms: The pseudonyms under which the person's records are stored, one for each live key.
         reason: Without the person's identifier.
     """
 
@@ -36,10 +35,10 @@ class OfficerAccess(msgspec.Struct, frozen=True):
     reason: str
 
     def logregel(self, activity: str, client: Client, pseudonymiser: Pseudonymiser) -> Logregel:
-        """Return the record of it: about whom, why, and by whom, all as pseudonyms.
+        """Return the record of the access, with data subject and officer as pseudonyms.
 
         Args:
-            activity: URI of the processing activity under which it is done.
+            activity: URI of the processing activity under which officers look at records.
         """
         moment_ms = now_ms()
         officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
@@ -59,10 +58,10 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         )
 
 
-def officer_access(given: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
-    """Return what a form asks for, or what is wrong with each of its fields; never what was typed there."""
-    number, type_ = given.get("nummer", ""), given.get("soort", "")
-    reason = " ".join(given.get("reden", "").split())[:REASON_CHARACTERS]
+def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
+    """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form."""
+    number, type_ = form.get("nummer", ""), form.get("soort", "")
+    reason = " ".join(form.get("reden", "").split())[:REASON_CHARACTERS]
     wrong = {}
     if type_ not in KNOWN_TYPES:
         wrong["soort"] = "Kies wat voor nummer het is."
