@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.doors import publish as _publish
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.sdk.data_subjects import data_subjects
 from ldv_otel._internal.sdk.health import Health
@@ -57,11 +58,14 @@ __all__ = [
     "read_settings",
 ]
 
+_publish(__name__, __all__, globals())
+
 
 def __getattr__(name: str) -> Any:
     """Import what few services use when it is asked for."""
     if name == "ClickHouseSpanExporter":
         from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter  # noqa: PLC0415  (see above)
 
+        _publish(__name__, [name], {name: ClickHouseSpanExporter})
         return ClickHouseSpanExporter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

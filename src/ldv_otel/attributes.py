@@ -9,6 +9,36 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+__all__ = [
+    "ACTIE_MARKS",
+    "CONFIDENTIAL",
+    "DATA_SUBJECT_ID",
+    "DATA_SUBJECT_ID_TYPE",
+    "EXCEPTION_MESSAGE",
+    "EXCEPTION_STACKTRACE",
+    "EXCEPTION_TYPE",
+    "EXTERNAL_READ_API_ID",
+    "FIELDS",
+    "FLAGS",
+    "FOREIGN_OPERATION_PROCESSOR",
+    "FOREIGN_OPERATION_SPAN_ID",
+    "FOREIGN_OPERATION_TRACE_ID",
+    "INTERRUPTED",
+    "KEPT_UNTIL",
+    "MOVED_TO",
+    "NAMESPACE",
+    "OBJECTS_PROCESSING_ACTIVITY_ID",
+    "OFFICER",
+    "ORIGINAL_PREFIX",
+    "PARENT_PROCESSING_ACTIVITY_ID",
+    "PROCESSING_ACTIVITY_ID",
+    "REASON",
+    "VERSION",
+    "VERSION_OF",
+    "WITHDRAWN",
+    "Flag",
+]
+
 PROCESSING_ACTIVITY_ID: Final = "dpl.core.processing_activity_id"
 PARENT_PROCESSING_ACTIVITY_ID: Final = "dpl.core.parent_processing_activity_id"
 DATA_SUBJECT_ID: Final = "dpl.core.data_subject_id"

@@ -13,6 +13,16 @@ A message says what happened, what state that leaves, and what to do. It never h
 
 from __future__ import annotations
 
+__all__ = [
+    "BatchRefused",
+    "ConfigurationError",
+    "LdvError",
+    "LogboekUnavailable",
+    "QueryError",
+    "SchemaError",
+    "UnreadableInput",
+]
+
 
 class LdvError(Exception):
     """Root of everything this package raises on purpose."""

@@ -22,9 +22,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.variables import DeliveryLevel, TraceChoice
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
+from ldv_otel._internal.delivery.conformance import check_sink
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 from ldv_otel._internal.delivery.stats import DeliveryStats
+from ldv_otel._internal.doors import publish as _publish
 from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -37,6 +39,8 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.errors import ConfigurationError
+
+__all__ = ["InMemoryLogboek", "ManualClock", "check_sink", "logboek"]
 
 _TEST_KEY: Final = Key(id="testing", secret="for tests only: not a secret at all")  # noqa: S106  (says so itself)
 
@@ -203,3 +207,6 @@ def logboek(
         propagate.set_global_textmap(propagator)
         processor.shutdown()
         detach(provider, processor)
+
+
+_publish(__name__, __all__, globals())

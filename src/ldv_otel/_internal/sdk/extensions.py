@@ -8,11 +8,12 @@ headers go only to parties for which the file names it (LDV-X3). Without extensi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from ldv_otel._internal.config.entry_points import check_members, entry_points_of, load_factory
 from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.parties.parties import Parties
 from ldv_otel._internal.record.actie import ForeignOperation
@@ -22,6 +23,7 @@ from ldv_otel.errors import ConfigurationError
 _logger = logging.getLogger(__name__)
 
 _ENTRY_POINT_GROUP: Final = "ldv_otel_extension"
+_METHODS: Final = ("record_attributes", "call_headers", "read_headers")
 
 
 class Extensions:
@@ -93,9 +95,7 @@ def load_extensions(parties: Parties, also: str = "") -> Extensions:
     options: dict[str, Mapping[str, Any]] = {**({also: {}} if also else {}), **parties.extensions}
     if not options:
         return Extensions()
-    from importlib.metadata import entry_points  # noqa: PLC0415  (10 ms that only who has extensions pays)
-
-    installed = {point.name: point for point in entry_points(group=_ENTRY_POINT_GROUP)}
+    installed = entry_points_of(_ENTRY_POINT_GROUP)
     extensions: dict[str, Extension] = {}
     for name, own_options in options.items():
         if name not in installed:
@@ -103,11 +103,14 @@ def load_extensions(parties: Parties, also: str = "") -> Extensions:
                 f"LDV_PARTIES: there is no extension {name!r}. Logging did not start. "
                 f"Known: {', '.join(sorted(installed)) or 'none'}."
             )
-        factory: Callable[[Mapping[str, Any]], Extension] = installed[name].load()
+        point = installed[name]
+        factory = load_factory(point)
         try:
-            extensions[name] = factory(own_options)
+            made = factory(own_options)
         except (msgspec.ValidationError, ValueError) as error:
             raise ConfigurationError(
                 f"LDV_PARTIES: the options of the extension {name!r} cannot be used: {error}. Logging did not start."
             ) from error
+        check_members(point, made, "Extension", _METHODS, attributes=frozenset, inherited=frozenset)
+        extensions[name] = made
     return Extensions(extensions)
