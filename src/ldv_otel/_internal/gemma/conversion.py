@@ -84,7 +84,7 @@ class _Sealed(msgspec.Struct, omit_defaults=True, array_like=True):
 
 
 class VerwerkingsactieMapper:
-    """Translates both ways for one key ring.
+    """Makes Logregels of Verwerkingsacties, and Verwerkingsacties of Logregels, with one key ring.
 
     Args:
         pseudonymiser: Its active key has to seal.
@@ -97,9 +97,10 @@ class VerwerkingsactieMapper:
         self._processor = processor
 
     def logregels(self, version: Version) -> list[Logregel]:
-        """Return the Logregels of a version: one, or one about nobody and one below it for each of several persons."""
+        """Return the Logregels of a version: one, or one without data subject and one below it for each person."""
         objects = version.actie.verwerkte_objecten
         if len(objects) <= 1:
+            # The caller's span is a parent only inside one trace; from another one it is a foreign operation.
             parent = version.caller.span_id if version.caller and version.caller.trace_id == version.trace_id else b""
             return [self._logregel(version, objects[0] if objects else None, 0, parent)]
         top = self._logregel(version, None, 0, b"")

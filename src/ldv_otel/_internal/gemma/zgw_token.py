@@ -1,4 +1,4 @@
-"""Tokens as the ZGW standards use them: an application signs its own, with a secret that both sides know (HS256)."""
+"""Tokens of the ZGW standards: an application signs its own, with a secret that both sides have (HS256)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MINIMUM_SECRET_BYTES: Final = 32
 
 
 class SecretHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """Something with a secret.
+    """A part of a file of settings that names a secret.
 
     Attributes:
-        secret_file: File that holds it; relative to the file that names it.
+        secret_file: File with the secret; relative to the file that names it.
     """
 
     secret_file: str = ""
 
 
 def read_secret(holder: SecretHolder, named_in: Path) -> str:
-    """Return a secret.
+    """Return the secret that a file of settings names.
 
     Raises:
         ConfigurationError: Its file cannot be read, or it is too short to sign with.
@@ -53,7 +53,8 @@ def check_secret(secret: str, where: str) -> None:
 
 
 def zgw_token(client_id: str, secret: str) -> str:
-    """Return a token that is good from now, for as long as its receiver says; of an application, and of no user."""
-    nobody = {"user_id": "", "user_representation": ""}
-    claims = {"iss": client_id, "client_id": client_id, "iat": int(time.time()), **nobody}
+    """Return a token of an application, valid from now for as long as its receiver decides."""
+    # Receivers expect these two claims; an application that acts for no user leaves them empty.
+    no_user = {"user_id": "", "user_representation": ""}
+    claims = {"iss": client_id, "client_id": client_id, "iat": int(time.time()), **no_user}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))

@@ -83,8 +83,8 @@ def configured_authentication(settings: ServeSettings, *, others: bool = False) 
     if asks_certificates and not clients.with_certificate:
         if not others:
             raise ConfigurationError(
-                "Client certificates are asked for, and no client is known by one. Nothing was started. "
-                "Let LDV_SERVE_CLIENTS name a file that says which certificate is whose."
+                "Client certificates are asked for, and no client has one. Nothing was started. "
+                "Let LDV_SERVE_CLIENTS name a file with the certificates of the clients."
             )
         asks_certificates = False
     tokens = configured_tokens(settings)

@@ -70,6 +70,6 @@ def serve(
 
 
 def _gemma(settings: Settings, *, without_authentication: bool) -> ExtraApi:
-    from ldv_otel._internal.gemma.provider.app import gemma_addition  # noqa: PLC0415  (needs the extra [api])
+    from ldv_otel._internal.gemma.provider.app import gemma_api  # noqa: PLC0415  (needs the extra [api])
 
-    return gemma_addition(settings, without_authentication=without_authentication)
+    return gemma_api(settings, without_authentication=without_authentication)

@@ -1,4 +1,4 @@
-"""Both APIs as an application: for `ldv serve --gemma`, or to be mounted into somebody's own."""
+"""Both APIs as an application: for `ldv serve --gemma`, or to be mounted into another application."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ async def openapi_json(request: Request) -> Response:
 def create_gemma_app(settings: Settings, clients: ClientDirectory) -> FastAPI:
     """Return an application with both APIs at `/api/v1`, and nothing else.
 
-    Mounted into another application it opens and closes with that one's lifespan, which has to call its own.
+    Mounted into another application, it opens and closes the Logboek in the lifespan of that one, which has to call its
+    lifespan: servers call the outer one only.
 
     Raises:
         ConfigurationError: It cannot serve with these settings.
@@ -73,7 +74,7 @@ def create_gemma_app(settings: Settings, clients: ClientDirectory) -> FastAPI:
 
 
 def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
-    """Tell the application of `create_app(..., apis=[GEMMA], writes=True)` who its clients are, and how it is set.
+    """Give the application of `create_app(..., apis=[GEMMA], writes=True)` its clients and its settings.
 
     Raises:
         ConfigurationError: It has no Verwerkingsactiviteit of its own, or its keys do not seal.
@@ -83,7 +84,7 @@ def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
     gemma = settings.gemma
     if not gemma.activity:
         raise ConfigurationError(
-            "LDV_GEMMA_ACTIVITY is not set. Questions to the register are logged before they are answered, under a "
+            "LDV_GEMMA_ACTIVITY is not set. Queries of the register are logged before they are answered, under a "
             "Verwerkingsactiviteit of your own: name its URI. Nothing was started."
         )
     if not services.pseudonymiser.keys.active.seal:
@@ -119,8 +120,8 @@ def configured_clients(settings: Settings) -> ClientDirectory:
     return read_registered_clients(settings.gemma.clients, settings.serve)
 
 
-def gemma_addition(settings: Settings, *, without_authentication: bool = False) -> ExtraApi:
-    """Return what `ldv serve --gemma` adds to the server, and show what its owner should know.
+def gemma_api(settings: Settings, *, without_authentication: bool = False) -> ExtraApi:
+    """Return the API that `ldv serve --gemma` adds to the server, and log the legal note for the server's owner.
 
     Raises:
         ConfigurationError: As `configured_clients`.

@@ -1,8 +1,8 @@
-"""The OpenAPI document: the standard's two contracts in one, put right where they contradict the standard itself.
+"""The OpenAPI document: the standard's two contracts in one, corrected where they contradict the standard itself.
 
-Both APIs are served below one base path: their resources differ, and a client has one address to change. What is put
-right is in appendix B of the specification. What each element, parameter and header may be is what the server checks:
-it is made from the types of `model.py` and `requests.py`, and so are the bodies of POST, PUT and PATCH.
+Both APIs are served below one base path: their resources differ, and a client has one address to change. The
+corrections are in appendix B of the specification. What each element, parameter and header may be is what the server
+checks: it is made from the types of `model.py` and `requests.py`, and so are the bodies of POST, PUT and PATCH.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _SCHEMAS: Final = "#/components/schemas/"
 
 def contract(name: str) -> dict[str, Any]:
     """Return a contract of the standard, as published: `bewerking` or `inzage`."""
-    found: dict[str, Any] = msgspec.json.decode((files(__package__) / f"{name}-openapi.json").read_bytes())
-    return found
+    document: dict[str, Any] = msgspec.json.decode((files(__package__) / f"{name}-openapi.json").read_bytes())
+    return document
 
 
 @cache
 def overlaid(name: str) -> dict[str, Any]:
-    """Return a contract, put right; not to be changed."""
+    """Return a contract, corrected; not to be changed, because it is kept."""
     document = contract(name)
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
@@ -68,17 +68,17 @@ def openapi_document(base: str) -> dict[str, Any]:
     Args:
         base: The address of the APIs.
     """
-    found = deepcopy(overlaid("bewerking"))
+    document = deepcopy(overlaid("bewerking"))
     inzage = overlaid("inzage")
-    found["paths"] |= inzage["paths"]
+    document["paths"] |= inzage["paths"]
     for kind, parts in inzage["components"].items():
-        found["components"][kind] = parts | found["components"].get(kind, {})
-    found["info"]["title"] = "Verwerkingenlogging: Bewerking API en Inzage API"
-    return found | {"servers": [{"url": base}]}
+        document["components"][kind] = parts | document["components"].get(kind, {})
+    document["info"]["title"] = "Verwerkingenlogging: Bewerking API en Inzage API"
+    return document | {"servers": [{"url": base}]}
 
 
 def _constrain(properties: dict[str, Any]) -> None:
-    """Let the elements of a schema be what the server takes and gives, in questions and answers alike."""
+    """Let the elements of a schema be what the server takes and gives, in requests and answers alike."""
     for name, schema in properties.items():
         if name in _ELEMENTS:
             properties[name] = constrained(schema, _ELEMENTS[name])
@@ -91,24 +91,25 @@ def _elements(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 def _bodies(schemas: dict[str, Any]) -> dict[str, Any]:
     """Return the bodies of POST, PUT and PATCH: what a client may set; what the log sets is ignored (GW-07)."""
-    actie, known = schemas["Verwerkingsactie"], schemas["VerwerktObject"]["allOf"][0]["properties"]["verwerktObjectId"]
+    actie = schemas["Verwerkingsactie"]
+    object_id = schemas["VerwerktObject"]["allOf"][0]["properties"]["verwerktObjectId"]
     fields = msgspec.structs.fields(model.Verwerkingsactie)
     elements = {field.encode_name: actie["properties"].get(field.encode_name) for field in fields}
     required = [field.encode_name for field in fields if field.required]
     basis = schemas["VerwerktObjectBasis"]
-    kept = {**basis, "title": "Verwerkt object in een vervanging"}
-    kept["properties"] = {"verwerktObjectId": constrained(known, model.ObjectId), **basis["properties"]}
+    replacement = {**basis, "title": "Verwerkt object in een vervanging"}
+    replacement["properties"] = {"verwerktObjectId": constrained(object_id, model.ObjectId), **basis["properties"]}
 
     def body(items: str, required: list[str]) -> dict[str, Any]:
         objects = {"title": "Verwerkte objecten", "type": "array", "items": {"$ref": f"{_SCHEMAS}{items}"}}
-        told = {"title": actie["title"], "description": actie["description"], "type": "object"}
-        return {**told, "required": required, "properties": elements | {"verwerkteObjecten": objects}}
+        described = {"title": actie["title"], "description": actie["description"], "type": "object"}
+        return {**described, "required": required, "properties": elements | {"verwerkteObjecten": objects}}
 
     return {
         "VerwerkingsactieUitgebreidBasis": body("VerwerktObjectBasis", required),
         # Every element has to be there (GW-60).
         "VerwerkingsactieVervanging": body("VerwerktObjectVervanging", list(elements)),
-        "VerwerktObjectVervanging": kept,
+        "VerwerktObjectVervanging": replacement,
         "PatchRequestBody": {
             **schemas["PatchRequestBody"],
             "properties": {
@@ -136,7 +137,7 @@ def _added(name: str) -> list[dict[str, Any]]:
 
 
 def _headers(*, required: bool) -> list[dict[str, Any]]:
-    """Return the headers of questions (1.4): the contracts name none."""
+    """Return the headers of doelbinding (1.4): the contracts name none."""
     return [
         {
             "name": name,
@@ -149,7 +150,7 @@ def _headers(*, required: bool) -> list[dict[str, Any]]:
 
 
 def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a header that may be there and say nothing."""
+    """Return the schema of a header that may also be empty."""
     return {"anyOf": [schema, {"type": "string", "maxLength": 0}]}
 
 
@@ -163,5 +164,5 @@ _ELEMENTS: Final = {
     name: type_
     for struct in (model.Verwerkingsactie, model.VerwerktObject, model.VerwerktSoortGegeven)
     for name, type_ in _elements(struct).items()
-    if name != "verwerktObjectId"  # which an answer always has, and a question need not
+    if name != "verwerktObjectId"  # which an answer always has, and a request need not
 }

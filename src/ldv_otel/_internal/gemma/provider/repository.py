@@ -1,4 +1,4 @@
-"""The Verwerkingsacties in the Logboek: written as versions, never changed, and found as they are now (1.8)."""
+"""The Verwerkingsacties in the Logboek: written as versions, never changed, and read as their last version (1.8)."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class VerwerkingsactieRepository:
         gebruiker: Whether `gebruiker` is kept (PR-06).
 
     Attributes:
-        changes: Held from reading what is to be changed until its new version is stored, so that changes that come at
-            the same time follow one another.
+        changes: Held from reading a version until the one that replaces it is stored, so that changes of one actie that
+            come at the same time follow one another. It orders those of this process only.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class VerwerkingsactieRepository:
         Raises:
             LdvError: It is not.
         """
+        # The trace of its Verwerking goes before that of the call: acties of one Verwerking are found by one trace id.
         if actie.verwerking_id:
             trace_id = trace_of(actie.verwerking_id)
         else:
@@ -166,13 +167,17 @@ class VerwerkingsactieRepository:
             actie=self._kept(actie, trace_id),
             record_id=str(uuid.uuid4()),
             trace_id=trace_id,
+            # The highest is the last version, so it grows also where the clock was set back between two changes.
             registered_us=max(now_us(), before.registered_us + 1),
             vervallen=vervallen,
             ever_confidential=before.ever_confidential or actie.vertrouwelijkheid == "vertrouwelijk",
         )
 
     async def _natives(self, id_: str) -> list[StoredLogregel]:
-        """Return the Logregels that were not written through the Bewerking API and may have this derived id."""
+        """Return the Logregels that were not written through the Bewerking API and may have this derived id.
+
+        An id begins with the first 4 bytes of its trace id, so only those traces are searched.
+        """
         return await self._reader.ask(read.by_attribute, bytes.fromhex(id_[:8]), names.VERSION_OF, "")
 
     async def _versions(self, records: Sequence[StoredLogregel]) -> list[model.Version]:

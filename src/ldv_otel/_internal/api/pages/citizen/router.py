@@ -73,7 +73,7 @@ async def timeline(request: Request, citizen: SignedIn) -> Response:
     """Show what was done, the last first, by day."""
     after = cursor_of(request)
     activity = await chosen_activity(request, partial(_used, request, citizen))
-    texts, found = await asyncio.gather(
+    texts, result = await asyncio.gather(
         texts_of(request, confidential=False),
         services_of(request).reader.ask(
             read.latest_by_subject,
@@ -83,16 +83,16 @@ async def timeline(request: Request, citizen: SignedIn) -> Response:
             confidential=False,
         ),
     )
-    log_records(request, len(found.records))
+    log_records(request, len(result.records))
     return page(
         request,
         "tijdlijn.html",
         section="dag",
-        days=texts.days(stored.logregel for stored in found.records),
-        following=found.following or "",
+        days=texts.days(stored.logregel for stored in result.records),
+        following=result.following or "",
         later=after is not None,
         chosen=None if activity is None else texts.activity(activity),
-        count=len(found.records),
+        count=len(result.records),
     )
 
 
@@ -110,20 +110,20 @@ async def trace(request: Request, trace_id: str, citizen: SignedIn) -> Response:
     services = services_of(request)
     trace_bytes = parse_trace_id(trace_id)
     query = RecordQuery(trace_id=trace_bytes, subjects=citizen.subjects)
-    found = await services.reader.ask(read.search, query, limit=_DOWNLOAD_PAGE, confidential=False)
-    if not found.records:
+    result = await services.reader.ask(read.search, query, limit=_DOWNLOAD_PAGE, confidential=False)
+    if not result.records:
         # One answer for a trace that does not exist, that is about somebody else, and that is confidential.
         raise Problem(HTTPStatus.NOT_FOUND, "")
-    log_records(request, len(found.records))
+    log_records(request, len(result.records))
     texts = await texts_of(request, confidential=False)
-    records = [stored.logregel for stored in found.records]
+    records = [stored.logregel for stored in result.records]
     begin, end = rendered(
         request,
         "handeling.html",
         days=texts.days(reversed(records)),
         waits=any(record.external_read_api_id or record.foreign_operation_processor for record in records),
         later=_LATER,
-        partial=found.following is not None,
+        partial=result.following is not None,
     ).split(_LATER)
 
     # Sent in parts, because other organisations may take seconds and the citizen can read the first part meanwhile.
@@ -197,9 +197,9 @@ async def _file_rows(request: Request, citizen: Citizen) -> tuple[list[dict[str,
     pages = services_of(request).reader.pages(
         read.by_subject, citizen.subjects, limits=PageLimits(limit=_DOWNLOAD_PAGE), confidential=False
     )
-    async for found in pages:
-        records += [stored.logregel for stored in found.records]
-        complete = found.following is None
+    async for result in pages:
+        records += [stored.logregel for stored in result.records]
+        complete = result.following is None
         if len(records) >= _DOWNLOAD_RECORDS:
             break
     log_records(request, len(records))

@@ -90,7 +90,7 @@ async def records(request: Request, client: Officer) -> Response:
     except ValueError:
         raise Problem(HTTPStatus.NOT_FOUND, "") from None
     activity = await chosen_activity(request, partial(_used, request, period, client))
-    texts, found = await asyncio.gather(
+    texts, result = await asyncio.gather(
         texts_of(request, confidential=_sees_confidential(client)),
         services_of(request).reader.ask(
             oversight.latest_in_period,
@@ -100,15 +100,15 @@ async def records(request: Request, client: Officer) -> Response:
             confidential=_sees_confidential(client),
         ),
     )
-    log_records(request, len(found.records))
+    log_records(request, len(result.records))
     return page(
         request,
         "toezicht/regels.html",
         period=period,
         kind=kind,
         chosen=None if activity is None else texts.activity(activity),
-        rows=[record_row(record.logregel, texts) for record in found.records],
-        following=found.following or "",
+        rows=[record_row(record.logregel, texts) for record in result.records],
+        following=result.following or "",
         later=after is not None,
     )
 
@@ -150,7 +150,7 @@ async def records_about(request: Request, client: Officer) -> Response:
     except LdvError:
         # Without a record of the access no data is shown; up to here nothing was read.
         return _form(request, HTTPStatus.SERVICE_UNAVAILABLE, given=form, failed=True)
-    texts, found = await asyncio.gather(
+    texts, result = await asyncio.gather(
         texts_of(request, confidential=_sees_confidential(client)),
         services.reader.ask(
             read.latest_by_subject,
@@ -163,14 +163,14 @@ async def records_about(request: Request, client: Officer) -> Response:
             confidential=_sees_confidential(client),
         ),
     )
-    log_records(request, len(found.records))
+    log_records(request, len(result.records))
     return page(
         request,
         "toezicht/persoon-regels.html",
         section="persoon",
-        days=texts.days(stored.logregel for stored in found.records),
-        count=len(found.records),
-        more=found.following is not None,
+        days=texts.days(stored.logregel for stored in result.records),
+        count=len(result.records),
+        more=result.following is not None,
         period=period,
         reason=access.reason,
         trace_id=record.trace_id.hex(),
