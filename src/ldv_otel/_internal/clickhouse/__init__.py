@@ -1,1 +1,1 @@
-"""The ClickHouse side: the tables, writing batches, and the named questions that all readers ask."""
+"""The ClickHouse side: the tables, the sink for batches, and the named queries that all readers use."""

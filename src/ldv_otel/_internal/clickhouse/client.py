@@ -1,7 +1,7 @@
-"""One connection to a Logboek, over the ClickHouse driver, with its errors turned into ours.
+"""A connection to a Logboek over the ClickHouse driver, with the driver's errors turned into ours.
 
-The same driver speaks to a server over HTTP and to the engine in this process (chDB), so nothing above here needs to
-know which of them it is.
+The same driver speaks to a server over HTTP and to the engine in this process (chDB), so that no caller needs
+to know which of them it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ldv_otel.errors import ConfigurationError
 
 
 class LogboekClient:
-    """One open connection. Not for several threads at a time, and not for a forked child.
+    """An open connection, for one thread at a time and never for a forked child.
 
     Args:
         settings: Which Logboek, and how to get in.
@@ -44,6 +44,7 @@ class LogboekClient:
         self._pid = os.getpid()
         self._lock: DirectoryLock | None = None
         if self.address.embedded:
+            # The lock comes first: chDB tells a second process nothing that it could act on.
             claim_engine(self.address)
             self._lock = locked_directory(Path(self.address.path))
         try:
@@ -97,10 +98,11 @@ class LogboekClient:
         Raises:
             BatchRefused: A value does not fit its column, or the server refused one; no try would change that.
         """
-        from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in transport.connect)
+        from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in connect.connect)
 
         from ldv_otel._internal.clickhouse.encoding import block  # noqa: PLC0415  (imports the driver)
 
+        # Encoded before the request begins: a value that does not fit is refused with nothing sent.
         content = block(columns)
         with self._usable(inserting=True):
             compression = self._client.write_compression
@@ -111,7 +113,8 @@ class LogboekClient:
                 self._client.raw_insert(table, list(columns), body, dict(settings), "Native", compression)
 
     def close(self) -> None:
-        """Let go of the connection, and of the directory of an embedded Logboek."""
+        """Close the connection, and release the directory of an embedded Logboek."""
+        # A forked child closes nothing: socket and lock are its parent's.
         if self._pid == os.getpid():
             self._client.close()
             if self._lock is not None:
@@ -138,6 +141,10 @@ class LogboekClient:
                 raise
 
     def _replace_handle(self) -> None:
-        """Take a fresh handle to the embedded engine: an old one gives the rest of a failed answer to the next."""
+        """Replace the handle to the embedded engine.
+
+        After an error, chDB gives what was left of the failed answer before the next one on the same handle.
+        """
+        # The new one is opened first: the engine stops when its last handle closes.
         stale, self._client = self._client, self._connect()
         stale.close()

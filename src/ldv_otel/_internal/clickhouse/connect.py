@@ -1,4 +1,7 @@
-"""How a connection comes about: over HTTP to a server, or to the engine in this process."""
+"""Opens connections of the driver: over HTTP to a server, or to the engine in this process.
+
+This is the one module that sets options of the driver, and it sets them for our own clients only.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 ANSWER_TIMEOUT_SECONDS: Final = 60
-#: Answers that may carry a wish; usually those of a proxy or gateway before the server.
+#: Answers that may carry `Retry-After`; usually those of a proxy or gateway before the server.
 _BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -61,8 +64,10 @@ def connect(settings: Settings, database: str) -> Client:
         compress=not is_loopback(address.host),
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
-        # A pool of our own: the driver's common one would share its sockets with the children of a fork.
+        # A pool of our own: children of a fork would share the sockets of the driver's common one
+        # (clickhouse-connect#1021).
         dedicated_pool=True,
+        # Delivery and readers decide on retries; only they know whether a repeated statement does harm.
         query_retries=0,
         client_name="ldv_otel",
         # An option of this client: the setting of the same name is that of the application's clients too. A session
@@ -77,11 +82,11 @@ def connect(settings: Settings, database: str) -> Client:
 
 
 class SendsOnce(PoolManager):
-    """A connection pool that tells what the driver would pass over.
+    """A connection pool that reports what the driver would pass over.
 
     The driver repeats an insert when the connection breaks, and reports only the second answer; delivery has to know
-    of the first, because after it a batch must be read back. And it takes an insert's status 200 for success whatever
-    follows, though a server that fails late can only say so in the body.
+    of the first, because after it a batch must be read back (LDV-L2). And it takes an insert's status 200 for success
+    whatever follows, though a server that fails late can only say so in the body (ClickHouse#33205).
     """
 
     def __init__(self, pool: PoolManager, address: LogboekAddress) -> None:
@@ -91,31 +96,34 @@ class SendsOnce(PoolManager):
         self._address = address
 
     def request(self, *args: Any, **kwargs: Any) -> BaseHTTPResponse:
-        """Send once; a broken connection is ours to tell."""
+        """Send a request once, and raise our error when the connection breaks."""
         try:
             response = self._pool.request(*args, **kwargs)
         except HTTPError as error:
             raise our_error(self._address, error, inserting=True) from None
+        # A proxy or a connection out of step may hand us the answer to somebody else's request.
         answered = response.headers.get("X-ClickHouse-Query-Id")
         if answered and answered not in parse_qs(urlsplit(args[1]).query).get("query_id", [answered]):
             response.close()
             raise LogboekUnavailable(f"The Logboek {self._address} answered another request than ours.")
+        # The server sends progress headers while it works; with nothing but those the answer itself never began.
         if all(name.lower() == "x-clickhouse-progress" for name in response.headers):
             response.close()
             raise LogboekUnavailable(f"The Logboek {self._address} broke the connection off before it answered.")
-        if response.status in _BUSY and (wish := retry_after_seconds(response.headers.get("Retry-After", ""))):
+        if response.status in _BUSY and (retry_after := retry_after_seconds(response.headers.get("Retry-After", ""))):
             response.close()
             raise LogboekUnavailable(
-                f"The Logboek {self._address} answered {response.status} and asks to be left alone for {wish:.0f} s.",
-                retry_after_seconds=wish,
+                f"The Logboek {self._address} answered {response.status} and asks to be left alone for "
+                f"{retry_after:.0f} s.",
+                retry_after_seconds=retry_after,
             )
         if self._inserting and response.status == HTTPStatus.OK and response.data:
-            raise LogboekUnavailable(f"The Logboek {self._address} said 200 and then that the insert failed.")
+            raise LogboekUnavailable(f"The Logboek {self._address} answered 200 and then that the insert failed.")
         return response
 
     @contextmanager
     def expecting_nothing(self) -> Iterator[None]:
-        """Take any body of an answer for the failure it is."""
+        """Treat any body of an answer as a failure: a successful insert has none."""
         self._inserting = True
         try:
             yield
@@ -128,7 +136,10 @@ class SendsOnce(PoolManager):
 
 
 def claim_engine(address: LogboekAddress) -> None:
-    """Refuse in a child of the process that started the engine: calls into its copy would hang."""
+    """Refuse in a child of the process that started the engine.
+
+    A fork copies the engine without its threads, so that any call into the copy would wait for them for ever.
+    """
     global _engine_pid  # noqa: PLW0603  (the engine is one for the process, and so is this)
     if _engine_pid not in (0, os.getpid()):
         raise ConfigurationError(forked_message(address))

@@ -1,7 +1,7 @@
-"""One process for one embedded directory: a lock that says who holds it.
+"""Holds an embedded directory for one process, and names that process to others.
 
 chDB lets one process at a time open a directory, and tells a second one nothing it could act on. This lock is taken
-first, so that the second one hears which process to ask, and that `ldv logboek` is there to share the directory.
+first, so that the error names the process that has the directory, and `ldv logboek`, which shares it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, err
 
 @dataclass(slots=True)
 class _Held:
-    """An open, locked file, and how many `DirectoryLock`s of this process lean on it."""
+    """An open, locked file, and how many `DirectoryLock`s of this process share it."""
 
     fd: int
     users: int = 1
@@ -43,7 +43,7 @@ _registry = _Registry()
 
 
 def _forget_inherited() -> None:
-    """Let go, in a forked child, of what belongs to its parent.
+    """Close, in a forked child, what belongs to its parent.
 
     Closing the child's copy leaves the parent's lock alone, where `LOCK_UN` would open it for everyone. Not closing
     it would keep the directory locked for as long as the child outlives its parent.
@@ -66,7 +66,7 @@ def _own_registry() -> _Registry:
 
 
 class DirectoryLock:
-    """The right to open one embedded directory, shared by all who ask for it within this process.
+    """The right to open one embedded directory, shared by all clients of this process.
 
     The lock file lies beside the directory (`<directory>.lock`, 0600, holding the pid) and is never removed: removing
     it would let two processes lock two files of the same name. The kernel frees the lock when the process ends,
@@ -87,7 +87,7 @@ class DirectoryLock:
         return self._holder_pid == os.getpid()
 
     def acquire(self) -> None:
-        """Take the lock or say at once who has it; a second call on the same object changes nothing.
+        """Take the lock, or raise at once an error that names its holder; a second call changes nothing.
 
         Raises:
             ConfigurationError: Another process has the directory, or its lock file cannot be used here.
@@ -104,7 +104,7 @@ class DirectoryLock:
         self._holder_pid = os.getpid()
 
     def release(self) -> None:
-        """Give the lock back once its last holder in this process does; in a forked child there is nothing to give."""
+        """Release the lock with its last holder in this process; a forked child has none to release."""
         if not self.held:
             return
         self._holder_pid = 0
@@ -137,12 +137,13 @@ class DirectoryLock:
                 "Nothing was opened. Choose a directory whose parent this user may write."
             ) from error
         try:
+            # Not fcntl.lockf: its locks end when any code of this process closes any descriptor of the file.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             message = self._unlockable(error) if error.errno in _NO_LOCKS else self._taken(_written_pid(fd))
             os.close(fd)
             raise ConfigurationError(message) from error
-        # Only the pid's text: whoever reads it between these calls finds an empty file, and says "another process".
+        # Only the pid's text: a reader between these calls gets an empty file, and reports "another process".
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd

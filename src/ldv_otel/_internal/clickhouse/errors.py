@@ -1,4 +1,4 @@
-"""The driver's errors, turned into ours by what the caller does next."""
+"""Turns the driver's errors into ours, by what the caller does next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ACCESS_CODES: Final = frozenset({164, 192, 193, 194, 291, 495, 497, 516, 519})
 _SCHEMA_CODES: Final = frozenset({8, 10, 15, 16, 20, 47, 60, 81, 218})
 _DATA_CODES: Final = frozenset({6, 25, 26, 27, 38, 41, 43, 50, 53, 69, 70, 72, 117, 131, 321, 349, 469})
 _SPACE_CODES: Final = frozenset({243})
-_QUESTION_CODES: Final = frozenset({36, 42, 62, 115, 456, 457})
+_QUERY_CODES: Final = frozenset({36, 42, 62, 115, 456, 457})
 
 APPLY_ADVICE: Final = "Run `ldv schema apply` with an account that may create tables."
 
@@ -35,7 +35,7 @@ def translated(address: LogboekAddress, *, inserting: bool = False) -> Iterator[
 
         if not isinstance(error, ClickHouseError | OSError | RuntimeError):
             raise
-        # Without the driver's error as cause where it may quote records: tracebacks print causes.
+        # An insert's error may quote records, and tracebacks print causes: it must not become one.
         raise our_error(address, error, inserting=inserting) from (None if inserting else error)
 
 
@@ -44,23 +44,25 @@ def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> 
     code: int | None = getattr(error, "code", None)
     name = getattr(error, "name", None) or type(error).__name__
     label = f"{name} ({code})" if code else _transport_label(error)
-    said = f"The Logboek {address} answered {label}." if code else f"The Logboek {address} cannot be reached: {label}."
-    detail = "" if inserting else f" It said: {_first_line(error)}" if code else ""
+    message = (
+        f"The Logboek {address} answered {label}." if code else f"The Logboek {address} cannot be reached: {label}."
+    )
+    detail = "" if inserting else f" Its message: {_first_line(error)}" if code else ""
     if code in _ACCESS_CODES:
-        return ConfigurationError(f"{said} Check user, password and rights of LDV_LOGBOEK.{detail}")
+        return ConfigurationError(f"{message} Check user, password and rights of LDV_LOGBOEK.{detail}")
     if code in _SCHEMA_CODES:
-        return SchemaError(f"{said} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
+        return SchemaError(f"{message} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
     if code in _SPACE_CODES:
-        return LogboekUnavailable(f"{said} Its disk is full. Make room; what waits is tried again.")
+        return LogboekUnavailable(f"{message} Its disk is full. Make room; what waits is tried again.")
     if inserting and code in _DATA_CODES:
-        return BatchRefused(f"{said} It will never take these records as they are.", code=code)
-    if not inserting and code in _QUESTION_CODES | _DATA_CODES:
-        return QueryError(f"{said}{detail}")
-    return LogboekUnavailable(f"{said}{detail}", in_doubt=code is not None or not _never_sent(error))
+        return BatchRefused(f"{message} It will never take these records as they are.", code=code)
+    if not inserting and code in _QUERY_CODES | _DATA_CODES:
+        return QueryError(f"{message}{detail}")
+    return LogboekUnavailable(f"{message}{detail}", in_doubt=code is not None or not _never_sent(error))
 
 
 def _transport_label(error: BaseException) -> str:
-    """Return the innermost cause: the layers around it only say that something failed."""
+    """Return the innermost cause: the layers around it report only that something failed."""
     innermost = error
     while (inside := innermost.__cause__ or innermost.__context__ or _reason(innermost)) is not None:
         innermost = inside
@@ -78,7 +80,8 @@ def _reason(error: BaseException) -> BaseException | None:
 
 
 def _never_sent(error: BaseException | None) -> bool:
-    """Say whether no connection came about, so that the request cannot have had any effect."""
+    """Return whether no connection was made, so that the request cannot have had any effect."""
+    # By name, because these are classes of urllib3 and of ssl, under several layers of others.
     while error is not None:
         if type(error).__name__ in {
             "NewConnectionError",

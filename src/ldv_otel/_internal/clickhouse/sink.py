@@ -18,7 +18,8 @@ from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.times.instants import hour_from_ms
 
 #: `async_insert` is on by default since ClickHouse 26.2; its answer would come before the rows are in their table's
-#: part. One batch is one block, because a deduplication token only holds block by block.
+#: part. One batch is one block: ClickHouse adds a block's number to the token, so that a batch that is cut in
+#: another way the second time would be stored twice (ClickHouse#32304).
 _INSERT_SETTINGS: Final = {
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -40,7 +41,7 @@ WHERE writer_id = {writer_id:String} AND seq BETWEEN {first:UInt64} AND {last:UI
 
 
 class ClickHouseSink:
-    """A `Sink` over one ClickHouse connection; see the protocol for who does what."""
+    """A `Sink` over one ClickHouse connection; `Sink` says who opens, closes and retries."""
 
     traits: Final = SinkTraits()
 
@@ -82,7 +83,7 @@ class ClickHouseSink:
         return frozenset(row[0] for row in self._connected().rows(READ_BACK, parameters)) & frozenset(batch.seqs)
 
     def close(self) -> None:
-        """Let go of the connection; one inherited over a fork is left to the parent."""
+        """Close the connection; one inherited over a fork is left to the parent."""
         client, self._client = self._client, None
         if client is not None:
             client.close()

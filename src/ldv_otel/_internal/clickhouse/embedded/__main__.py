@@ -11,7 +11,7 @@ from ldv_otel.errors import ConfigurationError
 
 
 def main() -> int:
-    """Serve until told to stop; print the address, on one line, once requests are answered."""
+    """Serve until a signal to stop; print the address, on one line, once requests are answered."""
     parser = argparse.ArgumentParser(prog="ldv-logboek", description="Share an embedded Logboek over loopback.")
     parser.add_argument("--path", type=Path, required=True, help="directory of the embedded engine")
     parser.add_argument("--listen", default="127.0.0.1:8123", help="loopback address and port; port 0 for any")

@@ -58,8 +58,8 @@ _MARK: Final = b"__exception__"
 class LogboekApp:
     """Answers ClickHouse's HTTP interface from one engine.
 
-    There are no users: names and passwords that a client sends are ignored. `request.refuse_browsers` says who is
-    let in instead.
+    There are no users: names and passwords that a client sends are ignored. `request.refuse_browsers` decides who
+    is let in instead.
 
     Args:
         engine: Stays the caller's.
@@ -124,12 +124,13 @@ class LogboekApp:
         self, receive: Receive, send: Send, headers: dict[str, str], content: bytes, rest: BlockStream
     ) -> None:
         """Send blocks as the engine gives them; read no faster than the client does, and stop when it leaves."""
-        gone = asyncio.ensure_future(receive())
+        # The only message that comes after a whole body is that the client has disconnected.
+        disconnected = asyncio.ensure_future(receive())
         tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
         try:
             await send(_start(200, headers | {"X-ClickHouse-Exception-Tag": tag}))
             block: bytes | None = content
-            while block is not None and not gone.done():
+            while block is not None and not disconnected.done():
                 await send({"type": "http.response.body", "body": block, "more_body": True})
                 block = await self._run(rest.next)
             if block is None:
@@ -140,7 +141,7 @@ class LogboekApp:
             frame = rest.encode(exception_frame(self._text(error), tag))
             await send({"type": "http.response.body", "body": frame, "more_body": True})
         finally:
-            gone.cancel()
+            disconnected.cancel()
             await self._run(rest.close)
 
     async def _send_error(self, send: Send, query_id: str, error: EngineError, body: RequestBody) -> None:
@@ -169,7 +170,11 @@ class LogboekApp:
 
 
 def exception_frame(text: bytes, tag: str) -> bytes:
-    """Frame an error that comes after the status, as servers do since 25.11; the text ends with a line end."""
+    """Frame an error that comes after the status, as servers do since 25.11 (ClickHouse#88818).
+
+    Args:
+        text: Ends with a line end.
+    """
     tagged = tag.encode()
     end = f"{len(text)} {tag}".encode()
     return b"\r\n".join((b"", _MARK, tagged, text + end, _MARK, b""))
@@ -177,8 +182,8 @@ def exception_frame(text: bytes, tag: str) -> bytes:
 
 def _log_fault(error: Exception) -> None:
     """Log where, but not what: an error's text may quote a statement, and the statement may quote records."""
-    places = traceback.extract_tb(error.__traceback__)[-3:]
-    where = " < ".join(f"{place.name} ({Path(place.filename).name}:{place.lineno})" for place in reversed(places))
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})" for frame in reversed(frames))
     _logger.error("A request failed in the server itself with %s in %s; status 500.", type(error).__name__, where)
 
 

@@ -1,4 +1,4 @@
-"""A request's body, kept outside the Python heap, and the ways in which it may be compressed."""
+"""Keeps the body of a request outside the Python heap, and undoes its compression."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class RequestBody:
 
     def __init__(self, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.size = 0
-        #: Set by who receives the bytes, once it has all of them.
+        #: Set by the receiver of the bytes, once it has all of them.
         self.complete = False
         self._max_bytes = max_bytes
         if sys.platform == "linux":
+            # CLOEXEC: a child process that the engine starts must not inherit what somebody inserted.
             self._file = os.fdopen(os.memfd_create("ldv-logboek", os.MFD_CLOEXEC), "w+b")
             self.path = f"/proc/self/fd/{self._file.fileno()}"
         else:
@@ -74,7 +75,7 @@ class RequestBody:
             yield block
 
     def flush(self) -> None:
-        """Make what was written visible to who opens the path."""
+        """Make what was written visible to a reader that opens the path."""
         self._file.flush()
 
     def derived(self, pieces: Iterator[bytes]) -> RequestBody:

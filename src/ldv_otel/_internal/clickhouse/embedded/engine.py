@@ -40,7 +40,7 @@ _STREAMED_FORMATS: Final = frozenset({"Native", "RowBinary", "TabSeparated", "TS
 
 @dataclass(frozen=True, slots=True)
 class EngineQuery:
-    """A statement and all that a request says about it.
+    """A statement and everything a request sets for it.
 
     Attributes:
         sql: The statement, or its beginning where the body continues it.
@@ -66,7 +66,7 @@ class EngineAnswer:
     Attributes:
         format: The output format; empty for a statement that returns nothing.
         content: All of the output, or its beginning.
-        rest: The blocks that follow, to be closed by who takes them; None when the content is all.
+        rest: The blocks that follow, to be closed by the caller; None when the content is all.
         summary: Counts under the names of ClickHouse's `X-ClickHouse-Summary`.
     """
 
@@ -193,6 +193,7 @@ class Engine:
             return _run(connection, sql, "", query)
 
     def _handle(self, query: EngineQuery) -> Any:
+        # A new handle for each statement: what is set on it must not reach the next one.
         connection = self._open(self._path)
         try:
             if query.database:

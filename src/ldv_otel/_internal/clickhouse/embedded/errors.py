@@ -74,11 +74,11 @@ class EngineError(Exception):
     @classmethod
     def parse(cls, text: str) -> EngineError:
         """Read the number and the innermost text out of what chDB raised."""
-        found = _FIRST.search(text)
-        if found is None:
+        match = _FIRST.search(text)
+        if match is None:
             return cls.of(UNKNOWN_EXCEPTION, text.strip() or "the engine gave no reason")
-        inner = _REPEATED_HEAD.sub("", text[found.start() :])
+        inner = _REPEATED_HEAD.sub("", text[match.start() :])
         version = _VERSION.search(inner)
         if version is not None:
             inner = inner[: version.start()]
-        return cls(int(found[1]), _BODY_FILE.sub(r": While executing \1", inner).strip())
+        return cls(int(match[1]), _BODY_FILE.sub(r": While executing \1", inner).strip())

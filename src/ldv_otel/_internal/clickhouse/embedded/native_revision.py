@@ -4,7 +4,7 @@ Over HTTP a client may name its revision (`client_protocol_version`); from 54454
 info, and each column has a byte that says how it is serialised. chDB always writes revision 0. This adds what is
 missing, for which it has to find where columns end; types it does not know are refused, not guessed.
 
-Clients that ask for less than 54454 get revision 0. The one that is known to, clickhouse-connect, looks at the
+Clients that ask for less than 54454 get revision 0. One that does, clickhouse-connect, reads the
 answer to a first query, and takes revision 0 from there on.
 """
 
@@ -75,8 +75,8 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
 
 def _skip(type_name: str, data: bytes, at: int, rows: int) -> int:
     """Return where a column of this type and so many rows ends."""
-    found = _TYPE.match(type_name)
-    name, inner = (found[1], found[2] or "") if found else ("", "")
+    match = _TYPE.match(type_name)
+    name, inner = (match[1], match[2] or "") if match else ("", "")
     if name in _WIDTHS:
         return at + rows * _WIDTHS[name]
     if name == "String":

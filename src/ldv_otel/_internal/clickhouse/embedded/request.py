@@ -1,4 +1,4 @@
-"""A ClickHouse HTTP request: who may send one here, and what its parameters ask for."""
+"""Reads a ClickHouse HTTP request: whether it may be served, and what its parameters ask for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TRANSPORT: Final = frozenset(
 )
 _YES: Final = frozenset(("1", "true"))
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,256}\Z")
-#: A body is only a form if it looks like one: curl calls any body by this content type, also plain SQL.
+#: A body is only a form if it begins like one: curl calls any body by this content type, also plain SQL.
 _FORM: Final = re.compile(rb"(?:query|param_\w+)=")
 _MAX_FORM_BYTES: Final = 64 << 20
 _MULTIPART_NAME: Final = re.compile(rb'\bname="([^"]*)"')
@@ -56,13 +56,13 @@ class EngineRequest:
         """Read it out of an ASGI scope."""
         parameters = _fields(scope["query_string"])
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        given = parameters.get("query_id", "")
+        client_id = parameters.get("query_id", "")
         # It goes back out as a header: what cannot be one is replaced by an id of ours.
-        query_id = given if _VISIBLE.match(given) else str(uuid4())
+        query_id = client_id if _VISIBLE.match(client_id) else str(uuid4())
         return cls(scope["method"], scope["path"], MappingProxyType(parameters), MappingProxyType(headers), query_id)
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter says yes."""
+        """Whether a parameter is set to yes."""
         return self.parameters.get(name, "").lower() in _YES
 
     @property
@@ -73,7 +73,7 @@ class EngineRequest:
 
     @property
     def content_length(self) -> int:
-        """The length of the body if the client says so, else 0."""
+        """The length of the body if the client sends it, else 0."""
         text = self.headers.get("content-length", "0")
         return int(text) if text.isascii() and text.isdigit() else 0
 

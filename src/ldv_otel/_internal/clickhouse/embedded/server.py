@@ -68,7 +68,7 @@ def _require_extra() -> None:
 
 
 def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
-    """Return a uvicorn server that says when it has started."""
+    """Return a uvicorn server that calls `ready` when it has started."""
     import uvicorn  # noqa: PLC0415  (an extra that only this command needs)
 
     class AnnouncingServer(uvicorn.Server):
@@ -100,7 +100,7 @@ def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], Non
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Listen on a loopback address, and on nothing else: nobody is asked for a password here."""
+    """Listen on a loopback address, and on nothing else: there are no passwords to ask for."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError:

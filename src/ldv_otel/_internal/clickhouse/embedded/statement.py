@@ -1,7 +1,7 @@
-"""What a statement is, seen without running it: its kind, its output format, and where an INSERT's data begins.
+"""Recognises a statement without running it: its kind, its output format, and where an INSERT's data begins.
 
-The engine parses SQL itself; this looks only for what the server around it must know first. It works on a copy in
-which comments are blanks and everything quoted is filler of the same length, so that a word found is a word of the
+The engine parses SQL itself; this finds only what the server around it must know first. It works on a copy in
+which comments are blanks and everything quoted is filler of the same length, so that a match is a word of the
 statement, and its position holds in the original.
 """
 
@@ -45,7 +45,7 @@ _INSERT_WORD: Final = re.compile(
     rb"|FORMAT\s+(?P<format>\w+))\b",
     re.IGNORECASE,
 )
-# After the format's name come blanks and one line end; what follows is data, even if it looks like blanks too.
+# After the format's name come blanks and one line end; what follows is data, even if it is blanks too.
 _BEFORE_DATA: Final = re.compile(rb"[ \t\f]*(;|\r?\n|)")
 _INPUT_FUNCTION: Final = re.compile(rb"\binput\s*\(", re.IGNORECASE)
 
@@ -103,12 +103,12 @@ def find_insert(head: bytes, *, complete: bool = True) -> Statement | None:
         return None
     # Most clauses are short, and most of a head is data, in which looking for quotes and comments costs time.
     beginning = head[:_CLAUSE_BYTES]
-    found = _find_data(beginning)
-    if found is not None and found.data_at < len(beginning):
-        return found
-    found = _find_data(head)
+    insert = _find_data(beginning)
+    if insert is not None and insert.data_at < len(beginning):
+        return insert
+    insert = _find_data(head)
     # At the very end the format's name, or the line end after it, may have been cut in two.
-    return found if found is None or complete or found.data_at < len(head) else None
+    return insert if insert is None or complete or insert.data_at < len(head) else None
 
 
 def _find_data(head: bytes) -> Statement | None:
@@ -176,9 +176,9 @@ def parse_statement(sql: bytes) -> Statement:
 def _first_words(sql: bytes) -> tuple[bytes, bytes]:
     # The first kilobyte, because a masked body of 1 GiB only to see "SELECT" would be a waste; unless comments fill it.
     for length in (1024, len(sql)):
-        found = _FIRST_WORDS.match(_mask(sql[:length]))
-        if found is not None and found[1]:
-            return found[1].upper(), found[2].upper()
+        words = _FIRST_WORDS.match(_mask(sql[:length]))
+        if words is not None and words[1]:
+            return words[1].upper(), words[2].upper()
     return b"", b""
 
 
@@ -205,10 +205,10 @@ def _end_of(sql: bytes, opening: re.Match[bytes]) -> int:
     if mark == b"/*":
         return _end_of_comment(sql, opening.end())
     close = mark if mark.startswith(b"$") else b"\n"
-    found = sql.find(close, opening.end())
-    if found < 0:
+    end = sql.find(close, opening.end())
+    if end < 0:
         return len(sql)
-    return found + len(close) if mark.startswith(b"$") else found
+    return end + len(close) if mark.startswith(b"$") else end
 
 
 def _end_of_comment(sql: bytes, at: int) -> int:

@@ -1,4 +1,4 @@
-"""What the named queries are given, and what they give back."""
+"""The parameters and the answers of the named queries."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from ldv_otel.attributes import FLAGS
 
 
 class OversightKind(StrEnum):
-    """Which records of a period an officer looks at."""
+    """Which records of a period an officer asks for."""
 
     ALL = "alles"
     FAILED = "mislukt"
@@ -40,6 +40,7 @@ _FLAGGED: Final = Sql("$flags != ''", flags=attribute(FLAGS))
 _OF_ACTIVITY: Final = Sql("processing_activity_id = {activity:String}")
 _OF_KIND: Final = {OversightKind.ALL: (), OversightKind.FAILED: (_FAILED,), OversightKind.FLAGGED: (_FLAGGED,)}
 
+#: Each row once before it is counted: a batch that was stored twice is not twice as much processing.
 USED_IN_PERIOD: Final = Sql(
     """
 WITH $terms AS kept
@@ -63,6 +64,7 @@ SETTINGS $settings
     settings=READ_SETTINGS,
 )
 
+#: A gap without a removal by a term is a lost Logregel (LDV-L2); a double is one that readers do not see.
 _SEQUENCE_GAPS: Final = Sql("""
 SELECT writer_id, service, stored, missing, doubled, toUnixTimestamp64Milli(first_start_time),
        toUnixTimestamp64Milli(last_start_time)

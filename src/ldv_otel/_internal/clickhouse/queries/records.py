@@ -105,6 +105,7 @@ def by_attribute(
         trace_prefix: 4 to 16 bytes.
         value: Empty for records without the attribute.
     """
+    # Only 4 bytes are sure to be known, and those are what the projection of traces keeps.
     parameters = {"prefix": trace_prefix.hex(), "name": name, "value": value, "prefixes": id_prefixes([trace_prefix])}
     return records_of(client, sql.BY_ATTRIBUTE, parameters, confidential=confidential)
 

@@ -24,8 +24,9 @@ ROW_ONCE: Final = Sql("ORDER BY $key LIMIT 1 BY $key", key=ROW_KEY)
 ROW_ONCE_NEWEST: Final = Sql(
     "ORDER BY start_time DESC, span_id DESC, writer_id DESC, seq DESC LIMIT 1 BY $key", key=ROW_KEY
 )
-#: What such a query needs: without the first setting ClickHouse would read on to fill its buffers although the limit is
-#: reached; the second lets each shard of a cluster look into its own projections, where the default refuses.
+#: What such a query needs. Without the first setting ClickHouse reads on to fill its buffers (ClickHouse#64607), and as
+#: it pushes no limit below LIMIT BY (ClickHouse#113110), a page would read the whole period. The second lets each shard
+#: of a cluster look into its own projections, where the default refuses.
 READ_SETTINGS: Final = Sql("read_in_order_use_buffering = 0, distributed_product_mode = 'local'")
 
 #: How long the Logregels of each activity are kept. Who may not see what is confidential gets terms (`public_terms`)
@@ -37,7 +38,7 @@ _TERM: Final = Sql("transform(processing_activity_id, kept.1, kept.2, 120000000)
 #: Whether a row is within its term; needs `WITH $TERMS_IN_FORCE AS kept`. The view `logregel_shown` has the same.
 #:
 #: A term of the record itself (`ldv.kept_until`) goes before that of its activity. Rows that are confidential by
-#: themselves are left out here and not afterwards: a page that misses a row, or a cursor at it, would tell of it.
+#: themselves are left out here and not afterwards: a page that misses a row, or a cursor at it, would disclose it.
 #: The moment is the end of this minute, so that it stays the same for a minute and ClickHouse's cache of conditions
 #: can be used.
 WITHIN_TERM: Final = Sql(

@@ -102,7 +102,8 @@ def view_statements() -> tuple[str, ...]:
 def collector_statements() -> tuple[str, ...]:
     """Return what makes the tables and views that a Collector writes to, or changes them to what they are now.
 
-    A materialised view is changed in place: between dropping and making it, an insert would vanish without an error.
+    A materialised view is changed in place: between dropping and making it, an insert would vanish without an error
+    (LDV-A3).
     """
     statements = []
     for statement in statements_in("collector.sql"):
@@ -132,10 +133,12 @@ def apply_schema(
         without_database.command(Sql.verbatim(create_database(settings.logboek.database, cluster)))
         client = LogboekClient(settings)
     with client:
+        # The cluster is read from the tables themselves, so that a later run without --cluster cannot make local ones.
         before = schema_status(client)
         if cluster is None and before.cluster:
             cluster = Cluster(before.cluster)
         applied = _migrate(client, cluster, up_to)
+        # An earlier version of the tables may lack columns that these views name.
         if up_to is None:
             _run(client, view_statements(), cluster)
         if collector or (applied and before.collector):
@@ -182,7 +185,7 @@ def check_schema(client: LogboekClient) -> None:
     """Refuse a store that this version cannot write to safely.
 
     Raises:
-        SchemaError: It says what to do.
+        SchemaError: Its message tells what to do.
     """
     problem = schema_status(client).problem()
     if problem:
