@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from traceback import format_exception
 
@@ -8,7 +7,6 @@ import pytest
 
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password, read_token
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel.errors import ConfigurationError
 
 LOGBOEK = {"LDV_LOGBOEK": "clickhouse+https://ldv@logboek.example/ldv"}
@@ -70,20 +68,3 @@ def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:
         logboek_client_certificate(read_settings(LOGBOEK | environ))
     (tmp_path / "key.pem").touch()
     assert logboek_client_certificate(read_settings(LOGBOEK | environ)) == (both["cert.pem"], both["key.pem"])
-
-
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_that_tls_cannot_use_is_one_sentence(tmp_path: Path, content: str | None) -> None:
-    """Whatever OpenSSL calls it: which settings, why, and what has not happened."""
-    authority = tmp_path / "ca.pem"
-    if content is not None:
-        authority.write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"^LDV_X cannot be used \(.+\)\. Nothing was started\.$"):
-        tls_context(authority, None, named_by="LDV_X", consequence="Nothing was started.")
-
-
-def test_servers_are_checked_by_default() -> None:
-    """A context for a client wants a certificate with the server's name."""
-    context = tls_context(None, None, named_by="LDV_X")
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname

@@ -28,8 +28,8 @@ from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.pages.officer.router import TOEZICHT
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
+from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel.errors import ConfigurationError

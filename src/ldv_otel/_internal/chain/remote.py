@@ -19,8 +19,8 @@ from ldv_otel import attributes as names
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, SourceAnswer
 from ldv_otel._internal.config.secrets import read_token
+from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.parties.parties import ReadApi
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import ms_from_rfc3339, within_record_time

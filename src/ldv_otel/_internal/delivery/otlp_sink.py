@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
-from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
+from ldv_otel._internal.config.secrets import logboek_password
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.tls import logboek_tls_context
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.http.retry_after import retry_after_seconds
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import ns_from_ms
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
@@ -217,15 +217,9 @@ def _client(settings: Settings) -> SinkClient:
             f"LDV_LOGBOEK is {settings.logboek}, but what speaks OTLP is not installed. "
             "Run `pip install 'ldv-otel[otlp]'`."
         ) from error
-    tls = tls_context(
-        settings.ca_file,
-        logboek_client_certificate(settings),
-        named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
-        consequence="Logging did not start.",
-    )
     return SinkClient(
         f"The Collector {settings.logboek}",
-        tls=tls,
+        tls=logboek_tls_context(settings),
         answer_seconds=TIMEOUT_SECONDS,
         connect_seconds=_CONNECT_SECONDS,
         idle_seconds=_IDLE_SECONDS,

@@ -22,9 +22,9 @@ import msgspec
 
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.config.yaml_file import YamlDocument, YamlError
 from ldv_otel._internal.http.bounded_answers import TooLargeError, read_content
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError, consistency_problems
 from ldv_otel.errors import ConfigurationError
 

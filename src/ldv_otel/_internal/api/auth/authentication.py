@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
@@ -102,19 +102,32 @@ def configured_tokens(settings: ServeSettings) -> TokenVerifier | None:
         "LDV_SERVE_AUDIENCE": settings.audience,
         "LDV_SERVE_JWKS": settings.jwks,
     }
-    missing = [name for name, value in needed.items() if not value]
-    if len(missing) == len(needed):
+    if not all_or_none(needed, "Access tokens need"):
         return None
-    if missing:
-        raise ConfigurationError(
-            f"Access tokens need {', '.join(needed)}, and {' and '.join(missing)} is not set. Nothing was started."
-        )
     return TokenVerifier(
         issuer=settings.issuer,
         audience=settings.audience,
         keys=IssuerKeys(settings.jwks),
         algorithms=settings.algorithms,
     )
+
+
+def all_or_none(variables: Mapping[str, object], sentence: str) -> bool:
+    """Say whether variables that go together are set.
+
+    Args:
+        variables: Each with its value.
+        sentence: The beginning of the error: what needs them.
+
+    Raises:
+        ConfigurationError: Some are set and some are not; the message names those that are missing.
+    """
+    missing = [name for name, value in variables.items() if not value]
+    if missing and len(missing) < len(variables):
+        raise ConfigurationError(
+            f"{sentence} {', '.join(variables)}, and {' and '.join(missing)} is not set. Nothing was started."
+        )
+    return not missing
 
 
 class AccessGuard:

@@ -27,14 +27,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password
+from ldv_otel._internal.config.secrets import logboek_password
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.tls import logboek_tls_context
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.model import IDENTIFICATOR_CHARACTERS
 from ldv_otel._internal.http.retry_after import retry_after_seconds
-from ldv_otel._internal.http.tls import tls_context
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
@@ -330,15 +330,9 @@ def _client(settings: Settings) -> SinkClient:
         from ldv_otel._internal.http.sink_client import SinkClient  # noqa: PLC0415  (imports an extra)
     except ImportError as error:
         raise _not_installed(settings) from error
-    tls = tls_context(
-        settings.ca_file,
-        logboek_client_certificate(settings),
-        named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
-        consequence="Logging did not start.",
-    )
     return SinkClient(
         f"The register {settings.logboek}",
-        tls=tls,
+        tls=logboek_tls_context(settings),
         answer_seconds=_ANSWER_SECONDS,
         connect_seconds=_CONNECT_SECONDS,
         idle_seconds=_IDLE_SECONDS,

@@ -17,10 +17,10 @@ import msgspec
 
 from ldv_otel._internal.api.problem import unavailable
 from ldv_otel._internal.config.address import is_loopback
+from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.gemma.provider.scopes import SCOPES, Component
 from ldv_otel._internal.gemma.zgw_token import SecretHolder, zgw_token
 from ldv_otel._internal.http.bounded_answers import content_of
-from ldv_otel._internal.http.tls import tls_context
 
 _logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.auth.authentication import all_or_none
 from ldv_otel._internal.api.auth.tokens import LEEWAY_SECONDS, IssuerKeys, TokenVerifier
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
-from ldv_otel.errors import ConfigurationError
 
 _DEMO_COOKIE: Final = "ldv_demo"
 _MAX_SESSIONS: Final = 1_000
@@ -178,12 +178,6 @@ def configured_identity(settings: Settings, pseudonymiser: Pseudonymiser) -> Pro
         "LDV_INZAGE_JWKS": inzage.jwks,
         "LDV_INZAGE_PROXIES": inzage.proxies,
     }
-    missing = [name for name, value in needed.items() if not value]
-    if len(missing) == len(needed):
+    if not all_or_none(needed, "The page for citizens needs"):
         return None
-    if missing:
-        raise ConfigurationError(
-            f"The page for citizens needs {', '.join(needed)}, and {' and '.join(missing)} is not set. "
-            "Nothing was started."
-        )
     return ProxyIdentity(inzage, settings.serve.algorithms, pseudonymiser)

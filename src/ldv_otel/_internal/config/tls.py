@@ -1,10 +1,12 @@
-"""TLS contexts, of our clients and of our server, with one sentence for a file that cannot be used."""
+"""TLS contexts from the files that settings name, with one sentence for a file that cannot be used."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
 
+from ldv_otel._internal.config.secrets import logboek_client_certificate
+from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import ConfigurationError
 
 Files = tuple[str | Path, str | Path | None]
@@ -38,3 +40,17 @@ def tls_context(
         reason = getattr(error, "reason", None) or error.strerror
         raise ConfigurationError(f"{named_by} cannot be used ({reason}). {consequence}".strip()) from error
     return context
+
+
+def logboek_tls_context(settings: Settings) -> ssl.SSLContext:
+    """Return the context for connections to a Logboek over HTTP, with our client certificate if there is one.
+
+    Raises:
+        ConfigurationError: A file cannot be used.
+    """
+    return tls_context(
+        settings.ca_file,
+        logboek_client_certificate(settings),
+        named_by="LDV_LOGBOEK_CA_FILE, LDV_LOGBOEK_CLIENT_CERT_FILE or LDV_LOGBOEK_CLIENT_KEY_FILE",
+        consequence="Logging did not start.",
+    )
