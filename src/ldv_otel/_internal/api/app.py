@@ -31,6 +31,7 @@ from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
 BODY_BYTES: Final = 64 << 10
+#: The last is the name that Starlette's test client sends.
 _ONLY_LOOPBACK: Final = ["127.0.0.1", "localhost", "[::1]", "testserver"]
 
 
@@ -81,6 +82,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.open()
         try:
+            # Its connections belong to the event loop that runs here, and not to the one that made the application.
             async with services.remotes:
                 yield
         finally:
@@ -91,6 +93,7 @@ def create_app(
         lifespan=lifespan,
         # Each API has a document of its own, at its own base path.
         openapi_url=None,
+        # An address with a slash at its end is another one, and is not found (/core/no-trailing-slash).
         redirect_slashes=False,
     )
     app.state.services = services
@@ -98,6 +101,8 @@ def create_app(
     apis = tuple(apis)
     for api in apis:
         app.include_router(api.router)
+    # The middleware that is added last is outermost: the envelope is around the refusals of the others, so that they
+    # are logged and have its headers too.
     app.add_middleware(BoundedRequests, body_bytes=body_bytes, seconds=settings.serve.seconds)
     if isinstance(authentication, NoAuthentication):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)

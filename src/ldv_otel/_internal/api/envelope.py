@@ -80,6 +80,7 @@ class Envelope:
                 "%s %s %s %d %.0f ms, %d records",
                 scope.get(_CLIENT, "-"),
                 scope["method"],
+                # The route's template and not the address: /chains/{trace_id}.
                 getattr(scope.get("route"), "path", "-"),
                 status,
                 (time.monotonic() - began) * 1_000,
@@ -91,6 +92,7 @@ class Envelope:
             if scope["path"].startswith(f"{prefix}/"):
                 headers.setdefault("API-Version", version)
         for name, value in _SECURITY_HEADERS.items():
+            # A page has a policy of its own; what a route set stays.
             headers.setdefault(name, value)
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")

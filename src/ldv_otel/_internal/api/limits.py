@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ldv_otel._internal.api.problem import Problem, unavailable
 
+#: Buckets that are kept, so that the memory has a bound; a client that loses its bucket gets a full one.
 _MAX_CLIENTS: Final = 10_000
 
 
@@ -43,6 +44,7 @@ class RateLimiter:
         while len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
         if refused:
+            # In whole seconds, and never too early: a client that keeps to it must get through.
             wait = int((1 - left) * 60 / per_minute) + 1
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -81,6 +83,7 @@ class BoundedRequests:
                 self._check_length(scope)
                 await self._app(scope, self._counted(receive), watched_send)
         except Problem as problem:
+            # When an answer has begun, its status is sent and cannot become another.
             if not answering:
                 await problem.response()(scope, receive, send)
         except TimeoutError:

@@ -33,5 +33,6 @@ def server_url(request: Request, settings: ServeSettings) -> str:
     `LDV_SERVE_URL` goes first. Without it the address is that of the request, with the path under which this
     application is mounted into another one; Starlette's `request.base_url` leaves that path out.
     """
+    # ASGI servers and mounts leave the path here that stands before the application's own routes.
     mounted_at = request.scope.get("root_path", "").rstrip("/")
     return settings.url or f"{request.url.scheme}://{request.url.netloc}{mounted_at}"

@@ -110,6 +110,7 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
 
 
 async def _on_our_error(_request: Request, error: Exception) -> Response:
+    # Without its message, which may come from the engine and quote the query, and with it an identifier.
     if isinstance(error, QueryError):
         return Problem(HTTPStatus.BAD_REQUEST, "De vraag is niet goed gevormd.").response()
     # The message names the Logboek and the way out: it is for the owner of the server, and a client can only wait.
@@ -126,6 +127,7 @@ def unexpected(error: Exception) -> Problem:
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next
     line = f"{innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}" if innermost else "?"
+    # The line is enough to find the mistake, which is in our code.
     _logger.critical("Unexpected %s at %s", type(error).__name__, line)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Er ging iets mis bij het uitvoeren van het verzoek.")
 

@@ -101,8 +101,10 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
             f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
         ) from error
     finally:
+        # Also when the lifespan has done so: closing again is harmless, and a start that failed had no lifespan.
         app.state.services.close()
     if not server.started:
+        # uvicorn also returns without an error when the lifespan did not start.
         raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
 
 
@@ -220,13 +222,17 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
         app,
         host=host.strip("[]"),
         port=port,
+        # uvicorn takes a class and makes the instances itself, so the setting is an attribute of a class.
         http=type("Protocol", (_Protocol,), {"head_seconds": settings.seconds}),
+        # No API here has web sockets, and the limits on time and size are those of requests.
         ws="none",
+        # `auto` would go on without the Logboek when opening it fails.
         lifespan="on",
         log_config=None,
         # Its access log has addresses with their queries; the application has one of its own.
         access_log=False,
         log_level="critical",
+        # The address of the peer decides whose headers are believed, so it must not come from a header itself.
         proxy_headers=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS,

@@ -45,6 +45,7 @@ class Services:
         """Finish what is under way, and close the connections to the Logboek."""
         if self.writer is not None:
             self.writer.close()
+        # After the writer, which may still be sending: an embedded engine is one for both.
         self.reader.close()
 
 

@@ -63,6 +63,7 @@ _OBJECTTYPE: Final = f"{_PREFIX}objecttype"
 _BETROKKENHEID: Final = f"{_PREFIX}betrokkenheid"
 _SOORTEN: Final = f"{_PREFIX}soorten_gegevens"
 
+#: Exactly 20 digits, not a part of a longer number; processors are addresses with an OIN anywhere in them.
 _OIN: Final = re.compile(r"(?<![0-9])[0-9]{20}(?![0-9])")
 _UUID_AT_END: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _URN_UUID: Final = "urn:uuid:"
@@ -158,6 +159,7 @@ class VerwerkingsactieMapper:
         url, id_ = actie.verwerkingsactiviteit_url, actie.verwerkingsactiviteit_id
         return Logregel(
             trace_id=version.trace_id,
+            # A new one for each version: it is the id of the record, and versions are records.
             span_id=secrets.token_bytes(8),
             parent_span_id=parent,
             name=next(
@@ -188,6 +190,7 @@ class VerwerkingsactieMapper:
             names.VERSION: str(version.registered_us),
             names.WITHDRAWN: "true" if version.vervallen else "",
             names.MOVED_TO: version.moved_to.hex(),
+            # What was once confidential stays so for readers that know only LDV (D-07).
             names.CONFIDENTIAL: "true" if version.is_or_was_confidential else "",
             names.KEPT_UNTIL: str(kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
             _RECORD_ID: version.record_id,
@@ -205,6 +208,7 @@ class VerwerkingsactieMapper:
                 _BETROKKENHEID: about.betrokkenheid,
                 _SOORTEN: msgspec.json.encode(soorten).decode() if soorten else "",
             }
+        # Absent elements are empty texts in the model, and come back as such.
         return {key: value for key, value in attributes.items() if value}
 
     def _sealed(self, version: Version, about: VerwerktObject | None) -> str:
@@ -219,6 +223,7 @@ class VerwerkingsactieMapper:
         return f"{keys.active.id}:{keys.seal(_SEALED_TYPE, msgspec.json.encode(sealed).decode())}"
 
     def _unsealed(self, record: Logregel) -> _Sealed:
+        # A key id may hold a colon, the ciphertext never does.
         key_id, _, ciphertext = record.attributes.get(_SEALED, "").rpartition(":")
         if not ciphertext:
             return _Sealed("")
@@ -287,6 +292,7 @@ class VerwerkingsactieMapper:
             actie_id=derived_actie_id(record),
             record_id="",
             trace_id=record.trace_id,
+            # It was logged when it ended, which is all that its record says of that.
             registered_us=us_from_ms(record.end_time_ms),
             native=True,
         )

@@ -207,11 +207,13 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
         InvalidInput: It is none; everything that is wrong is named at once.
     """
     if not complete:
+        # Ids of objects are given by the log; those of another log mean nothing here.
         content = _without_object_ids(content)
     try:
         actie = msgspec.convert(content, Verwerkingsactie)
         check_moment(actie.tijdstip)
     except ValueError:
+        # msgspec stops at the first fault, and in its message the value of an enumeration is quoted.
         raise InvalidInput(_faults(Verwerkingsactie, content, "", complete=complete)) from None
     if complete and (faults := [*_faults(Verwerkingsactie, content, "", complete=True)]):
         raise InvalidInput(faults)
@@ -249,6 +251,7 @@ def is_derived(id_: str) -> bool:
 
 def _uuid(trace_id: bytes, rest: bytes, *, version: int) -> str:
     raw = bytearray(trace_id[:4] + rest)
+    # The bits of version and variant (RFC 9562, section 4).
     raw[6] = (raw[6] & 0x0F) | (version << 4)
     raw[8] = (raw[8] & 0x3F) | 0x80
     return str(uuid.UUID(bytes=bytes(raw)))

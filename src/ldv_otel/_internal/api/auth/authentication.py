@@ -56,10 +56,12 @@ class CredentialAuthentication:
         """Return the client; a token goes before a certificate."""
         certificate = certificate_of(request, self._settings)
         token = bearer_token(request)
+        # With a token the certificate identifies no client: it only binds the token (RFC 8705).
         if token is not None and self._tokens is not None:
             return self._clients.by_token(await self._tokens.verify(token, certificate))
         client = self._clients.by_certificate(certificate) if certificate is not None else None
         if client is None:
+            # A 401 has to name a way to authenticate (RFC 9110, section 15.5.2).
             challenge = "Bearer" if self._tokens is not None else "Mutual-TLS"
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
@@ -80,6 +82,8 @@ def configured_authentication(settings: ServeSettings, *, others: bool = False) 
     """
     clients = read_clients(settings.clients)
     asks_certificates = settings.client_ca is not None or bool(settings.proxies)
+    # A server that asks for certificates and takes none would refuse everybody, which its owner should hear at the
+    # start.
     if asks_certificates and not clients.with_certificate:
         if not others:
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from ldv_otel._internal.parties.evidence import Certificate, read_certificate
 
 #: The extension of the ASGI scope in which the server puts the DER bytes of the certificate of the TLS handshake.
 SCOPE_EXTENSION: Final = "ldv.client_certificate"
+#: A certificate has some 2,000 characters in base64; more is not parsed.
 _MAX_HEADER_CHARACTERS: Final = 16_384
 
 

@@ -107,6 +107,7 @@ class ClientList:
         entry = self._by_id.get(token.client_id)
         if entry is None:
             return Client(id=token.client_id, scopes=token.scopes, person=token.person)
+        # The file only takes away: rights are given by the issuer, which also takes them back.
         return entry.client(token.scopes if entry.scopes is None else token.scopes & entry.scopes, token.person)
 
     @property

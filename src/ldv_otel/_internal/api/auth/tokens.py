@@ -83,10 +83,12 @@ class IssuerKeys:
                 self._keys = key_set(await self._fetch())
                 self._fetched = self._clock()
             except (httpx.HTTPError, ValueError) as error:
+                # Old keys go on to be good: an issuer that is away for a moment must not take this server with it.
                 _logger.error("LDV_SERVE_JWKS: %s gave no keys (%s).", self._source, type(error).__name__)
 
     async def _fetch(self) -> bytes:
         async with (
+            # No redirect and no proxy of the environment: whoever answers in the issuer's place decides who is let in.
             httpx.AsyncClient(timeout=5, follow_redirects=False, trust_env=False) as client,
             client.stream("GET", self._source, headers={"Accept": "application/json"}) as answer,
         ):
@@ -152,6 +154,7 @@ class TokenVerifier:
         self._claims = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": issuer},
+            # Without it a token that was given for another API would be valid here.
             aud={"essential": True, "value": audience},
             exp={"essential": True},
         )
@@ -198,6 +201,7 @@ class TokenVerifier:
             # The issuer may have begun to sign with a new key since its keys were fetched.
             await self._keys.refresh()
             decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
+        # The issuer signs other kinds of tokens with the same keys, such as `logout+jwt`, which give no rights.
         if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in self._types:
             raise ValueError("another kind of token")
         self._claims.validate(decoded.claims)

@@ -28,6 +28,7 @@ def stylesheet_of(look: str) -> bytes:
     return b"\n".join(_STATIC.joinpath(name).read_bytes() for name in (look, "inzage.css"))
 
 
+#: Once for the process: the files are in the package and do not change while it runs.
 _STYLESHEET: Final = stylesheet_of(LOOKS[0])
 
 router: Final = APIRouter(prefix="/opmaak")

@@ -34,6 +34,7 @@ def date_words(day: date) -> str:
 
 def time_words(moment: datetime) -> str:
     """Return a time of day: `18.53 uur`; in the hour that comes twice also which of the two it is."""
+    # With a point, as Dutch clocks are written.
     text = f"{moment:%H.%M} uur"
     if moment.utcoffset() == moment.replace(fold=1 - moment.fold).utcoffset():
         return text

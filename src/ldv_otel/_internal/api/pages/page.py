@@ -32,7 +32,9 @@ PAGE_HEADERS: Final = {
 
 _environment: Final = Environment(
     loader=PackageLoader("ldv_otel._internal.api.pages"),
+    # Names of Acties come from applications and from other parties.
     autoescape=True,
+    # A misspelt name is an error and not an empty text, which might be a reason or a term that is missing.
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -85,6 +87,7 @@ class PageRoute(APIRoute):
         """Return the route's own handler, with an answer in HTML to whatever it raises."""
         inner = super().get_route_handler()
 
+        # Inside the route, because the application's handlers of errors answer with problem+json.
         async def handler(request: Request) -> Response:
             try:
                 return await inner(request)
@@ -92,6 +95,7 @@ class PageRoute(APIRoute):
                 return error_page(request, problem, self.no_access)
             except HTTPException as error:
                 return error_page(request, Problem(HTTPStatus(error.status_code), ""))
+            # A cursor or an id in the address that cannot be read: the page does not exist.
             except QueryError:
                 return error_page(request, Problem(HTTPStatus.NOT_FOUND, ""))
             except LdvError as error:

@@ -41,6 +41,7 @@ async def form_of(request: Request) -> dict[str, str]:
     """
     origin = request.headers.get("origin", "")
     is_ours = request.headers.get("sec-fetch-site") == "same-origin"
+    # Safari sends it from 16.4 (2023) on; browsers without it send `Origin` with each form.
     if "sec-fetch-site" not in request.headers:
         is_ours = bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
     if not is_ours:
@@ -78,6 +79,7 @@ async def chosen_activity(request: Request, used: Callable[[], Awaitable[Iterabl
     key = request.query_params.get("verwerking")
     if not key:
         return None
+    # Only activities that the reader may see are compared: a key says nothing about others.
     for entry in await used():
         if activity_key(entry.activity) == key:
             return entry.activity

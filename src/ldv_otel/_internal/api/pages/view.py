@@ -19,6 +19,7 @@ from ldv_otel._internal.parties.parties import ReadApi
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.register.register import ProcessingActivity
 
+#: 48 bits, which keep apart the activities of any Register.
 _KEY_CHARACTERS: Final = 12
 
 
@@ -110,6 +111,7 @@ class DutchTexts:
         self._entries = {
             uri: stored.activity for uri, stored in register.items() if confidential or not stored.activity.confidential
         }
+        # Records of these are left out of chains too, where other parties do not know our Register.
         self.hidden = frozenset(register) - frozenset(self._entries)
         self._apis = apis
         self._by_processor = {processor: api for api in apis.values() for processor in api.processors}
@@ -118,6 +120,7 @@ class DutchTexts:
     def activity(self, uri: str) -> ShownActivity:
         """Return an activity; one that the Register lacks has a name that says so."""
         key = activity_key(uri)
+        # A confidential activity is looked up in the same way as one that does not exist, and so looks the same.
         entry = self._entries.get(uri)
         if entry is None:
             return ShownActivity(key, uri, name="Handeling zonder uitleg", known=False)

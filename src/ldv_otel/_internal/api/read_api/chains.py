@@ -66,6 +66,8 @@ async def chain_for(
         subjects=subjects,
         confidential=Scope.CONFIDENTIAL in client.scopes,
     )
+    # Parties that do not answer in time are in the answer as such; without a limit of their own the whole request would
+    # run out of time and have no answer.
     seconds = min(seconds, settings.serve.seconds * _OTHERS_SHARE)
     return await follow(trace_id, here, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
 

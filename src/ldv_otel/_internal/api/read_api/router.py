@@ -107,6 +107,7 @@ def _subjects(asked: LezenRequest, client: Client, pseudonymiser: Pseudonymiser)
     is_pseudonym = re.fullmatch(f"[0-9a-fA-F]{{{2 * PSEUDONYM_BYTES}}}", asked.subject)
     pseudonyms = [bytes.fromhex(asked.subject)] if is_pseudonym else []
     if Scope.IDENTIFY in client.scopes:
+        # A pseudonym is one of type and identifier, so without a type each one is tried.
         for type_ in (asked.subject_type,) if asked.subject_type else ("", *KNOWN_TYPES):
             pseudonyms += pseudonymiser.candidates(asked.subject, type_)
     elif not is_pseudonym:
@@ -123,6 +124,7 @@ async def _answer(
     request: Request, client: Client, query: RecordQuery | None, after: Cursor | None, limit: int
 ) -> Response:
     """Return a page as the contract's `ListProcessingActivities`, with the next page in `Link`."""
+    # Records that the client may not see are left out by the query itself: filtered here, pages would tell how many.
     confidential = Scope.CONFIDENTIAL in client.scopes
     reader = services_of(request).reader
     page = Page([], None)
@@ -155,7 +157,10 @@ def _page_of(request: Request, services: Services, *others: str) -> tuple[Cursor
     parameters = request.query_params
     names = {"cursor", "limit", *others}
     errors = [
-        InputError("query", "Deze parameter bestaat niet.", code="unknown") for name in parameters if name not in names
+        # A parameter that is ignored could be a condition that the client believes to hold for the answer.
+        InputError("query", "Deze parameter bestaat niet.", code="unknown")
+        for name in parameters
+        if name not in names
     ]
     errors += [
         InputError("query", "Deze parameter staat er meer dan eens.", name, "double")

@@ -40,6 +40,7 @@ async def log_access(request: Request, persons: Iterable[Person], doelbinding: D
         verwerkingsactiviteit_url_afnemer=doelbinding.activity_url,
         verwerking_id_afnemer=doelbinding.verwerking_id,
         tijdstip=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        # About each person, so that all of them find the access when they ask for their own data (PR-07).
         verwerkte_objecten=tuple(
             model.VerwerktObject(
                 objecttype="persoon",

@@ -93,6 +93,7 @@ def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
             "Make a key that does with `ldv key new --seal`."
         )
     app.state.gemma = Provider(
+        # Clients of these APIs are not those of the read API, so they have a guard and a count of their own.
         access_guard=AccessGuard(clients, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         authorisation=clients,
         repository=VerwerkingsactieRepository(
@@ -127,5 +128,6 @@ def gemma_api(settings: Settings, *, without_authentication: bool = False) -> Ex
         ConfigurationError: As `configured_clients`.
     """
     clients = OpenAccess() if without_authentication else configured_clients(settings)
+    # At each start, because the owner of the server may have changed.
     _logger.warning("%s", LEGAL_NOTE)
     return ExtraApi(GEMMA, lambda app: install_gemma(app, clients), writes=True, body_bytes=BODY_BYTES)

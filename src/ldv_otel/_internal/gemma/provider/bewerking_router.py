@@ -104,6 +104,7 @@ async def update(request: Request, client: AuthenticatedClient) -> Response:
         right = await right_to("update", provider.authorisation, client, Component.BEWERKING)
         old, new = before.actie.vertrouwelijkheid, actie.vertrouwelijkheid
         _check(right.confidential or old == new == "normaal", "update")
+        # Confidentiality is lifted of a Verwerking as a whole (F2969).
         if new == "opgeheven" != old:
             raise forbidden("Opheffen kan alleen voor de hele verwerking, met PATCH.")
         after = await provider.repository.replace(before, _with_ids_of_objects(before, actie))
@@ -120,6 +121,7 @@ async def patch(request: Request, client: AuthenticatedClient) -> Response:
         if not versions:
             raise invalid("verwerkingId", "Er zijn geen verwerkingsacties van deze verwerking.", code="unknown")
         right = await right_to("update", provider.authorisation, client, Component.BEWERKING)
+        # One confidential actie makes the whole change one of confidential data.
         is_normal = all(version.actie.vertrouwelijkheid == "normaal" for version in versions)
         _check(right.confidential or (is_normal and change.keys() == {"bewaartermijn"}), "update")
         for version in versions:

@@ -159,6 +159,7 @@ class RegisteredClients:
         if entry is None and await self._granted_by_component(client.id) is None:
             raise refused("Deze client is hier niet bekend.")
         oins = (entry.oins if entry is not None else frozenset()) or _oins_of(certificate)
+        # All values of the header: a second one could be meant for whoever reads only the last.
         if oins and not oins.issuperset(request.headers.getlist("OIN")):
             raise Problem(HTTPStatus.FORBIDDEN, "De header OIN noemt een andere organisatie dan die van deze client.")
         return client
@@ -179,6 +180,7 @@ class RegisteredClients:
         if component is Component.BEWERKING:
             # To log what is `normaal` it is enough to be a client (GW-22).
             scopes |= {"create:normal"}
+        # A token may leave a client with less than it is granted, never with more.
         token_scopes = client.token_scopes if isinstance(client, RegisteredClient) else None
         return scopes if token_scopes is None else scopes & with_included(token_scopes)
 
@@ -208,6 +210,7 @@ class RegisteredClients:
         try:
             payload = jws.extract_compact(token.encode()).payload
             claimed = msgspec.json.decode(payload, type=dict[str, Any])
+            # ZGW applications name themselves in both claims; `iss` alone is enough.
             client_id = claimed.get("client_id") or claimed.get("iss")
             secret = self._secrets.get(client_id) if isinstance(client_id, str) else None
             if secret is None:

@@ -113,6 +113,7 @@ class VerwerkingsactieRepository:
         if model.is_derived(verwerkt_object_id):
             candidates = await self._natives(verwerkt_object_id)
         else:
+            # The id begins with 4 bytes of its trace, so that only records of those traces are read.
             prefix = bytes.fromhex(verwerkt_object_id[:8])
             actie_id = await self._reader.ask(record_with, prefix, _OBJECT_ID, verwerkt_object_id)
             candidates = await self._reader.ask(read.by_record, actie_id) if actie_id else []
@@ -136,6 +137,8 @@ class VerwerkingsactieRepository:
         subjects = self._mapper.candidates(person.object_id, person.soort_object_id)
         pages = self._reader.pages(read.by_subject, subjects, limits=_limits(query), confidential=confidential)
         records = [record async for page in pages for record in page.records]
+        # The table compares times of records, which are within limits; the query is about those of acties, which may
+        # not be.
         versions = [each for each in await self._versions(records) if _meets(each, query)]
         return sorted(versions, key=lambda each: (-each.actie.tijdstip_ms, each.actie_id))
 
@@ -212,6 +215,7 @@ def _left_behind(before: model.Version, after: model.Version) -> list[model.Vers
     """
     if after.trace_id == before.trace_id:
         return []
+    # Without objects: in the old trace nobody is to be found in it any more.
     nobody = msgspec.structs.replace(after.actie, verwerkte_objecten=())
     return [
         msgspec.structs.replace(after, actie=nobody, trace_id=before.trace_id, vervallen=True, moved_to=after.trace_id)

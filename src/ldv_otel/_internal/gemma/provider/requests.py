@@ -25,6 +25,7 @@ from ldv_otel._internal.times.instants import now_ms, within_record_time
 #: Parameter of the addresses of further pages.
 MOMENT: Final = "peilmoment"
 _PAGE_SIZE: Final = 100
+#: All acties about a person are read for each page, so a page may be large.
 _MAX_PAGE_SIZE: Final = 1_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,8}")
 _TRACEPARENT: Final = "traceparent"

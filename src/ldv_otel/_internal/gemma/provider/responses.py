@@ -71,6 +71,7 @@ def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]
 
 
 def _page_url(request: Request, query: VerwerkingsactiesQuery, number: int) -> str:
+    # With the moment of the first page: new acties would push others from one page to the next.
     target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(query.moment_ms)})
     resource = request.url.path.rpartition("/")[2]
     return f"{base_url(request)}/{resource}?{target.query}"

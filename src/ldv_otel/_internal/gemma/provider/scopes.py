@@ -74,6 +74,7 @@ async def right_to(action: str, authorisation: Authorisation, client: Client, co
         Problem: 403, it has no right to it; 503, that cannot be known now.
     """
     scopes = await authorisation.scopes(client, component)
+    # Looked for first, because it includes the other.
     if f"{action}:confidential" in scopes:
         return Right(confidential=True)
     if f"{action}:normal" in scopes:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma.model import Fault, InvalidInput
 
+#: The answer to a body with thousands of wrong elements stays small.
 _MAX_FAULTS: Final = 100
 
 
@@ -17,6 +18,7 @@ class ValidatieFout(Problem):
     """Ends a request with 400; every element, parameter or header that is wrong is named (GW-03)."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
+        # Each sentence once: a list of objects may have the same fault many times.
         reasons = list(dict.fromkeys(fault.reason for fault in faults))
         super().__init__(HTTPStatus.BAD_REQUEST, " ".join(reasons[:3]))
         self.faults = tuple(faults[:_MAX_FAULTS])

@@ -55,6 +55,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]], *, complete: bool) -> bytes:
         writer = csv.DictWriter(text, list(rows[0]), delimiter=";")
         writer.writeheader()
         writer.writerows({name: _without_formula(value) for name, value in row.items()} for row in rows)
+    # In the file itself, because it goes on without the page that it came from.
     if not complete:
         text.write("Dit bestand is niet volledig.\r\n")
     return text.getvalue().encode("utf-8-sig")

@@ -75,6 +75,7 @@ class ProxyIdentity:
             audience=settings.audience,
             keys=IssuerKeys(settings.jwks),
             algorithms=algorithms,
+            # An ID token; an access token of the same issuer (`at+jwt`) says nothing about who sits at the browser.
             types=frozenset({"jwt"}),
         )
 
@@ -134,10 +135,17 @@ class DemoIdentity:
         citizen = citizen_of(identifier, self._subject_type, self._pseudonymiser)
         session = secrets.token_urlsafe(32)
         self._sessions[session] = (self._clock(), citizen)
+        # The oldest go, so that signing in over and over does not fill the memory.
         while len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
         response.set_cookie(
-            _DEMO_COOKIE, session, max_age=int(self._seconds), path="/inzage", httponly=True, samesite="strict"
+            # No `secure`: a demonstration is on this machine, over plain http.
+            _DEMO_COOKIE,
+            session,
+            max_age=int(self._seconds),
+            path="/inzage",
+            httponly=True,
+            samesite="strict",
         )
 
     def sign_out(self, request: Request, response: Response) -> None:

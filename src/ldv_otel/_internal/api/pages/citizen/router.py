@@ -52,6 +52,7 @@ def install_inzage(app: FastAPI, identity: Identity) -> None:
     """Give the application of `create_app(..., apis=[INZAGE])` what identifies its citizens."""
     app.state.inzage_identity = identity
     app.state.inzage_demo = isinstance(identity, DemoIdentity)
+    # One for citizens apart from that of clients, whose names could be equal to a pseudonym.
     app.state.inzage_limiter = RateLimiter()
 
 
@@ -200,6 +201,7 @@ async def _file_rows(request: Request, citizen: Citizen) -> tuple[list[dict[str,
     async for result in pages:
         records += [stored.logregel for stored in result.records]
         complete = result.following is None
+        # A file is made in memory; the page says how many it has at most.
         if len(records) >= _DOWNLOAD_RECORDS:
             break
     log_records(request, len(records))
@@ -207,6 +209,7 @@ async def _file_rows(request: Request, citizen: Citizen) -> tuple[list[dict[str,
 
 
 def _file(content: bytes, media_type: str, name: str) -> Response:
+    # As a file, so that no browser shows it with rights of this page.
     headers = {**PAGE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, headers=headers, media_type=media_type)
 

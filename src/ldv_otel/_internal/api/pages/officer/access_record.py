@@ -41,6 +41,7 @@ class OfficerAccess(msgspec.Struct, frozen=True):
             activity: URI of the processing activity under which officers look at records.
         """
         moment_ms = now_ms()
+        # A Logregel names no employee (LDV-A9); the key leads from the pseudonym back to this one.
         officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
         return Logregel(
             trace_id=secrets.token_bytes(16),
@@ -61,6 +62,7 @@ class OfficerAccess(msgspec.Struct, frozen=True):
 def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
     """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form."""
     number, type_ = form.get("nummer", ""), form.get("soort", "")
+    # On one line, as it is shown; cut, because a record should not hold a whole file.
     reason = " ".join(form.get("reden", "").split())[:REASON_CHARACTERS]
     wrong = {}
     if type_ not in KNOWN_TYPES:
@@ -68,11 +70,13 @@ def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> Office
     subject = pseudonymiser.subject(number, type_)
     if not subject.pseudonym:
         wrong["nummer"] = "Vul het nummer van de persoon in."
+    # What does not have the form of its type finds nobody, and would log an access to nobody's records.
     elif subject.flags:
         wrong["nummer"] = "Dit nummer kan niet kloppen. Kijk het na."
     if len(reason) < _REASON_LEAST:
         wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {_REASON_LEAST} tekens."
     if wrong:
         return wrong
+    # The reason is stored in the clear, so an identifier that was typed there is taken out.
     redactor = Redactor([identifier(number, type_)])
     return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), redactor.text(reason))

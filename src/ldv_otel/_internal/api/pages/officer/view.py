@@ -18,6 +18,7 @@ from ldv_otel.attributes import Flag
 
 _DAYS: Final = 30
 _FIRST: Final = date(1970, 1, 1)
+#: The last day but one that records can have: a period ends a day later, at a time that the table still has.
 _LAST: Final = date(2261, 12, 30)
 
 #: What was changed in a record so that it could be stored, by its flag.
@@ -167,6 +168,7 @@ def record_row(record: Logregel, texts: DutchTexts) -> RecordRow:
         name=record.name,
         activity=texts.activity(record.processing_activity_id),
         failed=record.status == Status.ERROR,
+        # A flag that a later version adds is shown by its own name.
         flags=[FLAG_WORDS.get(flag, flag) for flag in record.flags],
         asked=texts.party(record.external_read_api_id),
     )
