@@ -8,16 +8,18 @@ from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import QueryError
+from tests.api.conftest import START
 
 #: A minute, if nobody ends it.
 SLOW = "SELECT sum(sleepEachRow(0.1)) FROM numbers(600) SETTINGS max_block_size = 1"
 
 
 def one(client: LogboekClient) -> int:
-    """The shortest question."""
+    """The shortest query."""
     return int(client.rows(Sql("SELECT 1"))[0][0])
 
 
@@ -57,3 +59,20 @@ def test_a_wrong_question_costs_no_connection(served_settings: Settings) -> None
             reader.close()
 
     assert asyncio.run(questions()) == 1
+
+
+def test_pages_are_read_to_the_last(served_settings: Settings) -> None:
+    """Each record once, from the first page that was asked for."""
+
+    async def pages(limits: PageLimits) -> list[int]:
+        reader = StoreReader(served_settings, seconds=10, threads=1)
+        reader.open()
+        try:
+            return [len(page.records) async for page in reader.pages(read.in_period, limits=limits, confidential=True)]
+        finally:
+            reader.close()
+
+    assert asyncio.run(pages(PageLimits(limit=10))) == [10, 10, 6]
+    assert asyncio.run(pages(PageLimits(limit=26))) == [26]
+    assert asyncio.run(pages(PageLimits(limit=10, since_ms=START + 20 * 60_000))) == [5]
+    assert asyncio.run(pages(PageLimits(limit=10, until_ms=START))) == [0]
