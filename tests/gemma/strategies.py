@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+#: Without NUL, which a record cannot hold: it is repaired and flagged.
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
 names = st.one_of(st.just(""), text, st.text("ab", min_size=242, max_size=242))
 uuids = st.one_of(st.uuids().map(str), st.uuids().map(lambda found: str(found).upper()))
 urls = st.one_of(
@@ -24,7 +25,7 @@ moments = st.builds(
 identifiers = st.one_of(
     st.tuples(st.just("BSN"), st.sampled_from(["123456782", "7654321", "12.34.56.782"])),
     st.tuples(st.sampled_from(["personeelsnummer", "bsn", "Klantnummer"]), st.text("abc123", min_size=1, max_size=40)),
-    st.tuples(names, text),
+    st.tuples(names, st.one_of(text, st.just("\x00"))),
 )
 
 

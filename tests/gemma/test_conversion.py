@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ldv_otel import attributes as names
@@ -16,6 +16,7 @@ from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper, derived_actie_id, trace_of
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
+from ldv_otel.attributes import Flag
 from tests.gemma import strategies
 
 PSEUDONYMISER = Pseudonymiser(KeyRing([new_key("one", sealing=True)], active="one"))
@@ -55,6 +56,8 @@ def test_what_is_written_is_read(
     records = MAPPER.logregels(version)
     count = len(version.actie.verwerkte_objecten)
     assert len(records) == (1 if count <= 1 else count + 1)
+    # A text that quotes one of the persons is redacted, and that is flagged.
+    assume(all(Flag.SUBJECT_REDACTED not in record.flags for record in records))
     dice.shuffle(records)
     assert MAPPER.version([decode_logregel(encode_logregel(record)) for record in records]) == version
 

@@ -14,10 +14,10 @@ from ldv_otel._internal.record.actie import (
     ForeignOperation,
     LogregelMaker,
     SpanFacts,
-    child_of,
     is_actie,
     stacktrace_without_values,
 )
+from ldv_otel._internal.record.builder import child_of
 from ldv_otel._internal.record.logregel import Logregel, Status, decode_logregel, encode_logregel
 from tests.strategies import anything, logregels, span_ids
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel._internal.record.builder import LogregelBuilder, resource_text
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import (
     ACTIVITY_MAX_CHARACTERS,
     NAME_MAX_CHARACTERS,
@@ -18,9 +19,17 @@ from ldv_otel.attributes import FLAGS, Flag
 from tests.strategies import anything
 
 
+def a_builder(redactor: Redactor | None = None) -> LogregelBuilder:
+    """A builder with the fields that every record has."""
+    builder = LogregelBuilder(b"t" * 16, b"s" * 8, redactor)
+    builder.name("Wijzig kenteken")
+    builder.period(1_000, 2_000)
+    return builder
+
+
 def flags(builder: LogregelBuilder) -> set[str]:
-    """What the builder bent."""
-    return set(builder.finish({}).get(FLAGS, "").split(",")) - {""}
+    """What the builder normalised, as the record names it."""
+    return set(builder.build().flags)
 
 
 class Unprintable:
@@ -33,7 +42,7 @@ class Unprintable:
 @given(anything)
 def test_any_value_becomes_storable_text(value: Any) -> None:
     """Normalisation never raises, and what it gives can be stored as UTF-8."""
-    text = LogregelBuilder().text(value)
+    text = a_builder().text(value)
     assert "\x00" not in text
     text.encode("utf-8")
 
@@ -58,8 +67,8 @@ def test_any_value_becomes_storable_text(value: Any) -> None:
     ],
 )
 def test_odd_values_have_one_outcome(value: Any, text: str, flag: Flag | None) -> None:
-    """Each kind of odd value ends as the documented text, flagged where something was bent."""
-    builder = LogregelBuilder()
+    """Each kind of odd value ends as the documented text, flagged where something was normalised."""
+    builder = a_builder()
     found = builder.text(value)
     assert found == text
     assert flags(builder) == ({flag} if flag else set())
@@ -69,7 +78,7 @@ def test_a_value_that_contains_itself_ends() -> None:
     """A cycle, or a list that doubles at each level, is cut, not followed forever."""
     cycle: list[Any] = []
     cycle.extend([cycle, cycle])
-    builder = LogregelBuilder()
+    builder = a_builder()
     assert "\u2026" in builder.text(cycle)
     assert Flag.VALUE_CUT in flags(builder)
 
@@ -77,24 +86,28 @@ def test_a_value_that_contains_itself_ends() -> None:
 def test_objects_are_kept_whole() -> None:
     """A nested value far beyond OpenTelemetry's habits is stored in full (extension objecten)."""
     dataset = [{"dataset_id": f"d{number}", "feature": [{"feature_id": "boom" * 100}]} for number in range(500)]
-    builder = LogregelBuilder()
+    builder = a_builder()
     assert json.loads(builder.text(dataset)) == dataset
     assert not flags(builder)
 
 
 def test_an_empty_name_is_filled_in() -> None:
     """An empty name is filled in, never an error (LDV-A8)."""
-    builder = LogregelBuilder()
-    assert builder.name("  ") == "(naamloos)"
+    builder = a_builder()
+    builder.name("  ")
+    assert builder.build().name == "(naamloos)"
     assert flags(builder) == {Flag.NAME_MISSING}
 
 
 def test_what_is_cut_is_kept_whole() -> None:
     """Nothing is lost to a limit: the whole value stays beside the cut one."""
-    builder = LogregelBuilder()
-    assert len(builder.name("n" * 5000)) == NAME_MAX_CHARACTERS
-    assert len(builder.activity("https://x/" + "a" * 5000)) == ACTIVITY_MAX_CHARACTERS
-    kept = builder.finish({})
+    builder = a_builder()
+    builder.name("n" * 5000)
+    builder.activity("https://x/" + "a" * 5000)
+    record = builder.build()
+    assert len(record.name) == NAME_MAX_CHARACTERS
+    assert len(record.processing_activity_id) == ACTIVITY_MAX_CHARACTERS
+    kept = record.attributes
     assert kept["ldv.original.name"] == "n" * 5000
     assert kept["ldv.original.processing_activity_id"] == "https://x/" + "a" * 5000
     assert kept[FLAGS] == "activity_cut,name_cut"
@@ -105,34 +118,40 @@ def test_what_is_cut_is_kept_whole() -> None:
 )
 def test_a_uri_is_not_flagged(activity: str) -> None:
     """Absolute URIs of any scheme name an activity."""
-    builder = LogregelBuilder()
+    builder = a_builder()
     assert builder.activity(activity) == activity
+    assert builder.build().processing_activity_id == activity
     assert not flags(builder)
 
 
 @pytest.mark.parametrize("activity", ["RVA: Aanvraag Kapvergunning", "parkeren", "/relative"])
 def test_an_activity_that_is_no_uri_is_kept_and_flagged(activity: str) -> None:
     """What implementers really send is stored, and said to be odd."""
-    builder = LogregelBuilder()
+    builder = a_builder()
     assert builder.activity(activity) == activity
+    assert builder.build().processing_activity_id == activity
     assert flags(builder) == {Flag.ACTIVITY_NOT_URI}
 
 
 @given(st.integers(), st.integers())
 def test_times_are_in_range_and_in_order(start: int, end: int) -> None:
     """Whatever the clocks said, the record can be stored and its end is not before its start."""
-    stored_start, stored_end = LogregelBuilder().times(start, end)
-    assert 0 <= stored_start <= stored_end <= TIME_MAX_MS
+    builder = a_builder()
+    builder.period(start, end)
+    record = builder.build()
+    assert 0 <= record.start_time_ms <= record.end_time_ms <= TIME_MAX_MS
 
 
 def test_an_end_before_the_start_is_kept_beside() -> None:
     """The odd end is flagged and kept."""
-    builder = LogregelBuilder()
-    assert builder.times(1_000, 900) == (1_000, 1_000)
-    assert builder.finish({}) == {FLAGS: "end_before_start", "ldv.original.end_time": "900"}
+    builder = a_builder()
+    builder.period(1_000, 900)
+    record = builder.build()
+    assert (record.start_time_ms, record.end_time_ms) == (1_000, 1_000)
+    assert record.attributes == {FLAGS: "end_before_start", "ldv.original.end_time": "900"}
 
 
 def test_a_resource_names_the_system_and_nobody() -> None:
     """The owner of the process is an employee and stays out (LDV-A9)."""
     resource = {"service.name": "gemeente", "process.owner": "j.jansen", "process.command_args": ["--token", "x"]}
-    assert resource_text(resource) == '{"service.name":"gemeente"}'
+    assert resource_of(resource).text == '{"service.name":"gemeente"}'

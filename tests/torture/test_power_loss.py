@@ -18,7 +18,7 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
-from ldv_otel._internal.record.actie import interrupted
+from ldv_otel._internal.record.builder import interrupted
 from ldv_otel._internal.record.logregel import actie_id, decode_logregel
 from ldv_otel.errors import BatchRefused
 from ldv_otel.testing import InMemoryLogboek

@@ -22,6 +22,7 @@ from ldv_otel._internal.config.secrets import read_token
 from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
 from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import ms_from_rfc3339, within_record_time
 from ldv_otel.errors import ConfigurationError
@@ -244,27 +245,25 @@ def _only(answer: SourceAnswer, is_wanted: Callable[[Logregel], bool]) -> Source
 def _logregel(raw: msgspec.Raw) -> Logregel | None:
     """Return a record of another party, or None when it cannot be read."""
     try:
-        given = msgspec.json.decode(raw, type=_RemoteActivity)
-        start_time_ms = _moment(given.start_time)
-        return Logregel(
-            trace_id=_id(given.trace_id.replace("-", ""), 16),
-            span_id=_id(given.span_id, 8),
-            parent_span_id=_id(given.parent_span_id, 8) if given.parent_span_id else b"",
-            status=Status[given.status.upper()],
-            name=_text(given.name),
-            start_time_ms=start_time_ms,
-            end_time_ms=max(_moment(given.end_time), start_time_ms),
-            processing_activity_id=_attribute(given, names.PROCESSING_ACTIVITY_ID),
-            parent_processing_activity_id=_attribute(given, names.PARENT_PROCESSING_ACTIVITY_ID),
-            foreign_operation_trace_id=_id_attribute(given, names.FOREIGN_OPERATION_TRACE_ID, 16),
-            foreign_operation_span_id=_id_attribute(given, names.FOREIGN_OPERATION_SPAN_ID, 8),
-            foreign_operation_processor=_attribute(given, names.FOREIGN_OPERATION_PROCESSOR),
-            external_read_api_id=_attribute(given, names.EXTERNAL_READ_API_ID),
-            outbound_span_ids=_outbound(given),
-            resource=msgspec.json.encode(_resource(given)).decode(),
+        activity = msgspec.json.decode(raw, type=_RemoteActivity)
+        builder = LogregelBuilder(_id(activity.trace_id.replace("-", ""), 16), _id(activity.span_id, 8))
+        builder.parent(_id(activity.parent_span_id, 8) if activity.parent_span_id else b"")
+        builder.status(Status[activity.status.upper()])
+        builder.name(_text(activity.name))
+        builder.period(_moment(activity.start_time), _moment(activity.end_time))
+        builder.activity(_attribute(activity, names.PROCESSING_ACTIVITY_ID))
+        builder.activity(_attribute(activity, names.PARENT_PROCESSING_ACTIVITY_ID), "parent_processing_activity_id")
+        builder.foreign_operation(
+            _id_attribute(activity, names.FOREIGN_OPERATION_TRACE_ID, 16),
+            _id_attribute(activity, names.FOREIGN_OPERATION_SPAN_ID, 8),
+            _attribute(activity, names.FOREIGN_OPERATION_PROCESSOR),
         )
+        builder.read_apis([_attribute(activity, names.EXTERNAL_READ_API_ID)])
+        builder.outbound(_outbound(activity))
+        builder.resource(resource_of(_resource(activity), all_of_them=True))
     except (msgspec.DecodeError, ValueError, KeyError, RecursionError, OverflowError):
         return None
+    return builder.build()
 
 
 def _id(text: str, length: int) -> bytes:

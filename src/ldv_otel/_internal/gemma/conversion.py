@@ -32,7 +32,8 @@ from ldv_otel._internal.gemma.model import (
     derived_id,
 )
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser, normalise_identifier, normalise_type
-from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.durations import Duration
 from ldv_otel._internal.times.instants import (
@@ -63,7 +64,21 @@ _OBJECTTYPE: Final = f"{_PREFIX}objecttype"
 _BETROKKENHEID: Final = f"{_PREFIX}betrokkenheid"
 _SOORTEN: Final = f"{_PREFIX}soorten_gegevens"
 
-#: Exactly 20 digits, not a part of a longer number; processors are addresses with an OIN anywhere in them.
+#: Elements with free text, which may quote a person. The others have a form of their own (ids, times, numbers of
+#: organisations, words of the standard), and clients find an actie by them.
+_TEXTS: Final = frozenset(
+    {
+        "actie_naam",
+        "handeling_naam",
+        "verwerking_naam",
+        "verwerkingsactiviteit_url",
+        "systeem",
+        "gegevensbron",
+        "soort_afnemer_id",
+        "verwerkingsactiviteit_url_afnemer",
+    }
+)
+
 _OIN: Final = re.compile(r"(?<![0-9])[0-9]{20}(?![0-9])")
 _UUID_AT_END: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _URN_UUID: Final = "urn:uuid:"
@@ -100,12 +115,17 @@ class VerwerkingsactieMapper:
     def logregels(self, version: Version) -> list[Logregel]:
         """Return the Logregels of a version: one, or one without data subject and one below it for each person."""
         objects = version.actie.verwerkte_objecten
+        # Any of the texts may quote any of the persons; a short number in a text of a register is nobody's.
+        redactor = Redactor([(each.object_id, each.soort_object_id) for each in objects], short=False)
         if len(objects) <= 1:
             # The caller's span is a parent only inside one trace; from another one it is a foreign operation.
             parent = version.caller.span_id if version.caller and version.caller.trace_id == version.trace_id else b""
-            return [self._logregel(version, objects[0] if objects else None, 0, parent)]
-        top = self._logregel(version, None, 0, b"")
-        return [top, *(self._logregel(version, each, index, top.span_id) for index, each in enumerate(objects))]
+            return [self._logregel(version, objects[0] if objects else None, 0, parent, redactor)]
+        top = self._logregel(version, None, 0, b"", redactor)
+        return [
+            top,
+            *(self._logregel(version, each, index, top.span_id, redactor) for index, each in enumerate(objects)),
+        ]
 
     def version(self, records: Sequence[Logregel]) -> Version:
         """Return the version to which these Logregels belong; its objects are those whose Logregels are among them.
@@ -147,76 +167,47 @@ class VerwerkingsactieMapper:
         """Return the pseudonyms under which a person may be stored."""
         return self._pseudonymiser.candidates(identifier, type_)
 
-    def _logregel(self, version: Version, about: VerwerktObject | None, index: int, parent: bytes) -> Logregel:
+    def _logregel(
+        self, version: Version, about: VerwerktObject | None, index: int, parent: bytes, redactor: Redactor
+    ) -> Logregel:
         actie = version.actie
-        subject = self._pseudonymiser.subject(about.object_id, about.soort_object_id) if about else _NOBODY
-        time_ms = within_record_time(actie.tijdstip_ms)
+        builder = LogregelBuilder(version.trace_id, secrets.token_bytes(8), redactor)
+        builder.parent(parent)
+        actie_names = (actie.actie_naam, actie.handeling_naam, actie.verwerking_naam)
+        builder.name(next((name for name in actie_names if name.strip()), "verwerkingsactie"))
+        builder.period(actie.tijdstip_ms, actie.tijdstip_ms)
+        url, id_ = actie.verwerkingsactiviteit_url, actie.verwerkingsactiviteit_id
+        builder.activity(url or (f"{_URN_UUID}{id_}" if id_ else ""))
+        sealed = self._sealed(version, about if about is not None and self._set_subject(builder, about) else None)
+        if sealed:
+            builder.computed(_SEALED, sealed)
+        foreign_trace, foreign_span = uuid_bytes(actie.verwerking_id_afnemer), b""
         caller = version.caller
-        foreign_trace = uuid_bytes(actie.verwerking_id_afnemer)
-        foreign_span = b""
         if caller is not None and caller.trace_id != version.trace_id:
             foreign_trace, foreign_span = caller.trace_id, caller.span_id
-        url, id_ = actie.verwerkingsactiviteit_url, actie.verwerkingsactiviteit_id
-        return Logregel(
-            trace_id=version.trace_id,
-            # A new one for each version: it is the id of the record, and versions are records.
-            span_id=secrets.token_bytes(8),
-            parent_span_id=parent,
-            name=next(
-                (name for name in (actie.actie_naam, actie.handeling_naam, actie.verwerking_naam) if name.strip()),
-                "verwerkingsactie",
-            ),
-            start_time_ms=time_ms,
-            end_time_ms=time_ms,
-            processing_activity_id=url or (f"{_URN_UUID}{id_}" if id_ else ""),
-            data_subject_id=subject.pseudonym,
-            data_subject_id_type=subject.type,
-            key_id=subject.key_id,
-            data_subject_sealed=subject.sealed,
-            foreign_operation_trace_id=foreign_trace if any(foreign_trace) else b"",
-            foreign_operation_span_id=foreign_span,
-            foreign_operation_processor=(
-                self._processor.replace("{oin}", actie.afnemer_id) if _is_organisation(actie) else ""
-            ),
-            attributes=self._attributes(version, about, index, time_ms),
-            resource=resource_text({"service.name": actie.systeem} if actie.systeem else {}),
-        )
-
-    def _attributes(self, version: Version, about: VerwerktObject | None, index: int, time_ms: int) -> dict[str, str]:
-        actie = version.actie
-        attributes = {key: value for key, name in _PLAIN.items() if (value := getattr(actie, name))}
-        attributes |= {
-            names.VERSION_OF: version.actie_id,
-            names.VERSION: str(version.registered_us),
-            names.WITHDRAWN: "true" if version.vervallen else "",
-            names.MOVED_TO: version.moved_to.hex(),
-            # What was once confidential stays so for readers that know only LDV (D-07).
-            names.CONFIDENTIAL: "true" if version.is_or_was_confidential else "",
-            names.KEPT_UNTIL: str(kept_until(time_ms, actie.bewaartermijn)) if actie.bewaartermijn else "",
-            _RECORD_ID: version.record_id,
-            _EVER_CONFIDENTIAL: "true" if version.ever_confidential else "",
-            _CALLER: version.caller.trace_id.hex() + version.caller.span_id.hex() if version.caller else "",
-            _AFNEMER_ID: actie.afnemer_id if _is_organisation(actie) else "",
-            _SEALED: self._sealed(version, about),
-        }
+        builder.foreign_operation(foreign_trace if any(foreign_trace) else b"", foreign_span)
+        if _is_organisation(actie):
+            builder.processor(self._processor.replace("{oin}", actie.afnemer_id))
+        _set_elements(builder, actie)
+        for key, value in _computed(version).items():
+            if value:
+                builder.computed(key, value)
         if about is not None:
-            soorten = [each.soort_gegeven for each in about.verwerkte_soorten_gegevens]
-            attributes |= {
-                _OBJECT_ID: about.verwerkt_object_id,
-                _OBJECT_INDEX: str(index),
-                _OBJECTTYPE: about.objecttype,
-                _BETROKKENHEID: about.betrokkenheid,
-                _SOORTEN: msgspec.json.encode(soorten).decode() if soorten else "",
-            }
-        # Absent elements are empty texts in the model, and come back as such.
-        return {key: value for key, value in attributes.items() if value}
+            _set_object(builder, about, index)
+        builder.resource(resource_of({"service.name": actie.systeem} if actie.systeem else {}))
+        return builder.build()
 
-    def _sealed(self, version: Version, about: VerwerktObject | None) -> str:
+    def _set_subject(self, builder: LogregelBuilder, about: VerwerktObject) -> bool:
+        """Set the data subject, and return whether its identifier has to be sealed as it was sent as well."""
+        subject = self._pseudonymiser.subject(about.object_id, about.soort_object_id)
+        return builder.subject(subject) != subject.type or not _is_normal(about)
+
+    def _sealed(self, version: Version, as_sent: VerwerktObject | None) -> str:
         actie = version.actie
         nothing = _Sealed(version.record_id)
         sealed = _Sealed(version.record_id, actie.gebruiker, "" if _is_organisation(actie) else actie.afnemer_id)
-        if about is not None and not _is_normal(about):
-            sealed.soort_object_id, sealed.object_id = about.soort_object_id, about.object_id
+        if as_sent is not None:
+            sealed.soort_object_id, sealed.object_id = as_sent.soort_object_id, as_sent.object_id
         if sealed == nothing:
             return ""
         keys = self._pseudonymiser.keys
@@ -292,13 +283,46 @@ class VerwerkingsactieMapper:
             actie_id=derived_actie_id(record),
             record_id="",
             trace_id=record.trace_id,
-            # It was logged when it ended, which is all that its record says of that.
             registered_us=us_from_ms(record.end_time_ms),
             native=True,
         )
 
 
-_NOBODY: Final = DataSubject(b"", "", "")
+def _set_elements(builder: LogregelBuilder, actie: Verwerkingsactie) -> None:
+    for key, name in _PLAIN.items():
+        value = getattr(actie, name)
+        if value and name in _TEXTS:
+            builder.attribute(key, value)
+        elif value:
+            builder.computed(key, value)
+
+
+def _computed(version: Version) -> Mapping[str, str]:
+    actie, caller = version.actie, version.caller
+    term = actie.bewaartermijn
+    return {
+        names.VERSION_OF: version.actie_id,
+        names.VERSION: str(version.registered_us),
+        names.WITHDRAWN: "true" if version.vervallen else "",
+        names.MOVED_TO: version.moved_to.hex(),
+        # What was once confidential stays so for readers that know only LDV (D-07).
+        names.CONFIDENTIAL: "true" if version.is_or_was_confidential else "",
+        names.KEPT_UNTIL: str(kept_until(within_record_time(actie.tijdstip_ms), term)) if term else "",
+        _RECORD_ID: version.record_id,
+        _EVER_CONFIDENTIAL: "true" if version.ever_confidential else "",
+        _CALLER: caller.trace_id.hex() + caller.span_id.hex() if caller else "",
+        _AFNEMER_ID: actie.afnemer_id if _is_organisation(actie) else "",
+    }
+
+
+def _set_object(builder: LogregelBuilder, about: VerwerktObject, index: int) -> None:
+    builder.computed(_OBJECT_ID, about.verwerkt_object_id)
+    builder.computed(_OBJECT_INDEX, str(index))
+    builder.computed(_OBJECTTYPE, about.objecttype)
+    if about.betrokkenheid:
+        builder.attribute(_BETROKKENHEID, about.betrokkenheid)
+    if about.verwerkte_soorten_gegevens:
+        builder.attribute(_SOORTEN, [each.soort_gegeven for each in about.verwerkte_soorten_gegevens])
 
 
 def is_version(record: Logregel) -> bool:

@@ -13,7 +13,8 @@ import msgspec
 
 from ldv_otel._internal.importer.span_fields import Id
 from ldv_otel._internal.importer.spans import ImportedSpan
-from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, LogregelMaker, SpanFacts
+from ldv_otel._internal.privacy.redaction import TraceIdentifiers
+from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, LogregelMaker, SpanFacts, identifiers_in
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.attributes import Flag
 
@@ -56,6 +57,7 @@ def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: Logregel
     outbound = tree.outbound()
     records: list[Logregel] = []
     activities: dict[Key, str] = {}
+    known = _known_identifiers(spans)
     for actie in spans:
         # The enclosing ones first: an Actie without an activity of its own inherits theirs (LDV-A3).
         for span, facts in reversed(tree.chain(actie, activities)):
@@ -67,10 +69,20 @@ def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: Logregel
             elif above.outside.raw:
                 _leave(facts, above.outside, stored)
             facts.outbound_span_ids = tuple(span_id for _, span_id in sorted(outbound.get(span.key, ())))
+            facts.redactor = known.redactor(span.trace_id, identifiers_in(facts.attributes))
             made = maker.make(facts)
             activities[span.key] = made[0].processing_activity_id
             records.extend(made)
     return records
+
+
+def _known_identifiers(spans: Iterable[ImportedSpan]) -> TraceIdentifiers:
+    """Return all identifiers of each trace: a span may quote the data subject of another one."""
+    known = TraceIdentifiers()
+    for span in spans:
+        if span.facts is not None:
+            known.add(span.trace_id, identifiers_in(span.facts.attributes))
+    return known
 
 
 class _Above(msgspec.Struct, frozen=True):

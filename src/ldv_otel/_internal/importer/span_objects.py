@@ -16,7 +16,7 @@ import msgspec
 
 from ldv_otel._internal.importer.any_value import attributes_of
 from ldv_otel._internal.importer.span_fields import common_fields, common_name, first
-from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.builder import NO_RESOURCE, RecordResource, resource_of
 
 _HOLDERS: Final = frozenset({"resourcespans", "batches", "trace", "scopespans", "instrumentationlibraryspans", "spans"})
 _SCOPES: Final = ("scope", "instrumentationscope", "instrumentationlibrary")
@@ -49,12 +49,12 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     """What holds for a value because of the parts around it.
 
     Attributes:
-        resource: A resource as text for a record.
+        resource: The resource as records hold it.
         scope: Name of the instrumentation scope; None where the file has none.
         expects_span: Whether the value is in a list of spans.
     """
 
-    resource: str = "{}"
+    resource: RecordResource = NO_RESOURCE
     scope: str | None = None
     expects_span: bool = False
 
@@ -116,6 +116,6 @@ def _object(
             yield from _walk(item, path / name, inner, depth + 1)
 
 
-def _resource(value: object) -> str:
+def _resource(value: object) -> RecordResource:
     attributes, _ = attributes_of(common_fields(value).get("attributes", value))
-    return resource_text(attributes)
+    return resource_of(attributes)

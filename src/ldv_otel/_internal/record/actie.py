@@ -1,21 +1,23 @@
 """Which span is an Actie, and the Logregels it makes.
 
-Spans come from three sides: the SDK as they end, exporters that are wired by hand, and files. Each side brings the
-facts it has; the rules stand here, once.
+Spans come in three ways: from the SDK as they end, through an exporter that is wired by hand, and from files. Each way
+in gathers `SpanFacts`; the rules by which these become records stand here, once, and `record/builder.py` makes the
+records themselves.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from ldv_otel import attributes as names
-from ldv_otel._internal.privacy.pseudonyms import PSEUDONYM_BYTES, DataSubject
-from ldv_otel._internal.record.builder import LogregelBuilder
+from ldv_otel._internal.privacy.pseudonyms import PSEUDONYM_BYTES, DataSubject, normalise_identifier
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.builder import NO_RESOURCE, LogregelBuilder, RecordResource, child_of
 from ldv_otel._internal.record.logregel import Logregel, Status, encode_logregel
 from ldv_otel._internal.times.instants import ms_from_ns
 from ldv_otel.attributes import Flag
@@ -24,11 +26,6 @@ from ldv_otel.attributes import Flag
 _FRAME: Final = re.compile(
     r'^\s*(?:File "[^"\n]*", line \d+, in [\w.<>]+|at [\w.$<>/ ]+\([\w.$:/-]*\))\s*$', re.MULTILINE
 )
-
-
-#: Attributes of a record that no extension has put there, and those of them that do hold for all its people.
-_OURS: Final = (names.NAMESPACE, "exception.", "ldv.")
-_FOR_ALL: Final = frozenset({names.CONFIDENTIAL, names.KEPT_UNTIL})
 
 
 class ExceptionFacts(msgspec.Struct, frozen=True):
@@ -43,6 +40,8 @@ class EnclosingActie(msgspec.Struct, frozen=True):
     """The nearest enclosing Actie in the same application.
 
     Attributes:
+        span_id: 8 bytes.
+        processing_activity_id: URI of its Verwerkingsactiviteit; empty when it has none, or is not known here.
         inherited: Attributes of extensions that hold for Acties inside it too.
     """
 
@@ -52,13 +51,13 @@ class EnclosingActie(msgspec.Struct, frozen=True):
 
 
 class ForeignOperation(msgspec.Struct, frozen=True):
-    """What is known of the caller (LDV-A6).
+    """The operation at another organisation, or in another application, that called (LDV-A6).
 
     Attributes:
-        trace_id: As the inbound trace context said; empty when there was none.
+        trace_id: Of the inbound trace context; empty when there was none.
         span_id: Of the calling Actie, or of the technical span that went out from it; empty as `trace_id`.
         processor: URL of the calling application, if it was proven (LDV-X4).
-        attributes: What its headers said to extensions.
+        attributes: What extensions read in its headers.
     """
 
     trace_id: bytes
@@ -68,18 +67,26 @@ class ForeignOperation(msgspec.Struct, frozen=True):
 
 
 class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
-    """What is known of one ended span.
+    """The facts of one ended span, from which its records are made.
+
+    Each way in gathers them: `sdk/span_facts.py` for the processor and the exporter, `importer/spans.py` for files.
 
     Attributes:
+        name: Of the span, of any type.
         attributes: As set on the span; only those of the standard enter the record (LDV-A9).
         extended: Attributes of extensions that enter it too.
-        subjects: Data subjects that were named without touching the span.
+        subjects: Data subjects that were named without an attribute of the span; identifiers in `attributes` are added.
         enclosing: None when no Actie of this application encloses the span.
         foreign: None unless another application called.
+        outbound_span_ids: See `Logregel.outbound_span_ids`.
         read_apis: Where the Logregels of the parties that were called can be read.
-        resource: JSON object, see `Logregel.resource`.
-        flags: What was bent before the facts got here.
-        originals: What had to be replaced before the facts got here, by field.
+        exception: Enters the record of a span with status `ERROR`.
+        flags: What was normalised before the facts got here.
+        originals: Values that had to be replaced before the facts got here, by field.
+        redactor: Searches for the identifiers known of the span and its trace; None where the way in knows none but
+            those in `attributes`.
+        closed: See `LogregelBuilder`.
+        named_by_code: See `LogregelBuilder.name`.
     """
 
     trace_id: bytes
@@ -96,13 +103,16 @@ class SpanFacts(msgspec.Struct, kw_only=True, gc=False):
     outbound_span_ids: tuple[bytes, ...] = ()
     read_apis: Sequence[object] = ()
     exception: ExceptionFacts | None = None
-    resource: str = "{}"
+    resource: RecordResource = NO_RESOURCE
     flags: tuple[Flag, ...] = ()
     originals: Mapping[str, str] = {}
+    redactor: Redactor | None = None
+    closed: bool = False
+    named_by_code: bool = False
 
 
 def is_actie(attributes: Mapping[str, object]) -> bool:
-    """Say whether these span attributes make the span an Actie (the rule under LDV-A3)."""
+    """Return whether these span attributes make the span an Actie (the rule under LDV-A3)."""
     for name in names.ACTIE_MARKS:
         if name in attributes:
             return True
@@ -118,7 +128,7 @@ class LogregelMaker:
     """Makes the Logregels of an Actie.
 
     Args:
-        pseudonymise: From identifier and type, as found on a span, to a data subject.
+        pseudonymise: Makes a data subject of an identifier and its type, as they were set on a span.
         exception_messages: Keep `exception.message` and whole stack traces. Off by default: they quote values, and so
             personal data.
     """
@@ -132,147 +142,127 @@ class LogregelMaker:
     def make(self, facts: SpanFacts) -> list[Logregel]:
         """Return the Actie's record, and a child record for every further data subject (LDV-A4) and party called.
 
-        Never raises on odd values; what was bent is named in the record's `ldv.flags`.
+        Never raises on odd values; what was normalised is named in the record's `ldv.flags`.
         """
-        # What only needs the facts comes before what the builder does: one way there, and not one for each field.
+        # Everything that only needs the facts comes before the builder: one way there, and not one for each field.
+        attributes, enclosing, foreign, exception = facts.attributes, facts.enclosing, facts.foreign, facts.exception
         start_ms, end_ms = ms_from_ns(facts.start_time_ns), ms_from_ns(facts.end_time_ns)
-        subjects, parent = self._subjects(facts), _parent(facts)
-        builder = LogregelBuilder()
-        rare = _foreign(builder, facts)
-        read_apis = _read_apis(builder, facts)
-        attributes = self._attributes(builder, facts)
-        activity, parent_activity = _activities(builder, facts)
-        if facts.flags:
-            builder.flag(*facts.flags)
-        for field, original in facts.originals.items():
-            builder.keep(field, builder.text(original))
-        start_time_ms, end_time_ms = builder.times(start_ms, end_ms)
-        if parent_activity:
-            rare["parent_processing_activity_id"] = parent_activity
-        if read_apis:
-            rare["external_read_api_id"] = read_apis[0]
-        subject = subjects[0] if subjects else _NOBODY
-        if subject.flags:
-            builder.flag(*subject.flags)
-        record = Logregel(
-            trace_id=facts.trace_id,
-            span_id=facts.span_id,
-            parent_span_id=parent,
-            status=facts.status,
-            name=builder.name(facts.name),
-            start_time_ms=start_time_ms,
-            end_time_ms=end_time_ms,
-            processing_activity_id=activity,
-            data_subject_id=subject.pseudonym,
-            data_subject_id_type=builder.text(subject.type),
-            key_id=subject.key_id,
-            data_subject_sealed=builder.text(subject.sealed) if subject.sealed else "",
-            outbound_span_ids=facts.outbound_span_ids,
-            attributes=builder.finish(attributes),
-            resource=facts.resource,
+        subjects, parent, own_activity = self._subjects(facts), _parent(facts), activity_of(attributes)
+        called = _read_apis(facts)
+        redactor = facts.redactor
+        if redactor is None and names.DATA_SUBJECT_ID in attributes:
+            redactor = Redactor(identifiers_in(attributes))
+        builder = LogregelBuilder(facts.trace_id, facts.span_id, redactor, closed=facts.closed)
+        if facts.flags or facts.originals:
+            builder.before(facts.flags, facts.originals)
+        builder.parent(parent)
+        builder.status(facts.status)
+        builder.name(facts.name, of_code=facts.named_by_code)
+        builder.period(start_ms, end_ms)
+        builder.activities(
+            own_activity,
+            enclosing.processing_activity_id if enclosing is not None else "",
+            attributes.get(names.PARENT_PROCESSING_ACTIVITY_ID),
         )
-        if rare:
-            # Apart, because CPython takes three times as long for a call with more than 15 keywords.
-            record = msgspec.structs.replace(record, **rare)
+        if subjects:
+            builder.subject(subjects[0])
+        if foreign is not None:
+            builder.foreign_operation(foreign.trace_id, foreign.span_id, foreign.processor)
+        if facts.outbound_span_ids:
+            builder.outbound(facts.outbound_span_ids)
+        builder.span_attributes(attributes)
+        if facts.extended:
+            builder.extended(facts.extended)
+        builder.resource(facts.resource)
+        if not _CALLER.isdisjoint(attributes):
+            _set_caller(builder, attributes)
+        if exception is not None and facts.status is Status.ERROR:
+            self._set_exception(builder, exception)
+        read_apis = builder.read_apis(called) if called else ()
+        record = builder.build()
         if len(subjects) <= 1 and len(read_apis) <= 1:
             return [record]
-        further = [(other, record.external_read_api_id) for other in subjects[1:]]
-        # Whoever asks about one of these people has to find every party that was called.
-        further += [(other, read_api) for read_api in read_apis[1:] for other in subjects or [_NOBODY]]
-        return [
-            record,
-            *(
-                child_of(record, other, _child_id(record, number), read_api)
-                for number, (other, read_api) in enumerate(further, 1)
-            ),
-        ]
+        return [record, *_children(record, subjects, read_apis)]
 
     def _subjects(self, facts: SpanFacts) -> Sequence[DataSubject]:
         if names.DATA_SUBJECT_ID not in facts.attributes and len(facts.subjects) <= 1:
             return facts.subjects
-        found = list(facts.subjects)
+        subjects = list(facts.subjects)
         if names.DATA_SUBJECT_ID in facts.attributes:
-            identifiers = facts.attributes[names.DATA_SUBJECT_ID]
             type_ = facts.attributes.get(names.DATA_SUBJECT_ID_TYPE)
-            # A list is several people; the standard wants a record for each (LDV-A4).
-            several = identifiers if isinstance(identifiers, list | tuple) else (identifiers,)
-            found.extend(self.pseudonymise(identifier, type_) for identifier in several)
-        if len(found) < 2:  # noqa: PLR2004
-            return found
+            subjects.extend(self.pseudonymise(value, type_) for value in _several(facts.attributes))
+        if len(subjects) < 2:  # noqa: PLR2004
+            return subjects
         unique: dict[tuple[bytes, str], DataSubject] = {}
-        for subject in found:
+        for subject in subjects:
             if subject.pseudonym:
                 unique.setdefault((subject.pseudonym, subject.type), subject)
-        return list(unique.values()) or found[:1]
+        return list(unique.values()) or subjects[:1]
 
-    def _attributes(self, builder: LogregelBuilder, facts: SpanFacts) -> dict[str, str]:
-        kept = {
-            builder.text(name): builder.text(value)
-            for name, value in facts.attributes.items()
-            if name.startswith(names.NAMESPACE) and name not in names.FIELDS
-        }
-        if facts.extended:
-            kept |= {name: builder.text(value) for name, value in facts.extended.items()}
-        exception = facts.exception
-        if exception is not None and facts.status is Status.ERROR:
-            kept[names.EXCEPTION_TYPE] = builder.text(exception.type)
-            if self._exception_messages:
-                kept[names.EXCEPTION_MESSAGE] = builder.text(exception.message)
-                kept[names.EXCEPTION_STACKTRACE] = builder.text(exception.stacktrace)
-            elif exception.stacktrace:
-                kept[names.EXCEPTION_STACKTRACE] = builder.text(stacktrace_without_values(exception.stacktrace))
-        return kept
+    def _set_exception(self, builder: LogregelBuilder, exception: ExceptionFacts) -> None:
+        builder.attribute(names.EXCEPTION_TYPE, exception.type)
+        if self._exception_messages:
+            builder.quotation(names.EXCEPTION_MESSAGE, exception.message)
+            builder.quotation(names.EXCEPTION_STACKTRACE, exception.stacktrace)
+        elif exception.stacktrace:
+            # Lines are chosen before anything is redacted: a redacted line may no longer look like a place.
+            builder.quotation(names.EXCEPTION_STACKTRACE, stacktrace_without_values(exception.stacktrace))
+
+
+def identifiers_in(attributes: Mapping[str, object]) -> list[tuple[str, str | None]]:
+    """Return the identifiers of data subjects that are set in a span's attributes, each as text with its type."""
+    if names.DATA_SUBJECT_ID not in attributes:
+        return []
+    type_ = attributes.get(names.DATA_SUBJECT_ID_TYPE)
+    type_name = type_ if isinstance(type_, str) else None
+    texts = (value if type(value) is str else normalise_identifier("", value)[0] for value in _several(attributes))
+    return [(text, type_name) for text in texts if text]
+
+
+def _several(attributes: Mapping[str, object]) -> Sequence[object]:
+    """Return the identifiers in the attribute: a list is several people, each with a record of its own (LDV-A4)."""
+    value = attributes[names.DATA_SUBJECT_ID]
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def stacktrace_without_values(stacktrace: str) -> str:
-    """Return only the lines that name places: messages and source lines may quote personal data."""
+    """Return only the lines that name places in code: messages and source lines may quote personal data."""
     return "\n".join(line.strip() for line in _FRAME.findall(stacktrace))
 
 
 _NOBODY: Final = DataSubject(b"", "", "")
 
 
-def _activities(builder: LogregelBuilder, facts: SpanFacts) -> tuple[str, str]:
-    """Return the activity, inherited where the span names none (LDV-A3), and the main operation's (LDV-A12)."""
-    enclosing = facts.enclosing.processing_activity_id if facts.enclosing else ""
-    activity = builder.activity(activity_of(facts.attributes)) or enclosing
-    if not activity:
-        builder.flag(Flag.ACTIVITY_MISSING)
-    given = facts.attributes.get(names.PARENT_PROCESSING_ACTIVITY_ID)
-    if given:
-        return activity, builder.activity(given, "parent_processing_activity_id")
-    return activity, enclosing if enclosing != activity else ""
+def _children(record: Logregel, subjects: Sequence[DataSubject], read_apis: Sequence[str]) -> Iterator[Logregel]:
+    further = [(other, record.external_read_api_id) for other in subjects[1:]]
+    # A question about one of these people has to find every party that was called.
+    further += [(other, read_api) for read_api in read_apis[1:] for other in subjects or [_NOBODY]]
+    for number, (other, read_api) in enumerate(further, 1):
+        yield child_of(record, other, _child_id(record, number), read_api)
 
 
-def _foreign(builder: LogregelBuilder, facts: SpanFacts) -> dict[str, bytes | str]:
-    """Return the fields of the caller's trace, span and URL: as the application says, else as the inbound call said."""
-    given, inbound = facts.attributes, facts.foreign
-    found: dict[str, bytes | str] = {}
-    if inbound is not None:
-        found["foreign_operation_trace_id"] = inbound.trace_id
-        found["foreign_operation_span_id"] = inbound.span_id
-        found["foreign_operation_processor"] = builder.text(inbound.processor)
-    if (said := given.get(names.FOREIGN_OPERATION_TRACE_ID)) and (
-        known := builder.hex_id(said, "foreign_operation_trace_id", 16)
-    ):
-        found["foreign_operation_trace_id"] = known
-    if (said := given.get(names.FOREIGN_OPERATION_SPAN_ID)) and (
-        known := builder.hex_id(said, "foreign_operation_span_id", 8)
-    ):
-        found["foreign_operation_span_id"] = known
-    if said := given.get(names.FOREIGN_OPERATION_PROCESSOR):
-        found["foreign_operation_processor"] = builder.text(said)
-    return found
+#: Attributes by which an application itself names its caller.
+_CALLER: Final = frozenset(
+    {names.FOREIGN_OPERATION_TRACE_ID, names.FOREIGN_OPERATION_SPAN_ID, names.FOREIGN_OPERATION_PROCESSOR}
+)
 
 
-def _read_apis(builder: LogregelBuilder, facts: SpanFacts) -> list[str]:
-    """Return where the parties that were called can be asked, each once; what the application said goes first."""
-    if not facts.read_apis and names.EXTERNAL_READ_API_ID not in facts.attributes:
-        return []
-    said = facts.attributes.get(names.EXTERNAL_READ_API_ID, ())
-    several = said if isinstance(said, list | tuple) else (said,)
-    found = (builder.text(url).strip() for url in (*several, *facts.read_apis))
-    return list(dict.fromkeys(url for url in found if url))
+def _set_caller(builder: LogregelBuilder, attributes: Mapping[str, object]) -> None:
+    """Set the caller's trace, span and URL as the application itself names them, over those of the inbound call."""
+    if trace_id := attributes.get(names.FOREIGN_OPERATION_TRACE_ID):
+        builder.hex_id(trace_id, "foreign_operation_trace_id", 16)
+    if span_id := attributes.get(names.FOREIGN_OPERATION_SPAN_ID):
+        builder.hex_id(span_id, "foreign_operation_span_id", 8)
+    if processor := attributes.get(names.FOREIGN_OPERATION_PROCESSOR):
+        builder.processor(processor)
+
+
+def _read_apis(facts: SpanFacts) -> Sequence[object]:
+    """Return where the parties that were called can be read; the application's own attribute goes first."""
+    own = facts.attributes.get(names.EXTERNAL_READ_API_ID)
+    if own is None:
+        return facts.read_apis
+    return (*(own if isinstance(own, list | tuple) else (own,)), *facts.read_apis)
 
 
 def _parent(facts: SpanFacts) -> bytes:
@@ -284,43 +274,8 @@ def _parent(facts: SpanFacts) -> bytes:
     return b""
 
 
-def interrupted(record: Logregel) -> Logregel:
-    """Return a record, made when its Actie began, as it stands if the Actie never ends."""
-    flags = ",".join(sorted({*record.flags, Flag.END_MISSING}))
-    attributes = {**record.attributes, names.INTERRUPTED: "true", names.FLAGS: flags}
-    return msgspec.structs.replace(record, status=Status.ERROR, attributes=attributes)
-
-
-def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: str = "") -> Logregel:
-    """Return the record of one further data subject or called party: a child Actie of the record's own (LDV-A4)."""
-    builder = LogregelBuilder()
-    builder.flag(*subject.flags)
-    return Logregel(
-        trace_id=parent.trace_id,
-        span_id=span_id,
-        parent_span_id=parent.span_id,
-        status=parent.status,
-        name=parent.name,
-        start_time_ms=parent.start_time_ms,
-        end_time_ms=parent.end_time_ms,
-        processing_activity_id=parent.processing_activity_id,
-        data_subject_id=subject.pseudonym,
-        data_subject_id_type=builder.text(subject.type),
-        key_id=subject.key_id,
-        data_subject_sealed=builder.text(subject.sealed),
-        external_read_api_id=read_api,
-        attributes=builder.finish({name: text for name, text in parent.attributes.items() if _holds_for_all(name)}),
-        resource=parent.resource,
-    )
-
-
-def _holds_for_all(name: str) -> bool:
-    """Whether an attribute of an Actie holds for each of its people, as what extensions say does."""
-    return name in _FOR_ALL or not name.startswith(_OURS)
-
-
 class ChildEncoder:
-    """Encodes many children of one Actie: what they have in common is encoded once.
+    """Encodes many child records of one Actie; the bytes that they have in common are made once.
 
     Args:
         parent: The Actie's record, as far as it is known.

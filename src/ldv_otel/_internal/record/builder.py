@@ -1,7 +1,12 @@
-"""The builder: makes the values of one Logregel storable, and flags what it changed.
+"""The builder: the one place where a Logregel is made, for every way in.
 
-Nothing here raises on odd input: a value that does not fit is bent in one documented way, named in `ldv.flags`, and
-where something would be lost the original is kept whole in `ldv.original.<field>` (LDV-A8).
+Spans of the SDK, many people at once, the exporter, imported files, GEMMA's API, the officer's page and the answers of
+other parties: each gives its values to a `LogregelBuilder`, which makes them storable, redacts them, and flags what it
+changed. A test holds that no other module makes a record; `record/logregel.py` decodes them and
+`clickhouse/columns.py` reads them from rows, which were made here before.
+
+Nothing here raises on odd input: a value that does not fit is normalised in one documented way, named in `ldv.flags`,
+and where something would be lost the original is kept whole in `ldv.original.<field>` (LDV-A8).
 
 | input | outcome |
 | --- | --- |
@@ -15,6 +20,7 @@ where something would be lost the original is kept whole in `ldv.original.<field
 | bytes, None, other objects | base64, empty text, `str()`; flag `value_converted` |
 | an end before the start | end = start, whole in `ldv.original.end_time`, flag `end_before_start` |
 | times before 1970 or after 2261 | moved to that limit, whole in `ldv.original.*`, flag `time_out_of_range` |
+| a known identifier of a data subject in any text | `REDACTED` in its place, flag `subject_redacted` |
 """
 
 from __future__ import annotations
@@ -23,14 +29,21 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from ldv_otel import attributes as names
+from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, SEALED_PREFIX, DataSubject
+from ldv_otel._internal.privacy.redaction import REDACTED, Redactor
 from ldv_otel._internal.record.logregel import (
     ACTIVITY_MAX_CHARACTERS,
     NAME_MAX_CHARACTERS,
     NAME_MISSING_TEXT,
     TEXT_MAX_CHARACTERS,
+    Logregel,
+    Status,
     is_uri,
 )
 from ldv_otel._internal.times.instants import TIME_MAX_MS, within_record_time
@@ -44,59 +57,180 @@ _RESOURCE_PREFIXES: Final = ("service.", "deployment.", "cmdb.", "dpl.")
 _RESOURCE_LEFT_OUT: Final = frozenset({"service.instance.id"})
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
+#: Attributes whose values this package computes. They are not redacted: readers calculate with them, and a time or an
+#: id may have somebody's number in it by chance.
+COMPUTED: Final = frozenset(
+    {
+        names.CONFIDENTIAL,
+        names.FLAGS,
+        names.INTERRUPTED,
+        names.KEPT_UNTIL,
+        names.MOVED_TO,
+        names.OFFICER,
+        names.VERSION,
+        names.VERSION_OF,
+        names.WITHDRAWN,
+    }
+)
+#: Attributes of a record that come from no extension, and those of them that hold for all data subjects of its Actie.
+_NOT_OF_EXTENSIONS: Final = (names.NAMESPACE, "exception.", "ldv.")
+_FOR_ALL: Final = frozenset({names.CONFIDENTIAL, names.KEPT_UNTIL})
+#: The fields of a record that name something of an organisation; see `LogregelBuilder.label`.
+_LABELS: Final = (
+    "processing_activity_id",
+    "parent_processing_activity_id",
+    "foreign_operation_processor",
+    "external_read_api_id",
+)
+#: Types of identifiers in their own spelling, and none: words of this package.
+_TYPES: Final = frozenset({"", *KNOWN_TYPES})
+#: Flags of an Actie that may be about a text which the records of its further data subjects share.
+_FLAGS_FOR_ALL: Final = frozenset({Flag.SUBJECT_REDACTED, Flag.TEXT_REPAIRED})
 
-class LogregelBuilder:
-    """Makes one record storable, field by field, and remembers what it bent.
 
-    Use: call the methods for the fields at hand, then pass `finish(...)` on as the record's attributes.
+class RecordResource(msgspec.Struct, frozen=True):
+    """The resource of a process as its records hold it; made once, by `resource_of`.
+
+    Attributes:
+        text: See `Logregel.resource`.
+        flags: What was normalised in it.
     """
 
-    __slots__ = ("_flags", "_originals")
+    text: str = "{}"
+    flags: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
+
+NO_RESOURCE: Final = RecordResource()
+
+
+class LogregelBuilder:
+    """Makes one record storable, field by field, and remembers what it normalised.
+
+    Use: call the methods for the fields at hand, in any order, then `build`. Fields without a call keep the defaults of
+    `Logregel`; a name and a period are required.
+
+    Args:
+        trace_id: 16 bytes.
+        span_id: 8 bytes.
+        redactor: Searches for the identifiers that are known to the way in: of the record, and of its trace. The
+            prefilter decides for nearly every text that none of them is in it.
+        closed: More identifiers are known than `redactor` searches for. The texts that may quote anybody (name, message
+            and stack trace of an exception) are then redacted whole.
+    """
+
+    __slots__ = ("_attributes", "_closed", "_fields", "_flags", "_originals", "_redactor")
+
+    def __init__(
+        self, trace_id: bytes, span_id: bytes, redactor: Redactor | None = None, *, closed: bool = False
+    ) -> None:
+        self._fields: dict[str, Any] = {"trace_id": trace_id, "span_id": span_id}
+        self._attributes: dict[str, str] = {}
         self._flags: set[str] = set()
         self._originals: dict[str, str] = {}
+        self._redactor = redactor
+        self._closed = closed
 
-    def flag(self, *flags: str) -> None:
-        """Note that something was bent."""
+    @property
+    def flags(self) -> frozenset[str]:
+        """What was normalised so far."""
+        return frozenset(self._flags)
+
+    def before(self, flags: Iterable[str], originals: Mapping[str, str]) -> None:
+        """Add what was normalised before the values got here, and the originals that were replaced, by field."""
         self._flags.update(flags)
+        for field, original in originals.items():
+            self._originals[ORIGINAL_PREFIX + field] = self.label(original)
 
-    def keep(self, field: str, original: str) -> None:
-        """Keep a value whole that its field cannot hold."""
-        self._originals[ORIGINAL_PREFIX + field] = original
+    def parent(self, span_id: bytes) -> None:
+        """Set the id of the calling Actie; see `Logregel.parent_span_id`."""
+        self._fields["parent_span_id"] = span_id
 
-    def name(self, value: object) -> str:
-        """Return a name that is never empty."""
-        text = self.text(value).strip()
+    def status(self, status: Status) -> None:
+        """Set the outcome."""
+        self._fields["status"] = status
+
+    def name(self, value: object, *, of_code: bool = False) -> None:
+        """Set a name that is never empty.
+
+        Args:
+            of_code: The application's code names its step with it, as `processing` does: see `label`.
+        """
+        text = (self.label(value) if of_code and not self._closed else self.free_text(value)).strip()
         if not text:
             self._flags.add(Flag.NAME_MISSING)
-            return NAME_MISSING_TEXT
-        return text if len(text) <= NAME_MAX_CHARACTERS else self._cut(text, "name", NAME_MAX_CHARACTERS, Flag.NAME_CUT)
+            text = NAME_MISSING_TEXT
+        elif len(text) > NAME_MAX_CHARACTERS:
+            text = self._cut(text, "name", NAME_MAX_CHARACTERS, Flag.NAME_CUT)
+        self._fields["name"] = text
+
+    def period(self, start_time_ms: int, end_time_ms: int) -> None:
+        """Set start and end, in ms since 1970-01-01 UTC, moved to where they can be stored and are in order."""
+        if not 0 <= start_time_ms <= end_time_ms <= TIME_MAX_MS:
+            start_time_ms, end_time_ms = self._within_limits(start_time_ms, end_time_ms)
+        self._fields["start_time_ms"] = start_time_ms
+        self._fields["end_time_ms"] = end_time_ms
 
     def activity(self, value: object, field: str = "processing_activity_id") -> str:
-        """Return a processing activity as given, flagged when it is no URI; empty text stays empty."""
-        text = self.text(value).strip()
+        """Set a processing activity as given, flagged when it is no URI, and return it; empty text stays empty."""
+        text = self.label(value).strip()
         if len(text) > ACTIVITY_MAX_CHARACTERS:
             text = self._cut(text, field, ACTIVITY_MAX_CHARACTERS, Flag.ACTIVITY_CUT)
-        if text and not is_uri(text):
-            self._flags.add(Flag.ACTIVITY_NOT_URI)
+        if text:
+            if not is_uri(text):
+                self._flags.add(Flag.ACTIVITY_NOT_URI)
+            self._fields[field] = text
         return text
 
-    def times(self, start_time_ms: int, end_time_ms: int) -> tuple[int, int]:
-        """Return start and end in ms, inside what can be stored and in order."""
-        if 0 <= start_time_ms <= end_time_ms <= TIME_MAX_MS:
-            return start_time_ms, end_time_ms
-        start = self._time(start_time_ms, "start_time")
-        end = self._time(end_time_ms, "end_time")
-        if end < start:
-            self._flags.add(Flag.END_BEFORE_START)
-            self.keep("end_time", str(end_time_ms))
-            end = start
-        return start, end
+    def activities(self, own: object, enclosing: str, main: object = None) -> None:
+        """Set the activity, and that of the main operation.
+
+        Args:
+            own: Of the span; where it names none, that of the enclosing Actie is inherited (LDV-A3).
+            enclosing: As the record of the enclosing Actie has it, where what is odd about it is flagged; or empty.
+            main: Of the main operation, where the application names it; else it is that of the enclosing Actie, if that
+                is another one (LDV-A12).
+        """
+        activity = self.activity(own)
+        if enclosing:
+            enclosing = self.label(enclosing)
+            activity = activity or self._fields.setdefault("processing_activity_id", enclosing)
+        if not activity:
+            self._flags.add(Flag.ACTIVITY_MISSING)
+        if main:
+            self.activity(main, "parent_processing_activity_id")
+        elif enclosing and enclosing != activity:
+            self._fields["parent_processing_activity_id"] = enclosing
+
+    def subject(self, subject: DataSubject) -> str:
+        """Set the data subject, with what was odd about its identifier, and return its type as it is stored."""
+        if subject.flags:
+            self._flags.update(subject.flags)
+        fields = self._fields
+        fields["data_subject_id"] = subject.pseudonym
+        fields["key_id"] = subject.key_id
+        type_ = subject.type if subject.type in _TYPES else self.label(subject.type)
+        fields["data_subject_id_type"] = type_
+        # A sealed identifier opens with its type only, so that with a redacted type it never would.
+        if subject.sealed and (type_ == subject.type or not subject.sealed.startswith(SEALED_PREFIX)):
+            # Not redacted: ciphertext, or a pseudonym of the application's own, which is the identifier as given.
+            fields["data_subject_sealed"] = self._storable(subject.sealed)
+        return type_
+
+    def foreign_operation(self, trace_id: bytes, span_id: bytes, processor: object = "") -> None:
+        """Set the Actie at another organisation that called (LDV-A6), with the URL of its application."""
+        fields = self._fields
+        fields["foreign_operation_trace_id"] = trace_id
+        fields["foreign_operation_span_id"] = span_id
+        if processor:
+            self.processor(processor)
+
+    def processor(self, url: object) -> None:
+        """Set the URL of the calling application."""
+        self._fields["foreign_operation_processor"] = self.label(url)
 
     def hex_id(self, value: object, field: str, length: int) -> bytes:
-        """Return the bytes of a hexadecimal id, or nothing when it is not one (then flagged and kept whole)."""
-        text = self.text(value).strip().removeprefix("0x")
+        """Set a field to the bytes of a hexadecimal id and return them; of another value nothing, flagged and kept."""
+        text = self.label(value).strip().removeprefix("0x")
         if not text:
             return b""
         try:
@@ -104,38 +238,152 @@ class LogregelBuilder:
         except ValueError:
             raw = b""
         if len(raw) == length and any(raw):
+            self._fields[field] = raw
             return raw
         self._flags.add(Flag.FOREIGN_ID_MALFORMED)
-        self.keep(field, text)
+        self._originals[ORIGINAL_PREFIX + field] = text
         return b""
 
-    def text(self, value: object) -> str:
-        """Return any value as the text it is stored as; see the table at the top of this module."""
-        if type(value) is str:
-            # The common case costs one C-level scan.
-            if value.isascii() and "\x00" not in value and len(value) <= TEXT_MAX_CHARACTERS:
-                return value
-            return self._repaired(value)
-        return self._repaired(self._converted(value))
+    def read_apis(self, urls: Iterable[object]) -> list[str]:
+        """Set where the Logregels of the first party that was called can be read, and return all places, each once."""
+        labels = (self.label(url).strip() for url in urls)
+        read_apis = list(dict.fromkeys(label for label in labels if label))
+        if read_apis:
+            self._fields["external_read_api_id"] = read_apis[0]
+        return read_apis
 
-    def finish(self, attributes: dict[str, str]) -> dict[str, str]:
-        """Return the attributes together with the flags and the originals kept."""
+    def outbound(self, span_ids: tuple[bytes, ...]) -> None:
+        """Set the ids of the technical client spans below this Actie."""
+        self._fields["outbound_span_ids"] = span_ids
+
+    def resource(self, resource: RecordResource) -> None:
+        """Set the resource, as `resource_of` made it."""
+        text, redactor = resource.text, self._redactor
+        if resource.flags:
+            self._flags.update(resource.flags)
+        if redactor is not None and redactor.may_find(text):
+            attributes: dict[str, str] = msgspec.json.decode(text)
+            redacted = {self.label(name): self.label(value) for name, value in attributes.items()}
+            text = text if redacted == attributes else _json_object(redacted)
+        self._fields["resource"] = text
+
+    def span_attributes(self, attributes: Mapping[str, object]) -> None:
+        """Add those attributes of a span that enter a record and have no field of their own (LDV-A9)."""
+        for name, value in attributes.items():
+            if name.startswith(names.NAMESPACE) and name not in names.FIELDS:
+                self._attributes[self._attribute_name(name)] = self.text(value)
+
+    def attribute(self, name: str, value: object) -> None:
+        """Add an attribute with a value of any type."""
+        self._attributes[self._attribute_name(name)] = self.text(value)
+
+    def extended(self, attributes: Mapping[str, object]) -> None:
+        """Add the attributes of extensions; what they compute for readers is not redacted."""
+        for name, value in attributes.items():
+            if name in COMPUTED:
+                self.computed(name, str(value))
+            else:
+                self.attribute(name, value)
+
+    def quotation(self, name: str, value: object) -> None:
+        """Add an attribute whose text may quote anybody, such as the message of an exception; see `closed`."""
+        self._attributes[name] = self.free_text(value)
+
+    def computed(self, name: str, text: str) -> None:
+        """Add an attribute whose text this package computed: an id, a time, a mark or ciphertext, never redacted."""
+        self._attributes[name] = self._storable(text)
+
+    def shared(self, parent: Logregel, read_api: str) -> None:
+        """Set what a child record has in common with the record of its Actie, which is storable already."""
+        self._fields.update(
+            parent_span_id=parent.span_id,
+            status=parent.status,
+            name=parent.name,
+            start_time_ms=parent.start_time_ms,
+            end_time_ms=parent.end_time_ms,
+            processing_activity_id=parent.processing_activity_id,
+            external_read_api_id=read_api,
+            resource=parent.resource,
+        )
+
+    def build(self) -> Logregel:
+        """Return the record, with its flags and the originals kept."""
+        attributes = self._attributes
         if self._originals:
             attributes |= self._originals
         if self._flags:
             attributes[FLAGS] = ",".join(sorted(self._flags))
-        return attributes
+        return Logregel(**self._fields, attributes=attributes)
+
+    def text(self, value: object) -> str:
+        """Return any value as the text it is stored as, redacted; see the table at the top of this module."""
+        redactor = self._redactor
+        if type(value) is str:
+            if redactor is not None and redactor.may_find(value):
+                value = self._redacted(value, redactor)
+            # The common case costs one scan in C.
+            if value.isascii() and "\x00" not in value and len(value) <= TEXT_MAX_CHARACTERS:
+                return value
+            return self._repaired(value)
+        return self._storable(self._converted(value))
+
+    def label(self, value: object) -> str:
+        """Return a value as `text` does, for a field that names something of an organisation, not of a person.
+
+        In an activity, a URL, a version or the name of an attribute a number of fewer than five characters is nobody's,
+        also where it stands alone.
+        """
+        redactor = self._redactor
+        if redactor is None:
+            return self.text(value)
+        text = value if type(value) is str else self._converted(value)
+        return self._storable(self._redacted(text, redactor.long_only) if redactor.may_find(text) else text)
+
+    def free_text(self, value: object) -> str:
+        """Return a value as `text` does, for a field that may quote anybody; see `closed`."""
+        if self._closed and value:
+            self._flags.add(Flag.SUBJECT_REDACTED)
+            return REDACTED
+        return self.text(value)
+
+    def _redacted(self, text: str, redactor: Redactor) -> str:
+        redacted = redactor.text(text)
+        if redacted != text:
+            self._flags.add(Flag.SUBJECT_REDACTED)
+        return redacted
+
+    def _attribute_name(self, name: str) -> str:
+        label = self.label(name)
+        if label != name:
+            # Two names may differ in the identifier alone; neither value may take the place of the other.
+            while label in self._attributes:
+                label += "_"
+        return label
+
+    def _storable(self, text: str) -> str:
+        if text.isascii() and "\x00" not in text and len(text) <= TEXT_MAX_CHARACTERS:
+            return text
+        return self._repaired(text)
 
     def _cut(self, text: str, field: str, limit: int, flag: Flag) -> str:
         self._flags.add(flag)
-        self.keep(field, text)
+        self._originals[ORIGINAL_PREFIX + field] = text
         return text[:limit]
+
+    def _within_limits(self, start_time_ms: int, end_time_ms: int) -> tuple[int, int]:
+        start = self._time(start_time_ms, "start_time")
+        end = self._time(end_time_ms, "end_time")
+        if end < start:
+            self._flags.add(Flag.END_BEFORE_START)
+            self._originals[f"{ORIGINAL_PREFIX}end_time"] = str(end_time_ms)
+            end = start
+        return start, end
 
     def _time(self, time_ms: int, field: str) -> int:
         if 0 <= time_ms <= TIME_MAX_MS:
             return time_ms
         self._flags.add(Flag.TIME_OUT_OF_RANGE)
-        self.keep(field, str(time_ms))
+        self._originals[ORIGINAL_PREFIX + field] = str(time_ms)
         return within_record_time(time_ms)
 
     def _repaired(self, text: str) -> str:
@@ -149,13 +397,11 @@ class LogregelBuilder:
 
     def _converted(self, value: object) -> str:
         if isinstance(value, str):
-            return str.__str__(value)
+            return self.text(str.__str__(value))
         if isinstance(value, bool):
             return "true" if value else "false"
-        if isinstance(value, int):
-            return _digits(value)
-        if isinstance(value, float):
-            return _float_text(value)
+        if isinstance(value, int | float):
+            return REDACTED if self._redacts(value) else _number_text(value)
         if isinstance(value, Mapping | Sequence) and not isinstance(value, bytes | bytearray | memoryview):
             return self._json(value)
         self._flags.add(Flag.VALUE_CONVERTED)
@@ -179,10 +425,8 @@ class LogregelBuilder:
             return value
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, int):
-            return int(value) if -(2**63) <= value < 2**64 else _digits(value)
-        if isinstance(value, float):
-            return value if math.isfinite(value) else _float_text(value)
+        if isinstance(value, int | float):
+            return REDACTED if self._redacts(value) else _json_number(value)
         if isinstance(value, Mapping):
             return {self.text(key): self._plain(item, depth - 1, budget) for key, item in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
@@ -194,32 +438,102 @@ class LogregelBuilder:
         if value is None:
             return ""
         if isinstance(value, bytes | bytearray | memoryview):
-            return base64.b64encode(bytes(value)).decode()
+            raw = bytes(value)
+            return REDACTED if self._redacts(raw) else base64.b64encode(raw).decode()
         try:
             return self.text(str(value))
         except Exception:  # noqa: BLE001  (a stranger's __str__ may raise anything)
             return f"({type(value).__name__})"
 
+    def _redacts(self, value: float | bytes) -> bool:
+        """Return whether a number or bytes hold an identifier; flag it if so."""
+        if self._redactor is None or not self._redactor.finds_in_scalar(value):
+            return False
+        self._flags.add(Flag.SUBJECT_REDACTED)
+        return True
 
-def resource_text(attributes: Mapping[str, object]) -> str:
-    """Return the resource attributes that name the system as a JSON object with sorted keys (LDV-A9)."""
-    builder = LogregelBuilder()
-    kept = {
+
+def storable_text(value: object) -> str:
+    """Return a value as a record would hold it, for a text that reaches the record later."""
+    return LogregelBuilder(b"", b"").text(value)
+
+
+def resource_of(attributes: Mapping[str, object], *, all_of_them: bool = False) -> RecordResource:
+    """Return the resource attributes that name the system as a JSON object with sorted keys (LDV-A9).
+
+    Args:
+        all_of_them: The attributes come from a record of another party, which has left out what it should.
+    """
+    builder = LogregelBuilder(b"", b"")
+    texts = {
         builder.text(name): builder.text(value)
         for name, value in attributes.items()
-        if name.startswith(_RESOURCE_PREFIXES) and name not in _RESOURCE_LEFT_OUT
+        if all_of_them or (name.startswith(_RESOURCE_PREFIXES) and name not in _RESOURCE_LEFT_OUT)
     }
-    return json.dumps(kept, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return RecordResource(_json_object(texts), tuple(sorted(builder.flags)))
 
 
-def _digits(value: int) -> str:
-    try:
-        return int.__str__(value)
-    except ValueError:  # Python refuses decimal text of integers over 4,300 digits
-        return hex(value)
+def child_of(parent: Logregel, subject: DataSubject, span_id: bytes, read_api: str = "") -> Logregel:
+    """Return the record of one further data subject or called party: a child Actie of the record's own (LDV-A4).
+
+    Args:
+        read_api: As a record holds it.
+    """
+    builder = LogregelBuilder(parent.trace_id, span_id)
+    builder.before(_FLAGS_FOR_ALL.intersection(parent.flags), {})
+    builder.shared(parent, read_api)
+    builder.subject(subject)
+    for name, text in parent.attributes.items():
+        if name in _FOR_ALL or not name.startswith(_NOT_OF_EXTENSIONS):
+            builder.computed(name, text)
+    return builder.build()
 
 
-def _float_text(value: float) -> str:
+def interrupted(record: Logregel) -> Logregel:
+    """Return a record, made when its Actie began, as it stands if the Actie never ends."""
+    flags = ",".join(sorted({*record.flags, Flag.END_MISSING}))
+    attributes = {**record.attributes, names.INTERRUPTED: "true", FLAGS: flags}
+    return msgspec.structs.replace(record, status=Status.ERROR, attributes=attributes)
+
+
+def redacted(record: Logregel, redactor: Redactor) -> Logregel:
+    """Return a record, made before these identifiers were known, without them in its texts."""
+    builder = LogregelBuilder(record.trace_id, record.span_id, redactor)
+    texts = {field: builder.label(getattr(record, field)) for field in _LABELS}
+    texts["name"] = builder.text(record.name)
+    attributes = {
+        builder.label(name): text if name in COMPUTED else builder.text(text)
+        for name, text in record.attributes.items()
+    }
+    if not builder.flags:
+        return record
+    attributes[FLAGS] = ",".join(sorted({*record.flags, *builder.flags}))
+    return msgspec.structs.replace(record, **texts, attributes=attributes)
+
+
+def texts_of(record: Logregel) -> str:
+    """Return all texts of a record that are redacted, as one text to search in."""
+    labels = (getattr(record, field) for field in _LABELS)
+    attributes = ((name, "" if name in COMPUTED else text) for name, text in record.attributes.items())
+    return "\n".join((record.name, *labels, *(text for pair in attributes for text in pair), record.resource))
+
+
+def _json_object(texts: Mapping[str, str]) -> str:
+    return json.dumps(texts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _json_number(value: float) -> float | str:
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else _number_text(value)
+    return value if math.isfinite(value) else _number_text(value)
+
+
+def _number_text(value: float) -> str:
+    if isinstance(value, int):
+        try:
+            return int.__str__(value)
+        except ValueError:  # Python refuses decimal text of integers over 4,300 digits
+            return hex(value)
     if math.isfinite(value):
         return repr(float(value))
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

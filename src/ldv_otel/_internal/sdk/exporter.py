@@ -14,7 +14,15 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.sink import Sink, make_sink
-from ldv_otel._internal.record.actie import EnclosingActie, LogregelMaker, SpanFacts, activity_of, is_actie
+from ldv_otel._internal.privacy.redaction import Identifier, TraceIdentifiers
+from ldv_otel._internal.record.actie import (
+    EnclosingActie,
+    LogregelMaker,
+    SpanFacts,
+    activity_of,
+    identifiers_in,
+    is_actie,
+)
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk._private import uninstrumented
@@ -85,22 +93,30 @@ class ClickHouseSpanExporter(SpanExporter):
 
     def _records(self, spans: Sequence[ReadableSpan]) -> list[Logregel]:
         exported = _ExportedSpans(spans)
+        snapshots = [self._snapshot(span) for span in spans]
+        # All identifiers of a trace before its first record: a span may quote the data subject of another one.
+        known = TraceIdentifiers()
+        for span, snapshot in zip(spans, snapshots, strict=True):
+            known.add(_trace_id(span), _identifiers_of(span, snapshot))
         records = []
-        for span in spans:
-            attributes, length_limit = _private.limited_attributes(span)
-            rule = self._mapper.rule_for(span, attributes)
-            identifiers = rule.identifiers(attributes) if rule is not None else ()
-            snapshot = SpanSnapshot(span.name, attributes, length_limit, rule, identifiers)
+        for span, snapshot in zip(spans, snapshots, strict=True):
             live_span = span_state.find(span)
             facts = facts_of(span, snapshot, live_span)
             if facts is None:
                 continue
-            if rule is not None:
-                self._mapper.apply(rule, identifiers, facts)
+            facts.redactor = known.redactor(facts.trace_id, _identifiers_of(span, snapshot))
+            if snapshot.rule is not None:
+                self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
             if live_span is None:
                 exported.add_relations(facts, span)
             records.extend(self._maker.make(facts))
         return records
+
+    def _snapshot(self, span: ReadableSpan) -> SpanSnapshot:
+        attributes, length_limit = _private.limited_attributes(span)
+        rule = self._mapper.rule_for(span, attributes)
+        identifiers = rule.identifiers(attributes) if rule is not None else ()
+        return SpanSnapshot(span.name, attributes, length_limit, rule, identifiers)
 
 
 class _ExportedSpans:
@@ -152,6 +168,19 @@ class _ExportedSpans:
         while above is not None and not is_actie(_private.attributes(above)):
             above = self._parent_of(above)
         return above
+
+
+def _identifiers_of(span: ReadableSpan, snapshot: SpanSnapshot) -> list[Identifier]:
+    """Return the identifiers in a span, with those that its `LdvSpanProcessor`, if there is one, knows of its trace."""
+    identifiers: list[Identifier] = [*identifiers_in(snapshot.attributes), *snapshot.identifiers]
+    live_span = span_state.find(span)
+    if live_span is not None:
+        identifiers += [*(live_span.known.own or ()), *live_span.known.of_trace()]
+    return identifiers
+
+
+def _trace_id(span: ReadableSpan) -> bytes:
+    return span.context.trace_id.to_bytes(16, "big") if span.context is not None else b""
 
 
 def _id(span: ReadableSpan) -> bytes:

@@ -19,7 +19,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.record.actie import ExceptionFacts, stacktrace_without_values
-from ldv_otel._internal.record.builder import LogregelBuilder
+from ldv_otel._internal.record.builder import storable_text
 from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.decorators import RunningCall, begin_off_loop, do_off_loop, finish_off_loop, wrap
 from ldv_otel._internal.sdk.span_state import LiveSpan
@@ -96,7 +96,7 @@ class Actie:
             return
         stacktrace = "".join(traceback.format_exception(error))
         type_ = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-        message = LogregelBuilder().text(error)
+        message = storable_text(error)
         self._live_span.record.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=message)
         # The message stays off the span: it may quote the data subject.
         self.span.add_event(
@@ -134,7 +134,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         attributes: Mapping[str, Any] | None = None,
         delivery: DeliveryLevel | None = None,
     ) -> None:
-        self._activity = activity if isinstance(activity, str) else LogregelBuilder().text(activity)
+        self._activity = activity if isinstance(activity, str) else storable_text(activity)
         self._name = name
         self._attributes = attributes
         self._delivery = delivery
@@ -194,7 +194,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     def _start(self) -> Actie:
         attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
-        name = self._name if isinstance(self._name, str) else LogregelBuilder().text(self._name)
+        name = self._name if isinstance(self._name, str) else storable_text(self._name)
         span = _tracer().start_span(name or _last_part(self._activity), attributes=attributes)
         live_span = span_state.find(span)
         if live_span is None or live_span.ended:

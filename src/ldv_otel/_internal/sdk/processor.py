@@ -17,7 +17,8 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.parties.parties import Parties, parties_for
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
-from ldv_otel._internal.record.actie import LogregelMaker, child_of, interrupted, is_actie
+from ldv_otel._internal.record.actie import LogregelMaker, is_actie
+from ldv_otel._internal.record.builder import child_of, interrupted, redacted
 from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
 from ldv_otel._internal.sdk import _private, span_state, span_subjects
 from ldv_otel._internal.sdk._private import uninstrumented
@@ -230,7 +231,9 @@ class LdvSpanProcessor(SpanProcessor):
             return
         from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 
-        child = interrupted(child_of(start, subject, os.urandom(8)))
+        # The start was made before this data subject was named, and may quote the identifier.
+        parent = redacted(start, live_span.known.known_redactor())
+        child = interrupted(child_of(parent, subject, os.urandom(8)))
         self.delivery.begin(ActieStart(actie_id(start), (child,)), more=True)
 
     def on_end(self, span: ReadableSpan) -> None:

@@ -21,9 +21,10 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor, identifier
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor
+from ldv_otel._internal.record.actie import identifiers_in
 from ldv_otel._internal.sdk import _private, span_state
-from ldv_otel._internal.sdk.span_subjects import SUBJECT_ATTRIBUTES, identifiers_in
+from ldv_otel._internal.sdk.span_subjects import SUBJECT_ATTRIBUTES
 from ldv_otel.attributes import DATA_SUBJECT_ID
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def _shielded_untracked(span: ReadableSpan) -> ReadableSpan:
             return copy_of(span, REDACT_ALL)
         parent.look_upwards()
         subjects += parent.known.of_trace()
-    return copy_of(span, Redactor(identifier(*subject) for subject in subjects)) if subjects else span
+    return copy_of(span, Redactor(subjects)) if subjects else span
 
 
 def view_of(span: Span) -> Span:

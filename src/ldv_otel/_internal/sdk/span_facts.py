@@ -10,11 +10,10 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts, is_actie
-from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.record.builder import NO_RESOURCE, RecordResource, resource_of
 from ldv_otel._internal.record.logregel import Status
 from ldv_otel._internal.sdk.span_rules import SpanSnapshot
 from ldv_otel._internal.sdk.span_state import LiveSpan
-from ldv_otel._internal.sdk.span_subjects import take_out
 from ldv_otel._internal.times.instants import ms_from_ns
 from ldv_otel.attributes import (
     EXCEPTION_MESSAGE,
@@ -64,8 +63,7 @@ def facts_of(span: ReadableSpan, snapshot: SpanSnapshot, live_span: LiveSpan | N
         facts.flags = (*facts.flags, Flag.VALUE_CUT)
     if live_span is not None:
         _add_live_facts(facts, live_span)
-        if live_span.known.trace:
-            take_out(facts, live_span.known, of_processing=live_span.record.activity is not None)
+        facts.redactor, facts.closed = live_span.known.record_redactor(snapshot), live_span.known.too_many
     return facts
 
 
@@ -102,6 +100,7 @@ def _add_live_facts(facts: SpanFacts, live_span: LiveSpan) -> None:
     extensions = live_span.owner.extensions
     if extensions.attributes and (extended := live_span.extended()):
         facts.extended = extensions.record_attributes(extended, ms_from_ns(facts.start_time_ns))
+    facts.named_by_code = record.activity is not None
     facts.subjects = record.subjects
     facts.exception = record.exception or facts.exception
     facts.outbound_span_ids = tuple(live_span.outbound)
@@ -114,18 +113,18 @@ def _add_live_facts(facts: SpanFacts, live_span: LiveSpan) -> None:
         facts.foreign = live_span.caller()
 
 
-def record_of_resource(resource: Resource) -> str:
+def record_of_resource(resource: Resource) -> RecordResource:
     """Return the record's form of a resource; a cache of one, by identity: hashing a resource costs more than this."""
     global _last_resource  # noqa: PLW0603  (nearly every process has a single resource)
-    last, text = _last_resource
+    last, record_resource = _last_resource
     if last is not resource:
-        text = resource_text(resource.attributes)
-        # One assignment, so that a thread never reads the resource of one and the text of another.
-        _last_resource = (resource, text)
-    return text
+        record_resource = resource_of(resource.attributes)
+        # One assignment, so that a thread never reads the resource of one and the form of another.
+        _last_resource = (resource, record_resource)
+    return record_resource
 
 
-_last_resource: tuple[Resource | None, str] = (None, "{}")
+_last_resource: tuple[Resource | None, RecordResource] = (None, NO_RESOURCE)
 
 
 def _last_exception(events: Sequence[Event]) -> ExceptionFacts | None:

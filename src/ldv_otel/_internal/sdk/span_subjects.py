@@ -6,25 +6,22 @@ few only, so that a job about a million people does not keep a million.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
-from ldv_otel._internal.privacy import redaction
 from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
-from ldv_otel._internal.privacy.redaction import REDACT_ALL, SHORT, Redactor, identifier
-from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, SHORT, Redactor, RedactorPair
+from ldv_otel._internal.record.actie import identifiers_in
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk.span_rules import SpanSnapshot
-from ldv_otel.attributes import CONFIDENTIAL, DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, KEPT_UNTIL, NAMESPACE, Flag
+from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
 
 SUBJECT_ATTRIBUTES: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
 #: How many identifiers a trace keeps, and how many a span.
 MAX_IDENTIFIERS: Final = 64
-#: Attributes that readers calculate with; a number may have another one in it by chance.
-_NO_TEXT: Final = frozenset({CONFIDENTIAL, KEPT_UNTIL})
 
 #: An identifier as it was named, as text, with its type.
 KnownSubject = tuple[str, str | None]
@@ -108,6 +105,16 @@ class KnownSubjects(msgspec.Struct):
             return REDACT_ALL
         return self.known_redactor() if self.trace else None
 
+    def record_redactor(self, snapshot: SpanSnapshot) -> Redactor | None:
+        """Return the redactor for the record of the span; None when nobody is known."""
+        if not self.trace:
+            return None
+        if not self.too_many:
+            return self.known_redactor()
+        # More than are kept: those that stand on the span now are searched for, so that the record keeps its texts.
+        on_span = Redactor([*identifiers_in(snapshot.attributes), *snapshot.identifiers])
+        return RedactorPair(on_span, self.known_redactor())
+
     def known_redactor(self) -> Redactor:
         """Return the redactor for the identifiers known of the span and of its trace."""
         trace, own = self.trace, self.own or ()
@@ -116,7 +123,7 @@ class KnownSubjects(msgspec.Struct):
         holder: TraceSubjects | KnownSubjects = trace if shared else self
         if holder.redactor is None or holder.redactor[0] != trace.version:
             identifiers = dict.fromkeys((*own, *self.of_trace()))
-            holder.redactor = (trace.version, Redactor(identifier(*subject) for subject in identifiers))
+            holder.redactor = (trace.version, Redactor(identifiers))
         return holder.redactor[1]
 
     def of_trace(self) -> list[KnownSubject]:
@@ -137,16 +144,6 @@ class KnownSubjects(msgspec.Struct):
             self.add(*subject, on_span=True)
 
 
-def identifiers_in(attributes: Mapping[str, object]) -> Iterable[KnownSubject]:
-    """Return the data subjects that are set by hand in a span's attributes."""
-    value = attributes.get(DATA_SUBJECT_ID)
-    type_ = attributes.get(DATA_SUBJECT_ID_TYPE)
-    for item in value if isinstance(value, list | tuple) else (value,):
-        text, _ = normalise_identifier("", item)
-        if text:
-            yield text, type_ if isinstance(type_, str) else None
-
-
 def exposed_attributes(records: Sequence[Logregel]) -> Mapping[str, AttributeValue]:
     """Return the attributes that show other exporters the data subjects of some records by pseudonym."""
     about_somebody = [record for record in records if record.data_subject_id]
@@ -157,49 +154,3 @@ def exposed_attributes(records: Sequence[Logregel]) -> Mapping[str, AttributeVal
         DATA_SUBJECT_ID: pseudonyms if len(pseudonyms) > 1 else pseudonyms[0],
         DATA_SUBJECT_ID_TYPE: about_somebody[0].data_subject_id_type,
     }
-
-
-def take_out(facts: SpanFacts, known: KnownSubjects, *, of_processing: bool) -> None:
-    """Take whom a span is about out of the texts of its record: a name, an exception, attributes of the standard."""
-    if facts.exception is None and not _may_be_quoted(facts, known, of_processing=of_processing):
-        return
-    redactor = known.known_redactor()
-    before = (facts.name, facts.attributes, facts.extended, facts.exception)
-    texts = REDACT_ALL if known.too_many else redactor
-    facts.name = texts.value(facts.name)
-    facts.attributes = {
-        name: redactor.value(value) if name.startswith(NAMESPACE) and name not in SUBJECT_ATTRIBUTES else value
-        for name, value in facts.attributes.items()
-    }
-    facts.extended = {
-        name: value if name in _NO_TEXT else redactor.value(value) for name, value in facts.extended.items()
-    }
-    exception = facts.exception
-    if exception is not None:
-        facts.exception = ExceptionFacts(
-            redactor.text(exception.type), texts.text(exception.stacktrace), texts.text(exception.message)
-        )
-    if before != (facts.name, facts.attributes, facts.extended, facts.exception):
-        facts.flags = (*facts.flags, Flag.SUBJECT_REDACTED)
-
-
-def _may_be_quoted(facts: SpanFacts, known: KnownSubjects, *, of_processing: bool) -> bool:
-    """Whether a record without an exception may quote an identifier: cheaply, because as a rule it does not."""
-    if known.too_many:
-        return True
-    name = str(facts.name)
-    if of_processing:
-        # `processing` with a name of its own, in which a short number is no person's.
-        texts = (name, *map(str, facts.extended.values()))
-        return any(len(subject) >= SHORT and subject in text for subject, _ in known.trace for text in texts)
-    values = [
-        str(value)
-        for key, value in facts.attributes.items()
-        if key.startswith(NAMESPACE) and key not in SUBJECT_ATTRIBUTES
-    ]
-    values += map(str, facts.extended.values())
-    # As good as always: a number, and a name and an activity without any.
-    identifiers = (*(known.own or ()), *known.trace)
-    return not all(redaction.only_beside_digits(text) for text, _ in identifiers) or any(
-        map(redaction.has_digits, (name, *values))
-    )

@@ -15,7 +15,7 @@ from rich.text import Text
 from ldv_otel._internal.cli.output import console, print_json
 from ldv_otel._internal.cli.rendering import plain
 from ldv_otel._internal.importer.rule_spans import RuleSpan, read_rule_spans
-from ldv_otel._internal.privacy.redaction import Redactor, identifier
+from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.actie import is_actie
 from ldv_otel._internal.rules.rules import Rules, read_rules
 from ldv_otel.errors import UnreadableInput
@@ -90,9 +90,7 @@ def judge(rules: Rules, spans: Sequence[RuleSpan]) -> RuleTestResult:
         rule = rules.find(span.name, span.kind, span.scope, span.attributes)
         number = next((number for number, candidate in enumerate(rules.rules, 1) if candidate is rule), 0)
         sources = rule.subjects if rule is not None else ()
-        subjects = [
-            identifier(value, source.type) for source in sources for value in source.identifiers(span.attributes)
-        ]
+        subjects = [(value, source.type) for source in sources for value in source.identifiers(span.attributes)]
         key = (number, Redactor(subjects).text(span.name), span.kind, span.scope or "")
         match = matches.get(key)
         if match is None:

@@ -9,8 +9,8 @@ import msgspec
 
 from ldv_otel._internal.api.auth.clients import Client
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser
-from ldv_otel._internal.privacy.redaction import Redactor, identifier
-from ldv_otel._internal.record.builder import resource_text
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import OFFICER, REASON
@@ -19,7 +19,7 @@ NAME: Final = "Gegevens bekeken door de privacyofficer"
 REASON_CHARACTERS: Final = 500
 _REASON_LEAST: Final = 10
 _OFFICER_TYPE: Final = "personeelsnummer"
-_RESOURCE: Final = resource_text({"service.name": "ldv serve"})
+_RESOURCE: Final = resource_of({"service.name": "ldv serve"})
 
 
 class OfficerAccess(msgspec.Struct, frozen=True):
@@ -27,12 +27,18 @@ class OfficerAccess(msgspec.Struct, frozen=True):
 
     Attributes:
         pseudonyms: The pseudonyms under which the person's records are stored, one for each live key.
-        reason: Without the person's identifier.
+        reason: As the officer wrote it; the record has it without the person's identifier.
+        redactor: Searches for that identifier.
     """
 
     subject: DataSubject
     pseudonyms: tuple[bytes, ...]
     reason: str
+    redactor: Redactor
+
+    def __repr__(self) -> str:
+        """Show nothing: the reason may quote the identifier."""
+        return "OfficerAccess()"
 
     def logregel(self, activity: str, client: Client, pseudonymiser: Pseudonymiser) -> Logregel:
         """Return the record of the access, with data subject and officer as pseudonyms.
@@ -43,27 +49,22 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         moment_ms = now_ms()
         # A Logregel names no employee (LDV-A9); the key leads from the pseudonym back to this one.
         officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
-        return Logregel(
-            trace_id=secrets.token_bytes(16),
-            span_id=secrets.token_bytes(8),
-            name=NAME,
-            start_time_ms=moment_ms,
-            end_time_ms=moment_ms,
-            processing_activity_id=activity,
-            data_subject_id=self.subject.pseudonym,
-            data_subject_id_type=self.subject.type,
-            key_id=self.subject.key_id,
-            data_subject_sealed=self.subject.sealed,
-            attributes={REASON: self.reason, OFFICER: officer.pseudonym.hex()},
-            resource=_RESOURCE,
-        )
+        builder = LogregelBuilder(secrets.token_bytes(16), secrets.token_bytes(8), self.redactor)
+        builder.name(NAME)
+        builder.period(moment_ms, moment_ms)
+        builder.activities(activity, "")
+        builder.subject(self.subject)
+        # Cut after redaction: a part of a number would not be found.
+        builder.attribute(REASON, builder.text(self.reason)[:REASON_CHARACTERS])
+        builder.computed(OFFICER, officer.pseudonym.hex())
+        builder.resource(_RESOURCE)
+        return builder.build()
 
 
 def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
     """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form."""
     number, type_ = form.get("nummer", ""), form.get("soort", "")
-    # On one line, as it is shown; cut, because a record should not hold a whole file.
-    reason = " ".join(form.get("reden", "").split())[:REASON_CHARACTERS]
+    reason = " ".join(form.get("reden", "").split())
     wrong = {}
     if type_ not in KNOWN_TYPES:
         wrong["soort"] = "Kies wat voor nummer het is."
@@ -77,6 +78,5 @@ def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> Office
         wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {_REASON_LEAST} tekens."
     if wrong:
         return wrong
-    # The reason is stored in the clear, so an identifier that was typed there is taken out.
-    redactor = Redactor([identifier(number, type_)])
-    return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), redactor.text(reason))
+    redactor = Redactor([(number, type_)])
+    return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), reason, redactor)

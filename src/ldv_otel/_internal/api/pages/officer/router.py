@@ -37,6 +37,7 @@ from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, OversightKind
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
+from ldv_otel.attributes import REASON
 from ldv_otel.errors import LdvError
 
 BASE_PATH: Final = "/toezicht"
@@ -172,7 +173,7 @@ async def records_about(request: Request, client: Officer) -> Response:
         count=len(result.records),
         more=result.following is not None,
         period=period,
-        reason=access.reason,
+        reason=record.attributes[REASON],
         trace_id=record.trace_id.hex(),
     )
 
