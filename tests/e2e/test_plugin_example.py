@@ -92,6 +92,34 @@ def test_the_example_passes_the_conformance_suite(tmp_path: Path, site: Path, mo
     assert path.read_bytes() == stored
 
 
+def test_a_process_knows_what_another_one_stored(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It adopts the spool of a process that died after it sent a batch, and before it could forget it."""
+    monkeypatch.syspath_prepend(PROJECT / "src")
+    monkeypatch.syspath_prepend(site)
+    settings = read_settings(environ(tmp_path, site))
+    first, second = make_sink(settings), make_sink(settings)
+    logregels = [
+        plugins.Logregel(trace_id=b"t" * 16, span_id=bytes([n] * 8), name="naam", start_time_ms=1, end_time_ms=2)
+        for n in (1, 2, 3)
+    ]
+    batch = plugins.Batch(writer_id="0" * 32, seqs=(7, 8, 9), logregels=tuple(logregels))
+    part, rest = batch.halves()
+    path = tmp_path / "logregels.jsonl"
+    first.open()
+    second.open()
+    assert second.read_back(batch) == frozenset()
+    first.send(part)
+    stored = path.read_bytes()
+    path.write_bytes(stored + b'{"writer_id": "torn')
+    assert second.read_back(batch) == frozenset(part.seqs)
+    assert path.read_bytes() == stored
+    second.send(batch)
+    assert first.read_back(batch) == frozenset(part.seqs + rest.seqs)
+    assert [json.loads(line)["seq"] for line in path.read_text(encoding="utf-8").splitlines()] == [7, 8, 9]
+    first.close()
+    second.close()
+
+
 def test_the_extension_reads_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the called party the number is what the caller had; what is no number, or is there twice, is ignored."""
     monkeypatch.syspath_prepend(PROJECT / "src")

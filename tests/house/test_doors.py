@@ -180,11 +180,7 @@ def test_no_trait_of_a_sink_or_extension_is_asked_by_getattr() -> None:
     asked = []
     for path in SRC.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in ("getattr", "hasattr")
-            ):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKING:
                 target = ast.unparse(node.args[0]).lower()
                 if "sink" in target or "extension" in target:
                     asked.append(f"{path.relative_to(SRC)}:{node.lineno}: {ast.unparse(node)}")
