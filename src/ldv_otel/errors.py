@@ -4,8 +4,8 @@
     ├── ConfigurationError      change a setting, then start again
     │   └── SchemaError         bring the Logboek's tables and this version together (`ldv schema apply`)
     ├── LogboekUnavailable      wait and try again; nothing is known to be wrong with the data
-    ├── BatchRefused            the Logboek refuses these records as data; set them apart
-    ├── QueryError              change the question
+    ├── BatchRefused            the Logboek refuses these records as data; quarantine them
+    ├── QueryError              change the query
     └── UnreadableInput         the input holds nothing that can be stored
 
 A message says what happened, what state that leaves, and what to do. It never holds a data subject's identifier.
@@ -63,7 +63,7 @@ class BatchRefused(LdvError):  # noqa: N818  (as above)
 
 
 class QueryError(LdvError):
-    """A question was malformed, for example an id of the wrong length."""
+    """A query was malformed, for example an id of the wrong length."""
 
 
 class UnreadableInput(LdvError):  # noqa: N818  (as above)

@@ -84,7 +84,7 @@ class InMemoryLogboek:
         self._batches.setdefault(batch.token, batch)
 
     def read_back(self, batch: Batch) -> frozenset[int]:
-        """Return which places of this batch's writer are stored."""
+        """Return which sequence numbers of this batch are stored."""
         if not self._open:
             raise ConfigurationError("The in-memory Logboek was not opened. Call open() first.")
         stored = {seq for held in self._batches.values() if held.writer_id == batch.writer_id for seq in held.seqs}

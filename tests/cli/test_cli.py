@@ -277,13 +277,13 @@ def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str],
         assert "last confirmed never" in shown
     assert "1 Logregels of 1 processes wait" in ldv(mine, "status").stdout
     assert as_json(mine, "status")["spools"] == found["spools"]
-    assert ldv(mine, "spool", "drain").stdout == "confirmed 2, set apart 0\n"
+    assert ldv(mine, "spool", "drain").stdout == "confirmed 2, quarantined 0\n"
     assert as_json(mine, "spool", "status")["spools"] == []
     assert sorted(record["name"] for record in as_json(mine, "activity", ACTIVITY)) == ["cut off", "last words"]
 
 
 def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str], tmp_path: Path) -> None:
-    """After the cause was put right."""
+    """After the cause was corrected."""
     mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_SPOOL": str(tmp_path / "spool")}
     script = """
 import os
@@ -302,8 +302,8 @@ Quarantine(base / QUARANTINE_NAME).add("w1", 3, encode_logregel(record), "The Lo
     assert ldv(mine, "spool", "quarantine", "list").stdout == "w1 3 The Logboek answered X (6).\n"
     shown = ldv(mine, "spool", "quarantine", "show", "w1", "3")
     assert json.loads(shown.stdout)["name"] == "refused"
-    assert "Nothing of writer" in ldv(mine, "spool", "quarantine", "show", "w1", "4").stderr
-    assert ldv(mine, "spool", "quarantine", "retry").stdout == "tried 1: confirmed 1, set apart 0\n"
+    assert "No record of writer" in ldv(mine, "spool", "quarantine", "show", "w1", "4").stderr
+    assert ldv(mine, "spool", "quarantine", "retry").stdout == "tried 1: confirmed 1, quarantined 0\n"
     assert ldv(mine, "spool", "status").returncode == 0
     assert as_json(mine, "trace", "74" * 16)[0]["name"] == "refused"
 

@@ -222,7 +222,7 @@ def test_a_refused_record_is_set_apart_and_its_neighbours_go_on(
     (refused,) = Quarantine(tmp_path / QUARANTINE_NAME).records()
     assert decode_logregel(refused.payload) == record(13, "bad")
     assert "CANNOT_PARSE_TEXT" in refused.reason
-    assert "set apart" in caplog.text
+    assert "quarantined" in caplog.text
     delivery.shutdown(5)
 
 

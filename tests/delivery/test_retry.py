@@ -125,7 +125,7 @@ def test_the_logboek_may_ask_to_be_left_alone() -> None:
 
 
 def test_a_refusal_is_not_repeated() -> None:
-    """Data the Logboek will never take is the caller's to set apart."""
+    """Data the Logboek will never take is the caller's to quarantine."""
     sink = opened(InMemoryLogboek())
     sink.failures.append(BatchRefused("no", code=27))
     with pytest.raises(BatchRefused):

@@ -301,7 +301,7 @@ def test_no_right_stops_nothing_from_being_kept(
 def test_what_one_caller_made_confidential_holds_up_nobody_else(
     register: Register, settings: Settings, keys: Path, tmp_path: Path
 ) -> None:
-    """Without a right to it, that record is set apart until there is one; those after it go on."""
+    """Without a right to it, that record is quarantined until there is one; those after it go on."""
     confidential = {"gemma.vertrouwelijkheid": "vertrouwelijk", "ldv.confidential": "true"}
     register.faults += [None, (403, {}, FOUT)]
     delivery = DurableDelivery(GemmaSink(settings), tmp_path)

@@ -147,9 +147,9 @@ class Service:
 def test_nothing_that_was_taken_is_dropped_later(
     process: LogboekProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Read back, every record is the bytes that were committed; what no table holds is set apart, and nothing else."""
+    """Each record read back has the bytes committed; what no table holds is quarantined, and nothing else."""
     monkeypatch.setattr(os, "fdatasync", lambda _: None)  # the disk is not what is tested here
-    caplog.set_level(logging.CRITICAL)  # each thing that is bent or set apart is said
+    caplog.set_level(logging.CRITICAL)  # each thing that is normalised or quarantined is logged
     store = settings_at(process.port)
     apply_schema(store)
     delivery = Keeping(ClickHouseSink(store), tmp_path / "spools")
@@ -193,7 +193,7 @@ def test_nothing_that_was_taken_is_dropped_later(
         del done
 
     log()
-    delivery.flush(3_000)  # or what is set apart would be found among hundreds of MB, each half sent anew
+    delivery.flush(3_000)  # or what is quarantined would be found among hundreds of MB, each half sent anew
     for monster in MONSTERS.values():
         service.facts("monster", monster(), 0, 1)
         service.processing("monster", monster(), "123456782", "BSN")
@@ -213,7 +213,7 @@ def test_nothing_that_was_taken_is_dropped_later(
         names = {str(name) for (name,) in client.rows(Sql("SELECT lower(hex(span_id)) FROM logregel"))}
     apart = Counter(each.payload for each in Quarantine(tmp_path / "spools" / QUARANTINE_NAME).records())
     print(
-        f"{len(delivery.committed)} committed: {found.total()} stored, {apart.total()} set apart; "
+        f"{len(delivery.committed)} committed: {found.total()} stored, {apart.total()} quarantined; "
         f"{len(refused)} refused at the call"
     )
     committed = Counter(delivery.committed)

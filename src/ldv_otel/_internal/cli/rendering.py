@@ -204,7 +204,7 @@ def spool_lines(spools: Iterable[SpoolStatus]) -> Iterator[str]:
         if spool.running:
             facts.append(f"{spool.running} {'running' if spool.alive else 'interrupted'}")
         if spool.quarantined:
-            facts.append(f"{spool.quarantined} set apart")
+            facts.append(f"{spool.quarantined} quarantined")
         if spool.damaged_bytes:
             facts.append(f"{spool.damaged_bytes} bytes damaged")
         facts.append(f"last confirmed {moment(spool.confirmed_ms) if spool.confirmed_ms is not None else 'never'}")

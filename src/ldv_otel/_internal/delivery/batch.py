@@ -1,4 +1,4 @@
-"""A batch: records with a fixed identity, so that sending it twice can be told from sending two."""
+"""A batch: records with a fixed identity, so that one batch that is sent twice is not taken for two."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _WRITER_ID_BYTES: Final = 8
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Records of one writer, frozen before the first send: rows, order and token never change.
+    """A batch has records of one writer; its rows, order and token never change, so that it can be sent again (LDV-L2).
 
     Attributes:
-        writer_id: Who wrote them: 16 hex digits drawn when the writer started.
-        seqs: Their places in that writer's sequence, ascending, one for each record.
+        writer_id: 16 hex digits, drawn when the writer of the records started.
+        seqs: Their sequence numbers within that writer, ascending, one for each record.
         payloads: The records' bytes, as `encode_logregel` makes them; made here unless a spool has them already.
         repair: 0 for the first token; a repair of rows that went missing needs a token the Logboek has not seen.
         token: Hash of the exact content; equal batches have equal tokens, and no others do.
@@ -49,7 +49,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     def without(self, stored: Collection[int]) -> Batch | None:
         """Return what is missing as a repair batch under a new token, or None when nothing is."""
-        missing = [place for place, seq in enumerate(self.seqs) if seq not in stored]
+        missing = [index for index, seq in enumerate(self.seqs) if seq not in stored]
         return self._part(missing, repair=self.repair + 1) if missing else None
 
     def halves(self) -> tuple[Batch, Batch]:
@@ -57,12 +57,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         count = len(self.seqs)
         return self._part(range(count // 2)), self._part(range(count // 2, count))
 
-    def _part(self, places: Sequence[int], *, repair: int = 0) -> Batch:
+    def _part(self, indexes: Sequence[int], *, repair: int = 0) -> Batch:
         return Batch(
             writer_id=self.writer_id,
-            seqs=tuple(self.seqs[place] for place in places),
-            logregels=tuple(self.logregels[place] for place in places),
-            payloads=tuple(self.payloads[place] for place in places),
+            seqs=tuple(self.seqs[index] for index in indexes),
+            logregels=tuple(self.logregels[index] for index in indexes),
+            payloads=tuple(self.payloads[index] for index in indexes),
             repair=repair,
         )
 

@@ -1,7 +1,7 @@
-"""The drainer: one thread that sends what is in the spool, this process's and those that others have left.
+"""The drainer: one thread sends the records of this process's spool, and adopts the spools of dead processes.
 
-Nothing ends a record but a confirmation, or a quarantine that is counted and visible. Errors of any kind make it pause
-and go on, never stop.
+A record leaves a spool only when the Logboek has confirmed it, or when it is quarantined, which is counted and visible.
+Errors of any kind make the thread pause and go on, never stop (LDV-L2).
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from ldv_otel.errors import LdvError
 
 _logger = logging.getLogger(__name__)
 
-#: How long records gather unless somebody waits: ClickHouse wants an insert a second, and one costs it as much as
-#: hundreds of rows.
+#: How long records gather unless a caller waits for them: ClickHouse is made for about one insert a second, and an
+#: insert costs it as much as hundreds of rows.
 _GATHER_SECONDS: Final = 1.0
+#: A spool directory without its final name is being made. After this time its maker must have died.
 _ABANDONED_SECONDS: Final = 60.0
+#: How often it searches for spools of dead processes: each search tries to lock every other spool once.
 _ADOPT_SECONDS: Final = 10.0
 #: Between attempts after an error that nobody foresaw; each has a traceback in the log.
 _UNEXPECTED_PAUSE_SECONDS: Final = 1.0
@@ -51,7 +53,7 @@ T = TypeVar("T")
 
 
 class Drainer:
-    """Sends the records of a spool, in order, one request at a time.
+    """The drainer sends the records of a spool in order, one batch at a time.
 
     Args:
         sink: Opened, used and closed by this thread only.
@@ -62,11 +64,11 @@ class Drainer:
         confirmed: Records of this process that the Logboek confirmed.
         confirmed_ms: When it last did, in ms since 1970-01-01 UTC; None for never.
         in_doubt: How many of them are in the batch that is being sent.
-        retried: How often something was tried again.
-        adopted: Records of processes that are gone that it confirmed.
-        quarantined: Records that were set apart.
-        settled: How many records of this process are confirmed or set apart.
-        refused: Places of this process's records that were set apart.
+        retried: How often opening the Logboek or sending a batch was tried again.
+        adopted: Records of dead processes that the Logboek confirmed.
+        quarantined: Records that the Logboek refused as data.
+        settled: How many records of this process are confirmed or quarantined.
+        refused: Sequence numbers of this process's records that were quarantined.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Drainer:
         self._read = 0
         self._stopping = threading.Event()
         self._urgent = False
+        #: Guards the counts that callers wait for: `settled`, `_settled_seq`, `refused`.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -103,12 +106,13 @@ class Drainer:
         self._thread.start()
 
     def hurry(self) -> None:
-        """Send at once what is there: somebody waits for it."""
+        """Send at once what is there, because a caller waits for it."""
+        # Without a lock: the thread reads it after it is woken, and a late read costs at most one gathering time.
         self._urgent = True
         self._spool.wake()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Let the thread end; what is under way then stays in the spool."""
+        """End the thread; records of a batch without an outcome stay in the spool."""
         self._stopping.set()
         self._spool.wake()
         if self._thread is not None and self._thread.is_alive():
@@ -116,12 +120,12 @@ class Drainer:
         self._progress.close()
 
     def wait_settled(self, count: int, timeout_seconds: float) -> bool:
-        """Wait until so many records of this process are confirmed or set apart; False when the time is up."""
+        """Wait until so many records of this process are confirmed or quarantined; False when the time is up."""
         with self._changed:
             return self._changed.wait_for(lambda: self.settled >= count, timeout_seconds)
 
     def wait_for(self, seq: int, timeout_seconds: float) -> bool:
-        """Wait until one record of this process is confirmed or set apart; False when the time is up."""
+        """Wait until one record of this process is confirmed or quarantined; False when the time is up."""
         self.hurry()
         with self._changed:
             return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
@@ -159,7 +163,7 @@ class Drainer:
                         self._read + self._batch_records, _GATHER_SECONDS, unless=self._is_urgent
                     )
                 self._urgent = False
-                # Up to here and no further: to follow each commit would make batches of one.
+                # Up to here and no further: a reader that follows each commit would make batches of one record.
                 so_far = self._spool.committed
                 while fresh := self._reader.read(so_far, self._spool.end_of):
                     self._unsent = fresh
@@ -183,7 +187,7 @@ class Drainer:
         try:
             return decode_logregel(record.payload).end_time_ms if record is not None else None
         except msgspec.DecodeError:
-            return None  # it is about to be set apart
+            return None  # it is quarantined when it is its turn
 
     def _wait(self, seconds: float) -> bool:
         """Wait before something is tried again; True when there is no more time for that."""
@@ -196,22 +200,24 @@ class Drainer:
 
     def _send_unsent(self, *, in_doubt: bool = False) -> None:
         while self._unsent:
-            some = self._unsent[: self._batch_records]
-            self._send_batch(self._spool.writer_id, some, self._progress, in_doubt=in_doubt)
-            self._forget_unsent(some[-1].seq)
+            records = self._unsent[: self._batch_records]
+            self._send_batch(self._spool.writer_id, records, self._progress, in_doubt=in_doubt)
+            self._forget_unsent(records[-1].seq)
 
     def _forget_unsent(self, last: int) -> None:
-        """Take out of `_unsent` what is done, so that an unexpected error later on does not send and count it again."""
+        """Remove what is done from `_unsent`, so that after an unexpected error it is not sent and counted again."""
         done = next((index for index, record in enumerate(self._unsent) if record.seq > last), len(self._unsent))
         del self._unsent[:done]
 
     def _send_batch(
         self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, in_doubt: bool
     ) -> None:
-        """Freeze a batch unless it is, send it until it is confirmed, and note that it was."""
+        """Freeze a batch unless it is frozen, send it until its outcome is known, and note that."""
         batch = self._decoded(writer_id, records)
         if batch is not None:
             if batch.seqs[0] > progress.highest:
+                # A crash after this and before the confirmation: whoever adopts the spool sends the same block again
+                # under the same token, and reads it back first. Without the note it would form another batch.
                 _noted(progress.freeze, FrozenBatch(batch.seqs[0], batch.seqs[-1], batch.token))
             if writer_id == self._spool.writer_id:
                 self.in_doubt = len(batch.seqs)
@@ -220,7 +226,7 @@ class Drainer:
         _noted(progress.confirm, ConfirmedBatch(records[-1].seq, self._clock.time_ms()))
 
     def _decoded(self, writer_id: str, records: Sequence[StoredRecord]) -> Batch | None:
-        """Return records as a batch; what cannot be decoded is set apart."""
+        """Return records as a batch; what cannot be decoded is quarantined."""
         try:
             logregels = tuple(map(decode_logregel, map(_payload, records)))
         except msgspec.DecodeError:
@@ -239,7 +245,7 @@ class Drainer:
         try:
             decode_logregel(record.payload)
         except msgspec.DecodeError as error:
-            self._set_apart(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
+            self._quarantine_record(writer_id, record.seq, record.payload, f"not a Logregel: {type(error).__name__}")
             return False
         return True
 
@@ -249,7 +255,7 @@ class Drainer:
         for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING, in_doubt=in_doubt):
             seqs = part.batch.seqs
             if part.refused is not None:
-                self._set_apart(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
+                self._quarantine_record(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
             else:
                 with self._changed:
                     if own:
@@ -261,19 +267,19 @@ class Drainer:
             if own:
                 self._forget_unsent(seqs[-1])
             if len(seqs) < len(batch.seqs):
-                # Not only at the end: what a crash or an error interrupts is then not halved and quarantined anew.
+                # Noted for each part: after a crash or an error only the rest is sent and halved again.
                 _noted(progress.confirm, ConfirmedBatch(seqs[-1], self._clock.time_ms()))
 
-    def _set_apart(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
+    def _quarantine_record(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
         self._quarantine.add(writer_id, seq, payload, reason)
         with self._changed:
             if writer_id == self._spool.writer_id:
                 if seq in self.refused:
-                    return  # an unexpected error had it read, and refused, once more
+                    return  # counted already, before an unexpected error had it read again
                 self.refused.add(seq)
                 self._settled(seq, 1)
             self.quarantined += 1
-        _logger.error("Logregel %d of writer %s was refused and set apart: %s", seq, writer_id, reason)
+        _logger.error("Logregel %d of writer %s was refused and quarantined: %s", seq, writer_id, reason)
 
     def _settled(self, seq: int, count: int) -> None:
         self.settled += count
@@ -281,16 +287,18 @@ class Drainer:
         self._changed.notify_all()
 
     def adopt(self) -> Iterator[None]:
-        """Send what processes that are gone have left for the same Logboek, a batch at each step."""
+        """Send what dead processes have left for the same Logboek, one batch at each step."""
         for directory in sorted(self._base.iterdir()):
             if directory.name in (self._spool.writer_id, QUARANTINE_NAME):
                 continue
             try:
                 if directory.name.startswith(".") and time.time() - directory.stat().st_mtime < _ABANDONED_SECONDS:
-                    continue  # it is being made
+                    continue  # its owner is making it, and has not given it its name yet
+                # From here to its release no other process sends from this spool. The kernel releases the lock of a
+                # process that dies, however it dies.
                 lock = hold(directory)
             except OSError:
-                continue  # it lives, or it was made or taken away meanwhile
+                continue  # its owner lives, or another process adopted and removed it meanwhile
             try:
                 yield from self._send_orphan(directory)
             finally:
@@ -325,14 +333,14 @@ class Drainer:
 
     def _send_batches(self, orphan: OrphanSpool, progress: Progress) -> Iterator[None]:
         for records, frozen in orphan.batches(progress, self._batch_records):
-            # In doubt also when it was not frozen: a full disk may have kept its owner from noting that.
+            # In doubt also when it was not frozen: on a full disk its owner could not note that.
             in_doubt = frozen or self._sink.traits.cheap_read_back
             self._send_batch(orphan.directory.name, records, progress, in_doubt=in_doubt)
             yield
 
 
 def _ended(orphan: OrphanSpool, progress: Progress) -> bool:
-    """Write down the Acties that their owner never ended; False when the disk refused, to be tried again later."""
+    """Write the Logregels of interrupted Acties into the spool; False when the disk refused, to be tried again."""
     try:
         count = end_interrupted(orphan, progress)
     except OSError as error:
@@ -344,7 +352,7 @@ def _ended(orphan: OrphanSpool, progress: Progress) -> bool:
 
 
 def _noted(write: Callable[[T], None], entry: T) -> None:
-    """Write progress down if the disk lets us: on a full one a spool has to drain all the same."""
+    """Note progress if the disk has room. On a full disk a spool has to drain all the same, which frees space."""
     try:
         write(entry)
     except OSError as error:

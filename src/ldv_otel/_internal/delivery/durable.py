@@ -1,4 +1,4 @@
-"""Levels that keep a record on the local disk from the moment `end()` returns until the Logboek has confirmed it.
+"""The levels that keep a record on the local disk from the moment `end()` returns until the Logboek has confirmed it.
 
 | level | when `end()` returns | survives |
 | --- | --- | --- |
@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 
 def drain(sink: Sink, base: Path) -> tuple[int, int]:
-    """Send, in this thread, what processes that are gone have left; return how many were confirmed and set apart.
+    """Send, in this thread, what dead processes have left; return how many were confirmed and how many quarantined.
 
     Raises:
         LogboekUnavailable: The Logboek does not answer; what is left stays in its spool.
@@ -57,7 +57,7 @@ def drain(sink: Sink, base: Path) -> tuple[int, int]:
 
 
 def retry_quarantine(base: Path) -> int:
-    """Put everything that was set apart into a spool again, for `drain`; return how much that was.
+    """Move every quarantined record into a spool again, for `drain`; return how many those are.
 
     Raises:
         LogboekUnavailable: The disk refused.
@@ -67,6 +67,8 @@ def retry_quarantine(base: Path) -> int:
     if refused:
         spool = SpoolWriter(base, new_writer_id())
         for record in refused:
+            # In this order: a crash in between leaves the record in both, so that the next retry may store it a second
+            # time, by another writer. The other order could lose it.
             spool.append(record.payload)
             quarantine.release(record)
         spool.close()
@@ -74,7 +76,7 @@ def retry_quarantine(base: Path) -> int:
 
 
 class DurableDelivery:
-    """Commits records to a spool and has them sent by one drainer thread.
+    """The delivery commits records to a spool, and one drainer thread sends them.
 
     Args:
         sink: Where to; opened and closed by the drainer.
@@ -130,7 +132,7 @@ class DurableDelivery:
         self._pid = os.getpid()
 
     def _after_fork(self) -> None:
-        """Let go of the parent's spool in a forked child; one of its own is made for the first record, if any."""
+        """Close the parent's spool in a forked child, which makes its own when it logs its first record."""
         if self._spool is not None:
             self._spool.abandon()
         self._spool = self._drainer = None
@@ -138,7 +140,7 @@ class DurableDelivery:
         self.lost = 0
 
     def _own_spool(self) -> SpoolWriter:
-        """Return the spool of this process, made anew after a fork, also one that ran no hooks (uWSGI forks in C).
+        """Return the spool of this process, made anew after a fork, with or without hooks (uWSGI forks in C).
 
         Raises:
             LogboekUnavailable: None can be made here.
@@ -171,7 +173,7 @@ class DurableDelivery:
 
     @property
     def quarantined(self) -> int:
-        """How many records were set apart because the Logboek refuses them as data."""
+        """How many records were quarantined because the Logboek refuses them as data."""
         return self._here[1].quarantined if self._here else 0
 
     @property
@@ -181,7 +183,7 @@ class DurableDelivery:
 
     @property
     def pending(self) -> int:
-        """How many records of this process are neither confirmed nor set apart yet."""
+        """How many records of this process are neither confirmed nor quarantined yet."""
         return self._here[0].committed_records - self._here[1].settled if self._here else 0
 
     def stats(self) -> DeliveryStats:
@@ -257,7 +259,7 @@ class DurableDelivery:
             self.start_draining()
 
     def start_draining(self) -> None:
-        """Start the drainer unless it runs; it also adopts what processes that are gone have left."""
+        """Start the drainer unless it runs; it also adopts spools of dead processes."""
         with self._locks.setdefault(os.getpid(), threading.Lock()):
             if self._here is not None and not self._draining:
                 self._draining = True
@@ -280,7 +282,7 @@ class DurableDelivery:
             return delivered
         spool, drainer = self._here
         drainer.stop(5.0)
-        # Only when nothing more can be acknowledged is it known whether anything is left.
+        # First, because a thread may still be committing: until it has, it is not known whether anything is left.
         spool.stop()
         left = self.pending
         if left:
@@ -301,5 +303,6 @@ class DurableDelivery:
             )
         if not drainer.refused.isdisjoint(seqs):
             raise LogboekUnavailable(
-                "The Logboek refuses a record as data; it was set apart (`ldv spool quarantine list`).", in_doubt=False
+                "The Logboek refuses a record as data; it was quarantined (`ldv spool quarantine list`).",
+                in_doubt=False,
             ) from BatchRefused("see the quarantine")

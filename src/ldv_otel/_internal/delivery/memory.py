@@ -1,6 +1,6 @@
 """Level `memory`: a bounded queue and one worker. Nothing survives the process; for tests and comparison.
 
-What it cannot deliver is counted, logged, written to the state directory and told by `flush`, never passed over.
+What it cannot deliver is counted, logged, reported in the state directory, and makes `flush` return False.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SENDING: Final = RetryPolicy()
 
 
 class MemoryDelivery:
-    """Queues records in memory and sends them from one worker thread.
+    """The delivery queues records in memory and sends them from one worker thread.
 
     Args:
         sink: Where to; opened and closed by the worker, because a sink belongs to one thread.

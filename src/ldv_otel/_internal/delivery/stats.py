@@ -1,4 +1,4 @@
-"""What a delivery can say of itself: the one source of `ldv_otel.health()` and of the metrics."""
+"""Statistics of a delivery: the one source of `ldv_otel.health()` and of the metrics."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import msgspec
 
 
 class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How delivery is doing in this process. Counts are of Logregels and since the process started.
+    """The state of delivery in this process. Counts are of Logregels, since the process started.
 
     Attributes:
-        pending: Neither confirmed nor set apart yet.
+        pending: Neither confirmed nor quarantined yet.
         in_doubt: Of those, how many are in a batch that was sent, or is being sent, and is not confirmed.
         oldest_ms: When the oldest pending one ended, in ms since 1970-01-01 UTC; None when nothing is pending.
         running: Acties that have a start on disk and no end (level `write-ahead`).
         confirmed: Confirmed by the Logboek.
         confirmed_ms: When it last confirmed some, in ms since 1970-01-01 UTC; None for never.
-        adopted: Left by processes that are gone, and confirmed through this one.
+        adopted: Left by dead processes, and confirmed through this one.
         retried: How often something was tried again: opening the Logboek, or sending a batch.
-        quarantined: Set apart, because the Logboek refuses them as data.
+        quarantined: Kept apart from the spool, because the Logboek refuses them as data.
         lost: Refused to the application, or given up (level `memory`): stored nowhere.
     """
 

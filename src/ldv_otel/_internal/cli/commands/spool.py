@@ -1,4 +1,4 @@
-"""Commands for the spool: what waits on this machine, and what was set apart."""
+"""Commands for the spool: what waits on this machine, and what was quarantined."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show the spools for this Logboek; exit code 1 when something was set apart or is damaged."""
+    """Show the spools for this Logboek; exit code 1 when something was quarantined or is damaged."""
     base = _base()
     spools = inspect_spools(base)
     quarantine = Quarantine(base / QUARANTINE_NAME)
@@ -66,13 +66,13 @@ def drain_spools() -> None:
     """Send what processes that are gone have left; those that run send their own."""
     settings = read_settings(os.environ)
     adopted, refused = drain(make_sink(settings), _base())
-    typer.echo(f"confirmed {adopted}, set apart {refused}")
+    typer.echo(f"confirmed {adopted}, quarantined {refused}")
     if refused:
         raise typer.Exit(1)
 
 
 def list_refused(*, as_json: AsJson = False) -> None:
-    """List what was set apart, with the Logboek's reason."""
+    """List what was quarantined, with the Logboek's reason."""
     found = _quarantine().records()
     if as_json:
         rows = [{"writer_id": one.writer_id, "seq": one.seq, "reason": one.reason} for one in found]
@@ -86,20 +86,22 @@ def show(
     writer_id: Annotated[str, typer.Argument(help="As `list` shows it.")],
     seq: Annotated[int, typer.Argument(help="As `list` shows it.")],
 ) -> None:
-    """Show one record that was set apart, in the standard's words."""
+    """Show one record that was quarantined, in the standard's words."""
     for one in _quarantine().records():
         if (one.writer_id, one.seq) == (writer_id, seq):
             print_json(_readable(one))
             return
-    raise QueryError(f"Nothing of writer {writer_id} with place {seq} was set apart. See `ldv spool quarantine list`.")
+    raise QueryError(
+        f"No record of writer {writer_id} with sequence number {seq} is in quarantine. See `ldv spool quarantine list`."
+    )
 
 
 def retry() -> None:
-    """Send everything that was set apart once more, after the cause was put right."""
+    """Send everything that was quarantined once more, after the cause was corrected."""
     settings = read_settings(os.environ)
     count = retry_quarantine(_base())
     adopted, refused = drain(make_sink(settings), _base())
-    typer.echo(f"tried {count}: confirmed {adopted}, set apart {refused}")
+    typer.echo(f"tried {count}: confirmed {adopted}, quarantined {refused}")
     if refused:
         raise typer.Exit(1)
 

@@ -116,7 +116,7 @@ def _print_waiting(out: Console, report: StatusReport) -> None:
         for line in rendering.spool_lines(report.spools):
             out.print(f"            {line}", soft_wrap=True)
     if report.quarantined:
-        out.print(f"set apart   {report.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
+        out.print(f"quarantined {report.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     if report.refused:
         out.print(f"refused     {report.refused} spans of a Collector (table collector_refused)", style="bold red")
     for loss in report.losses:

@@ -1,4 +1,4 @@
-"""Looking at spools from outside, without disturbing their owners."""
+"""Inspection of spools from outside, without disturbing their owners."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ldv_otel._internal.record.logregel import decode_logregel
 
 
 class SpoolStatus(msgspec.Struct, kw_only=True):
-    """One writer's spool.
+    """The state of one writer's spool.
 
     Attributes:
         pid: Process id of its owner, as the owner knew it; 0 when that cannot be read.
         alive: Whether its owner runs; otherwise any process for the same Logboek, or `ldv spool drain`, sends it.
         pending: Records that are not confirmed yet.
         in_doubt: How many of those belong to a batch that was frozen, so may be in the Logboek already.
-        running: Acties that have begun and not ended (level `write-ahead`); when the owner is gone they never will.
+        running: Acties that have begun and not ended (level `write-ahead`); when the owner is dead they never will.
         oldest_ms: When the oldest pending record ended, in ms since 1970-01-01 UTC; None when nothing is pending.
-        quarantined: Records of this writer that were set apart.
+        quarantined: Records of this writer in the quarantine.
         confirmed_ms: When the Logboek last confirmed something of it, in ms since 1970-01-01 UTC; None for never.
         damaged_bytes: Bytes that could not be read.
     """
@@ -50,13 +50,13 @@ def inspect_spools(base: Path) -> list[SpoolStatus]:
     """Return all spools below a directory, by name."""
     if not base.is_dir():
         return []
-    refused = Counter(record.writer_id for record in Quarantine(base / QUARANTINE_NAME).records())
-    found = []
+    quarantined = Counter(record.writer_id for record in Quarantine(base / QUARANTINE_NAME).records())
+    spools = []
     for directory in sorted(base.iterdir()):
         if directory.name != QUARANTINE_NAME and not directory.name.startswith("."):
-            with suppress(FileNotFoundError):  # it was finished while we looked
-                found.append(_inspect(directory, refused[directory.name]))
-    return found
+            with suppress(FileNotFoundError):  # it was drained and removed meanwhile
+                spools.append(_inspect(directory, quarantined[directory.name]))
+    return spools
 
 
 def _inspect(directory: Path, quarantined: int) -> SpoolStatus:
@@ -72,7 +72,7 @@ def _inspect(directory: Path, quarantined: int) -> SpoolStatus:
                 try:
                     oldest_ms = decode_logregel(record.payload).end_time_ms
                 except msgspec.DecodeError:
-                    continue  # the next one says it
+                    continue  # the next record has a time
     return SpoolStatus(
         writer_id=directory.name,
         pid=owner_of(directory),
@@ -90,6 +90,7 @@ def _inspect(directory: Path, quarantined: int) -> SpoolStatus:
 
 def _alive(directory: Path) -> bool:
     try:
+        # Held for a moment only; an adopter that tries meanwhile takes it for alive, and comes back.
         os.close(hold(directory))
     except BlockingIOError:
         return True

@@ -1,4 +1,4 @@
-"""What became of the batches of a spool: frozen before the first send, confirmed after the last.
+"""The progress of a spool: which batches were frozen before their first send, and up to where all is confirmed.
 
 A frozen batch keeps its boundaries over a restart, so that it is sent again as exactly the same block under the same
 token. An append-only file of lines, each with its CRC; a torn line is as if it had never been written, which is safe:
@@ -28,7 +28,7 @@ class FrozenBatch(msgspec.Struct, frozen=True, tag="frozen"):
 
 
 class ConfirmedBatch(msgspec.Struct, frozen=True, tag="confirmed"):
-    """Every record up to `last` is in the Logboek, or set apart, since `at_ms` (ms since 1970-01-01 UTC)."""
+    """Every record up to `last` is in the Logboek, or quarantined, since `at_ms` (ms since 1970-01-01 UTC)."""
 
     last: int
     at_ms: int = 0
@@ -56,11 +56,11 @@ class Progress:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Return the progress of a spool for looking at only."""
-        found = cls.__new__(cls)
-        found._load(directory)  # noqa: SLF001  (its own class)
-        found._descriptor = -1  # noqa: SLF001  (as above)
-        return found
+        """Return the progress of a spool for reading only."""
+        progress = cls.__new__(cls)
+        progress._load(directory)  # noqa: SLF001  (its own class)
+        progress._descriptor = -1  # noqa: SLF001  (as above)
+        return progress
 
     def _load(self, directory: Path) -> None:
         self.confirmed = -1
@@ -85,7 +85,9 @@ class Progress:
         Raises:
             OSError: The disk refused; the batch may be sent all the same, and is then in doubt after a restart.
         """
+        # In memory first: when the disk refuses, the batch still counts as sent, and is not frozen a second time.
         self.frozen.append(batch)
+        # Flushed before the first send: after power loss the Logboek may have a batch that this disk knows nothing of.
         flushing(os.fdatasync, self._write(batch))
 
     def confirm(self, entry: ConfirmedBatch) -> None:
@@ -98,7 +100,7 @@ class Progress:
         self._write(entry)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor is not None and descriptor >= 0:
             os.close(descriptor)
@@ -112,6 +114,7 @@ class Progress:
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         text = _encode(entry)
+        # A newline before the entry too: it ends a torn line of a full disk, which would else swallow this one.
         os.write(self._descriptor, b"\n%08x %s\n" % (zlib.crc32(text), text))
         return self._descriptor
 

@@ -1,4 +1,4 @@
-"""Records that the Logboek refuses as data: set apart one by one, with the reason, never thrown away."""
+"""The quarantine: a file for each record that the Logboek refuses as data, with the reason (LDV-L2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUARANTINE_NAME: Final = "quarantine"
 
 
 class QuarantinedRecord(msgspec.Struct, kw_only=True):
-    """One record that was set apart.
+    """One record that was quarantined.
 
     Attributes:
         payload: The record's bytes as they were in the spool.
@@ -45,10 +45,13 @@ class Quarantine:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             write_all(descriptor, content)
+            # Before the rename: after power loss the final name must not stand for an empty file.
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        # A crash before this leaves a `.new` file that nobody reads; the record is still in its spool.
         draft.rename(draft.with_suffix(".json"))
+        # The record leaves the spool when this returns, so its name here has to survive power loss as well.
         sync_directory(self._directory)
 
     def keep_segment(self, writer_id: str, path: Path) -> Path:
@@ -59,15 +62,15 @@ class Quarantine:
         return target
 
     def records(self) -> list[QuarantinedRecord]:
-        """Return what is set apart."""
+        """Return the quarantined records."""
         return [
             msgspec.json.decode(path.read_bytes(), type=QuarantinedRecord)
             for path in sorted(self._directory.glob("*.json"))
         ]
 
-    def release(self, refused: QuarantinedRecord) -> None:
-        """Let go of a record that is in a spool again."""
-        (self._directory / f"{refused.writer_id}-{refused.seq}.json").unlink()
+    def release(self, record: QuarantinedRecord) -> None:
+        """Remove a record that is in a spool again."""
+        (self._directory / f"{record.writer_id}-{record.seq}.json").unlink()
 
     def segments(self) -> list[Path]:
         """Return the damaged segments that were kept."""

@@ -1,4 +1,4 @@
-"""Reading a spool back: the next records of a living one, everything of one whose owner is gone."""
+"""Readers of a spool: the next records of the process's own, and everything in an orphan spool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PEEK_BYTES: Final = 64 * 1024
 
 
 class SpoolReader:
-    """Follows the spool of this process, a few MiB at a time, and takes its segments away when they are done."""
+    """The reader follows the spool of this process, a few MiB at a time, and unlinks segments that are confirmed."""
 
     def __init__(self, directory: Path, *, read_bytes: int = _READ_BYTES) -> None:
         self._directory = directory
@@ -73,7 +73,7 @@ class SpoolReader:
                 size *= 4
 
     def peek(self, committed: tuple[int, int], end_of: Callable[[int], int]) -> StoredRecord | None:
-        """Return the next Logregel and leave it there; for other threads, so None also when it is gone by now."""
+        """Return the next Logregel without taking it; None also when the drainer unlinked its segment meanwhile."""
         ahead = SpoolReader(self._directory, read_bytes=_PEEK_BYTES)
         ahead._segment, ahead._offset = self._segment, self._offset
         try:
@@ -82,14 +82,17 @@ class SpoolReader:
             return None
 
     def drop(self, confirmed: int) -> None:
-        """Unlink the segments of which everything is confirmed; that frees space also on a full disk."""
+        """Unlink the segments of which everything is confirmed; that needs no space, so it works on a full disk.
+
+        A crash before it is harmless: the progress file says what is confirmed, and what it lost is read back.
+        """
         while self._last_seqs and self._last_seqs[0][1] <= confirmed:
             number, _ = self._last_seqs.pop(0)
             (self._directory / segment_name(number)).unlink(missing_ok=True)
 
 
 class OrphanSpool:
-    """The spool of a process that is gone; whoever reads it holds its lock.
+    """The spool of a dead process. Its reader holds its lock, so nothing else changes it.
 
     Attributes:
         last_seq: Highest sequence number of a Logregel read so far; -1 for none.
@@ -113,17 +116,17 @@ class OrphanSpool:
     def batches(self, progress: Progress, most: int) -> Iterator[tuple[list[StoredRecord], bool]]:
         """Give what is not confirmed, in batches, each with whether it was frozen: those come as they were."""
         frozen = list(progress.frozen)
-        some: list[StoredRecord] = []
+        batch: list[StoredRecord] = []
         confirmed = progress.confirmed
         for record in self.records():
             if record.seq <= confirmed:
                 continue
-            if some and (record.seq > frozen[0].last if frozen else len(some) >= most):
-                yield some, bool(frozen)
-                some, frozen = [], frozen[1:]
-            some.append(record)
-        if some:
-            yield some, bool(frozen)
+            if batch and (record.seq > frozen[0].last if frozen else len(batch) >= most):
+                yield batch, bool(frozen)
+                batch, frozen = [], frozen[1:]
+            batch.append(record)
+        if batch:
+            yield batch, bool(frozen)
 
     def records(self) -> Iterator[StoredRecord]:
         """Give every good Logregel, segment after segment."""

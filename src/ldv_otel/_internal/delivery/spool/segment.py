@@ -47,7 +47,7 @@ _ZEROS: Final = bytes(1024 * 1024)
 HEADER_BYTES: Final = _HEADER.size + (-_HEADER.size % _ALIGNMENT)
 
 
-class NewerFormat(Exception):  # noqa: N818  (tells what it is, and is turned into ours by the spool)
+class NewerFormat(Exception):  # noqa: N818  (no error of ours: the reader marks the spool as newer)
     """A segment was written by a newer version; it is left alone."""
 
 
@@ -97,10 +97,13 @@ def make_segment(directory: Path, number: int, writer_id: str, *, size: int = SE
             write_all(descriptor, _header(number, writer_id).ljust(HEADER_BYTES, b"\0"))
             for start in range(HEADER_BYTES, size, len(_ZEROS)):
                 write_all(descriptor, _ZEROS[: size - start])
+            # Size and blocks are on disk now: later commits flush data only (`fdatasync`), not the file's metadata.
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        # A crash before this leaves a `.new` file, which nobody reads and `remove_spool` unlinks.
         draft.rename(path)
+        # Without it a power loss could take the name away, and all records that were acknowledged in the file.
         sync_directory(directory)
     except OSError:
         draft.unlink(missing_ok=True)
@@ -187,7 +190,7 @@ def _good_run(data: bytes, position: int, records: list[StoredRecord]) -> int:
 
     This is most of what reading a backlog costs, hence one loop without calls of our own.
     """
-    found, unpack, crc32, view = records.append, _RECORD.unpack_from, zlib.crc32, memoryview(data)
+    append, unpack, crc32, view = records.append, _RECORD.unpack_from, zlib.crc32, memoryview(data)
     last = len(data) - _RECORD.size
     while position <= last:
         length, crc, seq = unpack(data, position)
@@ -196,7 +199,7 @@ def _good_run(data: bytes, position: int, records: list[StoredRecord]) -> int:
         if not length or end > len(data) or crc32(view[begin - _SEQ_BYTES : end]) != crc:
             break
         position = end + -length % _ALIGNMENT
-        found(StoredRecord(seq, data[begin:end], position))
+        append(StoredRecord(seq, data[begin:end], position))
     return position
 
 

@@ -1,8 +1,8 @@
 """Starts of Acties (level `write-ahead`): on disk before the Actie does anything, and what becomes of them.
 
 A start holds the Logregels that are stored if no end follows. Its owner takes starts of running Acties along into each
-new segment, so that a long Actie neither holds old segments nor gets lost with them. Who adopts a spool writes the
-Logregels of starts without an end into it, after which they are records like any other.
+new segment, so that a long Actie neither keeps old segments on disk nor is lost with them. The process that adopts a
+spool writes the Logregels of starts without an end into it; from then on they are records like any other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 
 
 class ActieStart(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is known of an Actie that runs, or more of it: the Logregels it leaves if it is never ended.
+    """The start of an Actie that runs, or an addition to it: the Logregels it leaves if it is never ended.
 
     Attributes:
         actie: Trace id and span id of the Actie, see `actie_id`.
@@ -30,7 +30,7 @@ class ActieStart(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Ids(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of a Logregel; the rest is not looked at."""
+    """The first fields of a Logregel; the others are not decoded."""
 
     trace_id: bytes
     span_id: bytes
@@ -85,7 +85,7 @@ def interrupted_acties(orphan: OrphanSpool) -> list[list[Logregel]]:
 
 
 def _start(record: StoredRecord) -> ActieStart | None:
-    """Return what a record says of an Actie; None for what cannot be understood."""
+    """Return the start that a record holds; None for what cannot be decoded."""
     try:
         return _starts.decode(record.payload)
     except msgspec.DecodeError:
@@ -94,10 +94,10 @@ def _start(record: StoredRecord) -> ActieStart | None:
 
 def _ended(record: StoredRecord) -> bytes:
     try:
-        found = _ids.decode(record.payload)
+        ids = _ids.decode(record.payload)
     except msgspec.DecodeError:
-        return b""  # it is set apart when it is its turn to be sent
-    return found.trace_id + found.span_id
+        return b""  # it is quarantined when it is its turn to be sent
+    return ids.trace_id + ids.span_id
 
 
 def _merged(records: Iterable[StoredRecord]) -> list[Logregel]:

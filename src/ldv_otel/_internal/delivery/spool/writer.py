@@ -1,12 +1,12 @@
 """One writer's spool: a directory that one process owns, and group commit into its segments.
 
     <base>/<writer_id>/          0700, held by its owner through `owner.lock`
-        owner.lock               flock; free when the owner is gone, however it went
+        owner.lock               flock; the kernel frees it when the owner dies, however it dies
         000000000001.segment     0600, see segment.py
         progress                 which batches were frozen and confirmed, see progress.py
 
-The first thread that waits writes and flushes for all that queued meanwhile: there is no writer thread that a fork
-could lose, and a lone caller pays for one flush and little else.
+Group commit: the first thread that waits, the leader, writes and flushes for all that queued meanwhile, its followers.
+There is no writer thread that a fork could lose, and a lone caller pays for one flush and little else.
 """
 
 from __future__ import annotations
@@ -43,37 +43,37 @@ LOCK_NAME: Final = "owner.lock"
 
 
 class _CommitGroup:
-    """Records that are committed together."""
+    """A group of records that are committed with one write and one flush."""
 
     __slots__ = ("begun", "done", "ended", "error", "followers", "records")
 
     def __init__(self) -> None:
         self.records: list[tuple[int, bytes]] = []
-        #: Acties that begin, or of which more is said (True); and those that end.
+        #: Acties that begin, or to which a start adds something (True); and those that end.
         self.begun: list[tuple[bytes, tuple[int, bytes], bool]] = []
         self.ended: list[bytes] = []
         self.done = False
         self.error: OSError | None = None
-        #: What threads wait by for this group, each by a lock of its own, which takes half the time of a condition:
-        #: one is let go to lead it, and all when it is on disk.
+        #: One lock for each waiting thread, which takes half the time of a condition. One follower is woken to lead the
+        #: group, and all of them when it is on disk.
         self.followers: list[threading.Lock] = []
 
-    def let_one_go(self) -> None:
-        """Let one of those who wait go on; an open lock is that of one who is on its way, or was interrupted."""
+    def wake_one(self) -> None:
+        """Wake one waiting follower. An unlocked lock belongs to one that is already running, or was interrupted."""
         for turn in self.followers:
             if turn.locked():
                 turn.release()
                 break
 
-    def let_all_go(self) -> None:
-        """Let all who wait go on."""
+    def wake_all(self) -> None:
+        """Wake all waiting followers."""
         for turn in self.followers:
             if turn.locked():
                 turn.release()
 
 
 class SpoolWriter:
-    """Commits records to disk, in order, for any number of threads of one process.
+    """The writer commits records to disk, in order, for any number of threads of one process.
 
     Args:
         base: Directory of all spools for the same Logboek; made 0700 if it is not there.
@@ -90,9 +90,11 @@ class SpoolWriter:
         self._segment_bytes = segment_bytes
         self._committing: Callable[[bytes], int] = self._commit
         if patched():
-            # Only if these locks are gevent's: a leader that is away while others hold up its thread never comes back.
+            # Only if these locks are gevent's. With locks of threads, a greenlet that waits for one would stop the
+            # thread that the leader needs to come back from the pool.
             self._committing = lambda data: flushing(self._commit, data)
-        # One that knows its owner: a condition asks, and of gevent's plain locks it asks in a way that lets others run.
+        # Reentrant, because it knows its owner: a condition asks whether it is held, and asks gevent's plain locks in a
+        # way that lets other greenlets run.
         self._mutex = lock = threading.RLock()
         self._changed = threading.Condition(lock)
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
@@ -116,7 +118,7 @@ class SpoolWriter:
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
         self._ends: dict[int, int] = {}
-        # Held before it has its name: another process could adopt, and remove, what nobody holds.
+        # Locked before it gets its name: another process could adopt, and remove, a spool that nobody holds.
         draft = base / f".{writer_id}"
         try:
             make_directory(base)
@@ -127,7 +129,7 @@ class SpoolWriter:
             sync_directory(base)
             self._open_segment(1, segment_size(1, self._segment_bytes))
         except OSError as error:
-            with suppress(OSError):  # what the disk does not let go of is found by who adopts
+            with suppress(OSError):  # what cannot be removed now is removed by the process that adopts it
                 remove_spool(draft)
                 remove_spool(self.directory)
             self.abandon()
@@ -154,7 +156,7 @@ class SpoolWriter:
             group = self._open_group()
             numbered = list(enumerate(payloads, self._next_seq))
             following = self._next_seq + len(numbered)
-            # No call between these two: an exception from elsewhere must not let a number be given twice.
+            # No call between these two lines: a signal's exception in between would give a number twice (LDV-L3).
             group.records += numbered
             self._next_seq = following
             if ended:
@@ -209,7 +211,7 @@ class SpoolWriter:
             size = segment_size(number, self._segment_bytes)
             flushing(make_segment, self.directory, number, self.writer_id, size=size)
         except OSError as error:
-            # Said once: the commit that needs it tries again, and tells its callers.
+            # A warning only: the commit that needs the segment tries again, and raises.
             _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
         finally:
             with self._mutex:
@@ -218,19 +220,19 @@ class SpoolWriter:
                 self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let whoever waits for a commit look again."""
+        """Wake the drainer, to check again whether it has a reason to go on."""
         with self._mutex:
             self._enough.notify_all()
 
     def abandon(self) -> None:
-        """Let go without a word: in a forked child, whose parent may hold our locks, and where none could be made."""
+        """Close the files without taking a lock: a thread of the parent may have held it at the fork."""
         for descriptor in (self._descriptor, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._lock = -1
 
     def stop(self) -> None:
-        """Take no more records, once what is being committed is; only now is it known what there is."""
+        """Take no more records, after the group that is being committed; from now on the number of records is final."""
         with self._mutex:
             while self._leading or self._preparing:
                 self._changed.wait()
@@ -239,7 +241,7 @@ class SpoolWriter:
                 self._descriptor = -1
 
     def close(self) -> None:
-        """Stop, and let go of the directory: what is in it may be adopted by another process."""
+        """Stop, and release the directory: another process may adopt the records in it."""
         self.stop()
         with self._mutex:
             if self._lock >= 0:
@@ -252,7 +254,7 @@ class SpoolWriter:
         return self._forming
 
     def _commit_group(self, group: _CommitGroup) -> None:
-        """Wait until a group is on disk, or see to it that it gets there."""
+        """Wait until a group is on disk, as its leader or as a follower."""
         try:
             turn = None
             while not group.done:
@@ -260,10 +262,10 @@ class SpoolWriter:
                 if turn is not None:
                     turn.acquire()
         except BaseException:
-            # Whoever is interrupted may have been the one that was let go to lead: another has to.
+            # The interrupted thread may have been the follower that was woken to lead: then another one has to lead.
             with self._mutex:
-                group.let_all_go()
-                self._forming.let_all_go()
+                group.wake_all()
+                self._forming.wake_all()
             raise
         if group.error is not None:
             raise LogboekUnavailable(
@@ -272,10 +274,11 @@ class SpoolWriter:
             ) from group.error
 
     def _lead_or_follow(self, group: _CommitGroup, turn: threading.Lock | None) -> threading.Lock | None:
-        """Commit a group; or, while another is being committed, return what to wait by before asking again.
+        """Commit a group; or, while another one is being committed, return the lock to wait for before asking again.
 
         Args:
-            turn: What was waited by before; a thread has one, so that none is let go in its place when it has left.
+            turn: The lock this thread has waited for. A thread has one only: a second one could be unlocked instead,
+                after the thread has left, and no thread would lead.
         """
         with self._mutex:
             if group.done:
@@ -290,14 +293,14 @@ class SpoolWriter:
             return turn
 
     def _hold(self) -> None:
-        """Take the lock unless this thread has it: an interruption may have come before or after it was taken."""
+        """Acquire the lock unless this thread holds it: an interruption may have come before or after that."""
         try:
             self._changed.notify(0)
         except RuntimeError:
             self._mutex.acquire()
 
     def _lead(self, group: _CommitGroup) -> None:
-        """Commit a group while the lock, which is held, is given up, so that the next one can form."""
+        """Commit a group while the lock, which is held, is released, so that the next group can form."""
         error: OSError | None = OSError(errno.EINTR, "interrupted")
         interruption: BaseException | None = None
         following, before, end = _CommitGroup(), self.committed_records, 0
@@ -319,36 +322,36 @@ class SpoolWriter:
                     else:
                         self._hold()
                     self._conclude(group, error, before, end)
-                except BaseException as again:  # noqa: BLE001  (raised below: others wait for this to be done)
+                except BaseException as again:  # noqa: BLE001  (raised below: followers wait for this to be done)
                     interruption = again
             if interruption is not None:
                 raise interruption
 
     def _conclude(self, group: _CommitGroup, error: OSError | None, before: int, end: int) -> None:
-        """Say what became of a group, and wake whom it concerns; the same if it is done twice."""
+        """Note the outcome of a group and wake its followers and the drainer; doing so twice changes nothing."""
         if error is None:
             self._take_over(group, before, end)
         else:
-            # After a failed flush the kernel may have dropped the pages, and after an interrupted one nobody knows
-            # what is there: nothing more is acknowledged on this file.
+            # After a failed flush the kernel may have dropped the pages, so that the next flush succeeds without them;
+            # after an interrupted one it is unknown what is on disk. The next group goes to a new segment.
             self._room = 0
         group.error, self._turning = error, False
         self._changed.notify_all()
         if self.committed_records >= self._wanted:
             self._enough.notify_all()
-        group.let_all_go()
-        self._forming.let_one_go()
+        group.wake_all()
+        self._forming.wake_one()
         group.done, self._leading = True, False
 
     def _wait_prepared(self) -> None:
-        """Let whoever makes the next segment finish, and keep others from beginning; not for the thread of a pool."""
+        """Wait until the next segment is made, and let no other be begun; never in a thread of gevent's pool."""
         with self._mutex:
             while self._preparing:
                 self._changed.wait()
             self._turning = True
 
     def _take_over(self, group: _CommitGroup, before: int, end: int) -> None:
-        """Count what is on disk now."""
+        """Count the records of a group that is on disk."""
         self._offset = end
         self.committed = (self._segment, self._offset)
         self.committed_records = before + len(group.records) - len(group.begun)
@@ -363,7 +366,7 @@ class SpoolWriter:
     def _commit(self, data: bytes) -> int:
         """Write and flush, and return where the records end; only the leader is here."""
         if self._offset + len(data) > self._room:
-            # What runs goes along, so that older segments can go.
+            # Starts of running Acties are copied into the new segment, so that older segments can be unlinked.
             carried = encode_records(record for starts in self._running.values() for record in starts)
             longest = HEADER_BYTES + len(carried) + len(data)
             number = self._segment + 1
@@ -378,8 +381,9 @@ class SpoolWriter:
 
     def _flush(self) -> None:
         os.fdatasync(self._descriptor)
-        # Asked by name first: after `fstat` has read a file's times the next flush takes half as long again (Linux 6.18
-        # on ext4; since 6.13 a write notes its time more finely once somebody has looked).
+        # A file that was removed is flushed without an error, and its records are lost with the process. By name first:
+        # after `fstat` has read a file's times the next flush takes half as long again (Linux 6.18 on ext4; since 6.13
+        # a write notes its time more finely once the times were read).
         if not os.access(self._path, os.F_OK) and not os.fstat(self._descriptor).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
@@ -393,14 +397,18 @@ class SpoolWriter:
             self._ends[self._segment] = self._offset
         self._descriptor, self._segment, self._offset = descriptor, number, HEADER_BYTES
         self._path = str(path)
-        # One that was made ahead may be smaller.
+        # Read from the file: one that was made ahead may be smaller than what is needed now.
         self._room = os.fstat(descriptor).st_size
 
 
 def remove_spool(directory: Path) -> None:
-    """Take a spool away of which everything is confirmed; only its owner, or who holds it, may."""
+    """Remove a spool of which everything is confirmed; the caller owns it or holds its lock.
+
+    A crash in between leaves a spool with fewer files, which the next adopter removes. The lock file is the last: until
+    then no other process can hold the directory.
+    """
     for path in (
-        *sorted(directory.glob(f"*{SUFFIX}")),  # the end of an Actie never goes before its start
+        *sorted(directory.glob(f"*{SUFFIX}")),  # in order: the end of an Actie is never removed before its start
         *directory.glob("*.new"),
         directory / PROGRESS_NAME,
         directory / LOCK_NAME,
@@ -409,13 +417,13 @@ def remove_spool(directory: Path) -> None:
     try:
         directory.rmdir()
     except FileNotFoundError:
-        return  # it was taken away before
+        return  # removed already
     except OSError as error:
         _logger.warning("The spool directory %s holds something else and stays: %s.", directory, error.strerror)
 
 
 def hold(directory: Path) -> int:
-    """Take a spool directory for this process; return the descriptor that holds it.
+    """Lock a spool directory for this process; return the descriptor that holds the lock.
 
     Raises:
         BlockingIOError: A living process has it.
@@ -424,6 +432,7 @@ def hold(directory: Path) -> int:
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its owner may have removed it between our `open` and `flock`; we would hold a file that has no name any more.
         if not os.path.samestat(os.fstat(descriptor), os.stat(directory / LOCK_NAME)):  # noqa: PTH116  (as its twin)
             raise BlockingIOError(errno.EWOULDBLOCK, "it was removed meanwhile")
     except OSError:
@@ -433,7 +442,7 @@ def hold(directory: Path) -> int:
 
 
 def owner_of(directory: Path) -> int:
-    """Return the process id of who made a spool, as that process knew it; 0 when that cannot be read."""
+    """Return the process id of a spool's owner, in the owner's own process namespace; 0 when it cannot be read."""
     try:
         return int((directory / LOCK_NAME).read_bytes())
     except (OSError, ValueError):
