@@ -272,18 +272,18 @@ def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str],
     assert (spool["confirmed_ms"], spool["quarantined"]) == (None, 0)
     assert abs(spool["oldest_ms"] / 1_000 - time.time()) < 60
     for shown in (ldv(mine, "spool", "status").stdout, ldv(mine, "status").stdout):
-        assert f"process {killed.pid} is gone" in shown
+        assert f"process {killed.pid} is dead" in shown
         assert "1 interrupted" in shown
         assert "last confirmed never" in shown
-    assert "1 Logregels of 1 processes wait" in ldv(mine, "status").stdout
+    assert "1 Logregels of 1 processes are pending" in ldv(mine, "status").stdout
     assert as_json(mine, "status")["spools"] == found["spools"]
     assert ldv(mine, "spool", "drain").stdout == "confirmed 2, quarantined 0\n"
     assert as_json(mine, "spool", "status")["spools"] == []
     assert sorted(record["name"] for record in as_json(mine, "activity", ACTIVITY)) == ["cut off", "last words"]
 
 
-def test_what_was_set_apart_can_be_seen_and_tried_again(environ: dict[str, str], tmp_path: Path) -> None:
-    """After the cause was corrected."""
+def test_quarantined_records_can_be_seen_and_tried_again(environ: dict[str, str], tmp_path: Path) -> None:
+    """After the cause was removed."""
     mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_SPOOL": str(tmp_path / "spool")}
     script = """
 import os

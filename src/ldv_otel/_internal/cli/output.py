@@ -17,7 +17,7 @@ from rich.console import Console, Group, RenderableType
 from ldv_otel._internal.cli import rendering
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the standard's field names.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; records have the standard's field names.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one line a record.")]
 AsTree = Annotated[bool, typer.Option("--tree", help="Print each trace as a tree.")]
 AsTable = Annotated[bool, typer.Option("--table", help="Print a table.")]
@@ -40,8 +40,8 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False)
 
 
-def form_of(default: OutputFormat, **wanted: bool) -> OutputFormat:
-    """Return the one form that was asked for, by the names of its options.
+def output_format(default: OutputFormat, **wanted: bool) -> OutputFormat:
+    """Return the format that was asked for, by the names of its options.
 
     Raises:
         typer.BadParameter: More than one was.
@@ -52,27 +52,27 @@ def form_of(default: OutputFormat, **wanted: bool) -> OutputFormat:
     return asked[0] if asked else default
 
 
-def print_records(records: Sequence[StoredLogregel], form: OutputFormat, *, title: str) -> None:
-    """Print records in one of the forms."""
-    print_groups({"": (title, records)}, form)
+def print_records(records: Sequence[StoredLogregel], format_: OutputFormat, *, title: str) -> None:
+    """Print records in one of the formats."""
+    print_groups({"": (title, records)}, format_)
 
 
-def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], form: OutputFormat) -> None:
+def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], format_: OutputFormat) -> None:
     """Print several groups of records, each by its name: a key in JSON, a column in CSV, a title for people.
 
     One group with an empty name is printed without it.
     """
-    if form is OutputFormat.JSON:
+    if format_ is OutputFormat.JSON:
         as_json = {name: rendering.as_json(records) for name, (_, records) in groups.items()}
         print_json(as_json[""] if list(as_json) == [""] else as_json)
-    elif form is OutputFormat.CSV:
+    elif format_ is OutputFormat.CSV:
         _print_csv(groups)
     elif not any(records for _, records in groups.values()):
         console(stderr=True).print("No Logregels found.")
     else:
-        render = rendering.forest if form is OutputFormat.TREE else rendering.records_table
+        render = rendering.forest if format_ is OutputFormat.TREE else rendering.records_table
         parts: list[RenderableType] = [
-            render([found.logregel for found in records], title=rendering.plain(title))
+            render([stored.logregel for stored in records], title=rendering.plain(title))
             for title, records in groups.values()
             if records
         ]
@@ -106,7 +106,7 @@ def _print_csv(groups: dict[str, tuple[str, Sequence[StoredLogregel]]]) -> None:
     lines.writerow((*(("relation",) if named else ()), *rendering.CSV_COLUMNS))
     for name, (_, records) in groups.items():
         lines.writerows(
-            _with(name, rendering.csv_row(found)) if named else rendering.csv_row(found) for found in records
+            _with(name, rendering.csv_row(record)) if named else rendering.csv_row(record) for record in records
         )
 
 

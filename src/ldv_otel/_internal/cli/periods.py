@@ -14,7 +14,7 @@ Since = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="Started then or later: a date, an ISO 8601 time (UTC unless it says so), or a duration (30d, P1Y).",
+        help="Started then or later: a date, an ISO 8601 time (UTC unless it has an offset), or a duration (30d, P1Y).",
     ),
 ]
 Until = Annotated[
@@ -50,11 +50,11 @@ def _parse(option: str, text: str | None) -> datetime | Duration | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         pass
     else:
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     try:
         return Duration.parse(text)
     except ValueError:

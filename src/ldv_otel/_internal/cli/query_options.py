@@ -17,7 +17,7 @@ Confidential = Annotated[
     bool,
     typer.Option(
         "--confidential/--no-confidential",
-        help="Whether to show what the Register calls confidential, which is not for the data subject to see.",
+        help="Whether to show confidential records, which data subjects do not see.",
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
@@ -38,8 +38,8 @@ def page_limits(since: str | None, until: str | None, after: str | None, limit: 
     )
 
 
-def print_page(page: Page, form: OutputFormat, *, title: str) -> None:
-    """Print a page of records, and say on standard error how to go on where there are more."""
-    print_records(page.records, form, title=title)
+def print_page(page: Page, format_: OutputFormat, *, title: str) -> None:
+    """Print a page of records, and on standard error the cursor of the next page, where there is one."""
+    print_records(page.records, format_, title=title)
     if page.following is not None:
         console(stderr=True).print(f"There are more: --after {page.following}", soft_wrap=True)

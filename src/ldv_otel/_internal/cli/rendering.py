@@ -1,4 +1,4 @@
-"""What people see: records as a table, a trace as a tree."""
+"""Records for people: as a table, a trace as a tree, a row of CSV; and the lines of a spool."""
 
 from __future__ import annotations
 
@@ -53,41 +53,40 @@ def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
     """Return the records of a trace, and of traces that called parties began from it, as a tree.
 
     A record hangs below the Actie its parent id names, or below the Actie from which a technical span with that id
-    went out (that is how another organisation's call looks); without a parent, below what its foreign operation refers
-    to, found in the same two ways; otherwise it is a root.
+    went out (as for a call from another organisation); without a parent, below what its foreign operation refers
+    to, by either of the two; otherwise it is a root.
     """
     actien: dict[_Id, Logregel] = {}
     for record in records:
         actien.update({(record.trace_id, span_id): record for span_id in record.outbound_span_ids})
     actien.update({_id(record): record for record in records})
-    children: dict[_Id, list[_Found]] = defaultdict(list)
-    found = []
+    children: dict[_Id, list[_CalledRecord]] = defaultdict(list)
+    roots = []
     for record in sorted(records, key=lambda record: (record.start_time_ms, record.span_id)):
         caller = actien.get((record.foreign_operation_trace_id, record.foreign_operation_span_id))
         above = actien.get((record.trace_id, record.parent_span_id)) or caller
-        here = (record, caller)
         if above is None or above is record:
-            found.append(here)
+            roots.append((record, caller))
         else:
-            children[_id(above)].append(here)
+            children[_id(above)].append((record, caller))
     tree = Tree(Text(title, style="bold"))
     seen: set[_Id] = set()
-    # Ids of strangers may form a circle, which has no root; what hangs in one is shown all the same.
-    waiting = [(tree, here) for below in children.values() for here in below] + [(tree, here) for here in found[::-1]]
+    # Ids of untrusted callers may form a circle, which has no root: its records follow the roots, each once.
+    waiting = [(tree, child) for below in children.values() for child in below] + [(tree, root) for root in roots[::-1]]
     while waiting:
         branch, (record, caller) = waiting.pop()
         if _id(record) in seen:
             continue
         seen.add(_id(record))
         node = branch.add(logregel_label(record, caller))
-        waiting += [(node, below) for below in children[_id(record)][::-1]]
+        waiting += [(node, child) for child in children[_id(record)][::-1]]
     return tree
 
 
 #: Trace and span.
 _Id = tuple[bytes, bytes]
-#: A record and the one that called it from another application, where that is known.
-_Found = tuple[Logregel, Logregel | None]
+#: A record, and the record of another application that called it, or None.
+_CalledRecord = tuple[Logregel, Logregel | None]
 
 
 def forest(records: Sequence[Logregel], *, title: str) -> Tree:
@@ -96,8 +95,8 @@ def forest(records: Sequence[Logregel], *, title: str) -> Tree:
     for record in records:
         traces[record.trace_id].append(record)
     tree = Tree(Text(title, style="bold"))
-    for trace_id, found in traces.items():
-        tree.add(trace_tree(found, title=f"trace {trace_id.hex()}"))
+    for trace_id, of_trace in traces.items():
+        tree.add(trace_tree(of_trace, title=f"trace {trace_id.hex()}"))
     return tree
 
 
@@ -106,7 +105,7 @@ def _id(record: Logregel) -> _Id:
 
 
 def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
-    """Return a record as a tree shows it: its name and status, and a line for each thing that it has."""
+    """Return a record as a tree shows it: its name and status, and a line for each of its fields that has a value."""
     label = Text()
     label.append(plain(record.name), style="bold")
     label.append(f"  {record.status.label}", style=_STATUS_STYLE[record.status])
@@ -131,8 +130,8 @@ def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
 
 
 def as_json(records: Iterable[StoredLogregel]) -> list[dict[str, Any]]:
-    """Return records for `--json`: in the standard's words, with writer and place."""
-    return [{**as_standard(found.logregel), "writer_id": found.writer_id, "seq": found.seq} for found in records]
+    """Return records for `--json`: in the standard's words, with writer and sequence number."""
+    return [{**as_standard(stored.logregel), "writer_id": stored.writer_id, "seq": stored.seq} for stored in records]
 
 
 #: Columns of `--csv`; those of a spreadsheet's first lines first.
@@ -142,20 +141,20 @@ CSV_COLUMNS = (
     "foreign_operation_trace_id", "foreign_operation_span_id", "foreign_operation_processor", "external_read_api_id",
     "flags", "attributes", "writer_id", "seq",
 )  # fmt: skip
-#: What a spreadsheet takes for the begin of a formula; text of strangers may not become one.
+#: What a spreadsheet takes for the begin of a formula; text from outside may not become one.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_row(found: StoredLogregel) -> list[str]:
+def csv_row(stored: StoredLogregel) -> list[str]:
     """Return a record as cells for `CSV_COLUMNS`; text that a spreadsheet would run gets an apostrophe in front."""
-    record = found.logregel
+    record = stored.logregel
     cells = [
         _iso(record.start_time_ms), _iso(record.end_time_ms), record.name, record.status.label,
         record.processing_activity_id, record.parent_processing_activity_id, record.data_subject_id.hex(),
         record.data_subject_id_type, service_of(record.resource), record.trace_id.hex(), record.span_id.hex(),
         record.parent_span_id.hex(), record.foreign_operation_trace_id.hex(), record.foreign_operation_span_id.hex(),
         record.foreign_operation_processor, record.external_read_api_id, " ".join(record.flags),
-        msgspec.json.encode(record.attributes).decode(), found.writer_id, str(found.seq),
+        msgspec.json.encode(record.attributes).decode(), stored.writer_id, str(stored.seq),
     ]  # fmt: skip
     return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
 
@@ -170,7 +169,7 @@ def moment(time_ms: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that cannot steer the terminal: a record's text comes from strangers."""
+    """Return text that cannot steer the terminal: anybody may have written a record's text."""
     return text.translate(_CONTROL)
 
 
@@ -195,9 +194,9 @@ def _foreign(record: Logregel) -> str:
 
 
 def spool_lines(spools: Iterable[SpoolStatus]) -> Iterator[str]:
-    """Give what waits on this machine, two lines for each process that wrote it."""
+    """Yield two lines for each spool on this machine: its process, and its records."""
     for spool in spools:
-        yield f"process {spool.pid or '?'} {'runs' if spool.alive else 'is gone'}, writer {spool.writer_id}"
+        yield f"process {spool.pid or '?'} {'runs' if spool.alive else 'is dead'}, writer {spool.writer_id}"
         facts = [f"{spool.pending} pending"]
         if spool.oldest_ms is not None:
             facts.append(f"{spool.in_doubt} in doubt, oldest {moment(spool.oldest_ms)}")

@@ -12,7 +12,7 @@ from ldv_otel._internal.cli.output import (
     AsJson,
     AsTree,
     OutputFormat,
-    form_of,
+    output_format,
 )
 from ldv_otel._internal.cli.periods import Since, Until
 from ldv_otel._internal.cli.query_options import After, Limit, page_limits, print_page
@@ -40,8 +40,8 @@ def activity(  # noqa: PLR0913  (options of a command)
     as_json: AsJson = False,
 ) -> None:
     """Show what was logged under one processing activity."""
-    form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = page_limits(since, until, after, limit)
     with checked(LogboekClient(read_settings(os.environ))) as client:
         page = read.by_activity(client, uri, limits)
-    print_page(page, form, title=uri)
+    print_page(page, format_, title=uri)

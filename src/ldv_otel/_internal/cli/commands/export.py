@@ -1,4 +1,4 @@
-"""The command that takes Logregels out in bulk: export."""
+"""`ldv export`: Logregels in bulk, as Parquet or CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -62,9 +62,9 @@ def export(  # noqa: PLR0913  (options of a command)
     console(stderr=True).print(f"{rows} Logregels", markup=False)
 
 
-def _write(pages: Iterator[Any], target: Any, format_: str, advance: Callable[[int], None]) -> int:
-    """Write pages as they come; return how many rows there were."""
-    try:
+def _write(pages: Iterator[Any], target: BinaryIO, format_: str, advance: Callable[[int], None]) -> int:
+    """Write pages as they come; return the number of their rows."""
+    try:  # `Any`, as pyarrow has no types
         library: Any = importlib.import_module("pyarrow.parquet" if format_ == "parquet" else "pyarrow.csv")
     except ImportError as error:
         raise ConfigurationError("An export needs an extra. Run `pip install 'ldv-otel[export]'`.") from error
@@ -83,8 +83,8 @@ def _write(pages: Iterator[Any], target: Any, format_: str, advance: Callable[[i
 
 
 @contextlib.contextmanager
-def _target(file: Path) -> Iterator[Any]:
-    """Open what is written to. A file appears under its name once it is whole, readable for its owner only."""
+def _target(file: Path) -> Iterator[BinaryIO]:
+    """Open the target. A file gets its name once it is complete, and is readable for its owner only."""
     if str(file) == "-":
         yield sys.stdout.buffer
         return
@@ -103,7 +103,7 @@ def _target(file: Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _progress(total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
-    """Show how far it is on standard error, at a terminal; elsewhere nobody looks, and counting takes its time."""
+    """Show the progress on standard error at a terminal; elsewhere nobody sees it, and counting takes time."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield lambda _: None

@@ -12,7 +12,7 @@ from ldv_otel._internal.cli.output import (
     AsJson,
     AsTree,
     OutputFormat,
-    form_of,
+    output_format,
     print_groups,
 )
 from ldv_otel._internal.cli.query_options import Confidential
@@ -37,8 +37,10 @@ def foreign(  # noqa: PLR0913  (options of a command)
     as_json: AsJson = False,
 ) -> None:
     """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
-    form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     with checked(LogboekClient(read_settings(os.environ))) as client:
         called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
         caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
-    print_groups({"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, form)
+    print_groups(
+        {"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, format_
+    )

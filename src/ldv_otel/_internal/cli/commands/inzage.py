@@ -14,7 +14,7 @@ from ldv_otel._internal.cli.output import (
     AsTree,
     OutputFormat,
     console,
-    form_of,
+    output_format,
 )
 from ldv_otel._internal.cli.periods import Since, Until
 from ldv_otel._internal.cli.query_options import After, Confidential, Limit, page_limits, print_page
@@ -49,7 +49,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
     as_json: AsJson = False,
 ) -> None:
     """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
-    form = form_of(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
     pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
@@ -58,7 +58,7 @@ def inzage(  # noqa: PLR0913  (options of a command)
         raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
     with checked(LogboekClient(settings)) as client:
         page = read.by_subject(client, candidates, limits, confidential=confidential)
-    print_page(page, form, title="Verwerkingen van deze betrokkene")
+    print_page(page, format_, title="Verwerkingen van deze betrokkene")
 
 
 def _identifier(argument: str | None, type_: str) -> str:

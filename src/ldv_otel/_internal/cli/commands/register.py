@@ -63,7 +63,8 @@ def check(*, as_json: AsJson = False) -> None:
 def apply(
     *,
     amend: Annotated[
-        bool, typer.Option("--amend", help="Take entries too that differ under the same URI: slips put right.")
+        bool,
+        typer.Option("--amend", help="Also take entries that differ under the same URI, to correct mistakes."),
     ] = False,
 ) -> None:
     """Bring the Register's entries into force in the Logboek: terms, confidentiality, and what activities mean."""

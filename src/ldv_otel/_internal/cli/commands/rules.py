@@ -1,4 +1,4 @@
-"""Commands for mapping rules: try them on recorded spans before they log anything."""
+"""`ldv rules`: try mapping rules on recorded spans before they log anything."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _describe_group() -> None:
 
 
 class RuleMatch(msgspec.Struct):
-    """Spans alike that one rule took, or none did.
+    """Spans alike that one rule takes, or that no rule takes.
 
     Attributes:
         rule: Its number in the file, from 1; 0 for no rule.
-        name: Of the spans, without the data subjects that the rule found.
+        name: Of the spans, without the identifiers that the rule reads.
         spans: How many.
-        without_subject: In how many the rule found nobody though it names a source.
+        without_subject: In how many the rule has a source of data subjects and reads none from it.
         acties: How many are Acties by their own attributes.
     """
 
@@ -58,7 +58,7 @@ class RuleMatch(msgspec.Struct):
 
 
 class RuleTestResult(msgspec.Struct):
-    """What rules do with the spans of some files."""
+    """The spans of some files, by the rule that takes them."""
 
     spans: int
     matches: list[RuleMatch]
@@ -83,7 +83,7 @@ def try_rules(
 
 
 def judge(rules: Rules, spans: Sequence[RuleSpan]) -> RuleTestResult:
-    """Return what rules do with spans."""
+    """Return which rule takes which spans."""
     labels = [f"{number} {rule.rule}".strip() for number, rule in enumerate(rules.rules, 1)]
     matches: dict[tuple[int, str, str, str], RuleMatch] = {}
     for span in spans:

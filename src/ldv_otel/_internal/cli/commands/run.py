@@ -1,4 +1,4 @@
-"""Command that starts a service with a Logboek: run."""
+"""`ldv run`: start a service with a Logboek."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ldv_otel._internal.sdk import autostart as starting
+from ldv_otel._internal.sdk import autostart
 from ldv_otel.errors import ConfigurationError
 
 
@@ -32,11 +32,11 @@ def run(
         raise ConfigurationError(
             "`ldv run` needs OpenTelemetry's auto-instrumentation. Run `pip install opentelemetry-distro`."
         )
-    found = which(program)
-    if found is None:
+    executable = which(program)
+    if executable is None:
         raise ConfigurationError(f"There is no program {program!r} on the PATH.")
-    here = str(Path(starting.__file__).parent)
+    autostart_directory = str(Path(autostart.__file__).parent)
     # The directory of work is searched too, for programs that are no Python file themselves, such as gunicorn.
-    paths = [here, str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [autostart_directory, str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
-    os.execv(found, [found, *(arguments or [])])  # noqa: S606  (the program that was asked for, without a shell)
+    os.execv(executable, [executable, *(arguments or [])])  # noqa: S606  (the program that was asked for, without a shell)

@@ -1,4 +1,4 @@
-"""Commands that serve the Logboek to others: serve."""
+"""`ldv serve`: the Logboek over HTTP, for other organisations, citizens and privacy officers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ldv_otel.errors import ConfigurationError
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the application."""
+    """Add the command to the application."""
     app.command()(serve)
 
 
@@ -51,10 +51,10 @@ def serve(
     if not port.isdigit() or not host:
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
     if demo and without_authentication:
-        raise ConfigurationError("--demo serves only pages for people, so --without-authentication says nothing.")
+        raise ConfigurationError("--demo serves only pages for people, so --without-authentication has no effect.")
     settings = read_settings(os.environ)
     if demo and gemma:
-        raise ConfigurationError("--demo serves only pages for people, so --gemma says nothing.")
+        raise ConfigurationError("--demo serves only pages for people, so --gemma has no effect.")
     page = demo or bool(settings.inzage.issuer)
     shown = "inzage" if page else "api/v1/openapi.json" if gemma else "lezenapi/v1/openapi.json"
     logging.getLogger("ldv_otel._internal.api.access").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Commands for the spool: what waits on this machine, and what was quarantined."""
+"""`ldv spool`: the records that wait on this machine, and those in quarantine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from ldv_otel._internal.cli import rendering
-from ldv_otel._internal.cli.output import console, print_json
+from ldv_otel._internal.cli.output import AsJson, console, print_json
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.delivery.durable import drain, retry_quarantine
 from ldv_otel._internal.delivery.paths import spool_base, spool_root
@@ -21,10 +21,8 @@ from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel.errors import QueryError
 
-spool_app = typer.Typer(help="What waits on this machine for the Logboek, and what the Logboek refused.")
-quarantine_app = typer.Typer(help="Records that the Logboek refuses as data.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+spool_app = typer.Typer(help="Records on this machine that the Logboek has not confirmed, or that it refused.")
+quarantine_app = typer.Typer(help="Records that the Logboek refused as data.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,19 +37,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show the spools for this Logboek; exit code 1 when something was quarantined or is damaged."""
+    """Show the spools for this Logboek; exit code 1 when a record is quarantined or a spool is damaged."""
     base = _base()
     spools = inspect_spools(base)
     quarantine = Quarantine(base / QUARANTINE_NAME)
     refused, damaged = len(quarantine.records()), len(quarantine.segments())
     if as_json:
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             "directory": str(base),
             "spools": msgspec.to_builtins(spools),
             "quarantined": refused,
             "damaged_segments": damaged,
         }
-        print_json(found)
+        print_json(report)
     else:
         out = console()
         out.print(f"spool       {base}", markup=False, soft_wrap=True)
@@ -63,7 +61,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 def drain_spools() -> None:
-    """Send what processes that are gone have left; those that run send their own."""
+    """Send the records of processes that died; those that run send their own."""
     settings = read_settings(os.environ)
     adopted, refused = drain(make_sink(settings), _base())
     typer.echo(f"confirmed {adopted}, quarantined {refused}")
@@ -72,24 +70,24 @@ def drain_spools() -> None:
 
 
 def list_refused(*, as_json: AsJson = False) -> None:
-    """List what was quarantined, with the Logboek's reason."""
-    found = _quarantine().records()
+    """List the quarantined records, with the Logboek's reason."""
+    records = _quarantine().records()
     if as_json:
-        rows = [{"writer_id": one.writer_id, "seq": one.seq, "reason": one.reason} for one in found]
+        rows = [{"writer_id": record.writer_id, "seq": record.seq, "reason": record.reason} for record in records]
         print_json(rows)
         return
-    for one in found:
-        typer.echo(f"{one.writer_id} {one.seq} {one.reason}")
+    for record in records:
+        typer.echo(f"{record.writer_id} {record.seq} {record.reason}")
 
 
 def show(
     writer_id: Annotated[str, typer.Argument(help="As `list` shows it.")],
     seq: Annotated[int, typer.Argument(help="As `list` shows it.")],
 ) -> None:
-    """Show one record that was quarantined, in the standard's words."""
-    for one in _quarantine().records():
-        if (one.writer_id, one.seq) == (writer_id, seq):
-            print_json(_readable(one))
+    """Show one quarantined record, in the standard's words."""
+    for record in _quarantine().records():
+        if (record.writer_id, record.seq) == (writer_id, seq):
+            print_json(_readable(record))
             return
     raise QueryError(
         f"No record of writer {writer_id} with sequence number {seq} is in quarantine. See `ldv spool quarantine list`."
@@ -97,7 +95,7 @@ def show(
 
 
 def retry() -> None:
-    """Send everything that was quarantined once more, after the cause was corrected."""
+    """Send all quarantined records once more, after the cause was removed."""
     settings = read_settings(os.environ)
     count = retry_quarantine(_base())
     adopted, refused = drain(make_sink(settings), _base())

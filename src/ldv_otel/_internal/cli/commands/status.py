@@ -1,4 +1,4 @@
-"""`ldv status`: how the Logboek and what waits for it are doing."""
+"""`ldv status`: the state of the Logboek, and of the records on this machine that it does not have yet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 class StatusReport(msgspec.Struct, frozen=True):
-    """What `ldv status` shows."""
+    """The counts of `ldv status`."""
 
     logboek: str
     schema: SchemaStatus
@@ -109,10 +109,10 @@ def _print_status(report: StatusReport) -> None:
 
 
 def _print_waiting(out: Console, report: StatusReport) -> None:
-    """Print what is not in the Logboek (yet)."""
+    """Print the records that are not in the Logboek (yet)."""
     if report.spools:
         pending = sum(spool.pending for spool in report.spools)
-        out.print(f"on disk     {pending} Logregels of {len(report.spools)} processes wait")
+        out.print(f"on disk     {pending} Logregels of {len(report.spools)} processes are pending")
         for line in rendering.spool_lines(report.spools):
             out.print(f"            {line}", soft_wrap=True)
     if report.quarantined:

@@ -13,7 +13,7 @@ from ldv_otel._internal.cli.output import (
     AsJson,
     AsTable,
     OutputFormat,
-    form_of,
+    output_format,
     page_out,
     print_records,
 )
@@ -38,10 +38,10 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
-    form = form_of(OutputFormat.TREE, table=as_table, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TREE, table=as_table, csv=as_csv, json=as_json)
     with checked(LogboekClient(read_settings(os.environ))) as client:
         records = across_traces(client, trace_id, confidential=confidential)
-    if form is OutputFormat.TREE and records:
-        page_out(rendering.trace_tree([found.logregel for found in records], title=f"trace {trace_id}"))
+    if format_ is OutputFormat.TREE and records:
+        page_out(rendering.trace_tree([stored.logregel for stored in records], title=f"trace {trace_id}"))
     else:
-        print_records(records, form, title=f"trace {trace_id}")
+        print_records(records, format_, title=f"trace {trace_id}")
