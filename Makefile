@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot assets test torture format bench clean collector
+.PHONY: demo demo-shot assets test fuzz torture format bench clean collector
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -36,10 +36,21 @@ test: .venv/test.stamp
 # Real servers, kills, crash points and faults. Most of it is waiting, so there are more workers than cores.
 TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
 
-# The same in large sizes, a day, with its figures; SIZE=0.1 for a tenth of that, LDV_TORTURE_SEED=... repeats a run.
+# Every property with FUZZ times the examples of `make test`, from a seed that is another each time; SEED=... repeats a run.
+# What it finds becomes an example of its test.
+FUZZ ?= 10
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+fuzz: SEED := $(SEED)
+fuzz: .venv/test.stamp
+	LDV_FUZZ=$(FUZZ) LDV_TEST_SEED=$(SEED) $(BIN)/pytest -n 2 --dist loadfile -m hypothesis -o timeout=14400 \
+	  --hypothesis-seed=$(SEED) --ignore tests/processes --ignore tests/torture
+
+# The same in large sizes, a day, with its figures; SIZE=0.1 for a tenth of that, SEED=... repeats a run.
 SIZE ?= full
+torture: SEED := $(SEED)
 torture: .venv/test.stamp
-	LDV_TORTURE=$(SIZE) $(TORTURE) -rP --show-capture=stdout
+	LDV_TORTURE=$(SIZE) LDV_TEST_SEED=$(SEED) $(TORTURE) -rP --show-capture=stdout
+	@$(MAKE) --no-print-directory fuzz FUZZ=60 SEED=$(SEED)
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .

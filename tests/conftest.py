@@ -5,10 +5,26 @@ from __future__ import annotations
 import signal
 
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
-# Machines here are noisy: a slow example is no failure.
-settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.load_profile("noisy")
+from tests.support.chance import FUZZ, SEED, examples
+
+# The machine may be busy: a slow example is no failure.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("fixed", _PATIENT, derandomize=True, database=None)
+settings.register_profile("random", _PATIENT, derandomize=False, max_examples=examples(100))
+settings.load_profile("random" if FUZZ else "fixed")
+if not FUZZ:
+    # Hypothesis also draws constants from the source of every module that is imported by then. Which ones are depends
+    # on what this process ran before, and hypothesis has no setting for it; `test_chance.py` watches the name.
+    vars(providers)["_get_local_constants"] = lambda: vars(providers)["_local_constants"]
+
+
+def pytest_report_header() -> str:
+    """Say what repeats this run."""
+    kind = f"LDV_FUZZ={FUZZ} --hypothesis-seed={SEED} " if FUZZ else ""
+    return f"chance: {kind}LDV_TEST_SEED={SEED}"
+
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets its background jobs ignore it, and so would every service that a test starts and stops with it.

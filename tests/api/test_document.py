@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from ldv_otel._internal.api.read_api.openapi import openapi_document
 from tests.api.conftest import BSN, PARKING, PARTY
+from tests.support.chance import examples
 from tests.support.document import ABSENT, Document, SentRequest, at, at_the_edges, changed, is_sendable, near
 
 DOCUMENT = Document(openapi_document("https://log.example"))
@@ -67,13 +68,14 @@ def test_the_server_refuses_what_the_document_forbids_and_nothing_else(api: Test
 
 
 @pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.hypothesis
 def test_document_and_server_agree_on_any_value(api: TestClient, name: str) -> None:
     """Values that look like those which are allowed are so for both, or for neither."""
     request = REQUESTS[name]
     locations = [each for each in DOCUMENT.locations(request) if each.schema.get("type") != "object"]
 
     @given(st.data())
-    @settings(max_examples=50)
+    @settings(max_examples=examples(50))
     def check_one(data: st.DataObject) -> None:
         location = data.draw(st.sampled_from(locations))
         value = data.draw(near(at(request, location)).filter(lambda text: is_sendable(location, text)))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from schemathesis import GenerationMode
 
 from ldv_otel._internal.config.settings import Settings
+from tests.support.chance import examples
 from tests.support.serving import Issuer, ServeProcess, environ_of
 
 
@@ -51,6 +52,7 @@ def document(server: ServeProcess) -> Any:
     ],
     ids=str,
 )
+@pytest.mark.hypothesis
 def test_the_server_does_what_its_document_says(  # noqa: PLR0913, PLR0917  (fixtures and a table)
     document: Any, server: ServeProcess, issuer: Issuer, path: str, method: str, mode: GenerationMode
 ) -> None:
@@ -58,7 +60,7 @@ def test_the_server_does_what_its_document_says(  # noqa: PLR0913, PLR0917  (fix
     token = issuer.token("ldv:read ldv:identify ldv:confidential ldv:chain")
 
     @given(case=document[path][method].as_strategy(generation_mode=mode))
-    @settings(max_examples=25)
+    @settings(max_examples=examples(25))
     def check(case: Any) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
 

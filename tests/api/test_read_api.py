@@ -17,6 +17,7 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.register.register import ProcessingActivity, Register
 from tests.api.conftest import BSN, DEBTS, FOREIGN, NOBODY, OTHER_BSN, PARKING, PARTY, START, TRACES
+from tests.support.chance import examples
 
 PATH = "/lezenapi/v1/processing-activities"
 SUBJECT = "dpl.core.data_subject_id"
@@ -199,7 +200,7 @@ def pages(api: TestClient, question: dict[str, Any], limit: int) -> Iterator[lis
         address = str(answer.request.url.join(following)) if following else ""
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(cursor=st.from_regex(r"\A[0-9]{1,15}-[0-9a-f]{16}-[0-9]{1,19}-([0-9a-f]{2}){0,20}\Z"))
 def test_a_cursor_of_somebodys_own_making_is_a_place_like_any(api: TestClient, cursor: str) -> None:
     """It comes back from outside: what lies after it is shown, whatever it says, and never more than was asked for."""
@@ -210,7 +211,7 @@ def test_a_cursor_of_somebodys_own_making_is_a_place_like_any(api: TestClient, c
 
 
 @given(cursor=st.text(max_size=40))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_anything_else_is_no_cursor(api: TestClient, cursor: str) -> None:
     """400, never 500."""
     answer = api.post(PATH, json={"traceId": HEX}, params={"cursor": cursor})

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompresse
 from ldv_otel._internal.clickhouse.embedded.errors import EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import checksum, framed, unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import at_revision
+from tests.support.chance import noise
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "lz4": lz4.frame.compress,
@@ -34,7 +34,7 @@ def body(data: bytes, limit: int = 1 << 30) -> RequestBody:
 @pytest.mark.parametrize("encoding", COMPRESSORS)
 def test_bodies_of_many_frames_are_unpacked_whole(encoding: str) -> None:
     """The driver makes a frame of each block; all of them arrive, whatever the boundaries."""
-    blocks = [os.urandom(1_500_000), b"", b"x" * 3_000_000, b"end"]
+    blocks = [noise(1_500_000), b"", b"x" * 3_000_000, b"end"]
     packed = b"".join(map(COMPRESSORS[encoding], blocks))
     with body(packed) as given, decompressed(given, encoding) as plain:
         assert plain.read() == b"".join(blocks)
@@ -44,7 +44,7 @@ def test_bodies_of_many_frames_are_unpacked_whole(encoding: str) -> None:
 @pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"plain" + data, lambda data: data + b"tail"])
 def test_a_damaged_body_is_refused(encoding: str, damage: Callable[[bytes], bytes]) -> None:
     """A body that is cut off, or followed by something else, is no body: half a batch must not be stored."""
-    with body(damage(COMPRESSORS[encoding](os.urandom(1000)))) as given, pytest.raises(EngineError) as refused:
+    with body(damage(COMPRESSORS[encoding](noise(1000)))) as given, pytest.raises(EngineError) as refused:
         decompressed(given, encoding)
     assert (refused.value.code, refused.value.status) == (271, 400)
 
@@ -137,7 +137,7 @@ def test_a_frame_of_an_unknown_method_is_named() -> None:
 
 def test_answers_are_framed_with_their_checksum() -> None:
     """What this server frames, a client can verify and read."""
-    data = os.urandom(2_500_000)
+    data = noise(2_500_000)
     packed = framed(data)
     with body(packed) as given, unframed(given) as plain:
         assert plain.read() == data

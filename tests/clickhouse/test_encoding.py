@@ -22,6 +22,7 @@ from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import number_batch
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused
+from tests.support.chance import examples
 
 RECORD = Logregel(trace_id=b"t" * 16, span_id=b"s" * 8, name="n", start_time_ms=1, end_time_ms=2)
 
@@ -159,7 +160,7 @@ ROWS = st.lists(
 LENGTHS = (0, 1, 127, 128, 1_023, 1_024, 16_383, 16_384, 300_000)
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
 @example([{"text": "x" * n, "word": "y" * n, "ids": [b"abcd"] * n, "pairs": {"z" * n: "v" * n}} for n in LENGTHS])
 @example([{"text": "", "word": "", "ids": [], "pairs": {}}])

@@ -20,6 +20,7 @@ from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import QueryError
+from tests.support.chance import examples
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -102,7 +103,9 @@ def everything(ask: Callable[[Cursor | None], Page]) -> list[StoredLogregel]:
 
 
 @hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     batches=st.lists(st.lists(records(), min_size=1, max_size=8), min_size=1, max_size=4),

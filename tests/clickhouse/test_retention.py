@@ -25,6 +25,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.register.register import ProcessingActivity, Register
 from ldv_otel._internal.times.durations import Duration
 from ldv_otel.errors import ConfigurationError
+from tests.support.chance import examples
 
 NOW = datetime.now(UTC)
 SHORT, LONG, SECRET, ENDLESS, STRANGE = (f"https://register.example/{name}'" for name in "abcde")
@@ -184,7 +185,7 @@ def test_the_log_beside_the_register(filled: LogboekClient) -> None:
     assert found.unused == ["urn:ongebruikt"]
 
 
-@hypothesis_settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=examples(4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     ages=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4_000)), min_size=1, max_size=30),
     terms=st.dictionaries(st.sampled_from("abc"), st.sampled_from(["P1Y", "P18M", "P100D", "P6Y"])),

@@ -17,6 +17,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.testing import InMemoryLogboek, check_sink
 from tests.clickhouse.conftest import empty_store
 from tests.strategies import logregels
+from tests.support.chance import examples
 
 
 @pytest.fixture(params=["memory", "chdb", "http"])
@@ -40,7 +41,7 @@ def test_it_does_what_delivery_relies_on(any_sink: Sink) -> None:
     check_sink(any_sink, count_rows=lambda writer_id: stored_count(any_sink, writer_id))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(logregels(), min_size=1, max_size=8))
 def test_any_storable_record_is_confirmed(any_sink: Sink, records: list[Logregel]) -> None:
     """Normalisation lets nothing through that a store refuses: any time, any text."""

@@ -23,6 +23,7 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, identifier, listed, literal, number
 from ldv_otel._internal.clickhouse.tables import Table, View
 from tests.clickhouse.conftest import empty_store
+from tests.support.chance import examples
 
 SOURCE = Path(ldv_otel.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ TEXTS = [
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), max_size=20))
 @example(TEXTS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 def test_a_literal_is_its_text(client: LogboekClient, texts: list[str]) -> None:
     """Whatever is in it: the engine reads back what was quoted, and nothing after it."""
     query = Sql("SELECT [$texts]::Array(String)", texts=listed(map(literal, texts)))

@@ -19,6 +19,7 @@ from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel.errors import BatchRefused, QueryError, SchemaError
 from tests.strategies import logregels
+from tests.support.chance import examples
 
 RECORD: dict[str, Any] = {
     "trace_id": b"t" * 16,
@@ -30,7 +31,9 @@ RECORD: dict[str, Any] = {
 }
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(records=st.lists(logregels(), min_size=1, max_size=5, unique_by=lambda record: record.span_id))
 def test_what_is_stored_is_what_is_read(sink: ClickHouseSink, client: LogboekClient, records: list[Logregel]) -> None:
     """Every field of any record comes back as it was, byte for byte."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,6 +12,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from tests.support.chance import new_id
+
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 
 
@@ -21,7 +22,7 @@ def span(
 ) -> Span:
     """A span with fresh ids, unless `fields` gives them."""
     now = time.time_ns()
-    ids = {"trace_id": secrets.token_bytes(16), "span_id": secrets.token_bytes(8)}
+    ids = {"trace_id": new_id(16), "span_id": new_id(8)}
     times = {"start_time_unix_nano": now, "end_time_unix_nano": now + 5_000_000}
     return Span(name=name, kind=kind, attributes=_attributes(attributes or {}), **{**ids, **times, **fields})  # type: ignore[arg-type]
 

@@ -15,6 +15,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from tests.collector.conftest import Line
 from tests.collector.spans import ACTIVITY, actie, post, span
 from tests.support import faults
+from tests.support.chance import examples
 from tests.support.collector import KEY_ID, KEY_SECRET
 
 SUBJECT = "dpl.core.data_subject_id"
@@ -68,7 +69,9 @@ types = st.sampled_from(
 
 
 # A failure names the pair; to shrink a list of requests would take minutes.
-@settings(max_examples=4, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(4), phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(people=st.lists(st.tuples(identifiers, types), min_size=150, max_size=150))
 def test_it_makes_the_pseudonym_of_the_sdk(confirmed: Line, people: list[tuple[int | str, str]]) -> None:
     """From the same key, however a number is written: so one person is found with one question."""

@@ -20,6 +20,7 @@ from ldv_otel.errors import LogboekUnavailable
 from tests.collector.conftest import Line
 from tests.strategies import logregels
 from tests.support import faults
+from tests.support.chance import examples
 from tests.support.sending import deliver_whole
 
 
@@ -48,7 +49,9 @@ def storable(draw: st.DrawFn) -> Logregel:
 
 
 @settings(
-    max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(5),
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(records=st.lists(storable(), min_size=40, max_size=60, unique_by=lambda record: record.span_id))
 def test_a_record_comes_out_as_it_went_in(confirmed: Line, sink: OtlpSink, records: list[Logregel]) -> None:

@@ -14,6 +14,7 @@ from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek, ManualClock
+from tests.support.chance import examples
 from tests.support.sending import deliver_whole
 
 
@@ -230,7 +231,7 @@ class ModelStore:
         return frozenset(seq for seq in batch.seqs if self.rows[seq])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), count=st.integers(1, 40), remembers=st.booleans())
 def test_every_record_is_confirmed_refused_or_pending(data: st.DataObject, count: int, *, remembers: bool) -> None:
     """Whatever a store answers, and wherever the writer has to stop: nothing is lost, nothing is there twice."""

@@ -19,6 +19,7 @@ from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logreg
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
 from tests.delivery.test_write_ahead import record
+from tests.support.chance import examples
 
 ACTIES = 8
 WRITER = "0011223344556677"
@@ -122,7 +123,7 @@ class Service:
         self.spool.append_start(actie, encode_start(ActieStart(actie, (logregel,))), more=more)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps, st.lists(st.booleans(), max_size=4), st.sampled_from([600, 4_096]))
 def test_each_actie_is_on_record_once(todo: list[tuple[str, int, str]], kills: list[bool], segment_bytes: int) -> None:
     """As ended where that was acknowledged, as begun where no end was tried, as one of the two in between."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import httpx
 
@@ -156,13 +154,3 @@ def body(*bsns: str, **more: Any) -> dict[str, Any]:
 def about(bsn: str) -> dict[str, Any]:
     """Return the parameters that name a person."""
     return {"objecttype": "persoon", "soortObjectId": "BSN", "objectId": bsn}
-
-
-def somebody() -> str:
-    """Return the BSN of a person whom no other test knows."""
-    return "".join(secrets.choice("0123456789") for _ in range(9))
-
-
-def new_uuid() -> str:
-    """Return a UUID."""
-    return str(uuid4())

@@ -30,7 +30,8 @@ from ldv_otel._internal.times.durations import Duration
 from tests.gemma.autorisaties import AutorisatiesServer
 from tests.gemma.conftest import address_of
 from tests.gemma.contract import check
-from tests.gemma.provider import ACTIVITY, DOELBINDING, OIN, SECRET, Api, Provider, body, new_uuid, provided, somebody
+from tests.gemma.provider import ACTIVITY, DOELBINDING, OIN, SECRET, Api, Provider, body, provided
+from tests.support.chance import new_bsn, new_uuid
 from tests.support.faults import FaultFront, is_insert, refuse
 
 FULL = {
@@ -117,7 +118,7 @@ def test_ac_02_what_was_not_sent_is_there_and_empty(api: Api) -> None:
     assert actie["handelingNaam"] == actie["afnemerId"] == ""
     assert actie["uitvoerder"] is actie["verwerkingId"] is None
     assert FULL.keys() <= actie.keys()
-    full = api.post(**FULL, **about(somebody()))
+    full = api.post(**FULL, **about(new_bsn()))
     assert {name: full[name] for name in FULL} == FULL
 
 
@@ -130,7 +131,7 @@ def test_ac_03_what_the_log_sets_is_not_taken_from_the_client(api: Api) -> None:
 
 def test_ac_04_and_16_and_15_an_actie_about_two_persons(api: Api) -> None:
     """Each its own id; both in the actie itself, one in the list for that one."""
-    person, other = somebody(), somebody()
+    person, other = new_bsn(), new_bsn()
     actie = api.post(**about(person, other))
     objects = actie["verwerkteObjecten"]
     assert [found["objectId"] for found in objects] == [person, other]
@@ -142,7 +143,7 @@ def test_ac_04_and_16_and_15_an_actie_about_two_persons(api: Api) -> None:
 
 def test_ac_05_and_06_confidential_needs_its_scope(api: Api, ordinary: Api) -> None:
     """403 without, and nothing is stored; 201 with."""
-    bsn = somebody()
+    bsn = new_bsn()
     answer = ordinary.ask("POST", "/verwerkingsacties", json=body(bsn, vertrouwelijkheid="vertrouwelijk"))
     assert answer.status_code == 403
     assert names(api.list(bsn)) == []
@@ -165,8 +166,8 @@ def test_ac_08_what_is_normal_is_logged_while_the_ac_is_away(front: FaultFront, 
     (tmp_path / "clients.yaml").write_text(json.dumps(known | {"autorisaties": component}), encoding="utf-8")
     with provided(tmp_path, str(address_of(front))) as provider:
         api = Api(provider.base, zgw_token("portaal", SECRET), provider.http)
-        api.post(**about(somebody()))
-        assert api.list(somebody()).status_code == 503
+        api.post(**about(new_bsn()))
+        assert api.list(new_bsn()).status_code == 503
         confidential = body(vertrouwelijkheid="vertrouwelijk")
         assert api.ask("POST", "/verwerkingsacties", json=confidential).status_code == 503
 
@@ -193,7 +194,7 @@ def test_ac_10_what_is_not_well_formed_is_named(over_http: Provider) -> None:
     """All of it in one answer."""
     api = over_http.client()
     wrong = body(
-        somebody(), tijdstip="2024-04-05T14:35:42", uitvoerder="1" * 19, actieNaam="x" * 243, bewaartermijn="150"
+        new_bsn(), tijdstip="2024-04-05T14:35:42", uitvoerder="1" * 19, actieNaam="x" * 243, bewaartermijn="150"
     )
     wrong["verwerkteObjecten"][0]["objecttype"] = "perceel"
     found = faults(api.ask("POST", "/verwerkingsacties", json=wrong))
@@ -210,7 +211,7 @@ def test_ac_11_a_moment_comes_back_as_it_was_sent(api: Api) -> None:
 
 def test_ac_12_a_store_that_is_away_confirms_nothing(over_http: Provider, front: FaultFront) -> None:
     """No 2xx; after recovery there is no half entry."""
-    api, bsn, other = over_http.client(), somebody(), somebody()
+    api, bsn, other = over_http.client(), new_bsn(), new_bsn()
     front.close_listener()
     try:
         answer = api.ask("POST", "/verwerkingsacties", json=body(bsn, other))
@@ -225,8 +226,8 @@ def test_ac_12_a_store_that_is_away_confirms_nothing(over_http: Provider, front:
 
 def test_ac_13_no_identifier_is_in_the_store(over_http: Provider, store: LogboekClient) -> None:
     """Of a person, a user, or a recipient who is a person; the API still gives them back."""
-    api, bsn, recipient = over_http.client(), somebody(), somebody()
-    sent = {"gebruiker": "gebruiker-" + somebody(), "soortAfnemerId": "BSN", "afnemerId": recipient}
+    api, bsn, recipient = over_http.client(), new_bsn(), new_bsn()
+    sent = {"gebruiker": "gebruiker-" + new_bsn(), "soortAfnemerId": "BSN", "afnemerId": recipient}
     actie = api.post(**sent, **about(bsn))
     query = "SELECT * FROM logregel WHERE attributes['ldv.version_of'] = {id:String}"
     rows = str(store.rows(Sql.verbatim(query), {"id": actie["actieId"]}))
@@ -238,7 +239,7 @@ def test_ac_13_no_identifier_is_in_the_store(over_http: Provider, store: Logboek
 
 def test_ac_14_a_period_ends_before_its_last_day(api: Api) -> None:
     """Midnight in Amsterdam, summer or winter."""
-    bsn = somebody()
+    bsn = new_bsn()
     for number, moment in enumerate(
         ("2026-03-27T23:59:59+01:00", "2026-03-28T00:00:00+01:00", "2026-03-29T23:59:59+02:00", "2026-03-29T22:00:00Z")
     ):
@@ -252,7 +253,7 @@ def test_ac_14_a_period_ends_before_its_last_day(api: Api) -> None:
 
 def test_a_period_beyond_the_times_of_records_has_its_acties(api: Api) -> None:
     """Their records stand at 1970 or at the end of 2261; the period is compared with the time of the actie itself."""
-    bsn = somebody()
+    bsn = new_bsn()
     for moment in ("1850-06-01T12:00:00Z", "1969-12-31T12:00:00Z", "2262-06-01T12:00:00Z", "2300-06-01T12:00:00Z"):
         api.post(actieNaam=moment[:4], tijdstip=moment, **about(bsn))
     assert names(api.list(bsn, beginDatum="1849-01-01", eindDatum="1900-01-01")) == ["1850"]
@@ -277,7 +278,7 @@ def test_ac_18_and_19_who_may_see_what_is_normal_has_to_ask_for_that(over_http: 
 
 def test_ac_20_and_21_who_sees_which(api: Api, ordinary: Api) -> None:
     """N, C and O, in both notations, with all elements."""
-    bsn = somebody()
+    bsn = new_bsn()
     kinds(api, bsn)
     full = api.post(**FULL, **about(bsn))
     assert full in ordinary.list(bsn, vertrouwelijkheid="normaal").json()["results"]
@@ -291,7 +292,7 @@ def test_ac_20_and_21_who_sees_which(api: Api, ordinary: Api) -> None:
 
 def test_ac_22_a_list_of_one_activity(api: Api) -> None:
     """The others are left out, in both APIs."""
-    bsn, activity = somebody(), new_uuid()
+    bsn, activity = new_bsn(), new_uuid()
     api.post(actieNaam="een", verwerkingsactiviteitId=activity, **about(bsn))
     api.post(actieNaam="ander", verwerkingsactiviteitId=new_uuid(), **about(bsn))
     assert names(api.list(bsn, verwerkingsactiviteitId=activity.upper())) == ["een"]
@@ -300,20 +301,20 @@ def test_ac_22_a_list_of_one_activity(api: Api) -> None:
 
 def test_ac_23_nothing_is_known_of_somebody(api: Api) -> None:
     """200."""
-    assert api.list(somebody()).json() == {"count": 0, "next": None, "previous": None, "results": []}
+    assert api.list(new_bsn()).json() == {"count": 0, "next": None, "previous": None, "results": []}
 
 
 def test_ac_24_a_put_has_every_element(over_http: Provider) -> None:
     """Also those that do not change."""
     api = over_http.client()
-    actie = api.post(**about(somebody()))
+    actie = api.post(**about(new_bsn()))
     del actie["systeem"]
     assert faults(api.put(actie)) == {"systeem"}
 
 
 def test_ac_25_a_put_is_a_new_version(over_http: Provider, store: LogboekClient) -> None:
     """The old one stays in the store, and is not shown."""
-    api, bsn, activity = over_http.client(), somebody(), new_uuid()
+    api, bsn, activity = over_http.client(), new_bsn(), new_uuid()
     actie = api.post(**about(bsn))
     changed = api.put(actie, verwerkingsactiviteitId=activity).json()
     assert changed["tijdstipRegistratie"] > actie["tijdstipRegistratie"]
@@ -327,7 +328,7 @@ def test_ac_25_a_put_is_a_new_version(over_http: Provider, store: LogboekClient)
 
 def test_ac_25_a_put_may_change_the_verwerking_and_the_persons(api: Api) -> None:
     """It is found by its id, by the new Verwerking and by the new person, and no longer by the old ones."""
-    old, new, bsn, other = new_uuid(), new_uuid(), somebody(), somebody()
+    old, new, bsn, other = new_uuid(), new_uuid(), new_bsn(), new_bsn()
     actie = api.post(verwerkingId=old, **about(bsn))
     added = api.put(actie, verwerkteObjecten=[*actie["verwerkteObjecten"], *about(other)["verwerkteObjecten"]]).json()
     assert added["verwerkteObjecten"][0] == actie["verwerkteObjecten"][0]
@@ -349,7 +350,7 @@ def test_ac_25_a_put_may_change_the_verwerking_and_the_persons(api: Api) -> None
 def test_ac_25_an_object_of_another_actie_is_refused(over_http: Provider) -> None:
     """And one that comes twice (D-08)."""
     api = over_http.client()
-    actie, other = api.post(**about(somebody())), api.post(**about(somebody()))
+    actie, other = api.post(**about(new_bsn())), api.post(**about(new_bsn()))
     answer = api.put(actie, verwerkteObjecten=other["verwerkteObjecten"])
     assert faults(answer) == {"verwerkteObjecten[0].verwerktObjectId"}
     assert faults(api.put(actie, verwerkteObjecten=actie["verwerkteObjecten"] * 2)) == {
@@ -359,7 +360,7 @@ def test_ac_25_an_object_of_another_actie_is_refused(over_http: Provider) -> Non
 
 def test_ac_26_and_27_what_may_be_changed_into_what(over_http: Provider) -> None:
     """Without the scope only N into N; into O nothing, but O stays O (D-13)."""
-    api, ordinary, bsn = over_http.client(), over_http.client("normaal"), somebody()
+    api, ordinary, bsn = over_http.client(), over_http.client("normaal"), new_bsn()
     found = kinds(api, bsn)
     assert ordinary.put(found["C"]).status_code == 403
     assert ordinary.put(found["N"], vertrouwelijkheid="vertrouwelijk").status_code == 403
@@ -383,7 +384,7 @@ def test_ac_28_a_put_needs_a_target(over_http: Provider) -> None:
 
 def test_ac_29_a_term_is_changed_for_a_whole_verwerking(api: Api, ordinary: Api) -> None:
     """The deleted one does not come back; each has a new version, all else stays."""
-    verwerking, bsn = new_uuid(), somebody()
+    verwerking, bsn = new_uuid(), new_bsn()
     acties = [api.post(actieNaam=str(number), verwerkingId=verwerking, **about(bsn)) for number in range(4)]
     api.delete(acties[3])
     answer = ordinary.patch(verwerking, bewaartermijn="P10Y")
@@ -397,7 +398,7 @@ def test_ac_29_a_term_is_changed_for_a_whole_verwerking(api: Api, ordinary: Api)
 
 def test_ac_30_and_31_without_the_scope_only_terms_of_what_is_normal(api: Api, ordinary: Api) -> None:
     """One that is not forbids all."""
-    verwerking, bsn = new_uuid(), somebody()
+    verwerking, bsn = new_uuid(), new_bsn()
     actie = api.post(verwerkingId=verwerking, **about(bsn))
     assert ordinary.patch(verwerking, vertrouwelijkheid="vertrouwelijk").status_code == 403
     assert ordinary.patch(verwerking, vertrouwelijkheid="normaal", bewaartermijn="P1Y").status_code == 403
@@ -408,7 +409,7 @@ def test_ac_30_and_31_without_the_scope_only_terms_of_what_is_normal(api: Api, o
 
 def test_ac_32_what_is_lifted_is_shown_to_who_may_see_it(api: Api, ordinary: Api) -> None:
     """By Inzage too."""
-    verwerking, bsn = new_uuid(), somebody()
+    verwerking, bsn = new_uuid(), new_bsn()
     for name in ("een", "twee"):
         api.post(actieNaam=name, verwerkingId=verwerking, vertrouwelijkheid="vertrouwelijk", **about(bsn))
     assert names(api.inzage(bsn)) == []
@@ -434,7 +435,7 @@ def test_ac_33_and_34_a_patch_needs_a_verwerking(over_http: Provider) -> None:
 
 def test_ac_35_and_36_what_is_deleted_is_gone_from_every_answer(api: Api, ordinary: Api) -> None:
     """And cannot be deleted again."""
-    bsn = somebody()
+    bsn = new_bsn()
     actie = api.post(**about(bsn))
     url = actie["verwerkteObjecten"][0]["url"]
     assert api.ask("GET", url).status_code == 200
@@ -448,14 +449,14 @@ def test_ac_35_and_36_what_is_deleted_is_gone_from_every_answer(api: Api, ordina
 def test_ac_37_what_is_not_normal_is_not_deleted_without_the_scope(over_http: Provider) -> None:
     """C nor O."""
     api, ordinary = over_http.client(), over_http.client("normaal")
-    found = kinds(api, somebody())
+    found = kinds(api, new_bsn())
     assert [ordinary.delete(found[name]).status_code for name in "COC"] == [403] * 3
     assert [api.delete(found[name]).status_code for name in "CO"] == [204] * 2
 
 
 def test_ac_38_what_was_confidential_stays_hidden(api: Api, ordinary: Api) -> None:
     """From who may only see what never was (D-07)."""
-    bsn = somebody()
+    bsn = new_bsn()
     actie = api.post(actieNaam="was", vertrouwelijkheid="vertrouwelijk", **about(bsn))
     assert api.put(actie, vertrouwelijkheid="normaal").status_code == 200
     assert names(ordinary.list(bsn, vertrouwelijkheid="normaal")) == names(ordinary.inzage(bsn)) == []
@@ -465,7 +466,7 @@ def test_ac_38_what_was_confidential_stays_hidden(api: Api, ordinary: Api) -> No
 
 def test_ac_39_inzage_shows_nothing_confidential(api: Api) -> None:
     """Under no scope, and without a word of it."""
-    bsn = somebody()
+    bsn = new_bsn()
     actie = api.post(actieNaam="C", vertrouwelijkheid="vertrouwelijk", **about(bsn))
     assert names(api.inzage(bsn)) == []
     assert api.ask("GET", actie["verwerkteObjecten"][0]["url"]).status_code == 404
@@ -473,7 +474,7 @@ def test_ac_39_inzage_shows_nothing_confidential(api: Api) -> None:
 
 def test_ac_40_and_41_inzage_shows_no_employee_no_system_and_nobody_else(api: Api) -> None:
     """At no depth of a list or a single answer."""
-    bsn, other = somebody(), somebody()
+    bsn, other = new_bsn(), new_bsn()
     actie = api.post(**FULL, **about(bsn, other))
     listed = api.inzage(bsn)
     single = api.ask("GET", actie["verwerkteObjecten"][0]["url"])
@@ -486,14 +487,14 @@ def test_ac_40_and_41_inzage_shows_no_employee_no_system_and_nobody_else(api: Ap
 
 def test_ac_42_inzage_is_about_a_period(over_http: Provider) -> None:
     """With both ends."""
-    found = faults(over_http.client().inzage(somebody(), beginDatum=None, eindDatum=None))
+    found = faults(over_http.client().inzage(new_bsn(), beginDatum=None, eindDatum=None))
     assert found == {"beginDatum", "eindDatum"}
-    assert faults(over_http.client().inzage(somebody(), eindDatum="2026-02-30")) == {"eindDatum"}
+    assert faults(over_http.client().inzage(new_bsn(), eindDatum="2026-02-30")) == {"eindDatum"}
 
 
 def test_ac_43_a_question_is_an_actie_itself(api: Api) -> None:
     """With what the headers say of who asked; not in its own answer, but in the next (GI-19)."""
-    bsn = somebody()
+    bsn = new_bsn()
     assert api.inzage(bsn).json()["count"] == 0
     (logged,) = api.list(bsn).json()["results"]
     assert (logged["soortAfnemerId"], logged["afnemerId"]) == ("OIN", OIN)
@@ -508,7 +509,7 @@ def test_ac_43_a_question_is_an_actie_itself(api: Api) -> None:
 
 def test_ac_43_a_question_for_one_is_about_everybody_in_it(api: Api) -> None:
     """And a confidential question hides itself only."""
-    bsn, other = somebody(), somebody()
+    bsn, other = new_bsn(), new_bsn()
     actie = api.post(actieNaam="een", **about(bsn, other))
     api.ask("GET", actie["url"], headers={"Vertrouwelijkheid": "vertrouwelijk", "Bewaartermijn": "P1Y"})
     for person in (bsn, other):
@@ -519,7 +520,7 @@ def test_ac_43_a_question_for_one_is_about_everybody_in_it(api: Api) -> None:
 
 def test_ac_44_what_cannot_be_logged_is_not_answered(over_http: Provider, front: FaultFront) -> None:
     """Of neither API, neither list nor single."""
-    api, bsn = over_http.client(), somebody()
+    api, bsn = over_http.client(), new_bsn()
     actie = api.post(actieNaam="geheim", **about(bsn))
     url = actie["verwerkteObjecten"][0]["url"]
     front.add(refuse(), when=is_insert)
@@ -577,7 +578,7 @@ def test_ac_48_json_goes_in_and_comes_out(over_http: Provider) -> None:
 
 def test_ac_49_terms_of_their_own_of_the_activity_and_the_longest(over_http: Provider, store: LogboekClient) -> None:
     """All versions go when the last one's time is over, and nothing else does; readers saw it go before."""
-    api, bsn = over_http.client(), somebody()
+    api, bsn = over_http.client(), new_bsn()
     activity = f"https://var.example/{new_uuid()}"
     old: dict[str, Any] = {"tijdstip": "2020-01-01T00:00:00Z", "verwerkingsactiviteitUrl": activity}
     ended = api.post(bewaartermijn="P50Y", **old, **about(bsn))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,8 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.register.register import ProcessingActivity, Register
 from tests.gemma.conftest import address_of
-from tests.gemma.provider import Provider, body, new_uuid, somebody
+from tests.gemma.provider import Provider, body
+from tests.support.chance import new_bsn, new_id, new_uuid
 from tests.support.faults import FaultFront
 
 
@@ -51,7 +51,7 @@ def logged_by_an_application(
     subject = pseudonymiser.subject(bsn, "BSN")
     record = Logregel(
         trace_id=trace_id,
-        span_id=os.urandom(8),
+        span_id=new_id(8),
         name="Woning toewijzen",
         start_time_ms=1_772_439_307_123,
         end_time_ms=1_772_439_308_000,
@@ -73,7 +73,7 @@ def test_what_an_application_logged_is_shown_and_never_changed(
 ) -> None:
     """With addresses that last; its confidentiality is that of the Register (section 6)."""
     api, ordinary = over_http.client(), over_http.client("normaal")
-    bsn, activity, trace_id = somebody(), f"https://var.example/{new_uuid()}", uuid.uuid4().bytes
+    bsn, activity, trace_id = new_bsn(), f"https://var.example/{new_uuid()}", new_id(16)
     logged_by_an_application(settings, pseudonymiser, bsn, activity, trace_id)
     (actie,) = api.list(bsn, eindDatum="2026-06-01").json()["results"]
     assert (actie["actieNaam"], actie["tijdstip"]) == ("Woning toewijzen", "2026-03-02T08:15:07.123+00:00")
@@ -98,7 +98,7 @@ def test_what_a_client_logged_is_read_as_logregels(
     over_http: Provider, store: LogboekClient, pseudonymiser: Pseudonymiser
 ) -> None:
     """The last version of each; nothing of users, and what became confidential only for who may see that."""
-    api, bsn, other, verwerking = over_http.client(), somebody(), somebody(), new_uuid()
+    api, bsn, other, verwerking = over_http.client(), new_bsn(), new_bsn(), new_uuid()
     actie = api.post(verwerkingId=verwerking, gebruiker="mw-Jansen", actieNaam="een", **body(bsn, other))
     assert api.put(actie, actieNaam="twee").status_code == 200
     found = [stored.logregel for stored in read.by_trace(store, verwerking)]
@@ -120,7 +120,7 @@ def test_what_a_client_logged_is_read_as_logregels(
 
 def test_the_call_that_brought_an_actie_is_on_record(over_http: Provider, store: LogboekClient) -> None:
     """With a Verwerking of its own the actie is in that trace and refers to the caller's; without, it goes on there."""
-    api, trace_id, span_id, verwerking = over_http.client(), os.urandom(16), os.urandom(8), new_uuid()
+    api, trace_id, span_id, verwerking = over_http.client(), new_id(16), new_id(8), new_uuid()
     headers = {"traceparent": f"00-{trace_id.hex()}-{span_id.hex()}-01"}
     for content in (body(verwerkingId=verwerking), body()):
         assert api.ask("POST", "/verwerkingsacties", json=content, headers=headers).status_code == 201

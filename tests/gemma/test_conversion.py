@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_ke
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.attributes import Flag
 from tests.gemma import strategies
+from tests.support.chance import new_id, new_uuid
 
 PSEUDONYMISER = Pseudonymiser(KeyRing([new_key("one", sealing=True)], active="one"))
 MAPPER = VerwerkingsactieMapper(PSEUDONYMISER, processor="https://oin.example/{oin}")
@@ -26,14 +26,14 @@ MINIMAL = {"vertrouwelijkheid": "normaal", "tijdstip": "2026-03-02T09:15:07+01:0
 
 def version_of(actie: model.Verwerkingsactie, **more: Any) -> model.Version:
     """Return the first version of an actie, as the provider makes it."""
-    trace = trace_of(actie.verwerking_id) if actie.verwerking_id else uuid.uuid4().bytes
+    trace = trace_of(actie.verwerking_id) if actie.verwerking_id else new_id(16)
     objects = tuple(
         msgspec.structs.replace(each, verwerkt_object_id=model.new_id(trace)) for each in actie.verwerkte_objecten
     )
     given: dict[str, Any] = {
         "actie": msgspec.structs.replace(actie, verwerkte_objecten=objects),
         "actie_id": model.new_id(trace),
-        "record_id": str(uuid.uuid4()),
+        "record_id": new_uuid(),
         "trace_id": trace,
         "registered_us": 1_767_225_600_123_456,
     }
@@ -93,7 +93,7 @@ def test_one_person_of_several_is_read_alone() -> None:
 
 def test_the_fields_of_a_logregel_are_those_of_section_6() -> None:
     """So that a reader of LDV sees a proper Logregel."""
-    verwerking, activiteit, afnemer = (str(uuid.uuid4()) for _ in range(3))
+    verwerking, activiteit, afnemer = (new_uuid() for _ in range(3))
     content = MINIMAL | {
         "actieNaam": "Opvragen",
         "verwerkingId": verwerking,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ldv_otel._internal.gemma.provider.openapi import openapi_document
 from tests.gemma.provider import DOELBINDING, OIN, Provider
+from tests.support.chance import examples
 from tests.support.document import (
     ABSENT,
     Document,
@@ -137,13 +138,14 @@ def test_the_server_refuses_what_the_document_forbids_and_nothing_else(over_http
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.hypothesis
 def test_document_and_server_agree_on_any_value(over_http: Provider, operation: str) -> None:
     """Values that look like those which are allowed are so for both, or for neither."""
     request = request_of(operation)
     locations = [each for each in DOCUMENT.locations(request) if each.schema.get("type") != "object"]
 
     @given(st.data())
-    @settings(max_examples=40)
+    @settings(max_examples=examples(40))
     def check_one(data: st.DataObject) -> None:
         location = data.draw(st.sampled_from(locations))
         value = data.draw(near(at(request, location)).filter(lambda text: is_sendable(location, text)))

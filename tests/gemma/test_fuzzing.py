@@ -1,11 +1,10 @@
 """schemathesis over the served document: no 5xx, and nothing that the document does not say.
 
-In the size of `make test` some hundred cases; with `LDV_TORTURE=full` ten thousand.
+In `make test` some hundred cases; `make fuzz FUZZ=60` is ten thousand.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -19,6 +18,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from ldv_otel._internal.gemma.provider.openapi import overlaid
 from tests.gemma import strategies
 from tests.gemma.provider import Provider, body
+from tests.support.chance import examples
 
 OPERATIONS = [
     ("/verwerkingsacties", "POST"),
@@ -35,8 +35,6 @@ KNOWN = {
     for operation in path.values() if isinstance(operation, dict)
     for name in operation.get("parameters", ()) if name["in"] == "query"
 }  # fmt: skip
-FULL = os.environ.get("LDV_TORTURE") == "full"
-EXAMPLES = 10_000 // (2 * len(OPERATIONS)) if FULL else 10
 
 schemathesis.openapi.format("uri", strategies.urls)
 
@@ -47,9 +45,9 @@ def document(over_http: Provider) -> Any:
     return schemathesis.openapi.from_url(f"{over_http.base}/openapi.json")
 
 
-@pytest.mark.timeout(3_600 if FULL else 120)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=str)
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
+@pytest.mark.hypothesis
 def test_the_server_does_what_the_contract_says(
     document: Any, over_http: Provider, path: str, method: str, mode: GenerationMode
 ) -> None:
@@ -62,7 +60,7 @@ def test_the_server_does_what_the_contract_says(
     excluded = [] if method == "POST" or path.startswith("/verwerkte") else [positive_data_acceptance]
 
     @given(case=document[path][method].as_strategy(generation_mode=mode), hit=st.booleans())
-    @settings(max_examples=EXAMPLES)
+    @settings(max_examples=examples(10))
     def check(case: Any, *, hit: bool) -> None:
         if hit and mode is GenerationMode.POSITIVE and method != "DELETE":
             case.path_parameters = {name: known[name] for name in case.path_parameters or {}}

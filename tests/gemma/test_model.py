@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 
 from tests.gemma import strategies
-from tests.gemma.provider import Provider, body, new_uuid, somebody
+from tests.gemma.provider import Provider, body
+from tests.support.chance import examples, new_bsn, new_uuid
 
-FULL = os.environ.get("LDV_TORTURE") == "full"
 SET_BY_THE_LOG = ("url", "actieId", "tijdstipRegistratie")
 OVER = "P0D"
 
@@ -29,7 +29,7 @@ class Acties(RuleBasedStateMachine):
         self.api, self.ordinary = self.provider.client(), self.provider.client("normaal")
         self.known: dict[str, dict[str, Any]] = {}
         self.ever_confidential: set[str] = set()
-        self.persons = [somebody(), somebody()]
+        self.persons = [new_bsn(), new_bsn()]
         self.verwerkingen = [new_uuid(), new_uuid(), None]
 
     contents = st.tuples(
@@ -159,19 +159,18 @@ class Acties(RuleBasedStateMachine):
         }
 
 
+@pytest.mark.hypothesis
 def test_any_order_of_changes_reads_back(over_http: Provider) -> None:
     """Each run has persons and Verwerkingen of its own."""
     machine = type("Machine", (Acties,), {"provider": over_http})
-    run_state_machine_as_test(
-        machine, settings=settings(max_examples=500 if FULL else 8, stateful_step_count=30 if FULL else 15)
-    )
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples(8), stateful_step_count=15))
 
 
 def test_changes_at_the_same_time_follow_one_another(provider: Provider) -> None:
     """Two PUTs and a PATCH leave one order: the PATCH is in what comes after it, and no version is lost."""
     api = provider.client()
     for _ in range(5):
-        verwerking, bsn = new_uuid(), somebody()
+        verwerking, bsn = new_uuid(), new_bsn()
         actie = api.post(verwerkingId=verwerking, bewaartermijn="P1Y", **body(bsn))
         with ThreadPoolExecutor(3) as threads:
             changes = [
@@ -191,7 +190,7 @@ def test_changes_at_the_same_time_follow_one_another(provider: Provider) -> None
 
 def test_many_clients_log_at_once_and_nothing_is_lost(provider: Provider) -> None:
     """What was confirmed is there, each once."""
-    api, bsn = provider.client(), somebody()
+    api, bsn = provider.client(), new_bsn()
 
     def log(number: int) -> str:
         return str(api.post(actieNaam=str(number), **body(bsn))["actieId"])
@@ -209,7 +208,7 @@ def test_many_clients_log_at_once_and_nothing_is_lost(provider: Provider) -> Non
 
 def test_a_moment_beyond_the_calendar_comes_back_in_links(provider: Provider) -> None:
     """A client may write any moment; one that is in the year 10000 in UTC is later than every record all the same."""
-    api, bsn = provider.client(), somebody()
+    api, bsn = provider.client(), new_bsn()
     for _ in range(2):
         api.post(**body(bsn))
     answer = api.list(bsn, pageSize=1, peilmoment="9999-12-31T23:59:59.999-23:00")

@@ -12,6 +12,7 @@ from ldv_otel._internal.importer.parents import link, without_repeats
 from ldv_otel._internal.importer.spans import FileSpans, ImportProblem, read_spans
 from ldv_otel._internal.record.logregel import Status, encode_logregel
 from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, any_json, records_of, written
+from tests.support.chance import examples
 
 SPAN = {
     "traceId": "0102030405060708090a0b0c0d0e0f10",
@@ -278,14 +279,14 @@ def test_any_bytes(content: bytes) -> None:
     store(content)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(any_json | span_like | span_like.map(in_resource_spans))
 def test_any_json(document: object) -> None:
     """No document makes an import fail, whatever stands where."""
     store(json.dumps(document).encode())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*SPAN, "kind", "status", "events", "parentSpanId", "resource"]), span_like, max_size=4

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from ldv_otel._internal.importer.spans import read_spans
 from ldv_otel._internal.record.logregel import Status
 from tests.importer.spelling import NOW_MS, GivenSpan, Spelling, records_of, spellings, traces, written
+from tests.support.chance import examples
 
 DATA = Path(__file__).parent.parent / "data"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(traces(), spellings)
 def test_a_trace_gives_the_same_records_however_it_is_written(spans: list[GivenSpan], spelling: Spelling) -> None:
     """Who reads the Logboek cannot tell by which tool a file was made."""

@@ -31,6 +31,7 @@ from tests.pages.conftest import (
     WATCHED,
     World,
 )
+from tests.support.chance import examples
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def test_time_could_tell() -> None:
     assert not differ(first, [draw.gauss(0.030, 0.005) for _ in range(30)])
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_sessions_side_by_side(sessions: dict[str, httpx.Client], data: st.DataObject) -> None:
     """Whatever addresses, cursors of others included, are asked for at once: everybody sees their own."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import pickle
 import random
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID, Flag
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 from tests.sdk.conftest import ACTIVITY, OTHER
+from tests.support.chance import new_id
 
 ANNA = "123456782"
 BRAM = "111222333"
@@ -44,7 +44,7 @@ class Ids(IdGenerator):
 
     def __init__(self) -> None:
         # The process remembers ids of other tests.
-        self.traces = [secrets.randbits(100)]
+        self.traces = [int.from_bytes(new_id(12))]
         self.spans = [1]
 
     def generate_trace_id(self) -> int:
@@ -381,7 +381,7 @@ def test_a_seeded_random(use: Callable[..., Service]) -> None:
 
 def test_a_generator_that_counts_anew_in_each_request(use: Callable[..., Service]) -> None:
     """Requests that overlap: server span, Actie and call have the same ids in all of them."""
-    first = secrets.randbits(100)
+    first = int.from_bytes(new_id(12))
     service = use(Counting(first))
     requests = []
     people = [f"{100_000_000 + 7_919 * number}" for number in range(20)]

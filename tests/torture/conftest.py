@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.chance import SEED
 from tests.support.logboek import LogboekProcess
-from tests.torture.rig import SEED
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Shown by pytest when the test fails, and with `-s`."""
-    print(f"\nrepeat with LDV_TORTURE_SEED={SEED}")
+    print(f"\nrepeat with LDV_TEST_SEED={SEED}")
 
 
 @pytest.fixture(scope="module")

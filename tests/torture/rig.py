@@ -1,7 +1,7 @@
 """What the torture tests share: sizes and dice, the oracle, the verdict, and a Logboek in a file.
 
 Sizes are those of continuous integration unless `LDV_TORTURE` says `full`, or a share of that (`0.1`);
-`LDV_TORTURE_SEED` repeats a run.
+`LDV_TEST_SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import random
-import secrets
 import shutil
 import subprocess
 import sys
@@ -43,7 +41,6 @@ from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 
-SEED: Final = int(os.environ.get("LDV_TORTURE_SEED") or secrets.randbelow(2**32))
 _SHARE: Final = float((os.environ.get("LDV_TORTURE") or "0").replace("full", "1"))
 _NOON: Final = 1_750_000_000_000
 
@@ -51,11 +48,6 @@ _NOON: Final = 1_750_000_000_000
 def size(ci: int, full: int) -> int:
     """Return the number for this kind of run; a share of the full one is never less than that of CI."""
     return max(ci, round(full * _SHARE))
-
-
-def dice(name: str) -> random.Random:
-    """Return a source of chance that the seed repeats, whatever other tests ran before."""
-    return random.Random(f"{SEED}/{name}")  # noqa: S311  (guards nothing)
 
 
 def record(number: int, text: str = "") -> Logregel:

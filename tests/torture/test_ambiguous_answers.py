@@ -18,9 +18,10 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from tests.support import faults
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.support.sending import deliver_whole
-from tests.torture.rig import Oracle, dice, record, size, span_ids
+from tests.torture.rig import Oracle, record, size, span_ids
 
 _ROWS = 5
 _WRITERS = 4

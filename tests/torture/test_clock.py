@@ -22,8 +22,9 @@ from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.delivery.clock import SystemClock
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.support import faults
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess, settings_at
-from tests.torture.rig import Oracle, dice, log_through, size, span_ids, wait_until
+from tests.torture.rig import Oracle, log_through, size, span_ids, wait_until
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
 _THREADS = 8

@@ -28,9 +28,10 @@ from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import Stopped
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel.errors import LogboekUnavailable
+from tests.support.chance import SEED
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.support.sending import deliver_whole
-from tests.torture.rig import SEED, record, size
+from tests.torture.rig import record, size
 
 Fault = Literal["answer lost", "never arrived", "token without rows"]
 WINDOW = 4

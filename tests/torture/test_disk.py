@@ -24,7 +24,8 @@ from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.record.logregel import decode_logregel, encode_logregel
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
-from tests.torture.rig import dice, hurry, log_through, orphaned_segments, record, size, wait_until
+from tests.support.chance import dice
+from tests.torture.rig import hurry, log_through, orphaned_segments, record, size, wait_until
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
 DISK_BYTES = 1 << 20

@@ -15,8 +15,9 @@ from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.delivery.durable import drain
 from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.privacy.key_file import add_key
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess
-from tests.torture.rig import FileLogboek, Forge, dice, hurry, orphaned_segments, size, span_ids
+from tests.torture.rig import FileLogboek, Forge, hurry, orphaned_segments, size, span_ids
 
 
 def kill_after(forge: Forge, pid: int, seconds: float) -> None:

@@ -15,9 +15,10 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.support import faults
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess, settings_at
 from tests.support.sending import deliver_whole
-from tests.torture.rig import Oracle, dice, hurry, record, size, span_ids, strace
+from tests.torture.rig import Oracle, hurry, record, size, span_ids, strace
 
 
 @pytest.mark.slow

@@ -29,8 +29,9 @@ from ldv_otel._internal.record.actie import LogregelMaker, SpanFacts
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel.attributes import FIELDS, NAMESPACE, PROCESSING_ACTIVITY_ID
 from tests.strategies import anything
+from tests.support.chance import SEED, new_id
 from tests.support.logboek import LogboekProcess, settings_at
-from tests.torture.rig import SEED, log_through, record, size
+from tests.torture.rig import log_through, record, size
 
 ACTIVITY = "https://register.example/activiteiten/marteling"
 _INT64 = 2**63
@@ -129,9 +130,9 @@ class Service:
 
     def facts(self, name: Any, attributes: dict[str, Any], start: int, end: int) -> None:
         """As importers and exporters do, which have values of any type."""
-        span_id = os.urandom(8)
+        span_id = new_id(8)
         facts = SpanFacts(
-            trace_id=os.urandom(16),
+            trace_id=new_id(16),
             span_id=span_id,
             name=name,
             start_time_ns=start,

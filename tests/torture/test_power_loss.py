@@ -22,8 +22,9 @@ from ldv_otel._internal.record.builder import interrupted
 from ldv_otel._internal.record.logregel import actie_id, decode_logregel
 from ldv_otel.errors import BatchRefused
 from ldv_otel.testing import InMemoryLogboek
+from tests.support.chance import dice
 from tests.torture.power import Recording
-from tests.torture.rig import Oracle, dice, hurry, orphaned_segments, record, size
+from tests.torture.rig import Oracle, hurry, orphaned_segments, record, size
 
 _THREADS = 4
 _EACH = 40

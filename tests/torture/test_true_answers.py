@@ -19,8 +19,9 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel.errors import LogboekUnavailable
 from tests.support import faults
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess, settings_at
-from tests.torture.rig import Oracle, dice, hurry, log_through, size, span_ids
+from tests.torture.rig import Oracle, hurry, log_through, size, span_ids
 from tests.torture.test_ambiguous_answers import CLASSES, through
 
 ACTIVITY = "https://register.example/activiteiten/marteling"

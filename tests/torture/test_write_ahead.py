@@ -23,8 +23,9 @@ from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.delivery.spool.inspect import inspect_spools
 from ldv_otel._internal.privacy.key_file import add_key
+from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess
-from tests.torture.rig import Forge, dice, hurry, size, wait_until
+from tests.torture.rig import Forge, hurry, size, wait_until
 
 
 @pytest.fixture
