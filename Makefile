@@ -25,13 +25,7 @@ collector:
 test: .venv/test.stamp
 	@$(MAKE) --no-print-directory assets || echo "the NL Design System could not be fetched; its stylesheet is not tested"
 	@$(PYTHON) collector-config/build.py --if-possible
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/processes --ignore tests/torture
-	$(BIN)/python -m benchmarks.schema --rows 100000 --check
-	$(TORTURE)
+	@$(BIN)/python tests/stages.py
 
 # Real servers, kills, crash points and faults. Most of it is waiting, so there are more workers than cores.
 TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
