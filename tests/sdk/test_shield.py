@@ -447,9 +447,9 @@ def test_what_was_told_goes_with_its_trace(service: Service) -> None:
         live_span = span_state.find(span)
         assert live_span is not None
         for _ in range(1_000):
-            live_span.known.trace.add(("made up", None))
-        assert len(live_span.known.trace) <= MAX_IDENTIFIERS
-        memory = weakref.ref(live_span.known.trace)
+            live_span.known_subjects.trace.add(("made up", None))
+        assert len(live_span.known_subjects.trace) <= MAX_IDENTIFIERS
+        memory = weakref.ref(live_span.known_subjects.trace)
     for one in service.everything:
         one.forget()
     del span, live_span

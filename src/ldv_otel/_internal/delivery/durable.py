@@ -160,7 +160,7 @@ class DurableDelivery:
         return self._spool
 
     @property
-    def _here(self) -> tuple[SpoolWriter, Drainer] | None:
+    def _own(self) -> tuple[SpoolWriter, Drainer] | None:
         """What this process has, if it is not only inherited."""
         if self._spool is None or self._drainer is None or self._pid != os.getpid():
             return None
@@ -169,29 +169,29 @@ class DurableDelivery:
     @property
     def confirmed(self) -> int:
         """How many records of this process the Logboek has confirmed."""
-        return self._here[1].confirmed if self._here else 0
+        return self._own[1].confirmed if self._own else 0
 
     @property
     def quarantined(self) -> int:
         """How many records were quarantined because the Logboek refuses them as data."""
-        return self._here[1].quarantined if self._here else 0
+        return self._own[1].quarantined if self._own else 0
 
     @property
     def running(self) -> int:
         """How many Acties of this process have a start on disk and no end yet."""
-        return self._here[0].running if self._here else 0
+        return self._own[0].running if self._own else 0
 
     @property
     def pending(self) -> int:
         """How many records of this process are neither confirmed nor quarantined yet."""
-        return self._here[0].committed_records - self._here[1].settled if self._here else 0
+        return self._own[0].committed_records - self._own[1].settled if self._own else 0
 
     def stats(self) -> DeliveryStats:
         """Return how it is doing; nothing yet in a process that was forked and has not logged."""
-        here = self._here
-        if here is None:
+        own = self._own
+        if own is None:
             return DeliveryStats(lost=self.lost)
-        spool, drainer = here
+        spool, drainer = own
         pending = self.pending
         return DeliveryStats(
             pending=pending,
@@ -261,15 +261,15 @@ class DurableDelivery:
     def start_draining(self) -> None:
         """Start the drainer unless it runs; it also adopts spools of dead processes."""
         with self._locks.setdefault(os.getpid(), threading.Lock()):
-            if self._here is not None and not self._draining:
+            if self._own is not None and not self._draining:
                 self._draining = True
-                self._here[1].start()
+                self._own[1].start()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing of this process is pending; True only if that came true and nothing was refused."""
-        if self._here is None:
+        if self._own is None:
             return not self.lost
-        spool, drainer = self._here
+        spool, drainer = self._own
         wanted = spool.committed_records
         drainer.hurry()
         in_time = drainer.wait_settled(wanted, timeout_seconds if self._draining else 0)
@@ -278,9 +278,9 @@ class DurableDelivery:
     def shutdown(self, timeout_seconds: float) -> bool:
         """Flush and stop; what is not confirmed stays in the spool for the next process."""
         delivered = self.flush(timeout_seconds)
-        if self._here is None:
+        if self._own is None:
             return delivered
-        spool, drainer = self._here
+        spool, drainer = self._own
         drainer.stop(5.0)
         # First, because a thread may still be committing: until it has, it is not known whether anything is left.
         spool.stop()
@@ -295,7 +295,7 @@ class DurableDelivery:
         return delivered and not left
 
     def _wait_for(self, seqs: range) -> None:
-        drainer = self._here[1] if self._here else None
+        drainer = self._own[1] if self._own else None
         if drainer is None or not drainer.wait_for(seqs[-1], self._confirm_seconds):
             raise LogboekUnavailable(
                 f"The Logboek did not confirm a record within {self._confirm_seconds:g} s. It is in the spool and will "

@@ -161,23 +161,23 @@ def span_attributes(writer_id: str, seq: int, record: Logregel) -> dict[str, str
         WRITER_ID: writer_id,
         SEQ: str(seq),
     }
-    given = {name: value for name, value in fields.items() if value}
-    return {**record.attributes, names.PROCESSING_ACTIVITY_ID: record.processing_activity_id, **given}
+    present = {name: value for name, value in fields.items() if value}
+    return {**record.attributes, names.PROCESSING_ACTIVITY_ID: record.processing_activity_id, **present}
 
 
 def _error(address: LogboekAddress, answer: httpx.Response) -> LdvError | None:
     """Return what an answer means for delivery; None only for a confirmation of every record."""
-    status, said = answer.status_code, f"The Collector {address} answered {answer.status_code}."
+    status, answered = answer.status_code, f"The Collector {address} answered {answer.status_code}."
     if status == HTTPStatus.OK:
         return _partial_success(address, answer)
     if status in _REFUSED:
-        return BatchRefused(f"{said} It will never take these records as they are.", code=status)
+        return BatchRefused(f"{answered} It will never take these records as they are.", code=status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
         return ConfigurationError(
-            f"{said} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or client certificate."
+            f"{answered} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or client certificate."
         )
     retry_after = retry_after_seconds(answer.headers.get("Retry-After", ""))
-    return LogboekUnavailable(f"{said} What waits is sent again.", retry_after_seconds=retry_after)
+    return LogboekUnavailable(f"{answered} What waits is sent again.", retry_after_seconds=retry_after)
 
 
 def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvError | None:
@@ -192,15 +192,15 @@ def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvEr
         ExportTraceServiceResponse,
     )
 
-    stranger = ConfigurationError(
+    no_receiver = ConfigurationError(
         f"What answers at {address} is no OTLP receiver: it said 200 and sent something else. Check LDV_LOGBOEK."
     )
     if not response.headers.get("Content-Type", "").startswith("application/x-protobuf"):
-        return stranger
+        return no_receiver
     try:
         answer = ExportTraceServiceResponse.FromString(response.content)
     except DecodeError:
-        return stranger
+        return no_receiver
     rejected = answer.partial_success.rejected_spans
     if rejected:
         return BatchRefused(f"The Collector {address} rejected {rejected} of these records.", code=HTTPStatus.OK)

@@ -57,7 +57,7 @@ def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: Logregel
     outbound = tree.outbound()
     records: list[Logregel] = []
     activities: dict[Key, str] = {}
-    known = _known_identifiers(spans)
+    identifiers = _known_identifiers(spans)
     for actie in spans:
         # The enclosing ones first: an Actie without an activity of its own inherits theirs (LDV-A3).
         for span, facts in reversed(tree.chain(actie, activities)):
@@ -69,7 +69,7 @@ def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: Logregel
             elif above.outside.raw:
                 _leave(facts, above.outside, stored)
             facts.outbound_span_ids = tuple(span_id for _, span_id in sorted(outbound.get(span.key, ())))
-            facts.redactor = known.redactor(span.trace_id, identifiers_in(facts.attributes))
+            facts.redactor = identifiers.redactor(span.trace_id, identifiers_in(facts.attributes))
             made = maker.make(facts)
             activities[span.key] = made[0].processing_activity_id
             records.extend(made)
@@ -78,11 +78,11 @@ def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: Logregel
 
 def _known_identifiers(spans: Iterable[ImportedSpan]) -> TraceIdentifiers:
     """Return all identifiers of each trace: a span may quote the data subject of another one."""
-    known = TraceIdentifiers()
+    identifiers = TraceIdentifiers()
     for span in spans:
         if span.facts is not None:
-            known.add(span.trace_id, identifiers_in(span.facts.attributes))
-    return known
+            identifiers.add(span.trace_id, identifiers_in(span.facts.attributes))
+    return identifiers
 
 
 class _Above(msgspec.Struct, frozen=True):

@@ -209,9 +209,9 @@ def normalise_type(type_: object) -> tuple[str, tuple[Flag, ...]]:
     text = _text(type_).strip()
     if not text:
         return "", (Flag.SUBJECT_TYPE_MISSING,)
-    known = _KNOWN_TYPES.get(text.casefold())
-    if known is not None:
-        return known, ()
+    known_type = _KNOWN_TYPES.get(text.casefold())
+    if known_type is not None:
+        return known_type, ()
     if _URI.fullmatch(text):
         return text, ()
     # A type that reads like a number is most likely the identifier, put in the wrong place: it is not stored.

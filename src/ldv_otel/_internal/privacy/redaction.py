@@ -75,20 +75,20 @@ def forms_of(value: object, type_: object) -> IdentifierForms:
         return IdentifierForms(
             (value,) if normalised == value else (value, normalised), digits if len(digits) >= SHORT else ""
         )
-    given, _ = normalise_identifier("", value)
+    decoded, _ = normalise_identifier("", value)
     type_name, _ = normalise_type(type_)
     # Also as it came: normalising composes letters, and a text may hold them decomposed.
     texts: dict[str, None] = {value.strip().lower(): None} if isinstance(value, str) and value.strip() else {}
     digits = ""
     # A caller may have encoded it more often than the service decodes.
     for _ in range(_DECODINGS):
-        normalised, _ = normalise_identifier(type_name, given)
-        texts.update((text.lower(), None) for text in (given, normalised) if text)
+        normalised, _ = normalise_identifier(type_name, decoded)
+        texts.update((text.lower(), None) for text in (decoded, normalised) if text)
         bare = _SEPARATOR.sub("", normalised).lstrip("0")
         digits = bare if bare.isascii() and bare.isdigit() and len(bare) >= SHORT else digits
-        if "%" not in given:
+        if "%" not in decoded:
             break
-        given = unquote(given).strip()
+        decoded = unquote(decoded).strip()
     return IdentifierForms(tuple(texts), digits)
 
 

@@ -93,7 +93,7 @@ class _Children:
         self._quoted += quoted
         for value, type_ in quoted:
             # The record of the Actie itself and the privacy shield search for them too.
-            self._actie.known.add(value, type_)
+            self._actie.known_subjects.add(value, type_)
         self._share()
 
     def encode(self, identifiers: Sequence[object]) -> list[bytes]:
@@ -108,7 +108,9 @@ class _Children:
 
     def _share(self) -> None:
         quoted = Redactor(self._quoted, short=False)
-        parent = _record_so_far(self._actie, self._span, RedactorPair(self._actie.known.known_redactor(), quoted))
+        parent = _record_so_far(
+            self._actie, self._span, RedactorPair(self._actie.known_subjects.known_redactor(), quoted)
+        )
         self._texts = texts_of(parent)
         self._encoder = ChildEncoder(parent)
 

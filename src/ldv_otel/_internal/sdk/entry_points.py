@@ -123,14 +123,14 @@ def _start() -> None:
 
 
 def _set_up_with(options: Mapping[str, Any]) -> None:
-    given = {f"LDV_{name.upper()}": _as_text(value) for name, value in options.items() if value is not None}
-    strange = sorted(set(given) - {variable.name for variable in VARIABLES})
+    variables = {f"LDV_{name.upper()}": _as_text(value) for name, value in options.items() if value is not None}
+    strange = sorted(set(variables) - {variable.name for variable in VARIABLES})
     if strange:
         raise ConfigurationError(
             f"The exporter `ldv` in OpenTelemetry's configuration file has no option {_option(strange[0])}. Logging "
             f"did not start. {_closest(strange)}Its options are the LDV_ variables in lower case, without LDV_."
         )
-    set_up(read_settings({**os.environ, **given}), on_refusal=_or_exit)
+    set_up(read_settings({**os.environ, **variables}), on_refusal=_or_exit)
 
 
 def _closest(names: Sequence[str]) -> str:
@@ -156,10 +156,10 @@ def _inner_sampler(argument: str) -> Sampler:
         return DEFAULT_ON
     if name[0].isdigit():
         name, rest = "parentbased_traceidratio", name
-    for found in entry_points(group="opentelemetry_traces_sampler", name=name):
+    for entry_point in entry_points(group="opentelemetry_traces_sampler", name=name):
         if name != "ldv":
             try:
-                made: object = found.load()(float(rest or 1) if name in _RATIO_SAMPLERS else rest or None)
+                made: object = entry_point.load()(float(rest or 1) if name in _RATIO_SAMPLERS else rest or None)
             except ValueError:
                 raise _no_sampler(f"what comes after `{name}:` is none of its arguments") from None
             if isinstance(made, Sampler):
@@ -174,9 +174,13 @@ def _no_sampler(reason: str) -> ConfigurationError:
 
 
 def _asks(environ: Mapping[str, str]) -> bool:
-    given = {name: value for name, value in environ.items() if value}
-    named = (word.strip() for variable in _NAMED_IN for word in given.get(variable, "").split(","))
-    return any(variable.name in given for variable in VARIABLES) or bool(unknown_variables(given)) or "ldv" in named
+    variables = {name: value for name, value in environ.items() if value}
+    named = (word.strip() for variable in _NAMED_IN for word in variables.get(variable, "").split(","))
+    return (
+        any(variable.name in variables for variable in VARIABLES)
+        or bool(unknown_variables(variables))
+        or "ldv" in named
+    )
 
 
 def _is_own_command() -> bool:

@@ -95,16 +95,16 @@ class ClickHouseSpanExporter(SpanExporter):
         exported = _ExportedSpans(spans)
         snapshots = [self._snapshot(span) for span in spans]
         # All identifiers of a trace before its first record: a span may quote the data subject of another one.
-        known = TraceIdentifiers()
+        identifiers = TraceIdentifiers()
         for span, snapshot in zip(spans, snapshots, strict=True):
-            known.add(_trace_id(span), _identifiers_of(span, snapshot))
+            identifiers.add(_trace_id(span), _identifiers_of(span, snapshot))
         records = []
         for span, snapshot in zip(spans, snapshots, strict=True):
             live_span = span_state.find(span)
             facts = facts_of(span, snapshot, live_span)
             if facts is None:
                 continue
-            facts.redactor = known.redactor(facts.trace_id, _identifiers_of(span, snapshot))
+            facts.redactor = identifiers.redactor(facts.trace_id, _identifiers_of(span, snapshot))
             if snapshot.rule is not None:
                 self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
             if live_span is None:
@@ -175,7 +175,7 @@ def _identifiers_of(span: ReadableSpan, snapshot: SpanSnapshot) -> list[Identifi
     identifiers: list[Identifier] = [*identifiers_in(snapshot.attributes), *snapshot.identifiers]
     live_span = span_state.find(span)
     if live_span is not None:
-        identifiers += [*(live_span.known.own or ()), *live_span.known.of_trace()]
+        identifiers += [*(live_span.known_subjects.own or ()), *live_span.known_subjects.of_trace()]
     return identifiers
 
 

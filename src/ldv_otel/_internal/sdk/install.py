@@ -79,7 +79,7 @@ class _Installation:
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""
-        return any(known is provider for known in self._providers)
+        return any(seen is provider for seen in self._providers)
 
 
 _installation: _Installation | None = None

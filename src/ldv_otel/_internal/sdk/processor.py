@@ -232,7 +232,7 @@ class LdvSpanProcessor(SpanProcessor):
         from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 
         # The start was made before this data subject was named, and may quote the identifier.
-        parent = redacted(start, live_span.known.known_redactor())
+        parent = redacted(start, live_span.known_subjects.known_redactor())
         child = interrupted(child_of(parent, subject, os.urandom(8)))
         self.delivery.begin(ActieStart(actie_id(start), (child,)), more=True)
 
@@ -274,7 +274,7 @@ class LdvSpanProcessor(SpanProcessor):
         # Before delivery, which may wait for a disk: other threads start children meanwhile.
         live_span.end(actie=True, activity=records[0].processing_activity_id)
         if self._expose_subject:
-            live_span.known.exposed = span_subjects.exposed_attributes(records)
+            live_span.known_subjects.exposed = span_subjects.exposed_attributes(records)
         if len(records) > 1 or FLAGS in records[0].attributes:
             self._count_flags(records)
         try:
@@ -300,7 +300,7 @@ class LdvSpanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001  (LDV-A8: the record is made all the same)
             # The type only: the rest may quote an identifier. And the shield stays closed.
             _logger.error("The data subjects of a span could not be found out (%s).", type(error).__name__)
-            live_span.known.too_many = True
+            live_span.known_subjects.too_many = True
 
     def _note_called_party(self, span: ReadableSpan, live_span: LiveSpan) -> None:
         """Keep where the party that a span calls can be read; some instrumentations name the party only at the end."""

@@ -90,18 +90,22 @@ def _shielded(span: ReadableSpan) -> ReadableSpan:
     live_span = span_state.find(span)
     if live_span is None:
         return _shielded_untracked(span)
-    known = live_span.known
+    subjects = live_span.known_subjects
     if not live_span.ended:
         live_span.look(span)
         if live_span.parent is not None:
             live_span.parent.look_upwards()
-    if not known.may_be_quoted():
+    if not subjects.may_be_quoted():
         return span
-    redactor = known.shield_redactor()
+    redactor = subjects.shield_redactor()
     # The prefilter is skipped where it is known that the search finds something.
-    if not known.exposed and not known.on_span and (redactor is None or _says_nothing(span, redactor, known.hidden)):
+    if (
+        not subjects.exposed
+        and not subjects.on_span
+        and (redactor is None or _says_nothing(span, redactor, subjects.hidden))
+    ):
         return span
-    return copy_of(span, redactor or Redactor(()), hidden=known.hidden, exposed=known.exposed)
+    return copy_of(span, redactor or Redactor(()), hidden=subjects.hidden, exposed=subjects.exposed)
 
 
 def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]) -> bool:
@@ -127,7 +131,7 @@ def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]
         else:
             return False
     contexts = (span.context, span.parent)
-    texts += [found.trace_state.to_header() for found in contexts if found is not None and found.trace_state]
+    texts += [context.trace_state.to_header() for context in contexts if context is not None and context.trace_state]
     # In all of them at once more is found than in each, and never less.
     return not redactor.finds("\n".join(texts))
 
@@ -140,10 +144,10 @@ def _shielded_untracked(span: ReadableSpan) -> ReadableSpan:
     subjects = list(identifiers_in(_private.attributes(span)))
     parent = span_state.parent_of(span)
     if parent is not None:
-        if parent.known.trace.incomplete:
+        if parent.known_subjects.trace.incomplete:
             return copy_of(span, REDACT_ALL)
         parent.look_upwards()
-        subjects += parent.known.of_trace()
+        subjects += parent.known_subjects.of_trace()
     return copy_of(span, Redactor(subjects)) if subjects else span
 
 

@@ -63,7 +63,10 @@ def facts_of(span: ReadableSpan, snapshot: SpanSnapshot, live_span: LiveSpan | N
         facts.flags = (*facts.flags, Flag.VALUE_CUT)
     if live_span is not None:
         _add_live_facts(facts, live_span)
-        facts.redactor, facts.closed = live_span.known.record_redactor(snapshot), live_span.known.too_many
+        facts.redactor, facts.closed = (
+            live_span.known_subjects.record_redactor(snapshot),
+            live_span.known_subjects.too_many,
+        )
     return facts
 
 

@@ -95,7 +95,7 @@ class LiveSpan(weakref.ref[Span]):
         read_apis: Where the parties that were called can be read.
         ended: Whether the record has been made.
         record: What its record will hold beyond the span itself.
-        known: What the shield knows of it.
+        known_subjects: What the shield knows of it.
         snapshot: The span as it was seen last, while it runs.
     """
 
@@ -105,7 +105,7 @@ class LiveSpan(weakref.ref[Span]):
         "foreign",
         "ids",
         "ids_repeated",
-        "known",
+        "known_subjects",
         "outbound",
         "owner",
         "parent",
@@ -129,17 +129,17 @@ class LiveSpan(weakref.ref[Span]):
         self.record = SpanRecord()
         self.snapshot: SpanSnapshot | None = None
         if above is None:
-            self.known = KnownSubjects(TraceSubjects())
+            self.known_subjects = KnownSubjects(TraceSubjects())
             if otel_context.get_value(INBOUND, started_in) is not None:
                 self.foreign = foreign_of(started_in, None)
             return
         self.parent = _of_context(above)
         if self.parent is None:
-            self.known = KnownSubjects(TraceSubjects())
+            self.known_subjects = KnownSubjects(TraceSubjects())
             self._follow_unrecorded(above, started_in)
             if self.parent is None:
                 return
-        self.known = KnownSubjects(self.parent.known.trace)
+        self.known_subjects = KnownSubjects(self.parent.known_subjects.trace)
         kind = span.kind
         # By identity: hashing a member of an Enum takes a call in Python.
         if kind is SpanKind.CLIENT or kind is SpanKind.PRODUCER:
@@ -155,7 +155,7 @@ class LiveSpan(weakref.ref[Span]):
         if has_repeated_ids(above):
             # No evidence says which of them is the parent, so the record takes over from neither. Each may be about
             # somebody who is quoted here, and may be named later, so other exporters see no text of this trace.
-            self.ids_repeated = self.known.trace.incomplete = True
+            self.ids_repeated = self.known_subjects.trace.incomplete = True
 
     @property
     def span_id(self) -> bytes:
@@ -194,7 +194,7 @@ class LiveSpan(weakref.ref[Span]):
         identifiers = rule.identifiers(attributes) if rule is not None else ()
         self.snapshot = snapshot = SpanSnapshot(name, attributes, length_limit, rule, identifiers)
         if rule is not None or DATA_SUBJECT_ID in attributes:
-            self.known.learn(snapshot)
+            self.known_subjects.learn(snapshot)
         return snapshot
 
     def look_upwards(self) -> None:
@@ -212,7 +212,7 @@ class LiveSpan(weakref.ref[Span]):
         subjects = self.record.subjects
         is_new = subject not in subjects
         subjects.append(subject)
-        self.known.add(identifier, type_)
+        self.known_subjects.add(identifier, type_)
         return subject if is_new else None
 
     def nearest_actie(self) -> LiveSpan | None:
@@ -397,7 +397,7 @@ def _forget(reference: weakref.ref[Span]) -> None:
         else:
             del _by_ids[ids]
     # The span context may be kept for longer, by exporters and links, but identifiers are not.
-    live_span.known = KnownSubjects(TraceSubjects())
+    live_span.known_subjects = KnownSubjects(TraceSubjects())
     live_span.record.exception = None
 
 

@@ -49,11 +49,11 @@ class Duration(msgspec.Struct, frozen=True, order=True):
         Raises:
             ValueError: It means none, or more than a hundred years.
         """
-        if found := _ISO.fullmatch(text.strip()):
-            years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        if match := _ISO.fullmatch(text.strip()):
+            years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
             duration = cls(years * _MONTHS_A_YEAR + months, weeks * 7 + days, hours * 3_600 + minutes * 60 + seconds)
-        elif found := _SHORT.fullmatch(text.strip()):
-            duration = cls(*(int(found[1]) * part for part in _SHORT_UNITS[found[2].lower()]))
+        elif match := _SHORT.fullmatch(text.strip()):
+            duration = cls(*(int(match[1]) * part for part in _SHORT_UNITS[match[2].lower()]))
         else:
             raise ValueError("it is no duration like P7Y, P6M, P30D or PT12H, nor like 30d (s, min, h, d, w, mo, y)")
         if duration.months > MAX_MONTHS or duration.days + duration.seconds // _SECONDS_A_DAY > _MAX_DAYS:

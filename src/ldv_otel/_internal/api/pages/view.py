@@ -29,14 +29,14 @@ class ShownActivity(msgspec.Struct, frozen=True):
     Attributes:
         key: Its name in addresses; see `activity_key`.
         uri: As records have it; empty when they name none.
-        known: Whether the Register has it.
+        registered: Whether the Register has it.
         kept: How long its records are kept; empty when the Register has no term.
     """
 
     key: str
     uri: str
     name: str
-    known: bool
+    registered: bool
     purpose: str = ""
     legal_ground: str = ""
     kept: str = ""
@@ -123,13 +123,13 @@ class DutchTexts:
         # A confidential activity is looked up in the same way as one that does not exist, and so looks the same.
         entry = self._entries.get(uri)
         if entry is None:
-            return ShownActivity(key, uri, name="Handeling zonder uitleg", known=False)
+            return ShownActivity(key, uri, name="Handeling zonder uitleg", registered=False)
         parent = self._entries.get(entry.parent)
         return ShownActivity(
             key,
             uri,
             name=entry.name,
-            known=True,
+            registered=True,
             purpose=entry.purpose,
             legal_ground=entry.legal_ground,
             kept=duration_words(entry.term) if entry.term is not None else "",

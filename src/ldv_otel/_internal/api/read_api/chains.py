@@ -60,7 +60,7 @@ async def chain_for(
         seconds: The most time that other parties may take, if that is less than what the server gives them.
     """
     settings = services.settings
-    here = ThisLogboek(
+    this_logboek = ThisLogboek(
         services.reader.ask,
         visible=client.activities,
         subjects=subjects,
@@ -69,7 +69,7 @@ async def chain_for(
     # Parties that do not answer in time are in the answer as such; without a limit of their own the whole request would
     # run out of time and have no answer.
     seconds = min(seconds, settings.serve.seconds * _OTHERS_SHARE)
-    return await follow(trace_id, here, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
+    return await follow(trace_id, this_logboek, services.remotes, own_url=own_url(settings.serve), seconds=seconds)
 
 
 def _as_json(followed: Chain) -> dict[str, Any]:

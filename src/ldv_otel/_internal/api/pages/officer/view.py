@@ -154,7 +154,7 @@ def period_figures(used: Iterable[ActivityCounts], texts: DutchTexts) -> PeriodF
         failed=sum(row.counts.failed for row in rows),
         flagged=sum(row.counts.flagged for row in rows),
         used=rows,
-        unexplained=[row for row in rows if not row.activity.known],
+        unexplained=[row for row in rows if not row.activity.registered],
     )
 
 
