@@ -20,8 +20,8 @@ import tests.conftest
 from hypothesis import given, strategies as st
 
 @given(st.text(), st.integers(), st.sets(st.text(max_size=3)))
-def draw(*values):
-    print(*map(ascii, (values[0], values[1], sorted(values[2]))))
+def draw(a, b, c):
+    print(*map(ascii, (a, b, sorted(c))))
 
 draw()
 """
