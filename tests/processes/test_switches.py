@@ -52,8 +52,9 @@ def install():
 
 def sql(statement):
     from ldv_otel._internal.clickhouse.client import LogboekClient
+    from ldv_otel._internal.clickhouse.sql_text import Sql
     with LogboekClient(ldv.read_settings(os.environ)) as client:
-        client.command(statement)
+        client.command(Sql.verbatim(statement))
 
 """
 
