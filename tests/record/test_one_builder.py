@@ -1,0 +1,243 @@
+"""Whatever the way in, one builder makes the record: it normalises, redacts and flags the same everywhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+import ldv_otel as ldv
+from ldv_otel import attributes as names
+from ldv_otel import testing
+from ldv_otel._internal.api.auth.clients import Client
+from ldv_otel._internal.api.pages.officer.access_record import OfficerAccess, officer_access
+from ldv_otel._internal.chain.remote import _logregel as remote_logregel
+from ldv_otel._internal.gemma import model
+from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
+from ldv_otel._internal.importer.parents import link
+from ldv_otel._internal.importer.spans import read_spans
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel.attributes import Flag
+from tests.importer.spelling import NOW_MS, PSEUDONYMISER
+
+PACKAGE: Final = Path(ldv.__file__).parent
+ACTIVITY: Final = "https://register.example/activiteiten/parkeren"
+BSN: Final = "123456782"
+#: Modules that make a Logregel all the same, each with why.
+ALLOWED: Final = {
+    "_internal/record/builder.py": "the builder",
+    "_internal/clickhouse/columns.py": "reads stored rows: their texts went through the builder when they were made",
+    "_internal/clickhouse/queries/shown_records.py": "sets the parent of a stored row as it is shown",
+    "_internal/delivery/conformance.py": "records with fixed texts, for the test of somebody's Sink",
+}
+
+
+def made_in(source: str) -> bool:
+    """Whether a module calls `Logregel(...)`, or `structs.replace` on what it calls a record or logregel."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called == "Logregel" or called.endswith(".Logregel"):
+            return True
+        if called.endswith("structs.replace") and node.args and "record" in (first := ast.unparse(node.args[0])):
+            return "logregel" in first or first in {"record", "parent"}
+    return False
+
+
+def test_records_are_made_in_one_place() -> None:
+    """A second place would be one that forgets to normalise, to redact or to flag."""
+    places = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if made_in(path.read_text(encoding="utf-8"))
+    }
+    assert places == set(ALLOWED)
+
+
+def attributes_with(text: str) -> dict[str, Any]:
+    """Attributes of a span that hold a text in every place there is."""
+    return {
+        "dpl.core.zaak": text,
+        f"dpl.core.{text}": "x",
+        "dpl.core.lijst": ["voor", text],
+        "dpl.objects.dataset": json.dumps({"naam": text}),
+        names.FOREIGN_OPERATION_PROCESSOR: f"https://elders.example/{text}",
+        names.EXTERNAL_READ_API_ID: f"https://elders.example/lezen/{text}",
+        names.PARENT_PROCESSING_ACTIVITY_ID: f"{ACTIVITY}/{text}",
+    }
+
+
+def by_processing(identifier: object, text: str) -> Sequence[Logregel]:
+    """An Actie of `processing` that fails."""
+    with testing.logboek(exception_messages=True) as memory, pytest.raises(ValueError, match="de aanvraag"):  # noqa: SIM117
+        with ldv.processing(f"{ACTIVITY}/{text}", name=f"Zoek {text}", attributes=attributes_with(text)):
+            ldv.data_subject(identifier, type="BSN")
+            raise ValueError(f"de aanvraag van {text}")
+    return memory.logregels
+
+
+def by_hand(identifier: object, text: str) -> Sequence[Logregel]:
+    """A span with the attributes of the standard."""
+    with testing.logboek() as memory:
+        attributes = attributes_with(text) | {
+            names.PROCESSING_ACTIVITY_ID: f"{ACTIVITY}/{text}",
+            names.DATA_SUBJECT_ID: str(identifier),
+            names.DATA_SUBJECT_ID_TYPE: "BSN",
+        }
+        trace.get_tracer("test").start_span(f"Zoek {text}", attributes=attributes).end()
+    return memory.logregels
+
+
+def in_bulk(identifier: object, text: str) -> Sequence[Logregel]:
+    """Many people at once."""
+    with testing.logboek() as memory, ldv.processing(f"{ACTIVITY}/{text}", name=f"Zoek {text}"):
+        ldv.data_subjects([identifier], type="BSN")
+    return memory.logregels
+
+
+def by_exporter(identifier: object, text: str) -> Sequence[Logregel]:
+    """The exporter, wired by hand."""
+    memory, provider = testing.InMemoryLogboek(PSEUDONYMISER), TracerProvider()
+    exporter = ldv.ClickHouseSpanExporter(memory, LogregelMaker(PSEUDONYMISER.subject))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    attributes = attributes_with(text) | {
+        names.PROCESSING_ACTIVITY_ID: f"{ACTIVITY}/{text}",
+        names.DATA_SUBJECT_ID: str(identifier),
+        names.DATA_SUBJECT_ID_TYPE: "BSN",
+    }
+    provider.get_tracer("test").start_span(f"Zoek {text}", attributes=attributes).end()
+    return memory.logregels
+
+
+def by_import(identifier: object, text: str) -> Sequence[Logregel]:
+    """A file of spans."""
+    attributes = {name: value for name, value in attributes_with(text).items() if isinstance(value, str)} | {
+        names.PROCESSING_ACTIVITY_ID: f"{ACTIVITY}/{text}",
+        names.DATA_SUBJECT_ID: str(identifier),
+        names.DATA_SUBJECT_ID_TYPE: "BSN",
+    }
+    span = {
+        "traceId": "0123456789abcdef" * 2,
+        "spanId": "0123456789abcdef",
+        "name": f"Zoek {text}",
+        "startTimeUnixNano": "1750000000000000000",
+        "endTimeUnixNano": "1750000001000000000",
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()],
+    }
+    service = [{"key": "service.name", "value": {"stringValue": f"parkeren {text}"}}]
+    document = {"resourceSpans": [{"resource": {"attributes": service}, "scopeSpans": [{"spans": [span]}]}]}
+    read = read_spans(json.dumps(document).encode(), file="spans.json", now_ms=NOW_MS)
+    return link(read.spans, (), LogregelMaker(PSEUDONYMISER.subject))
+
+
+def by_gemma(identifier: object, text: str) -> Sequence[Logregel]:
+    """A POST to the Bewerking API."""
+    content = {
+        "actieNaam": f"Zoek {text}",
+        "handelingNaam": text,
+        "verwerkingNaam": text,
+        "systeem": f"parkeren {text}",
+        "vertrouwelijkheid": "normaal",
+        "tijdstip": "2026-03-02T09:15:07+01:00",
+        "verwerkteObjecten": [
+            {"objecttype": "persoon", "soortObjectId": "BSN", "objectId": str(identifier), "betrokkenheid": text}
+        ],
+    }
+    actie = model.verwerkingsactie(content)
+    version = model.Version(
+        actie=actie, actie_id="a", record_id="r", trace_id=bytes(range(16)), registered_us=1_767_225_600_123_456
+    )
+    return VerwerkingsactieMapper(PSEUDONYMISER).logregels(version)
+
+
+def by_officer(identifier: object, text: str) -> Sequence[Logregel]:
+    """A privacy officer, who writes down why."""
+    form = {"nummer": str(identifier), "soort": "BSN", "reden": f"Een klacht van {text} over inzage"}
+    access = officer_access(form, PSEUDONYMISER)
+    assert isinstance(access, OfficerAccess)
+    client = Client(id="toezicht", scopes=frozenset(), person="jansen")
+    return [access.logregel(ACTIVITY, client, PSEUDONYMISER)]
+
+
+WAYS_IN: Final[dict[str, Callable[[object, str], Sequence[Logregel]]]] = {
+    "processing": by_processing,
+    "by hand": by_hand,
+    "bulk": in_bulk,
+    "exporter": by_exporter,
+    "import": by_import,
+    "GEMMA": by_gemma,
+    "officer": by_officer,
+}
+
+
+def texts_in(record: Logregel) -> list[str]:
+    """All texts of a record."""
+    fields = msgspec.structs.asdict(record)
+    attributes = fields.pop("attributes")
+    return [value for value in fields.values() if isinstance(value, str)] + [*attributes, *attributes.values()]
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\ud800", "a\x00b\udfffc"], ids=["NUL", "half a character", "both"])
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_what_no_store_takes_is_repaired_and_flagged(way_in: str, odd: str) -> None:
+    """In every text, by every way in (LDV-A8)."""
+    if way_in == "import" and not odd.isprintable() and any(0xD800 <= ord(character) < 0xE000 for character in odd):
+        pytest.skip("JSON of half a character is read as U+FFFD")
+    records = WAYS_IN[way_in](BSN, odd)
+    assert records
+    for record in records:
+        assert not [text for text in texts_in(record) if "\x00" in text]
+        encode_logregel(record)
+    assert any(Flag.TEXT_REPAIRED in record.flags for record in records)
+
+
+def test_an_answer_of_another_party_is_repaired_too() -> None:
+    """Its records are shown beside ours."""
+    answer = {
+        "traceId": "0123456789abcdef" * 2,
+        "spanId": "0123456789abcdef",
+        "status": "Ok",
+        "name": "Verstrek\x00",
+        "startTime": 1_000,
+        "endTime": 2_000,
+        "resource": {"attributes": {"service.name": "r\x00"}},
+        "attributes": {names.PROCESSING_ACTIVITY_ID: "urn:a\x00"},
+    }
+    record = remote_logregel(msgspec.Raw(json.dumps(answer).encode()))
+    assert record is not None
+    assert not [text for text in texts_in(record) if "\x00" in text]
+    assert Flag.TEXT_REPAIRED in record.flags
+
+
+#: As people and programs write a number that was given as something else.
+quotations = st.builds(
+    lambda before, separator, after: f"{before}{separator.join(('123', '456', '782'))}{after}",
+    st.sampled_from(["", "Z-2026-", "(", "nr. ", "bsn="]),
+    st.sampled_from(["", ".", " ", "-", "\u00a0", "\u2011"]),
+    st.sampled_from(["", ")", " is bezocht", "&x=1", "/"]),
+) | st.just("%31%32%33%34%35%36%37%38%32")
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+@given(identifier=st.sampled_from([BSN, "123.456.782", "123 456 782", " 123456782 ", 123456782]), text=quotations)
+def test_a_known_identifier_is_in_no_text(way_in: str, identifier: object, text: str) -> None:
+    """Named in one form, quoted in another, in every text, by every way in: never in the record, and flagged."""
+    records = WAYS_IN[way_in](identifier, text)
+    for record in records:
+        stored = encode_logregel(record).decode("utf-8", "replace")
+        digits = text if text.startswith("%") else text[text.index("123") : text.rindex("782") + 3]
+        assert digits not in stored
+        assert BSN not in stored
+    assert any(Flag.SUBJECT_REDACTED in record.flags for record in records)
