@@ -66,7 +66,7 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 #: Everything of the standard lives in this namespace; other span attributes are not part of a Logregel (LDV-A9).
 NAMESPACE: Final = "dpl."
 
-#: Comma separated, sorted flags: what was bent to make the record storable (LDV-A8).
+#: Comma separated, sorted flags: what was normalised to make the record storable (LDV-A8).
 FLAGS: Final = "ldv.flags"
 #: `true` where an Actie began and never ended: its process was killed, or its end refused (level `write-ahead`).
 INTERRUPTED: Final = "ldv.interrupted"
@@ -107,7 +107,7 @@ FIELDS: Final = frozenset(
 
 
 class Flag(StrEnum):
-    """What was bent to make a record storable; the words found in `ldv.flags` (LDV-A8)."""
+    """Names what was normalised to make a record storable; the words found in `ldv.flags` (LDV-A8)."""
 
     NAME_MISSING = "name_missing"
     NAME_CUT = "name_cut"

@@ -56,7 +56,7 @@ class _ReadApiAnswer(msgspec.Struct, rename="camel"):
     processing_activities: list[msgspec.Raw]
 
 
-class _AccessToken(msgspec.Struct):
+class _TokenAnswer(msgspec.Struct):
     access_token: str
     expires_in: float = 300
 
@@ -217,7 +217,7 @@ class RemoteLogboek:
             ),
         )
         try:
-            token = msgspec.json.decode(content, type=_AccessToken)
+            token = msgspec.json.decode(content, type=_TokenAnswer)
         except (msgspec.DecodeError, UnicodeDecodeError):
             token = None
         if answer.status_code != HTTPStatus.OK or token is None:

@@ -80,7 +80,7 @@ class Logregel(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What was bent to make this record storable."""
+        """What was normalised to make this record storable."""
         text = self.attributes.get(FLAGS, "")
         return tuple(text.split(",")) if text else ()
 

@@ -189,7 +189,7 @@ def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttri
     return bounded
 
 
-class _View(Span):
+class _FilteredSpan(Span):
     """A running span as others may see it: it shares the span's state, and filters what is read of it."""
 
     __slots__ = ("_shown", "_viewed")
@@ -240,9 +240,9 @@ class _View(Span):
 
 def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
     """Return a view of a running span that shows what `shown` makes of it."""
-    if isinstance(span, _View):
+    if isinstance(span, _FilteredSpan):
         return span
-    filtered: _View = object.__new__(_View)
+    filtered: _FilteredSpan = object.__new__(_FilteredSpan)
     filtered.__dict__ = span.__dict__
     filtered._viewed = span  # noqa: SLF001
     filtered._shown = shown  # noqa: SLF001

@@ -59,7 +59,7 @@ def observe(meter: Meter, read: Callable[[], Health]) -> None:
         "ldv.logregel.flagged",
         values(_flagged),
         "{logregel}",
-        "Logregels with something that had to be bent, by `ldv.flag`.",
+        "Logregels with a value that had to be normalised, by `ldv.flag`.",
     )
     meter.create_observable_counter(
         "ldv.logregel.adopted",
