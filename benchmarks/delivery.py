@@ -140,7 +140,7 @@ def otlp_endpoint() -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
+        def log_message(self, format: str, *args: object) -> None:  # the library's name
             """Say nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -209,7 +209,7 @@ def paced(work: Callable[[], object], count: int, rate: float, finish: Callable[
         for number in range(first, count, threads):
             work()
             ahead = started + (number + 1) / rate - time.monotonic()
-            if ahead > 0.002:  # noqa: PLR2004  (sleeping less than that costs more than it saves)
+            if ahead > 0.002:  # sleeping less than that costs more than it saves
                 time.sleep(ahead)
 
     workers = [threading.Thread(target=loop, args=(number,)) for number in range(threads)]

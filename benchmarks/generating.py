@@ -216,7 +216,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     def find(self, client: LogboekClient, columns: str, where: str, count: int) -> list[tuple[Any, ...]]:
         """Return `columns` of that many loaded rows, each from another place."""
-        draw = random.Random(f"{columns}{where}")  # noqa: S311  (keys to ask for, not secrets)
+        draw = random.Random(f"{columns}{where}")  # keys to ask for, not secrets
         sql = f"SELECT {columns} FROM ({ROWS}) WHERE {where} LIMIT 1"
         found: list[tuple[Any, ...]] = []
         while len(found) < count:
@@ -230,7 +230,7 @@ class Sample(msgspec.Struct, frozen=True):
         """Return batches of 5,000 successive loaded rows of one writer, as it sent them."""
         cycles = ROWS_IN_BATCH // (_ROWS_IN_CYCLE // _SERVICES)
         loaded = self.end // _TRACES_IN_CYCLE
-        draw = random.Random(count)  # noqa: S311  (as above)
+        draw = random.Random(count)
         batches = []
         for _ in range(count):
             # Whole batches into a writer's life, so that all of a batch is of one writer.
@@ -426,7 +426,7 @@ class _Keys:
         self._sample = sample
         self._client = client
         self._times = times
-        self._draw = random.Random(times)  # noqa: S311  (no secrets)
+        self._draw = random.Random(times)  # no secrets
 
     def found(self, columns: str, where: str, *names: str) -> list[dict[str, Any]]:
         """Return these columns of rows that match."""

@@ -182,7 +182,7 @@ def _read_all(given: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def _read(work: Work, number: int, times: dict[str, list[float]]) -> None:
-    draw = random.Random(f"{work.seed} {number}")  # noqa: S311  (keys to ask for, no secrets)
+    draw = random.Random(f"{work.seed} {number}")  # keys to ask for, no secrets
     with LogboekClient(_settings(work.port)) as client:
         while True:
             for name in draw.sample(list(work.keys), len(work.keys)):
@@ -253,7 +253,7 @@ def _report(ours: dict[str, list[float]], peer: dict[str, list[float]], rates: s
 
 def _percentiles(times: Sequence[float]) -> tuple[float, float]:
     """Return median and 99th percentile; of few times the latter is the largest."""
-    if len(times) < 2:  # noqa: PLR2004  (no quantiles of one)
+    if len(times) < 2:  # no quantiles of one
         return (times[0], times[0]) if times else (float("nan"), float("nan"))
     return statistics.median(times), statistics.quantiles(times, n=100, method="inclusive")[98]
 

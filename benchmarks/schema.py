@@ -191,7 +191,7 @@ class Bench:
         """Wait until the engine has no more merges to do."""
         quiet_seconds = 0
         deadline = time.monotonic() + MERGES_MAX_SECONDS
-        while quiet_seconds < 3 and time.monotonic() < deadline:  # noqa: PLR2004  (it may be choosing the next)
+        while quiet_seconds < 3 and time.monotonic() < deadline:  # it may be choosing the next
             quiet_seconds = 0 if self.one("SELECT count() FROM system.merges") else quiet_seconds + 1
             time.sleep(1)
         self.say("merges are done" if quiet_seconds else "it is still merging; going on")
@@ -546,7 +546,7 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _rates(seconds: Sequence[float], whole: float, goal: bool) -> list[str]:  # noqa: FBT001
+def _rates(seconds: Sequence[float], whole: float, goal: bool) -> list[str]:
     rate = ROWS_IN_BATCH / statistics.median(seconds)
     verdict = ("met" if rate >= GOAL_ROWS_A_SECOND else "missed") if goal else ""
     return [

@@ -64,7 +64,7 @@ _publish(__name__, __all__, globals())
 def __getattr__(name: str) -> Any:
     """Import what few services use when it is asked for."""
     if name == "ClickHouseSpanExporter":
-        from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter  # noqa: PLC0415  (see above)
+        from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter
 
         _publish(__name__, [name], {name: ClickHouseSpanExporter})
         return ClickHouseSpanExporter

@@ -36,7 +36,7 @@ class SchemaError(ConfigurationError):
     """The Logboek's tables are missing, older or newer than this version, or lack a setting it relies on."""
 
 
-class LogboekUnavailable(LdvError):  # noqa: N818  (the name the design gives it; it reads as a state, not a mistake)
+class LogboekUnavailable(LdvError):  # the name the design gives it; it reads as a state, not a mistake
     """The Logboek cannot be reached, or did not answer so that the outcome is known.
 
     Attributes:
@@ -50,7 +50,7 @@ class LogboekUnavailable(LdvError):  # noqa: N818  (the name the design gives it
         self.retry_after_seconds = retry_after_seconds
 
 
-class BatchRefused(LdvError):  # noqa: N818  (as above)
+class BatchRefused(LdvError):
     """The Logboek answered that it will never take this batch as it is.
 
     Attributes:
@@ -66,5 +66,5 @@ class QueryError(LdvError):
     """A query was malformed, for example an id of the wrong length."""
 
 
-class UnreadableInput(LdvError):  # noqa: N818  (as above)
+class UnreadableInput(LdvError):
     """The input has content but nothing in it can be stored."""

@@ -67,7 +67,7 @@ class InMemoryLogboek:
         """Everything stored, in the order of arrival."""
         return [logregel for batch in self._batches.values() for logregel in batch.logregels]
 
-    def pseudonym(self, identifier: object, *, type: str) -> bytes:  # noqa: A002  (the public API's word)
+    def pseudonym(self, identifier: object, *, type: str) -> bytes:  # the public API's word
         """Return what `data_subject_id` is for this person."""
         return self._pseudonymiser.subject(identifier, type).pseudonym
 

@@ -30,7 +30,7 @@ class Called(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's signature)
+    def log_message(self, format: str, *args: object) -> None:  # the base class's signature
         """Say nothing."""
 
 

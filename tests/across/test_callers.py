@@ -182,7 +182,7 @@ def test_a_client_certificate_proves_who_calls(tmp_path: Path, client: str | Non
 )
 def test_a_certificate_by_the_tls_extension_of_asgi(tmp_path: Path, error: str | None, processor: str) -> None:
     """For servers that have it; uvicorn has not."""
-    import asyncio  # noqa: PLC0415  (only here)
+    import asyncio  # only here
 
     app = FastAPI()
 

@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's signature)
+    def log_message(self, format: str, *args: object) -> None:  # the base class's signature
         pass
 
 
@@ -61,7 +61,7 @@ def get(request: pytest.FixtureRequest) -> Iterator[Callable[[str], object]]:
     HTTPXClientInstrumentor().instrument()
 
     def get_async(url: str) -> object:
-        import asyncio  # noqa: PLC0415  (one of three)
+        import asyncio  # one of three
 
         async def inner() -> object:
             async with httpx.AsyncClient() as client:

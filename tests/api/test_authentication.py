@@ -156,8 +156,8 @@ def test_a_shared_secret_among_the_keys_stops_the_start(served_settings: Setting
 
 def test_a_rotated_key_is_fetched(served_settings: Settings, tmp_path: Path, issuer: Issuer) -> None:
     """From the issuer's address, when a token names a key that is not known yet; not on every stranger's wish."""
-    import threading  # noqa: PLC0415
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: PLC0415
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     rotating = Issuer(tmp_path)
     asked = []

@@ -53,7 +53,7 @@ def document(server: ServeProcess) -> Any:
     ids=str,
 )
 @pytest.mark.hypothesis
-def test_the_server_does_what_its_document_says(  # noqa: PLR0913, PLR0917  (fixtures and a table)
+def test_the_server_does_what_its_document_says(  # noqa: PLR0917  (fixtures and a table)
     document: Any, server: ServeProcess, issuer: Issuer, path: str, method: str, mode: GenerationMode
 ) -> None:
     """Questions that the document allows are answered, others refused, both as it describes."""

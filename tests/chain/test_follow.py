@@ -319,7 +319,7 @@ def test_a_wrong_entry_is_refused(entry: dict[str, str]) -> None:
 def test_credentials_that_cannot_be_used_are_that_party_s_trouble() -> None:
     """The rest of the chain is shown."""
     with party(says({"processingActivities": []})) as (url, asked):
-        for api in (ReadApi(url=url, token_file="/nergens"), ReadApi(url=url, ca_file="/nergens")):  # noqa: S106
+        for api in (ReadApi(url=url, token_file="/nergens"), ReadApi(url=url, ca_file="/nergens")):
             found = chain_of(calling(url), apis=[api])
             assert found.parties[1].state == PartyState.REFUSED
             assert len(found.logregels) == 1

@@ -93,7 +93,7 @@ def test_parameters_arrive_as_they_were_meant(client: Client) -> None:
     given = {"s": hostile, "l": [hostile, ""], "n": None, "d": datetime(2026, 5, 6, tzinfo=UTC), "u": 2**64 - 1}
     sql = "SELECT {s:String}, {l:Array(String)}, {n:Nullable(UInt8)}, {d:DateTime('UTC')}, {u:UInt64}"
     (got,) = client.query(sql, parameters=given).result_rows
-    assert tuple(got) == (hostile, [hostile, ""], None, datetime(2026, 5, 6), 2**64 - 1)  # noqa: DTZ001  (UTC)
+    assert tuple(got) == (hostile, [hostile, ""], None, datetime(2026, 5, 6), 2**64 - 1)  # UTC
 
 
 def test_the_driver_may_send_its_query_as_a_form(server: LogboekProcess) -> None:

@@ -116,7 +116,7 @@ def test_every_question_answers_as_the_model_does(
     client: LogboekClient,
     sink: ClickHouseSink,
     batches: list[list[Logregel]],
-    merged: bool,  # noqa: FBT001  (hypothesis passes by name)
+    merged: bool,  # hypothesis passes by name
     picked: set[int],
 ) -> None:
     """Duplicates, equal times, late rows, other years, ids that share a prefix; parts merged or not."""

@@ -15,7 +15,7 @@ from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 from tests.support.logboek import LogboekProcess
 from tests.support.tls import TlsRelay, make_certificates
 
-PASSWORD = "correct horse"  # noqa: S105  (a test's password)
+PASSWORD = "correct horse"  # a test's password
 
 
 @pytest.fixture
@@ -59,4 +59,4 @@ def test_a_password_file_that_is_missing(authority_and_relay: tuple[Path, TlsRel
     """It is named."""
     _, relay = authority_and_relay
     with pytest.raises(ConfigurationError, match="LDV_LOGBOEK_PASSWORD_FILE"):
-        LogboekClient(settings(relay, LDV_LOGBOEK_PASSWORD_FILE="/nowhere/password"))  # noqa: S106  (a path)
+        LogboekClient(settings(relay, LDV_LOGBOEK_PASSWORD_FILE="/nowhere/password"))  # a path

@@ -65,7 +65,7 @@ def tracing() -> Iterator[HttpRecorder]:
         yield found
 
 
-def line(  # noqa: PLR0913, PLR0917  (the parts of a line)
+def line(  # noqa: PLR0917  (the parts of a line)
     config: str,
     program: Path,
     served: LogboekProcess,

@@ -73,7 +73,7 @@ def test_a_password_never_shows() -> None:
     assert "hunter2" not in str(caught.value)
     assert "LDV_LOGBOEK_PASSWORD" in str(caught.value)
     settings = read_settings({"LDV_LOGBOEK": "clickhouse+https://me@db.example/ldv", "LDV_LOGBOEK_PASSWORD": "hunter2"})
-    assert settings.password == "hunter2"  # noqa: S105  (that is the point)
+    assert settings.password == "hunter2"  # that is the point
     assert "hunter2" not in repr(settings) + str(settings)
 
 

@@ -246,8 +246,8 @@ def test_a_spool_of_a_newer_format_is_left_alone(
     tmp_path: Path, sink: InMemoryLogboek, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An older version in a rolling upgrade must not touch it."""
-    import struct  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
+    import struct
+    import zlib
 
     directory = left_over(tmp_path, 3)
     (segment,) = directory.glob(f"*{SUFFIX}")

@@ -89,7 +89,7 @@ def settings_for(port: int, password: str = "") -> Settings:
         (504, {}, b"", LogboekUnavailable),
     ],
 )
-def test_what_an_answer_means(  # noqa: PLR0913, PLR0917  (a table)
+def test_what_an_answer_means(  # noqa: PLR0917  (a table)
     stranger: HttpRecorder, sink: OtlpSink, status: int, headers: dict[str, str], body: bytes, error: type[LdvError]
 ) -> None:
     """And that there is one request for each send: the exporter's own retries would hide the first answer."""

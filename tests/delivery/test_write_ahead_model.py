@@ -31,7 +31,7 @@ steps = st.lists(
 )
 
 
-class Killed(Exception):  # noqa: N818  (what happens, not what is wrong)
+class Killed(Exception):  # what happens, not what is wrong
     """The adopter is killed."""
 
 

@@ -31,7 +31,7 @@ sys.stdout.buffer.write(msgspec.msgpack.encode(records))
 
 def records_of(logboek: Path) -> list[Logregel]:
     """Everything in an embedded Logboek, read by a process of its own."""
-    import msgspec  # noqa: PLC0415  (only here)
+    import msgspec  # only here
 
     environ = os.environ | {"LDV_LOGBOEK": f"chdb://{logboek}"}
     done = subprocess.run([sys.executable, "-c", READ], env=environ, capture_output=True, check=True)

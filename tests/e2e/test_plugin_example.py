@@ -123,7 +123,7 @@ def test_a_process_knows_what_another_one_stored(tmp_path: Path, site: Path, mon
 def test_the_extension_reads_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the called party the number is what the caller had; what is no number, or is there twice, is ignored."""
     monkeypatch.syspath_prepend(PROJECT / "src")
-    from ldv_example_plugin.zaak import open_extension  # noqa: PLC0415  (on the path only now)
+    from ldv_example_plugin.zaak import open_extension  # on the path only now
 
     extension = open_extension({"header": "X-Zaak"})
     assert isinstance(extension, plugins.Extension)

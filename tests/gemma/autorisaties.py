@@ -14,7 +14,7 @@ from joserfc.jwk import OctKey
 from tests.support.loopback import LoopbackServer
 
 CLIENT_ID: Final = "verwerkingenlog"
-SECRET: Final = "for tests only: not a secret, but long enough"  # noqa: S105  (says so itself)
+SECRET: Final = "for tests only: not a secret, but long enough"  # says so itself
 
 
 class AutorisatiesServer(LoopbackServer):
@@ -82,5 +82,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's signature)
+    def log_message(self, format: str, *args: object) -> None:  # the base class's signature
         pass

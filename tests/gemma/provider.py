@@ -18,7 +18,7 @@ from tests.support.serving import ServeProcess
 
 ACTIVITY: Final = "https://var.example/api/v1/verwerkingsactiviteiten/5f0bef4c-f66f-4311-84a5-19e8bf359eaf"
 OIN: Final = "00000001821002193000"
-SECRET: Final = "for tests only: not a secret, but long enough"  # noqa: S105  (says so itself)
+SECRET: Final = "for tests only: not a secret, but long enough"  # says so itself
 DOELBINDING: Final = {
     "OIN": OIN,
     "VerwerkingsactiviteitId": "c5b9f4e7-8c79-41b9-91e2-6268419cb167",

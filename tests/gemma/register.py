@@ -24,7 +24,7 @@ import ldv_otel._internal.gemma
 from tests.support.loopback import LoopbackServer
 
 CLIENT_ID: Final = "parkeren"
-SECRET: Final = "for tests only: on both sides, and long enough"  # noqa: S105  (says so itself)
+SECRET: Final = "for tests only: on both sides, and long enough"  # says so itself
 _SCHEMAS: Final = json.loads(
     (Path(ldv_otel._internal.gemma.__file__).parent / "provider" / "bewerking-openapi.json").read_text(encoding="utf-8")
 )["components"]["schemas"]
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's signature)
+    def log_message(self, format: str, *args: object) -> None:  # the base class's signature
         pass
 
 

@@ -18,7 +18,7 @@ oins = st.text("0123456789", min_size=20, max_size=20)
 durations = st.sampled_from(["P10Y", "P3Y6M4DT12H30M5S", "P4W", "PT1S", "P0D", "P9999Y", "P99999999999999D"])
 moments = st.builds(
     lambda moment, zone, fraction: f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{zone}".rjust(19, "0"),
-    st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30)),  # noqa: DTZ001  (the zone is beside it)
+    st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30)),  # the zone is beside it
     st.sampled_from(["Z", "+01:00", "-09:30", "+00:00"]),
     st.sampled_from(["", ".1", ".123456789"]),
 )

@@ -36,8 +36,8 @@ from tests.support.serving import Issuer
 NONE = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
 OIN = "00000001821002198000"
 OTHER_OIN = "00000001002306608000"
-LOCAL_SECRET = "a secret of the case system, on both sides"  # noqa: S105  (for tests)
-PORTAL_SECRET = "another secret, of the portal for citizens"  # noqa: S105  (for tests)
+LOCAL_SECRET = "a secret of the case system, on both sides"  # for tests
+PORTAL_SECRET = "another secret, of the portal for citizens"  # for tests
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         otel_context.detach(token)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's signature)
+    def log_message(self, format: str, *args: object) -> None:  # the base class's signature
         pass
 
 

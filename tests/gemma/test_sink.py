@@ -172,7 +172,7 @@ FOUT = {"code": "fout", "title": "t", "status": 0, "detail": "d", "instance": "i
         (503, FOUT, LogboekUnavailable),
     ],
 )
-def test_what_an_answer_means(  # noqa: PLR0913, PLR0917  (a table)
+def test_what_an_answer_means(  # noqa: PLR0917  (a table)
     register: Register, sink: GemmaSink, keys: Path, status: int, body: dict[str, Any] | None, error: type[LdvError]
 ) -> None:
     """Only 201 with a Verwerkingsactie is a confirmation; and there is one request for each record."""
@@ -369,7 +369,7 @@ def test_mistakes_stop_the_start(register: Register, keys: Path, tmp_path: Path)
     with pytest.raises(ConfigurationError, match="LDV_LOGBOEK_PASSWORD"):
         make_sink(settings_for(register, keys, LDV_LOGBOEK_PASSWORD=""))
     with pytest.raises(ConfigurationError, match="openssl rand"):
-        make_sink(settings_for(register, keys, LDV_LOGBOEK_PASSWORD="short"))  # noqa: S106  (a test of one)
+        make_sink(settings_for(register, keys, LDV_LOGBOEK_PASSWORD="short"))  # a test of one
     with pytest.raises(ConfigurationError, match="plain http"):
         read_settings({"LDV_LOGBOEK": "gemma+http://register.example/api/v1"})
     with pytest.raises(ConfigurationError, match="written to but not read"):

@@ -93,7 +93,7 @@ def is_post(request: Request) -> bool:
 
 def test_nothing_is_lost_and_nothing_doubled(provider: str, front: FaultFront, keys: Path, tmp_path: Path) -> None:
     """Cut before and after it took effect, busy, away, and a process that is gone in the middle of it."""
-    dice = random.Random(7)  # noqa: S311  (a test)
+    dice = random.Random(7)  # a test
     for _ in range(6):
         fault = dice.choice([cut_before(), cut_after(), refuse(503), refuse(429, retry_after="0"), refuse(500)])
         front.add(pass_on(), when=is_post, times=dice.randrange(1, 5))

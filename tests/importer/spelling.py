@@ -20,7 +20,7 @@ from tests.strategies import span_ids, texts, trace_ids
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 NOW_MS = 1_790_000_000_000
-PSEUDONYMISER = Pseudonymiser(KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k"))  # noqa: S106
+PSEUDONYMISER = Pseudonymiser(KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k"))
 MAKER = LogregelMaker(PSEUDONYMISER.subject)
 
 

@@ -101,7 +101,7 @@ def test_confidential_activities_take_no_time(sessions: dict[str, httpx.Client],
     Both are asked in turn, in an order that is drawn each time, so that whatever else the machine does hits both.
     """
     taken: dict[str, list[float]] = {PLAIN: [], WATCHED: []}
-    draw = random.Random(0)  # noqa: S311  (an order, no secret)
+    draw = random.Random(0)  # an order, no secret
     for _ in range(30):
         for number in draw.sample((PLAIN, WATCHED), 2):
             begin = time.perf_counter()
@@ -112,7 +112,7 @@ def test_confidential_activities_take_no_time(sessions: dict[str, httpx.Client],
 
 def test_time_could_tell() -> None:
     """The test above would see 15 ms more of 30, with noise of 5 ms, and takes nothing for a difference of itself."""
-    draw = random.Random(1)  # noqa: S311  (noise)
+    draw = random.Random(1)  # noise
     first, second = ([draw.gauss(base, 0.005) for _ in range(30)] for base in (0.030, 0.045))
     assert differ(first, second)
     assert not differ(first, [draw.gauss(0.030, 0.005) for _ in range(30)])

@@ -20,7 +20,7 @@ from ldv_otel.attributes import Flag
 from ldv_otel.errors import ConfigurationError
 from tests.strategies import anything
 
-SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105  (a test's key)
+SECRET = "0123456789abcdef0123456789abcdef"  # a test's key
 KEY = Key(id="k1", secret=SECRET)
 
 
@@ -148,7 +148,7 @@ def test_keys_do_not_show_themselves() -> None:
 @pytest.mark.parametrize(
     ("keys", "active", "says"),
     [
-        ([Key(id="a", secret="short")], "a", "32 bytes"),  # noqa: S106  (a test's key)
+        ([Key(id="a", secret="short")], "a", "32 bytes"),  # a test's key
         ([KEY], "other", "not among its keys"),
         ([KEY, KEY], "k1", "twice"),
         ([Key(id="a", secret=SECRET, seal="bm8=")], "a", "64 bytes"),

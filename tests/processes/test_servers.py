@@ -40,7 +40,7 @@ def gunicorn(rig: Rig, worker: str, *more: str, **environ: str) -> tuple[Service
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
-def test_gunicorn(rig: Rig, worker: str, preload: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+def test_gunicorn(rig: Rig, worker: str, preload: bool) -> None:  # a parameter of the test
     """Each worker has a spool of its own, also when `install()` ran in the master before it forked."""
     ids = issue(_REQUESTS)
     service, port = gunicorn(rig, worker, "--threads=4", *(["--preload"] if preload else []))

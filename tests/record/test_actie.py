@@ -22,7 +22,7 @@ from ldv_otel._internal.record.logregel import Logregel, Status, decode_logregel
 from tests.strategies import anything, logregels, span_ids
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
-PSEUDONYMISER = Pseudonymiser(KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k"))  # noqa: S106
+PSEUDONYMISER = Pseudonymiser(KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k"))
 MAKER = LogregelMaker(PSEUDONYMISER.subject)
 
 
@@ -55,7 +55,7 @@ def make(attributes: dict[str, Any] | None = None, **facts: Any) -> list[Logrege
         ({}, False),
     ],
 )
-def test_which_span_is_an_actie(attributes: dict[str, object], actie: bool) -> None:  # noqa: FBT001
+def test_which_span_is_an_actie(attributes: dict[str, object], actie: bool) -> None:
     """The rule under LDV-A3."""
     assert is_actie(attributes) is actie
 

@@ -152,7 +152,7 @@ def rebuilt(span: trace.Span, *, remote: bool = False) -> trace.Span:
 
 
 @pytest.mark.parametrize("first_ends_first", [True, False])
-def test_two_acties_at_once_with_the_same_ids(service: Service, first_ends_first: bool) -> None:  # noqa: FBT001
+def test_two_acties_at_once_with_the_same_ids(service: Service, first_ends_first: bool) -> None:
     """Both records come out, each about its own person, and both say that their ids were not unique."""
     anna, bram = marked(service, "Anna"), marked(service, "Bram", OTHER)
     for span, identifier in ((anna, ANNA), (bram, BRAM)):
@@ -189,7 +189,7 @@ def test_the_same_with_processing(service: Service) -> None:
 
 
 @pytest.mark.parametrize("first_ends_first", [True, False])
-def test_children_hang_below_their_own_parent(service: Service, ids: Ids, first_ends_first: bool) -> None:  # noqa: FBT001
+def test_children_hang_below_their_own_parent(service: Service, ids: Ids, first_ends_first: bool) -> None:
     """The parent is the span in the context, whatever ids another span has."""
     ids.spans = [7, 7, 21, 22, 23, 24]
     anna, bram = marked(service, "Anna"), marked(service, "Bram", OTHER)
@@ -228,7 +228,7 @@ def test_the_same_span_id_in_two_traces(service: Service, ids: Ids) -> None:
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_a_parent_that_is_known_by_its_ids_only(service: Service, ids: Ids, remote: bool) -> None:  # noqa: FBT001
+def test_a_parent_that_is_known_by_its_ids_only(service: Service, ids: Ids, remote: bool) -> None:
     """A task queue and a call to oneself rebuild the parent from its ids: those find it as long as they are its own."""
     ids.spans = [7, 8]
     anna = marked(service, "Anna")
@@ -245,8 +245,8 @@ def test_a_parent_that_is_known_by_its_ids_only(service: Service, ids: Ids, remo
 def test_a_parent_that_is_one_of_two(
     service: Service,
     ids: Ids,
-    remote: bool,  # noqa: FBT001
-    first_goes_first: bool,  # noqa: FBT001
+    remote: bool,
+    first_goes_first: bool,
 ) -> None:
     """Nothing tells which: the child takes over from neither, says so, and other exporters see none of its texts."""
     ids.spans = [7, 7, 8]
@@ -327,7 +327,7 @@ def test_a_propagator_names_the_actie_of_its_own_span(service: Service, ids: Ids
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_ids_that_are_used_again_after_an_end(service: Service, held: bool) -> None:  # noqa: FBT001
+def test_ids_that_are_used_again_after_an_end(service: Service, held: bool) -> None:
     """The second of them says so, also when the first span is no longer in memory; the first record is out already."""
     anna = marked(service, "Anna", **about(ANNA))
     anna.end()
@@ -344,7 +344,7 @@ def test_ids_that_are_used_again_after_an_end(service: Service, held: bool) -> N
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_late_child_after_ids_were_used_again(service: Service, ids: Ids, held: bool) -> None:  # noqa: FBT001
+def test_a_late_child_after_ids_were_used_again(service: Service, ids: Ids, held: bool) -> None:
     """A follow-up task hangs below the Actie that started it, or below none; never below a later one with its ids."""
     ids.spans = [7, 7, 8]
     anna = marked(service, "Anna")
@@ -442,7 +442,7 @@ def test_a_span_context_can_be_copied_and_sent(service: Service) -> None:
     anna = marked(service, "Anna", **about(ANNA))
     sent = pickle.dumps(anna.get_span_context())
     assert ANNA.encode() not in sent
-    received = pickle.loads(sent)  # noqa: S301  (our own bytes)
+    received = pickle.loads(sent)  # our own bytes
     assert received == anna.get_span_context()
     with current(NonRecordingSpan(received)):
         ldv.data_subject(BRAM, type="BSN")

@@ -22,7 +22,7 @@ from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 
 ACTIVITY = {"dpl.core.processing_activity_id": "https://register.example/a"}
-_KEY = Key(id="k", secret="0123456789abcdef0123456789abcdef")  # noqa: S106
+_KEY = Key(id="k", secret="0123456789abcdef0123456789abcdef")
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
 
 
@@ -36,7 +36,7 @@ class Service:
         provider = TracerProvider(sampler=sampler)
         provider.add_span_processor(SimpleSpanProcessor(self.backend))
         self.early_tracer = provider.get_tracer("made before install")
-        keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+        keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")
         maker = LogregelMaker(Pseudonymiser(keys).subject)
         attach(provider, LdvSpanProcessor(maker, _AtOnce(self.logboek)))
         self.tracer = provider.get_tracer("made after install")
@@ -101,7 +101,7 @@ def test_a_span_makes_one_record_however_many_processors_see_it() -> None:
     service = Service(ALWAYS_ON)
     second = InMemoryLogboek()
     second.open()
-    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")
     provider = TracerProvider()
     maker = LogregelMaker(Pseudonymiser(keys).subject)
     provider.add_span_processor(LdvSpanProcessor(maker, _AtOnce(service.logboek)))
@@ -116,7 +116,7 @@ def test_values_that_a_limit_may_have_cut_are_flagged() -> None:
     logboek = InMemoryLogboek()
     logboek.open()
     provider = TracerProvider(span_limits=SpanLimits(max_span_attribute_length=6))
-    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")  # noqa: S106
+    keys = KeyRing([Key(id="k", secret="0123456789abcdef0123456789abcdef")], active="k")
     provider.add_span_processor(LdvSpanProcessor(LogregelMaker(Pseudonymiser(keys).subject), _AtOnce(logboek)))
     tracer = provider.get_tracer("x")
     for subject in ("123456782", "1234"):

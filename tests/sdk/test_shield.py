@@ -140,7 +140,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
+        def log_message(self, format: str, *args: object) -> None:  # the base class's name
             del format, args
 
     server = HTTPServer(("127.0.0.1", 0), Sink)
@@ -210,7 +210,7 @@ def nobody_is_named(seen: str, *spellings: str) -> bool:
 
 @pytest.mark.parametrize("given", [BSN, "123.456.782", int(BSN), [BSN, "111222333"]])
 @pytest.mark.parametrize("at_start", [True, False])
-def test_a_subject_set_by_hand(service: Service, given: object, at_start: bool) -> None:  # noqa: FBT001
+def test_a_subject_set_by_hand(service: Service, given: object, at_start: bool) -> None:
     """The plain OpenTelemetry way: `dpl.core.data_subject_id` on the span."""
     subject: dict[str, Any] = {DATA_SUBJECT_ID: given, DATA_SUBJECT_ID_TYPE: "BSN"}
     attributes = {"dpl.core.processing_activity_id": ACTIVITY, "own": "kept"}
@@ -485,7 +485,7 @@ def test_what_a_copy_keeps(service: Service) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_wired_by_hand_in_any_order(rules: Path, first: bool) -> None:  # noqa: FBT001
+def test_wired_by_hand_in_any_order(rules: Path, first: bool) -> None:
     """`SubjectShieldingSpanProcessor` around another's processor, before or after ours."""
     memory = testing.InMemoryLogboek()
     memory.open()

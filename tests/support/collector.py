@@ -17,7 +17,7 @@ from typing import Final, Self
 
 CONFIGS: Final = Path(__file__).parents[2] / "collector-config"
 KEY_ID: Final = "2026"
-KEY_SECRET: Final = "for tests only: not a secret, but long enough"  # noqa: S105  (says so itself)
+KEY_SECRET: Final = "for tests only: not a secret, but long enough"  # says so itself
 
 _START_SECONDS: Final = 30
 

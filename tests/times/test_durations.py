@@ -44,7 +44,7 @@ def test_a_duration_survives_its_text(duration: Duration) -> None:
 
 
 @given(
-    st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
     st.integers(0, MAX_MONTHS),
 )
 def test_calendar_months(moment: datetime, months: int) -> None:

@@ -145,7 +145,7 @@ def test_a_write_that_was_not_flushed_may_be_gone(tmp_path: Path) -> None:
         os.write(descriptor, b" and not")
         os.close(descriptor)
     found = set()
-    chance = random.Random(0)  # noqa: S311  (guards nothing)
+    chance = random.Random(0)  # guards nothing
     for number in range(40):
         recording.cut(len(recording.events), chance, tmp_path / str(number))
         path = tmp_path / str(number) / "a"

@@ -30,7 +30,7 @@ _CONFIRM_SECONDS = 0.5
 _TIMEOUT_SECONDS = 0.25
 
 
-class Mine(Exception):  # noqa: N818  (the application's own)
+class Mine(Exception):  # the application's own
     """What an application raises."""
 
 
@@ -124,7 +124,7 @@ class Trial:
         witness.close()
 
 
-def fail(own: bool) -> None:  # noqa: FBT001  (whether it does)
+def fail(own: bool) -> None:  # whether it does
     """Fail, as an application does."""
     if own:
         raise Mine

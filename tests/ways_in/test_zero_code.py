@@ -112,7 +112,7 @@ class TracingBackend(HTTPServer):
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's signature)
+        def log_message(self, format: str, *args: object) -> None:  # the library's signature
             del format, args
 
     def __init__(self) -> None:

@@ -66,7 +66,7 @@ def test_damage_is_skipped_and_counted(written: list[bytes], data: st.DataObject
 
 def test_random_garbage_is_survived() -> None:
     """Zeroed pages, noise, truncation: what is left is read or counted, and nothing is made up."""
-    rng = random.Random(7)  # noqa: S311  (a test's noise)
+    rng = random.Random(7)  # a test's noise
     records = [(seq, rng.randbytes(rng.randint(1, 300))) for seq in range(100)]
     for _ in range(200):
         segment = a_segment(records)
@@ -92,8 +92,8 @@ def test_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     """An old version does not guess."""
     data = bytearray(make_segment(tmp_path, 1, "00112233aabbccdd", size=SIZE).read_bytes())
     data[8:10] = (99).to_bytes(2, "little")
-    import struct  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
+    import struct
+    import zlib
 
     data[36:40] = struct.pack("<I", zlib.crc32(bytes(data[:36])))
     with pytest.raises(NewerFormat, match="99"):

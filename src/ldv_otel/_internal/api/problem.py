@@ -41,7 +41,7 @@ class InputError(msgspec.Struct, frozen=True, omit_defaults=True, rename={"where
     code: str = ""
 
 
-class Problem(Exception):  # noqa: N818  (RFC 9457's word)
+class Problem(Exception):  # RFC 9457's word
     """Ends a request with this answer.
 
     Args:

@@ -226,7 +226,7 @@ class RemoteLogboek:
         self._token_until = time.monotonic() + token.expires_in - _RENEW_SECONDS
 
 
-class _NotOffered(Exception):  # noqa: N818  (never leaves this module)
+class _NotOffered(Exception):  # never leaves this module
     """The party has no such resource."""
 
 

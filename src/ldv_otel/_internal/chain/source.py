@@ -23,7 +23,7 @@ class SourceAnswer(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
-class PartyFailed(Exception):  # noqa: N818  (what happened, not a mistake of ours)
+class PartyFailed(Exception):  # what happened, not a mistake of ours
     """A party could not be asked, or did not answer as a read API does."""
 
     def __init__(self, state: PartyState, detail: str) -> None:

@@ -59,7 +59,7 @@ for command in (
     command.add_to(app)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's callback)
+def _version(wanted: bool) -> None:  # typer's callback
     if wanted:
         typer.echo(f"ldv {__version__}")
         raise typer.Exit

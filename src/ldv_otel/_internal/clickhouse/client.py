@@ -98,9 +98,9 @@ class LogboekClient:
         Raises:
             BatchRefused: A value does not fit its column, or the server refused one; no try would change that.
         """
-        from clickhouse_connect.driver.compression import get_compressor  # noqa: PLC0415  (as in connect.connect)
+        from clickhouse_connect.driver.compression import get_compressor  # as in connect.connect
 
-        from ldv_otel._internal.clickhouse.encoding import block  # noqa: PLC0415  (imports the driver)
+        from ldv_otel._internal.clickhouse.encoding import block  # imports the driver
 
         # Encoded before the request begins: a value that does not fit is refused with nothing sent.
         content = block(columns)

@@ -36,8 +36,8 @@ _BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 def connect(settings: Settings, database: str) -> Client:
     """Return a new connection of the driver, with nothing but our own retries."""
-    import clickhouse_connect  # noqa: PLC0415  (0.2 s of imports that only a process with a Logboek pays)
-    from clickhouse_connect.driver.httpclient import HttpClient  # noqa: PLC0415
+    import clickhouse_connect  # 0.2 s of imports that only a process with a Logboek pays
+    from clickhouse_connect.driver.httpclient import HttpClient
 
     address = settings.logboek
     if address.written_only:

@@ -31,7 +31,7 @@ def translated(address: LogboekAddress, *, inserting: bool = False) -> Iterator[
     except LdvError:
         raise
     except Exception as error:
-        from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+        from clickhouse_connect.driver.exceptions import ClickHouseError
 
         if not isinstance(error, ClickHouseError | OSError | RuntimeError):
             raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def entry_points_of(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of a group by name."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  (10 ms that only a process with a Logboek pays)
+    from importlib.metadata import entry_points  # 10 ms that only a process with a Logboek pays
 
     return {point.name: point for point in entry_points(group=group)}
 

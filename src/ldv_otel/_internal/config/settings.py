@@ -198,7 +198,7 @@ def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[s
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence for each `LDV_*` name that ldv_otel does not have but nearly has: most likely a slip."""
-    import difflib  # noqa: PLC0415  (as good as never needed)
+    import difflib  # as good as never needed
 
     defined = [variable.name for variable in VARIABLES]
     sentences = []

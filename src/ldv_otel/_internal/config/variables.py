@@ -105,7 +105,7 @@ def _file_or_web_address(value: str) -> str:
 
 
 def _timezone(value: str) -> str:
-    from zoneinfo import ZoneInfo  # noqa: PLC0415  (only who serves a page needs it)
+    from zoneinfo import ZoneInfo  # only who serves a page needs it
 
     try:
         ZoneInfo(value)

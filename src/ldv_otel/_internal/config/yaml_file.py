@@ -51,7 +51,7 @@ class YamlDocument:
     """
 
     def __init__(self, text: str) -> None:
-        import yaml  # noqa: PLC0415  (10 ms that only a process with such a file pays)
+        import yaml  # 10 ms that only a process with such a file pays
 
         json = _as_json(text)
         # libyaml is ten times as fast, which a Register of megabytes needs; PyYAML's own messages are the better ones.
@@ -158,7 +158,7 @@ _Entries = dict[str | int, "tuple[int, Node]"]
 
 def _entries_of(root: Node | None) -> dict[int, _Entries]:
     """Return what each mapping and list of a document holds, by the identity of its node."""
-    from yaml.nodes import MappingNode, SequenceNode  # noqa: PLC0415  (as above)
+    from yaml.nodes import MappingNode, SequenceNode
 
     entries: dict[int, _Entries] = {}
     waiting = [root]

@@ -102,7 +102,7 @@ class OtlpSink:
             self.open()
         if self._http is None:
             raise RuntimeError("open() returned without a connection")
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415  (an extra)
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # an extra
 
         body: bytes = encode_spans(spans).SerializeToString()
         if "Content-Encoding" in self._headers:
@@ -113,9 +113,9 @@ class OtlpSink:
             raise error
 
     def _span(self, batch: Batch, seq: int, record: Logregel) -> ReadableSpan:
-        from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415  (imported already when this runs)
-        from opentelemetry.trace import SpanContext, StatusCode  # noqa: PLC0415
-        from opentelemetry.trace import Status as SpanStatus  # noqa: PLC0415
+        from opentelemetry.sdk.trace import ReadableSpan  # imported already when this runs
+        from opentelemetry.trace import SpanContext, StatusCode
+        from opentelemetry.trace import Status as SpanStatus
 
         trace_id = int.from_bytes(record.trace_id, "big")
         parent = None
@@ -136,7 +136,7 @@ class OtlpSink:
 
     def _resource(self, text: str) -> Resource:
         """Return the OpenTelemetry form of a record's resource; a process has one, or few."""
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource
 
         if text not in self._resources:
             if len(self._resources) > 100:  # noqa: PLR2004  (an import of many processes' records)
@@ -187,8 +187,8 @@ def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvEr
 
     Source: OTLP specification 1.9, Partial Success.
     """
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
         ExportTraceServiceResponse,
     )
 
@@ -209,9 +209,9 @@ def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvEr
 
 def _client(settings: Settings) -> SinkClient:
     try:
-        import opentelemetry.exporter.otlp.proto.common.trace_encoder  # noqa: F401, PLC0415  (an extra, 0.1 s)
+        import opentelemetry.exporter.otlp.proto.common.trace_encoder  # noqa: F401  (an extra, 0.1 s)
 
-        from ldv_otel._internal.http.sink_client import SinkClient  # noqa: PLC0415  (imports an extra)
+        from ldv_otel._internal.http.sink_client import SinkClient  # imports an extra
     except ImportError as error:
         raise ConfigurationError(
             f"LDV_LOGBOEK is {settings.logboek}, but what speaks OTLP is not installed. "

@@ -11,7 +11,7 @@ from ldv_otel._internal.config.settings import Settings
 
 def state_directory() -> Path:
     """Return the platform's directory for state of this package."""
-    import platformdirs  # noqa: PLC0415  (5 ms that the import of the package need not cost)
+    import platformdirs  # 5 ms that the import of the package need not cost
 
     return Path(platformdirs.user_state_dir("ldv_otel", appauthor=False))
 

@@ -38,7 +38,7 @@ Split = Callable[[Batch], Sequence[Batch]]
 T = TypeVar("T")
 
 
-class Stopped(Exception):  # noqa: N818  (an answer to the caller's own request, not an error)
+class Stopped(Exception):  # an answer to the caller's own request, not an error
     """Waiting was cut short because the writer is to stop; the batch is not confirmed."""
 
 

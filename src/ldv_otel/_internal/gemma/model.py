@@ -189,7 +189,7 @@ class Fault(msgspec.Struct, frozen=True):
     reason: str
 
 
-class InvalidInput(ValueError):  # noqa: N818  (what it is, as `UnreadableInput`)
+class InvalidInput(ValueError):  # what it is, as `UnreadableInput`
     """The input of a client is no Verwerkingsactie; `faults` names everything that is wrong."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:

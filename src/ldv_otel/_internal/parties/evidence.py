@@ -158,8 +158,8 @@ def read_certificate(encoded: bytes) -> Certificate:
     Raises:
         ValueError: The bytes are no certificate.
     """
-    from cryptography import x509  # noqa: PLC0415  (heavy, and only for those whose callers have certificates)
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  (as above)
+    from cryptography import x509  # heavy, and only for those whose callers have certificates
+    from cryptography.hazmat.primitives.hashes import SHA256
 
     is_pem = encoded.lstrip().startswith(_PEM)
     certificate = x509.load_pem_x509_certificate(encoded) if is_pem else x509.load_der_x509_certificate(encoded)
@@ -175,7 +175,7 @@ def parse_subject(text: str) -> SubjectParts:
     Raises:
         ValueError: It is not in that notation, or uses a name that is not known.
     """
-    from cryptography.x509 import Name, NameOID  # noqa: PLC0415  (heavy, as above)
+    from cryptography.x509 import Name, NameOID  # heavy, as above
 
     more = {"serialNumber": NameOID.SERIAL_NUMBER, "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER}
     try:
@@ -196,7 +196,7 @@ def _dns_names(certificate: x509.Certificate) -> frozenset[str]:
 
     The handshake has accepted the certificate all the same, and its fingerprint and subject hold.
     """
-    from cryptography import x509  # noqa: PLC0415  (heavy, as above)
+    from cryptography import x509  # heavy, as above
 
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -242,7 +242,7 @@ def read_parties(path: Path | None, unknown: TraceChoice | None) -> Parties:
     """
     if path is None:
         return Parties(unknown=unknown)
-    from ldv_otel._internal.config.yaml_file import read_yaml  # noqa: PLC0415  (only who has the file pays for it)
+    from ldv_otel._internal.config.yaml_file import read_yaml  # only who has the file pays for it
 
     return Parties(read_yaml(path, "LDV_PARTIES", PartiesFile), unknown)
 

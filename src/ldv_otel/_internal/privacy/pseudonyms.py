@@ -196,7 +196,7 @@ class Pseudonymiser:
 
 def new_key(key_id: str, *, sealing: bool = False) -> Key:
     """Return a fresh random key: a secret of 43 characters (256 bits), and with `sealing` 64 bytes for AES-SIV."""
-    import secrets  # noqa: PLC0415  (as in `_keyed`)
+    import secrets  # as in `_keyed`
 
     seal = base64.b64encode(secrets.token_bytes(_SEALING_KEY_BYTES)).decode() if sealing else ""
     return Key(id=key_id, secret=secrets.token_urlsafe(MINIMUM_SECRET_BYTES), seal=seal)
@@ -261,14 +261,14 @@ def _keyed(secret: bytes) -> HMAC:
 
     A copy of the standard library's `hmac` object takes 1.5 times as long; this is most of what a data subject costs.
     """
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  (30 ms; only who has keys needs it)
-    from cryptography.hazmat.primitives.hmac import HMAC  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # 30 ms; only who has keys needs it
+    from cryptography.hazmat.primitives.hmac import HMAC
 
     return HMAC(secret, SHA256())
 
 
 def _sealer(key: Key) -> AESSIV:
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415  (only who seals pays for it)
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # only who seals pays for it
 
     try:
         return AESSIV(base64.b64decode(key.seal, validate=True))

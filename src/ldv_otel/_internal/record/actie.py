@@ -307,6 +307,6 @@ class ChildEncoder:
 
 def _child_id(parent: Logregel, number: int) -> bytes:
     """Return a span id that is the same each time, so that a file imported twice gives the same records."""
-    from hashlib import sha256  # noqa: PLC0415  (OpenSSL takes 3 ms to load, and keys load it)
+    from hashlib import sha256  # OpenSSL takes 3 ms to load, and keys load it
 
     return sha256(b"%b%b%d" % (parent.trace_id, parent.span_id, number)).digest()[:8]

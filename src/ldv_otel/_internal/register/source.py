@@ -179,7 +179,7 @@ class RegisterSource:
 
     def _answer(self, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
         """Ask once. A redirect is an answer like any other that is no Register: only what was configured is asked."""
-        import httpx  # noqa: PLC0415  (an extra, and 0.1 s that only a Register behind a URL pays)
+        import httpx  # an extra, and 0.1 s that only a Register behind a URL pays
 
         # The authorities of this machine, as for its other clients; by itself httpx has a list of its own.
         tls = tls_context(None, None, named_by="LDV_REGISTER")
@@ -225,7 +225,7 @@ class RegisterSource:
         return (self._cache or Path()) / f"register-{name}.json"
 
 
-class _Unusable(Exception):  # noqa: N818  (never leaves this module)
+class _Unusable(Exception):  # never leaves this module
     """The answer is no Register."""
 
 
@@ -237,7 +237,7 @@ def register_source(settings: Settings) -> RegisterSource | None:
     """
     if not settings.register:
         return None
-    import platformdirs  # noqa: PLC0415  (5 ms that only a reader with a Register pays)
+    import platformdirs  # 5 ms that only a reader with a Register pays
 
     cache = Path(platformdirs.user_cache_dir("ldv_otel", appauthor=False))
     return RegisterSource(settings.register, cache=cache, allow_insecure=settings.allow_insecure)

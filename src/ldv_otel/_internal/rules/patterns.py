@@ -107,7 +107,7 @@ def _test(expression: re.Pattern[str], prefix: str) -> Callable[[str], bool]:
 
 def _compiled(regex: str) -> Callable[[str], bool]:
     try:
-        import re2  # noqa: PLC0415  (an extra, needed by who writes regular expressions)
+        import re2  # an extra, needed by who writes regular expressions
     except ModuleNotFoundError:
         raise ConfigurationError(
             "A regular expression needs RE2: pip install 'ldv-otel[rules]'. Or use a glob."

@@ -36,7 +36,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.util.types import Attributes
 
 _on_set: list[Callable[[TracerProvider], None]] = []
-_original_setter = trace._set_tracer_provider  # noqa: SLF001
+_original_setter = trace._set_tracer_provider
 
 
 class ShieldingDispatcher(SynchronousMultiSpanProcessor):
@@ -75,7 +75,7 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
 
     @_span_processors.setter
     def _span_processors(self, processors: tuple[SpanProcessor, ...]) -> None:
-        self.others._span_processors = processors  # type: ignore[attr-defined]  # noqa: SLF001
+        self.others._span_processors = processors  # type: ignore[attr-defined]
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Begin a span: ours first, because the shield of the others asks what ours know."""
@@ -85,7 +85,7 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
         self.others.on_start(self._view_of(span) if any_reads else span, parent_context=parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        self.others._on_ending(self._view_of(span) if self._any_reads() else span)  # noqa: SLF001
+        self.others._on_ending(self._view_of(span) if self._any_reads() else span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """End a span: log it, then pass it on."""
@@ -134,20 +134,20 @@ def put_first(
         dispatcher_of: Returns a dispatcher in front of a provider's active span processor.
         sampler_of: Returns a sampler around another one.
     """
-    active = provider._active_span_processor  # noqa: SLF001
+    active = provider._active_span_processor
     dispatcher = active if isinstance(active, ShieldingDispatcher) else dispatcher_of(active)
     dispatcher.ours += (processor,)
-    provider._active_span_processor = dispatcher  # noqa: SLF001
+    provider._active_span_processor = dispatcher
     provider.sampler = sampler_of(provider.sampler)
-    with provider._tracers_lock:  # noqa: SLF001
-        for tracer in provider._tracers.values():  # noqa: SLF001
+    with provider._tracers_lock:
+        for tracer in provider._tracers.values():
             tracer.sampler = sampler_of(tracer.sampler)
             tracer.span_processor = dispatcher
 
 
 def remove(provider: TracerProvider, processor: SpanProcessor) -> None:
     """Remove a processor from those that come first; the shield of the others stays."""
-    dispatcher = provider._active_span_processor  # noqa: SLF001
+    dispatcher = provider._active_span_processor
     if isinstance(dispatcher, ShieldingDispatcher):
         dispatcher.ours = tuple(other for other in dispatcher.ours if other is not processor)
 
@@ -155,36 +155,36 @@ def remove(provider: TracerProvider, processor: SpanProcessor) -> None:
 def reads_running_spans(processor: SpanProcessor) -> bool:
     """Return whether a processor may read a span before its end; the SDK's exporting processors do not."""
     kind = type(processor)
-    return kind.on_start not in _NO_START or kind._on_ending not in _NO_ENDING  # noqa: SLF001
+    return kind.on_start not in _NO_START or kind._on_ending not in _NO_ENDING
 
 
 _NO_START: Final = (SpanProcessor.on_start, SimpleSpanProcessor.on_start, BatchSpanProcessor.on_start)
-_NO_ENDING: Final = (SpanProcessor._on_ending, SimpleSpanProcessor._on_ending, BatchSpanProcessor._on_ending)  # noqa: SLF001
+_NO_ENDING: Final = (SpanProcessor._on_ending, SimpleSpanProcessor._on_ending, BatchSpanProcessor._on_ending)
 
 
 def on_ending(processor: SpanProcessor, span: Span) -> None:
     """Call the SDK's experimental hook."""
-    processor._on_ending(span)  # noqa: SLF001
+    processor._on_ending(span)
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     """Return a copy of a span's attributes; a look-up of one name through the SDK's wrappers costs more than this."""
-    bounded = span._attributes  # noqa: SLF001
-    return bounded._dict.copy() if isinstance(bounded, BoundedAttributes) else dict(bounded or ())  # noqa: SLF001
+    bounded = span._attributes
+    return bounded._dict.copy() if isinstance(bounded, BoundedAttributes) else dict(bounded or ())
 
 
 def limited_attributes(span: ReadableSpan) -> tuple[dict[str, Any], int | None]:
     """Return a copy of a span's attributes, and the length to which longer values were cut; None for no limit."""
-    bounded = span._attributes  # noqa: SLF001
+    bounded = span._attributes
     if isinstance(bounded, BoundedAttributes):
-        return bounded._dict.copy(), bounded.max_value_len  # noqa: SLF001
+        return bounded._dict.copy(), bounded.max_value_len
     return dict(bounded or ()), None
 
 
 def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:
     """Return attributes, taken from a span's own, in the SDK's form; its constructor would check each value again."""
     bounded = BoundedAttributes(None)
-    bounded._dict = attributes  # noqa: SLF001
+    bounded._dict = attributes
     bounded.dropped = dropped
     return bounded
 
@@ -197,7 +197,7 @@ class _FilteredSpan(Span):
     _shown: Callable[[ReadableSpan], ReadableSpan]
 
     def _readable_span(self) -> ReadableSpan:
-        return self._shown(self._viewed._readable_span())  # noqa: SLF001
+        return self._shown(self._viewed._readable_span())
 
     @property
     def name(self) -> str:
@@ -244,14 +244,14 @@ def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
         return span
     filtered: _FilteredSpan = object.__new__(_FilteredSpan)
     filtered.__dict__ = span.__dict__
-    filtered._viewed = span  # noqa: SLF001
-    filtered._shown = shown  # noqa: SLF001
+    filtered._viewed = span
+    filtered._shown = shown
     return filtered
 
 
 def max_span_attributes(provider: TracerProvider) -> int | None:
     """Return how many attributes a span of this provider keeps; None for all."""
-    return provider._span_limits.max_span_attributes  # noqa: SLF001
+    return provider._span_limits.max_span_attributes
 
 
 def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:
@@ -262,9 +262,9 @@ def silenced_tracers(provider: TracerProvider, scope: str = "") -> list[str]:
     """
     if scope:
         provider.get_tracer(scope)
-    with provider._tracers_lock:  # noqa: SLF001
-        tracers = list(provider._tracers.items())  # noqa: SLF001
-    return sorted({scope.name for scope, tracer in tracers if not tracer._is_enabled()})  # noqa: SLF001
+    with provider._tracers_lock:
+        tracers = list(provider._tracers.items())
+    return sorted({scope.name for scope, tracer in tracers if not tracer._is_enabled()})
 
 
 def sdk_provider(provider: trace.TracerProvider | None) -> TracerProvider | None:
@@ -294,7 +294,7 @@ class StandInProvider(TracerProvider):
 @contextmanager
 def uninstrumented() -> Iterator[None]:
     """Run a block whose HTTP and database calls make no spans."""
-    token = otel_context.attach(otel_context.set_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: SLF001
+    token = otel_context.attach(otel_context.set_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY, True))
     try:
         yield
     finally:
@@ -303,29 +303,29 @@ def uninstrumented() -> Iterator[None]:
 
 def parts_of(propagator: CompositePropagator) -> Sequence[TextMapPropagator]:
     """Return the propagators that a composite runs."""
-    return propagator._propagators  # noqa: SLF001
+    return propagator._propagators
 
 
 def current_provider() -> trace.TracerProvider | None:
     """Return the provider the application (or `install()`) has set, or None; unlike the public call it sets none."""
-    return trace._TRACER_PROVIDER  # noqa: SLF001
+    return trace._TRACER_PROVIDER
 
 
 def watch(on_set: Callable[[TracerProvider], None]) -> None:
     """Call back whenever the application sets a provider of the SDK; it replaces a stand-in."""
     _on_set[:] = [on_set]
-    trace._set_tracer_provider = _set_tracer_provider  # noqa: SLF001
-    _watch_vendor(trace._TRACER_PROVIDER)  # noqa: SLF001
+    trace._set_tracer_provider = _set_tracer_provider
+    _watch_vendor(trace._TRACER_PROVIDER)
 
 
 def _set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:  # noqa: FBT001  (the API's signature)
-    before = trace._TRACER_PROVIDER  # noqa: SLF001
+    before = trace._TRACER_PROVIDER
     replaced = isinstance(before, StandInProvider) and not isinstance(tracer_provider, StandInProvider)
     if replaced:
-        trace._TRACER_PROVIDER = tracer_provider  # noqa: SLF001
+        trace._TRACER_PROVIDER = tracer_provider
     else:
         _original_setter(tracer_provider, log)
-    if trace._TRACER_PROVIDER is not tracer_provider:  # noqa: SLF001
+    if trace._TRACER_PROVIDER is not tracer_provider:
         return
     _watch_vendor(tracer_provider)
     provider = sdk_provider(tracer_provider)

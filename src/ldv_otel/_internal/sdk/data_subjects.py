@@ -26,7 +26,7 @@ _SPAN_ID_BYTES: Final = 8
 def data_subjects(
     identifiers: Iterable[object],
     *,
-    type: str | None = None,  # noqa: A002  (the public API's word)
+    type: str | None = None,  # the public API's word
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Name many data subjects of the current Actie: one child Logregel each (LDV-A4).

@@ -100,8 +100,8 @@ async def begin_off_loop(running: RunningCall) -> None:
     """
     if running.begin is None:
         return
-    import asyncio  # noqa: PLC0415  (who gets here has it; who does not should not pay for it)
-    from concurrent import futures  # noqa: PLC0415  (as above)
+    import asyncio  # who gets here has it; who does not should not pay for it
+    from concurrent import futures
 
     first, begun = running.begin, futures.Future[None]()
 
@@ -131,7 +131,7 @@ async def finish_off_loop(running: RunningCall, error: BaseException | None) -> 
 
 async def _in_thread(work: Callable[[], None]) -> None:
     """Wait for a thread to do this, which it does also if the task is cancelled meanwhile."""
-    import asyncio  # noqa: PLC0415  (as above)
+    import asyncio
 
     context = contextvars.copy_context()
     await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, context.run, work))
@@ -140,7 +140,7 @@ async def _in_thread(work: Callable[[], None]) -> None:
 def do_off_loop(work: Callable[[], None]) -> None:
     """Do this now; under an event loop, have a thread do it, and do not wait."""
     asyncio = sys.modules.get("asyncio")
-    loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001  (as asyncio offers it to C)
+    loop = asyncio._get_running_loop() if asyncio is not None else None  # as asyncio offers it to C
     if loop is None:
         work()
     else:

@@ -105,7 +105,7 @@ def propagator() -> LdvPropagator:
 
 
 def _start() -> None:
-    from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415  (another package)
+    from opentelemetry.instrumentation.auto_instrumentation import initialize  # another package
 
     # What an instrumentation starts meanwhile, such as `uname`, is no service.
     path = os.environ.pop("PYTHONPATH", None)
@@ -134,7 +134,7 @@ def _set_up_with(options: Mapping[str, Any]) -> None:
 
 
 def _closest(names: Sequence[str]) -> str:
-    import difflib  # noqa: PLC0415  (as good as never needed)
+    import difflib  # as good as never needed
 
     close = difflib.get_close_matches(names[0], [variable.name for variable in VARIABLES], n=1)
     return f"Was {_option(close[0])} meant? " if close else ""

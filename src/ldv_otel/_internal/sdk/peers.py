@@ -102,7 +102,7 @@ def _wsgi_certificate(environ: Mapping[str, Any]) -> str | bytes | None:
         connection = environ.get(name)
         if connection is None:
             continue
-        import ssl  # noqa: PLC0415  (few servers show their socket)
+        import ssl  # few servers show their socket
 
         if isinstance(connection, ssl.SSLSocket) and connection.context.verify_mode is not ssl.CERT_NONE:
             return connection.getpeercert(binary_form=True)

@@ -63,7 +63,7 @@ class Actie:
         """16 lower-case hex digits."""
         return trace.format_span_id(self.span.get_span_context().span_id)
 
-    def data_subject(self, identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+    def data_subject(self, identifier: object, *, type: str | None = None) -> None:  # the public API's word
         """Name a data subject; see `ldv_otel.data_subject`."""
         _add_subject(self.span, self._live_span, identifier, type)
 
@@ -178,7 +178,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
         def start() -> RunningCall:
             again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
-            actie = again._start()  # noqa: SLF001  (own class)
+            actie = again._start()  # own class
             return _running(actie)
 
         return wrap(function, start)
@@ -205,7 +205,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         return Actie(span, live_span)
 
 
-def data_subject(identifier: object, *, type: str | None = None) -> None:  # noqa: A002  (the public API's word)
+def data_subject(identifier: object, *, type: str | None = None) -> None:  # the public API's word
     """Name a data subject of the current Actie. The identifier becomes a pseudonym here and goes no further.
 
     A second, different data subject gives a child Logregel of its own (LDV-A4). Outside an Actie the current span is
@@ -288,20 +288,20 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
 def _running(actie: Actie) -> RunningCall:
     context = trace.set_span_in_context(actie.span)
     first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
-    blocks = actie._live_span.owner.blocks  # noqa: SLF001  (the other half of this module, as in those below)
+    blocks = actie._live_span.owner.blocks  # the other half of this module, as in those below
     return RunningCall(context, first, functools.partial(_end, actie), blocks)
 
 
 def _writes_ahead(actie: Actie) -> bool:
     """Return whether the start of an Actie has to be on disk before anything is done."""
-    live_span = actie._live_span  # noqa: SLF001
+    live_span = actie._live_span
     level, owner = live_span.record.level, live_span.owner
     return owner.writes_ahead if level is None else owner.delivery.writes_ahead(level)
 
 
 def _begin(actie: Actie) -> None:
     """Commit the start of an Actie; if that is refused, there is no Actie."""
-    live_span = actie._live_span  # noqa: SLF001
+    live_span = actie._live_span
     try:
         live_span.owner.begin(live_span)
     except LogboekUnavailable as error:
@@ -314,9 +314,9 @@ def _begin(actie: Actie) -> None:
 def _end(actie: Actie, error: BaseException | None) -> None:
     # Cancellation and the end of the program are not failures of the system; nor is a closed generator.
     if isinstance(error, Exception):
-        actie._failed(error)  # noqa: SLF001
+        actie._failed(error)
     actie.span.end()
-    refused = actie._live_span.record.refused  # noqa: SLF001
+    refused = actie._live_span.record.refused
     if refused is not None:
         if error is None:
             raise refused

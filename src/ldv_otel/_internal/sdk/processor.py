@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ldv_otel._internal.delivery.sink import Sink
 
 # What sets logging up, and what only some Acties need, is imported where it is used: `import ldv_otel` stays light.
-# ruff: noqa: PLC0415
 
 _logger = logging.getLogger(__name__)
 

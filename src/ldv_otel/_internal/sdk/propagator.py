@@ -218,7 +218,7 @@ def from_environment() -> LdvPropagator:
 
 def _propagate() -> ModuleType:
     """Return OpenTelemetry's module `propagate`; its import loads `OTEL_PROPAGATORS`, and so possibly this package."""
-    from opentelemetry import propagate  # noqa: PLC0415  (see above)
+    from opentelemetry import propagate
 
     return propagate
 

@@ -97,6 +97,6 @@ def mapper_for(settings: Settings, pseudonymise: Callable[[object, object], Data
     """
     if settings.rules is None:
         return SpanMapper(None, pseudonymise)
-    from ldv_otel._internal.rules.rules import read_rules  # noqa: PLC0415  (services without rules need not pay for them)
+    from ldv_otel._internal.rules.rules import read_rules  # services without rules need not pay for them
 
     return SpanMapper(read_rules(settings.rules), pseudonymise)

@@ -228,9 +228,9 @@ class LiveSpan(weakref.ref[Span]):
         while live is not None:
             if live.ended:
                 if live.parent is None:
-                    return live._enclosing  # noqa: SLF001  (its own class)
+                    return live._enclosing  # its own class
             elif live.is_actie:
-                return live._enclosed(live._own_activity())  # noqa: SLF001  (as above)
+                return live._enclosed(live._own_activity())
             live = live.parent
         return None
 

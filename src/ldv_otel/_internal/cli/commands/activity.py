@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(activity)
 
 
-def activity(  # noqa: PLR0913  (options of a command)
+def activity(  # options of a command
     uri: Annotated[str, typer.Argument(help="The processing activity, as it is in the Register.")],
     *,
     since: Since = None,

@@ -54,9 +54,9 @@ def chain(
     Exit code 1 when it is not complete.
     """
     try:
-        from ldv_otel._internal.chain.follow import follow  # noqa: PLC0415  (needs the extra [api])
-        from ldv_otel._internal.chain.remote import Remotes  # noqa: PLC0415
-        from ldv_otel._internal.chain.source import ThisLogboek  # noqa: PLC0415
+        from ldv_otel._internal.chain.follow import follow  # needs the extra [api]
+        from ldv_otel._internal.chain.remote import Remotes
+        from ldv_otel._internal.chain.source import ThisLogboek
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"Following a chain needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."

@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def export(  # noqa: PLR0913  (options of a command)
+def export(  # options of a command
     file: Annotated[Path, typer.Argument(help="File to write; `-` for standard output.")],
     *,
     format_: Annotated[

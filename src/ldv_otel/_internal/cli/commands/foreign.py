@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(foreign)
 
 
-def foreign(  # noqa: PLR0913  (options of a command)
+def foreign(  # options of a command
     trace_id: Annotated[str, typer.Argument(help="Trace of the other party: 32 hex digits or a UUID.")],
     span_id: Annotated[str, typer.Argument(help="One span of it, 16 hex digits.")] = "",
     *,

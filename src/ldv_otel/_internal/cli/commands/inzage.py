@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(inzage)
 
 
-def inzage(  # noqa: PLR0913  (options of a command)
+def inzage(  # options of a command
     *,
     identifier: Annotated[
         str | None, typer.Argument(help="The person's identifier; better left out: you are asked for it.")
@@ -76,6 +76,6 @@ def _identifier(argument: str | None, type_: str) -> str:
 
 
 def _valid_bsn(identifier: str) -> bool:
-    from stdnum.nl import bsn  # noqa: PLC0415  (only this command needs it)
+    from stdnum.nl import bsn  # only this command needs it
 
     return bool(bsn.is_valid(identifier))

@@ -28,7 +28,7 @@ def logboek(
 
     For development, demonstrations and small set-ups: it listens on loopback only and knows no users.
     """
-    from ldv_otel._internal.clickhouse.embedded import serve  # noqa: PLC0415  (needs the extra [embedded])
+    from ldv_otel._internal.clickhouse.embedded import serve  # needs the extra [embedded]
 
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or not host:

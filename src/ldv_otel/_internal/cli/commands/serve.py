@@ -42,7 +42,7 @@ def serve(
 ) -> None:
     """Serve the lezen API of the Logboek to others, and pages for citizens and privacy officers."""
     try:
-        from ldv_otel._internal.api.server import serve as run  # noqa: PLC0415  (needs the extra [api])
+        from ldv_otel._internal.api.server import serve as run  # needs the extra [api]
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The server needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."
@@ -70,6 +70,6 @@ def serve(
 
 
 def _gemma(settings: Settings, *, without_authentication: bool) -> ExtraApi:
-    from ldv_otel._internal.gemma.provider.app import gemma_api  # noqa: PLC0415  (needs the extra [api])
+    from ldv_otel._internal.gemma.provider.app import gemma_api  # needs the extra [api]
 
     return gemma_api(settings, without_authentication=without_authentication)

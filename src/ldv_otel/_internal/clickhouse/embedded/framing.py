@@ -56,7 +56,7 @@ def checksum(content: bytes) -> bytes:
     Args:
         content: The frame from its method byte on.
     """
-    from clickhouse_cityhash.cityhash import CityHash128  # noqa: PLC0415  (of the extra `embedded`)
+    from clickhouse_cityhash.cityhash import CityHash128  # of the extra `embedded`
 
     # ClickHouse writes the pair of words that the library returns as one number, its first word the high one.
     number: int = CityHash128(content)

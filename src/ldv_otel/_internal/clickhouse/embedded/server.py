@@ -69,7 +69,7 @@ def _require_extra() -> None:
 
 def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
     """Return a uvicorn server that calls `ready` when it has started."""
-    import uvicorn  # noqa: PLC0415  (an extra that only this command needs)
+    import uvicorn  # an extra that only this command needs
 
     class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

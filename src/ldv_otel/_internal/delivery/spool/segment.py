@@ -47,7 +47,7 @@ _ZEROS: Final = bytes(1024 * 1024)
 HEADER_BYTES: Final = _HEADER.size + (-_HEADER.size % _ALIGNMENT)
 
 
-class NewerFormat(Exception):  # noqa: N818  (no error of ours: the reader marks the spool as newer)
+class NewerFormat(Exception):  # no error of ours: the reader marks the spool as newer
     """A segment was written by a newer version; it is left alone."""
 
 

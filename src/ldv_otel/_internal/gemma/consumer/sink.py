@@ -318,7 +318,7 @@ def _authorization(settings: Settings) -> Callable[[], str]:
     if not client_id:
         return lambda: f"Bearer {secret}"
     try:
-        from ldv_otel._internal.gemma.zgw_token import check_secret, zgw_token  # noqa: PLC0415  (an extra)
+        from ldv_otel._internal.gemma.zgw_token import check_secret, zgw_token  # an extra
     except ImportError as error:
         raise _not_installed(settings) from error
     check_secret(secret, "LDV_LOGBOEK_PASSWORD")
@@ -327,7 +327,7 @@ def _authorization(settings: Settings) -> Callable[[], str]:
 
 def _client(settings: Settings) -> SinkClient:
     try:
-        from ldv_otel._internal.http.sink_client import SinkClient  # noqa: PLC0415  (imports an extra)
+        from ldv_otel._internal.http.sink_client import SinkClient  # imports an extra
     except ImportError as error:
         raise _not_installed(settings) from error
     return SinkClient(
