@@ -25,6 +25,7 @@ STAGES: Final[dict[str, list[str]]] = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
+    "doors": ["basedpyright"],
     "imports": ["lint-imports"],
     "tests": ["pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/processes", "--ignore", "tests/torture"],
     "schema": ["python", "-m", "benchmarks.schema", "--rows", "100000", "--check"],

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, SourceAnswer
 from ldv_otel._internal.config.secrets import read_token

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
 from ldv_otel._internal.config.secrets import logboek_password
 from ldv_otel._internal.config.settings import Settings

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.gemma.model import (
     IDENTIFICATOR_CHARACTERS,

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.privacy.pseudonyms import PSEUDONYM_BYTES, DataSubject, normalise_identifier
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.record.builder import NO_RESOURCE, LogregelBuilder, RecordResource, child_of

@@ -34,7 +34,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, SEALED_PREFIX, DataSubject
 from ldv_otel._internal.privacy.redaction import REDACTED, Redactor
 from ldv_otel._internal.record.logregel import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.record.logregel import Logregel
 
 

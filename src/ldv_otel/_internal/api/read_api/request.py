@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from starlette.requests import Request
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.api.constraints import check
 from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.problem import InputError, Problem

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.standard_json import standard_attributes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import sql

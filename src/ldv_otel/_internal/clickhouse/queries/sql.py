@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.columns import SELECTED
 from ldv_otel._internal.clickhouse.queries.projections import in_hours_of
 from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, attribute

@@ -8,14 +8,12 @@ shard. Without it there is one shard, and every node has everything.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel.errors import ConfigurationError
-
-Sharding = Literal["trace"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 #: ClickHouse replaces the macros on each node. With the shard in the path, shards share nothing; without it, the table

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.api.constraints import Uuid
 from ldv_otel._internal.gemma.conversion import kept_until, uuid_bytes
 from ldv_otel._internal.gemma.model import (

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel import attributes as names
+import ldv_otel.attributes as names
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
