@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -34,36 +35,107 @@ from tests.importer.spelling import NOW_MS, PSEUDONYMISER
 PACKAGE: Final = Path(ldv.__file__).parent
 ACTIVITY: Final = "https://register.example/activiteiten/parkeren"
 BSN: Final = "123456782"
-#: Modules that make a Logregel all the same, each with why.
+#: Modules that make a Logregel, or a struct with a field of the same name, by which calls, each with why.
 ALLOWED: Final = {
-    "_internal/record/builder.py": "the builder",
-    "_internal/clickhouse/columns.py": "reads stored rows: their texts went through the builder when they were made",
-    "_internal/clickhouse/queries/shown_records.py": "sets the parent of a stored row as it is shown",
-    "_internal/delivery/conformance.py": "records with fixed texts, for the test of somebody's Sink",
+    "_internal/record/builder.py": ({"Logregel", "msgspec.structs.replace"}, "the builder"),
+    "_internal/record/logregel.py": ({"msgspec.msgpack.Decoder"}, "decodes what the builder made, from the spool"),
+    "_internal/clickhouse/columns.py": (
+        {"Logregel"},
+        "reads stored rows: their texts went through the builder when they were made",
+    ),
+    "_internal/clickhouse/queries/shown_records.py": (
+        {"msgspec.structs.replace"},
+        "sets the parent of a stored row as it is shown: an id, and no text",
+    ),
+    "_internal/delivery/conformance.py": ({"Logregel"}, "records with fixed texts, for the test of somebody's Sink"),
+    "_internal/gemma/provider/repository.py": (
+        {"msgspec.structs.replace"},
+        "the trace id of a Version and fields of a Verwerkingsactie, which the builder makes records of",
+    ),
+    "_internal/gemma/provider/bewerking_router.py": (
+        {"msgspec.structs.replace"},
+        "the fields of a Verwerkingsactie that a request changes",
+    ),
 }
+#: Calls that make a changed copy, or change what is frozen; `structs.force_setattr` names the field as text.
+CHANGES: Final = re.compile(r"structs\.replace|force_setattr|copy\.replace|__setattr__|structs\.(asdict|astuple)")
+#: Calls that read a Logregel from bytes or plain values.
+READS: Final = re.compile(r"Decoder|decode|convert")
+FIELDS: Final = frozenset(Logregel.__struct_fields__)
 
 
-def made_in(source: str) -> bool:
-    """Whether a module calls `Logregel(...)`, or `structs.replace` on what it calls a record or logregel."""
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
-        if called == "Logregel" or called.endswith(".Logregel"):
-            return True
-        if called.endswith("structs.replace") and node.args and "record" in (first := ast.unparse(node.args[0])):
-            return "logregel" in first or first in {"record", "parent"}
-    return False
+def makes(source: str) -> set[str]:
+    """The calls in a module that make a Logregel, or a changed copy of one, under any name it is imported by."""
+    tree = ast.parse(source)
+    called_logregel = {"Logregel"} | {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == "Logregel" and alias.asname
+    }
+    return {
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (
+            _last_name(node.func) in called_logregel
+            or (
+                READS.search(ast.unparse(node.func)) and called_logregel.intersection(map(_last_name, _arguments(node)))
+            )
+            or (CHANGES.search(ast.unparse(node.func)) and _changes_a_field(node))
+        )
+    }
+
+
+def _last_name(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _changes_a_field(call: ast.Call) -> bool:
+    """Whether a call changes a field that a Logregel has, or fields that only show when it runs."""
+    named = {keyword.arg for keyword in call.keywords}
+    texts = {argument.value for argument in call.args if isinstance(argument, ast.Constant)}
+    return None in named or bool(FIELDS & (named | texts))
 
 
 def test_records_are_made_in_one_place() -> None:
     """A second place would be one that forgets to normalise, to redact or to flag."""
     places = {
-        path.relative_to(PACKAGE).as_posix()
+        path.relative_to(PACKAGE).as_posix(): calls
         for path in PACKAGE.rglob("*.py")
-        if made_in(path.read_text(encoding="utf-8"))
+        if (calls := makes(path.read_text(encoding="utf-8")))
     }
-    assert places == set(ALLOWED)
+    assert places == {place: calls for place, (calls, _) in ALLOWED.items()}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Logregel(**fields)",
+        "logregel.Logregel(name='x')",
+        "from ldv_otel import Logregel as L; L(name='x')",
+        "msgspec.structs.replace(anything, status=Status.ERROR)",
+        "structs.replace(anything, **texts)",
+        "copy.replace(anything, attributes={})",
+        "msgspec.structs.force_setattr(anything, 'name', 'x')",
+        "msgspec.convert(fields, Logregel)",
+        "msgspec.json.decode(line, type=Logregel)",
+        "msgspec.msgpack.Decoder(Logregel)",
+    ],
+)
+def test_the_guard_sees_every_way_to_make_one(line: str) -> None:
+    """Under another name, as a changed copy, and from plain values."""
+    assert makes(line)
+
+
+def test_the_guard_lets_other_structs_be() -> None:
+    """Of what is no Logregel a copy may differ."""
+    assert not makes("structs.replace(limits, after=page)\nChainLogregel(party=party)\ndecode_logregel(data)")
 
 
 def attributes_with(text: str) -> dict[str, Any]:
