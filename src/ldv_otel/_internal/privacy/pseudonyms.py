@@ -1,7 +1,7 @@
 """Pseudonyms, and sealed identifiers: the only forms in which a data subject goes to a disk, a network or a log.
 
-The identifier itself stays in memory, where the privacy shield (`sdk.told`) keeps it as long as spans of its trace
-live: it could not take it out of them otherwise.
+The identifier itself stays in memory, where the privacy shield (`sdk/span_subjects.py`) keeps it as long as spans of
+its trace live: it could not take it out of them otherwise.
 
 The pseudonym is HMAC-SHA256 over the UTF-8 bytes of `ldv/v1|TYPE|identifier`, of which the first 16 bytes are kept and
 shown as 32 lower-case hex digits. Type and identifier are normalised first, so that `123.456.782` and `123456782` are
@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import base64
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ldv_otel._internal.privacy.identifiers import read_identifier
 from ldv_otel.attributes import Flag
 from ldv_otel.errors import ConfigurationError
 
@@ -34,13 +34,19 @@ SEALED_PREFIX: Final = "siv1."
 
 _DOMAIN: Final = "ldv/v1"
 _SEALING_KEY_BYTES: Final = 64
+_FINGERPRINT_BYTES: Final = 4
+_FINGERPRINT_DOMAIN: Final = b"ldv/v1/key"
+#: In letters: digits would be looked at as somebody's number.
+_NIBBLES: Final = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
+_FINGERPRINT: Final = re.compile(rf"\.fp-([a-p]{{{2 * _FINGERPRINT_BYTES}}})\Z")
 
 #: Types whose identifiers are digits, with their length: separators go, leading zeros come back.
 _DIGITS: Final = {"BSN": 9, "RSIN": 9, "KVK": 8, "vestigingsnummer": 12, "OIN": 20, "A-nummer": 10}
 #: Types in their own spelling; any other type is a URI, or unknown.
 KNOWN_TYPES: Final = (*_DIGITS, "personeelsnummer")
 _KNOWN_TYPES: Final = {name.casefold(): name for name in KNOWN_TYPES}
-_SEPARATORS: Final = str.maketrans("", "", " .\u00a0")
+#: Words for a missing value are no longer; see `identifiers.py`.
+_MISSING_MAX_CHARACTERS: Final = 9
 _LIKE_A_NUMBER: Final = re.compile(r"\d(?:[ .]?\d){4}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 
@@ -109,10 +115,17 @@ class KeyRing:
                     f"Key {key.id!r} needs an id and a secret of at least {MINIMUM_SECRET_BYTES} bytes. "
                     "Make one with `ldv key new`."
                 )
+            if (named := _FINGERPRINT.search(key.id)) is not None and named[1] != fingerprint(key.secret):
+                raise ConfigurationError(
+                    f"Key {key.id!r} has another secret than the one it was made with: its id ends with that one's "
+                    "fingerprint. Nobody of before would be found. Put the right key file back from the copy that you "
+                    "keep, or give a key of your own another id."
+                )
         self.active = self.keys[active]
         self._keyed = {key.id: _keyed(key.secret.encode()) for key in keys}
         self._active_keyed = self._keyed[active]
         self._sealers = {key.id: _sealer(key) for key in keys if key.seal}
+        self.seals = active in self._sealers
 
     def __repr__(self) -> str:
         """Name the keys without showing them."""
@@ -169,7 +182,7 @@ class Pseudonymiser:
         if not normal:
             return DataSubject(b"", type_name, "", flags=flags)
         keys = self.keys
-        sealed = normal if type_name in self._pseudonymous else keys.seal(type_name, normal)
+        sealed = normal if type_name in self._pseudonymous else keys.seal(type_name, normal) if keys.seals else ""
         return DataSubject(keys.pseudonym(type_name, normal), type_name, keys.active.id, sealed, flags)
 
     def identifier(self, subject: DataSubject) -> str:
@@ -202,6 +215,18 @@ def new_key(key_id: str, *, sealing: bool = False) -> Key:
     return Key(id=key_id, secret=secrets.token_urlsafe(MINIMUM_SECRET_BYTES), seal=seal)
 
 
+def with_fingerprint(key: Key) -> Key:
+    """Return a key whose id says which secret it has, so that another key cannot have the same id."""
+    return msgspec.structs.replace(key, id=f"{key.id}.fp-{fingerprint(key.secret)}")
+
+
+def fingerprint(secret: str) -> str:
+    """Return 8 letters that tell keys apart and tell nothing of the secret."""
+    message = _keyed(secret.encode())
+    message.update(_FINGERPRINT_DOMAIN)
+    return message.finalize()[:_FINGERPRINT_BYTES].hex().encode().translate(_NIBBLES).decode()
+
+
 def normalise_type(type_: object) -> tuple[str, tuple[Flag, ...]]:
     """Return the type as it is stored and hashed: known types in their own spelling, others as given."""
     if type(type_) is str and type_ in _DIGITS:
@@ -218,29 +243,30 @@ def normalise_type(type_: object) -> tuple[str, tuple[Flag, ...]]:
     return "" if _LIKE_A_NUMBER.search(text) else text, (Flag.SUBJECT_TYPE_UNKNOWN,)
 
 
-def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Flag, ...]]:
-    """Return the identifier as it is hashed.
+def digits_of(type_: str) -> int | None:
+    """Return how many digits an identifier of a type has; None where it may be any text."""
+    return _DIGITS.get(type_)
 
-    Numbers of the known kinds lose spaces and dots and get their leading zeros back; anything else is only stripped,
-    because a dot may well tell two people apart elsewhere.
+
+def normalise_identifier(type_: str, identifier: object) -> tuple[str, tuple[Flag, ...]]:
+    """Return the identifier as it is hashed, and what was odd about it; see `identifiers.py`.
+
+    Numbers of the known kinds lose separators and get their leading zeros back; anything else is only cleaned, because
+    a dot may well tell two people apart elsewhere.
     """
     width = _DIGITS.get(type_)
     if (
         type(identifier) is str
         and identifier.isascii()
-        and (identifier.isalnum() if width is None else len(identifier) == width and identifier.isdigit())
+        and (
+            identifier.isalnum() and (identifier.isdigit() or len(identifier) > _MISSING_MAX_CHARACTERS)
+            if width is None
+            else len(identifier) == width and identifier.isdigit() and identifier.strip("0")
+        )
     ):
         # Nothing to compose or to strip.
         return identifier, ()
-    text = unicodedata.normalize("NFC", _text(identifier)).strip()
-    if not text:
-        return "", (Flag.SUBJECT_EMPTY,)
-    if width is None:
-        return text, ()
-    digits = text if text.isdigit() else text.translate(_SEPARATORS)
-    if digits.isascii() and digits.isdigit() and len(digits) <= width:
-        return digits.zfill(width), ()
-    return text, (Flag.SUBJECT_FORM,)
+    return read_identifier(identifier, width)
 
 
 def _text(value: object) -> str:
@@ -252,7 +278,7 @@ def _text(value: object) -> str:
         return bytes(value).decode("utf-8", "replace")
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  (a stranger's __str__ may raise anything, and may not stop the application)
+    except Exception:  # a stranger's __str__ may raise anything, and may not stop the application
         return ""
 
 

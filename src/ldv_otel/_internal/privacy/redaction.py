@@ -1,8 +1,7 @@
 """Redaction: replaces known identifiers of data subjects inside texts and values by the word `REDACTED`.
 
-An identifier is found as it was given and as it is normalised, in any case of letters; with other separators or leading
-zeros when it is a number; and percent-encoded, wholly or in part, once or again. What an application made of it itself
-(a hash, base64) is not recognised. An identifier of fewer than five characters is found only where it stands by itself:
+In which forms they are found says `identifier_forms.py`. What an application made of an identifier itself (a hash,
+base64) is not recognised. An identifier of fewer than five characters is found only where it stands by itself:
 elsewhere it says nothing.
 
 `record/builder.py` redacts the texts of records, `sdk/shield.py` those of spans that other processors get.
@@ -15,81 +14,25 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, unquote_plus
 
-import msgspec
-
-from ldv_otel._internal.privacy.pseudonyms import normalise_identifier, normalise_type
+from ldv_otel._internal.privacy.folding import CUT_DIGITS, LETTERS_AND_DIGITS, MAY_HOLD_DIGIT, may_hold_number
+from ldv_otel._internal.privacy.identifier_forms import SHORT, FormSearch, forms_of
+from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
 
 #: The word of OpenTelemetry's semantic conventions.
 REDACTED: Final = "REDACTED"
 
-#: Identifiers of fewer characters are found only where they stand by themselves.
-SHORT: Final = 5
-_DECODINGS: Final = 4
 _MAX_DEPTH: Final = 16
-_SEPARATORS: Final = " .\u00a0\u2011-"
-_NUMBER: Final = re.compile(rf"\d(?:[{_SEPARATORS}]?\d)*", re.ASCII)
-_SEPARATOR: Final = re.compile(rf"(?<=\d)[{_SEPARATORS}](?=\d)", re.ASCII)
-_DIGIT: Final = re.compile("[0-9%]")
-_ASCII_DIGIT: Final = re.compile("[0-9]")
 _NOTHING: Final = re.compile("(?!)")
 #: Numbers longer than any that a person has: the prefilter asks for a run of so many digits, and no longer one.
 _LONG_RUN: Final = 32
-_TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
-#: Of more identifiers than this, a text's own parts are looked up among them: a scan for each would take a trace of
-#: 10,000 people a second for every text with a number in it.
-_SCANNED: Final = 256
+_BSN_DIGITS: Final = 9
+#: So many numbers are looked for one by one before their forms are made.
+_FEW: Final = 8
+TOKEN: Final = re.compile(r"[^\s/?&=#;,\"'<>()\[\]{}|:]+")
 
 #: An identifier of a data subject as an application had it, with its type.
 Identifier = tuple[object, object]
-
-
-class IdentifierForms(msgspec.Struct, frozen=True):
-    """The forms in which an identifier is searched for.
-
-    Attributes:
-        texts: In small letters, as given and as normalised.
-        digits: Of a number, without separators and leading zeros; else empty.
-    """
-
-    texts: tuple[str, ...]
-    digits: str
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to search for."""
-        return not self.texts
-
-    def __repr__(self) -> str:
-        """Show nothing: representations end up in tracebacks."""
-        return "IdentifierForms()"
-
-
-def forms_of(value: object, type_: object) -> IdentifierForms:
-    """Return the forms in which an identifier of any type is searched for."""
-    if type(value) is str and value.isascii() and value.isdigit() and len(value) >= SHORT:
-        # Nearly always: a number, without anything around it.
-        normalised, _ = normalise_identifier(normalise_type(type_)[0], value)
-        digits = normalised.lstrip("0")
-        return IdentifierForms(
-            (value,) if normalised == value else (value, normalised), digits if len(digits) >= SHORT else ""
-        )
-    decoded, _ = normalise_identifier("", value)
-    type_name, _ = normalise_type(type_)
-    # Also as it came: normalising composes letters, and a text may hold them decomposed.
-    texts: dict[str, None] = {value.strip().lower(): None} if isinstance(value, str) and value.strip() else {}
-    digits = ""
-    # A caller may have encoded it more often than the service decodes.
-    for _ in range(_DECODINGS):
-        normalised, _ = normalise_identifier(type_name, decoded)
-        texts.update((text.lower(), None) for text in (decoded, normalised) if text)
-        bare = _SEPARATOR.sub("", normalised).lstrip("0")
-        digits = bare if bare.isascii() and bare.isdigit() and len(bare) >= SHORT else digits
-        if "%" not in decoded:
-            break
-        decoded = unquote(decoded).strip()
-    return IdentifierForms(tuple(texts), digits)
 
 
 def as_text(identifier: Identifier) -> Identifier:
@@ -104,33 +47,74 @@ def is_short(identifier: Identifier) -> bool:
     return len(normalise_identifier("", identifier[0])[0]) < SHORT
 
 
+Test = Callable[[str], object]
+
+
 @functools.cache
-def _run_of_digits(count: int) -> re.Pattern[str]:
-    """Return a pattern that matches where a text may hold a number of so many digits, and at anything encoded."""
-    return re.compile(rf"[0-9%](?:(?<=%)|(?:[+{_SEPARATORS}]?[0-9]){{{count - 1}}})")
+def _number_tests(shortest: int, *, zeros_at_end: bool) -> tuple[Test, Test, bool]:
+    or_bsn = may_hold_number(min(shortest, _BSN_DIGITS), exponent=True)
+    return may_hold_number(shortest, exponent=zeros_at_end).search, or_bsn.search, True
 
 
-def _prefilter(identifiers: Sequence[Identifier]) -> tuple[Callable[[str], object], bool]:
-    """Return a cheap test that is false only for texts without any of these identifiers, and whether all are numbers.
+def _prefilter(identifiers: Sequence[Identifier]) -> tuple[Test, Test, bool]:
+    """Return cheap tests, which are false only for texts without any of some identifiers, and whether all are numbers.
 
-    It reads the identifiers as they were given: most redactors see no text that passes it, so that the forms of their
-    identifiers are never made.
+    The second test is for any BSN as well. Most identifiers are plain numbers, and most redactors see no text that
+    passes, so that the forms of their identifiers are never made.
     """
-    shortest = _LONG_RUN
-    beside_digits = True
-    for value, _ in identifiers:
-        text = value if type(value) is str else normalise_identifier("", value)[0]
-        if text.isdigit() and text.isascii() and (digits := len(text.lstrip("0"))) >= SHORT:
-            shortest = min(shortest, digits)
-        else:
-            shortest = 0
-            # A digit stays one in all forms, unless it is part of an escape.
-            beside_digits = beside_digits and "%" not in text and _ASCII_DIGIT.search(text) is not None
     if not identifiers:
-        return _NOTHING.search, True
-    if shortest:
-        return _run_of_digits(shortest).search, True
-    return (_DIGIT.search if beside_digits else bool), False
+        return _NOTHING.search, _number_tests(_BSN_DIGITS, zeros_at_end=True)[1], True
+    if len(identifiers) == 1 and len(digits := _plain_digits(identifiers[0][0])) >= SHORT:
+        # One person, as in most traces.
+        return _number_tests(min(len(digits), _LONG_RUN), zeros_at_end=digits[-1] == "0")
+    shortest = _LONG_RUN
+    only_numbers = beside_digits = True
+    zeros_at_end = False
+    for value, type_ in identifiers:
+        if len(digits := _plain_digits(value)) >= SHORT:
+            shortest = min(shortest, len(digits))
+            zeros_at_end = zeros_at_end or digits.endswith("0")
+            continue
+        forms = forms_of(value, type_)
+        for number in forms.numbers:
+            shortest = min(shortest, len(number))
+            zeros_at_end = zeros_at_end or number.endswith("0")
+        only_numbers = only_numbers and not (forms.codes or forms.texts or forms.short)
+        # A digit stays one in all forms.
+        beside_digits = beside_digits and all(any(map(str.isdecimal, text)) for text in (*forms.texts, *forms.short))
+    if only_numbers:
+        return _number_tests(shortest, zeros_at_end=zeros_at_end)
+    test: Test = MAY_HOLD_DIGIT.search if beside_digits else bool
+    return test, test, False
+
+
+def _plain_digits(value: object) -> str:
+    """Return the digits of an identifier that is a plain number, without leading zeros; empty for others."""
+    return value.lstrip("0") if type(value) is str and value.isascii() and value.isdigit() else ""
+
+
+def _plain_numbers(identifiers: Sequence[Identifier]) -> tuple[str, ...] | None:
+    """Return the digits of a few identifiers that are plain numbers; None where one is not."""
+    if len(identifiers) > _FEW:
+        return None
+    numbers = tuple(_plain_digits(value) for value, _ in identifiers)
+    return numbers if all(numbers) else None
+
+
+def _is_encoded(text: str) -> bool:
+    """Return whether something in a text may have to be decoded or folded before a number shows."""
+    return not text.isascii() or "%" in text or "\\" in text or "&" in text
+
+
+@functools.lru_cache(maxsize=8)
+def _code_of_shared(text: str) -> str | None:
+    return None if _is_encoded(text) else LETTERS_AND_DIGITS(text)
+
+
+@functools.lru_cache(maxsize=16)
+def _passes(number_test: Test, text: str) -> bool:
+    """Return whether a shared text passes a prefilter for numbers, which knows no number but only how long they are."""
+    return bool(number_test(text))
 
 
 class Redactor:
@@ -142,16 +126,22 @@ class Redactor:
 
     Attributes:
         may_find: The prefilter: a false result means that a text holds none of the identifiers.
+        may_find_or_bsn: The prefilter for these and for any BSN, so that a text is tested once for both.
+        needs_digit: Each identifier has a digit, in all its forms: a text without any holds none of them.
     """
 
     may_find: Callable[[str], object]
+    may_find_or_bsn: Callable[[str], object]
+    needs_digit: bool
 
     def __init__(self, identifiers: Iterable[Identifier], *, short: bool = True) -> None:
         self._identifiers = tuple(identifiers)
         self._with_short = short
-        self.may_find, only_numbers = _prefilter(self._identifiers)
+        self.may_find, self.may_find_or_bsn, only_numbers = _prefilter(self._identifiers)
         self._long_only: Redactor | None = self if only_numbers or not short else None
-        self._forms: _Forms | None = None
+        self._forms: FormSearch | None = None
+        self._only_numbers = only_numbers
+        self.needs_digit = self.may_find is not bool
 
     def __repr__(self) -> str:
         """Show nothing: representations end up in tracebacks."""
@@ -169,35 +159,68 @@ class Redactor:
 
     def finds(self, text: str) -> bool:
         """Return whether an identifier stands in a text."""
-        if not self.may_find(text):
+        if not self.may_find(text) or text == REDACTED:
             return False
-        forms = self._prepared()
-        decoded = text.lower()
-        for _ in range(_DECODINGS):
-            if forms.are_in(decoded):
-                return True
-            if "%" not in decoded and "+" not in decoded:
-                return False
-            once_more = unquote_plus(decoded).lower()
-            if once_more == decoded:
-                return False
-            decoded = once_more
-        return forms.are_in(decoded)
+        return not self._lacks_numbers(text) and self._prepared().finds(text)
+
+    def _lacks_numbers(self, text: str) -> bool:
+        """Return whether plain numbers are missing in a text where nothing is encoded, before their forms are made.
+
+        The number of a case or a date passes the prefilter, and is no reason to make them.
+        """
+        if not self._only_numbers or _is_encoded(text):
+            return False
+        return self._lacks_numbers_in_code(LETTERS_AND_DIGITS(text))
+
+    def may_find_in_shared(self, text: str) -> bool:
+        """Return what `may_find` does, oftener false, for a text that all records of a process have."""
+        if self._only_numbers and not _passes(self.may_find, text):
+            return False
+        code = _code_of_shared(text) if self._only_numbers else None
+        return not (code is not None and self._lacks_numbers_in_code(code)) and bool(self.may_find(text))
+
+    def _lacks_numbers_in_code(self, code: str) -> bool:
+        numbers = _plain_numbers(self._identifiers)
+        if numbers is None:
+            return False
+        # Where a number was cut, the last digits of the text are some of its own.
+        end = code[-CUT_DIGITS:]
+        # With an exponent its zeros at the end are not written.
+        return not any(number.rstrip("0") in code or end in number for number in numbers)
 
     def text(self, text: str) -> str:
         """Return a text without the identifiers: each is replaced, or the word around it when it is encoded."""
+        plainly = self._text_of_plain_number(text)
+        if plainly is not None:
+            return plainly
         if not self.finds(text):
             return text
-        forms = self._prepared()
-        for form in forms.long:
-            text = _replaced(text, form)
-        if not self.finds(text):
-            return text
-        if forms.digits:
-            text = _NUMBER.sub(lambda number: REDACTED if forms.number_is_in(number[0]) else number[0], text)
+        text = replaced(text, self._prepared().places(text))
         if self.finds(text):
-            text = _TOKEN.sub(lambda token: REDACTED if self.finds(token[0]) else token[0], text)
+            text = TOKEN.sub(lambda token: REDACTED if self.finds(token[0]) else token[0], text)
         return REDACTED if self.finds(text) else text
+
+    def _text_of_plain_number(self, text: str) -> str | None:
+        """Return a text in which one plain number stood by itself, as URLs quote it; None for all that is less plain.
+
+        Its forms need not be made then, and the text is looked through again to see that none of them is left.
+        """
+        if not self._only_numbers or len(self._identifiers) != 1 or _is_encoded(text):
+            return None
+        number = self._identifiers[0][0]
+        if type(number) is not str or len(number) < SHORT or number not in text or _plain_digits(number) != number:
+            return None
+        parts = text.split(number)
+        codes = [LETTERS_AND_DIGITS(part) for part in parts]
+        # Beside other digits, whatever stands between them, the number may be a part of a longer one, or cover zeros.
+        if (
+            any(code[-1:].isdigit() for code in codes[:-1])
+            or any(code[:1].isdigit() for code in codes[1:])
+            or not all(codes[1:-1])
+        ):
+            return None
+        text = REDACTED.join(parts)
+        return None if self.may_find(text) and not self._lacks_numbers(text) else text
 
     def attributes(self, attributes: Mapping[str, Any], *, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Return attributes without the identifiers, in values and names.
@@ -205,7 +228,7 @@ class Redactor:
         Args:
             hidden: Names of attributes that hold nothing but an identifier.
         """
-        names = {name: self.text(name) for name in attributes} if self.finds("\n".join(attributes)) else None
+        names = {name: self.text(name) for name in attributes} if any(map(self.finds, attributes)) else None
         redacted, may_find = {}, self.may_find
         for name, value in attributes.items():
             if name in hidden:
@@ -231,8 +254,8 @@ class Redactor:
         """Return whether an identifier stands in bytes or in a number; a short number is a status or a count too."""
         if isinstance(value, bytes | bytearray):
             return self.finds(bytes(value).decode("utf-8", "replace"))
-        text = _number_text(value)
-        return len(text) >= SHORT and self._prepared().long_are_in(text)
+        text = number_text(value)
+        return len(text) >= SHORT and self._prepared().finds_digits(text)
 
     def _inside(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -242,63 +265,11 @@ class Redactor:
             }
         return tuple(self.value(item, depth) for item in value) if isinstance(value, Sequence) else value
 
-    def _prepared(self) -> _Forms:
+    def _prepared(self) -> FormSearch:
         if self._forms is None:
-            self._forms = _Forms([forms_of(*identifier) for identifier in self._identifiers], short=self._with_short)
+            forms = [forms_of(*identifier) for identifier in self._identifiers]
+            self._forms = FormSearch(forms, short=self._with_short)
         return self._forms
-
-
-class _Forms:
-    """The forms of all identifiers of a redactor."""
-
-    def __init__(self, identifiers: Sequence[IdentifierForms], *, short: bool) -> None:
-        texts = dict.fromkeys([text for forms in identifiers for text in forms.texts])
-        self.long = tuple([text for text in texts if len(text) >= SHORT])
-        self.digits = tuple(dict.fromkeys([forms.digits for forms in identifiers if forms.digits]))
-        self._short = tuple([text for text in texts if len(text) < SHORT]) if short else ()
-        self._long_in = _any_of(self.long)
-        self._digits_in = _any_of(self.digits)
-
-    def are_in(self, text: str) -> bool:
-        """Return whether an identifier stands in a text of small letters, not encoded."""
-        if self._long_in(text):
-            return True
-        if self.digits and self.number_is_in(text):
-            return True
-        return bool(self._short) and any(_stands_alone(form, text) for form in self._short)
-
-    def long_are_in(self, text: str) -> bool:
-        """Return whether an identifier of five characters or more stands in a text, as it is."""
-        return self._long_in(text) or self._digits_in(text)
-
-    def number_is_in(self, text: str) -> bool:
-        """Return whether one of the numbers stands in a text, with or without separators."""
-        return self._digits_in(_SEPARATOR.sub("", text) if _SEPARATOR.search(text) is not None else text)
-
-
-def _any_of(forms: Sequence[str]) -> Callable[[str], bool]:
-    """Return a test whether a text holds one of these forms."""
-    if len(forms) <= _SCANNED:
-
-        def scan(text: str) -> bool:
-            for form in forms:  # noqa: SIM110  (a generator takes twice the time, and this runs for every text)
-                if form in text:
-                    return True
-            return False
-
-        return scan
-    by_length: defaultdict[int, set[str]] = defaultdict(set)
-    for form in forms:
-        by_length[len(form)].add(form)
-
-    def look_up(text: str) -> bool:
-        return any(
-            text[start : start + length] in forms_of_length
-            for length, forms_of_length in by_length.items()
-            for start in range(len(text) - length + 1)
-        )
-
-    return look_up
 
 
 class RedactorPair(Redactor):
@@ -308,6 +279,8 @@ class RedactorPair(Redactor):
         super().__init__(())
         self._pair = own, around
         self.may_find = lambda text: own.may_find(text) or around.may_find(text)
+        self.may_find_or_bsn = lambda text: own.may_find_or_bsn(text) or around.may_find_or_bsn(text)
+        self.needs_digit = own.needs_digit and around.needs_digit
         self._long_only = None
 
     @property
@@ -328,6 +301,11 @@ class RedactorPair(Redactor):
         own, around = self._pair
         return around.text(own.text(text))
 
+    def may_find_in_shared(self, text: str) -> bool:
+        """Return whether an identifier of either may stand in a text that all records have."""
+        own, around = self._pair
+        return own.may_find_in_shared(text) or around.may_find_in_shared(text)
+
     def finds_in_scalar(self, value: float | bytes | bytearray) -> bool:
         """Return whether an identifier of either stands in a number or in bytes."""
         own, around = self._pair
@@ -339,10 +317,13 @@ class _RedactAll(Redactor):
 
     def __init__(self) -> None:
         super().__init__((), short=False)
-        self.may_find = bool
+        self.may_find = self.may_find_or_bsn = bool
+        self.needs_digit = False
 
     def finds(self, text: str) -> bool:
         return text not in {"", REDACTED}
+
+    may_find_in_shared = finds
 
     def text(self, text: str) -> str:
         return REDACTED if text else text
@@ -394,7 +375,7 @@ class TraceIdentifiers:
 
 def quoted_identifiers(text: str, values: Sequence[object], type_: object) -> list[Identifier]:
     """Return those of many identifiers of one type that stand in a text, of five characters or more."""
-    if not _run_of_digits(SHORT).search(text):
+    if not may_hold_number(SHORT, exponent=True).search(text):
         try:
             joined = "".join(values)  # type: ignore[arg-type]  # texts nearly always, and a TypeError for others
         except TypeError:
@@ -408,7 +389,8 @@ def quoted_identifiers(text: str, values: Sequence[object], type_: object) -> li
     return [(value, type_) for value in values if Redactor([(value, type_)], short=False).finds(text)]
 
 
-def _number_text(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a number as its digits, without an exponent as far as a float has them; empty for what is too long."""
     if not isinstance(value, int):
         return f"{value:.17g}"
     try:
@@ -417,24 +399,10 @@ def _number_text(value: float) -> str:
         return ""
 
 
-def _replaced(text: str, form: str) -> str:
-    lower = text.lower()
-    if len(lower) != len(text):
-        # A few letters become two when small, and positions no longer agree; the caller searches once more.
-        return text
+def replaced(text: str, places: Iterable[tuple[int, int]], word: str = REDACTED) -> str:
+    """Return a text with the word in these places, which are in order and apart."""
     parts, position = [], 0
-    while (start := lower.find(form, position)) >= 0:
-        parts += [text[position:start], REDACTED]
-        position = start + len(form)
+    for start, end in places:
+        parts += [text[position:start], word]
+        position = end
     return "".join([*parts, text[position:]])
-
-
-def _stands_alone(form: str, text: str) -> bool:
-    position = text.find(form)
-    while position >= 0:
-        end = position + len(form)
-        before = text[position - 1 : position]
-        if not before.isalnum() and not text[end : end + 1].isalnum():
-            return True
-        position = text.find(form, position + 1)
-    return False
