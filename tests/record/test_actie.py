@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -7,18 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
-from ldv_otel._internal.record.actie import (
-    ChildEncoder,
-    EnclosingActie,
-    ExceptionFacts,
-    ForeignOperation,
-    LogregelMaker,
-    SpanFacts,
-    is_actie,
-    stacktrace_without_values,
-)
+from ldv_otel._internal.record.actie import ChildEncoder, LogregelMaker, is_actie, stacktrace_without_values
 from ldv_otel._internal.record.builder import child_of
 from ldv_otel._internal.record.logregel import Logregel, Status, decode_logregel, encode_logregel
+from ldv_otel._internal.record.span_facts import EnclosingActie, ExceptionFacts, ForeignOperation, SpanFacts
 from tests.strategies import anything, logregels, span_ids
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
@@ -50,14 +43,44 @@ def make(attributes: dict[str, Any] | None = None, **facts: Any) -> list[Logrege
         ({"dpl.objects.dataproduct_id": "x"}, True),
         ({"dpl.objects.data_product_id": "x"}, True),
         ({"dpl.core.data_subject_id": "x"}, True),
-        ({"dpl.objects.dataset": "x"}, False),
+        ({"dpl.objects.dataset": "x"}, True),
+        ({"dpl.objects.datasets": "x"}, True),
+        ({"http.route": "/x", "dpl.object.dataset_id": "x"}, True),
+        ({"dpl.object.processing_activity_id": ""}, True),
+        ({"dpl.core.processing_activity": ACTIVITY}, False),
+        ({"dpl.objective": "x"}, False),
+        ({"foreign_operation.processor": "https://a.example"}, False),
         ({"http.route": "/x"}, False),
         ({}, False),
     ],
 )
 def test_which_span_is_an_actie(attributes: dict[str, object], actie: bool) -> None:
-    """The rule under LDV-A3."""
+    """The rule under LDV-A3, with the marks as they are really written (LDV-N9)."""
     assert is_actie(attributes) is actie
+
+
+def test_the_activity_may_be_named_in_the_singular() -> None:
+    """LDV-N9: `dpl.object.` is `dpl.objects.`, which goes first, and the standard's own attribute before both."""
+    (record,) = make({"dpl.object.processing_activity_id": ACTIVITY})
+    assert (record.processing_activity_id, record.flags) == (ACTIVITY, ())
+    (record,) = make({"dpl.object.processing_activity_id": "urn:b", "dpl.objects.processing_activity_id": ACTIVITY})
+    assert record.processing_activity_id == ACTIVITY
+
+
+def test_the_caller_may_be_named_without_its_namespace() -> None:
+    """LDV-N9: a bare `foreign_operation.*` beside the marks of an Actie is read; the full name goes first."""
+    bare = {
+        "foreign_operation.trace_id": "ab" * 16,
+        "foreign_operation.span_id": "cd" * 8,
+        "foreign_operation.processor": "https://a.example",
+    }
+    (record,) = make({"dpl.objects.dataset": "bomen", **bare})
+    assert record.foreign_operation_trace_id == b"\xab" * 16
+    assert record.foreign_operation_span_id == b"\xcd" * 8
+    assert record.foreign_operation_processor == "https://a.example"
+    assert set(record.attributes) == {"dpl.objects.dataset", "ldv.flags"}
+    (record,) = make({"dpl.core.foreign_operation.processor": "https://b.example", "dpl.objects.dataset": "", **bare})
+    assert record.foreign_operation_processor == "https://b.example"
 
 
 def test_times_are_milliseconds() -> None:
@@ -85,6 +108,7 @@ def test_extensions_are_kept_whole() -> None:
         "dpl.objects.algorithm_id": "alg-1",
         "dpl.objects.dataset": '[{"dataset_id":"bomen","feature":["boom"]}]',
         "dpl.nen7513.toegang": "true",
+        "ldv.json": "dpl.objects.dataset,dpl.nen7513.toegang",
         "ldv.flags": "activity_missing",
     }
 
@@ -164,6 +188,23 @@ ValueError: 123456782 onbekend
 	at nl.gemeente.Dienst.zoek(Dienst.java:44)
     at zoek (app.js:10:5)
 """
+
+
+def test_frames_of_exception_groups_are_read() -> None:
+    """Python draws a line beside them; the places count as any other, and the messages do not."""
+    try:
+        try:
+            raise ValueError("123456782")  # noqa: TRY301  (as a task of a group)
+        except ValueError as error:
+            raise ExceptionGroup("123456782", [error]) from None
+    except ExceptionGroup as group:
+        text = "".join(traceback.format_exception(group))
+    places = stacktrace_without_values(text).splitlines()
+    assert len(places) == 2
+    assert all(
+        place.startswith('File "') and place.endswith("in test_frames_of_exception_groups_are_read") for place in places
+    )
+    assert "123456782" not in stacktrace_without_values(text)
 
 
 def test_an_exception_keeps_type_and_places() -> None:

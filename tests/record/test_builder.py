@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.config.variables import StrayBsn
 from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import (
     ACTIVITY_MAX_CHARACTERS,
     NAME_MAX_CHARACTERS,
 )
+from ldv_otel._internal.record.resource_choice import MORE_NAMES, resource_choice
 from ldv_otel._internal.times.instants import TIME_MAX_MS
 from ldv_otel.attributes import FLAGS, Flag
+from ldv_otel.errors import ConfigurationError
 from tests.strategies import anything
 
 
@@ -154,4 +159,45 @@ def test_an_end_before_the_start_is_kept_beside() -> None:
 def test_a_resource_names_the_system_and_nobody() -> None:
     """The owner of the process is an employee and stays out (LDV-A9)."""
     resource = {"service.name": "gemeente", "process.owner": "j.jansen", "process.command_args": ["--token", "x"]}
-    assert resource_of(resource).text == '{"service.name":"gemeente"}'
+    found = resource_of(resource)
+    assert found.text == '{"ldv.left_out":"process.command_args,process.owner","service.name":"gemeente"}'
+    assert found.left_out == ("process.command_args", "process.owner")
+
+
+def test_names_that_are_left_out_stay_few() -> None:
+    """Who makes names of values makes ever more of them; a record names a hundred."""
+    resource = resource_of({f"os.x{chr(97 + number // 26)}{chr(97 + number % 26)}": "" for number in range(200)})
+    assert len(resource.left_out) == 101
+    assert resource.left_out[-1] == MORE_NAMES
+
+
+@pytest.mark.parametrize("policy", ["redact", "flag"])
+def test_a_stray_bsn_in_a_resource_is_found_once_for_all_its_records(policy: StrayBsn) -> None:
+    """An id of the instance that has nine digits in it by chance is none."""
+    stray = StrayNumbers(policy, ("cmdb.ci",))
+    instance = "627cc493-f310-47de-96bd-71410b7dec09"
+    attributes = {"service.version": 123456782, "cmdb.ci": "123456782", "service.instance.id": instance}
+    resource = resource_of(attributes, stray=stray)
+    version = "*********" if policy == "redact" else "123456782"
+    wanted = {"cmdb.ci": "123456782", "service.instance.id": instance, "service.version": version}
+    assert json.loads(resource.text) == wanted
+    builder = LogregelBuilder(b"", b"", stray=stray)
+    builder.resource(resource)
+    assert builder.flags == {Flag.STRAY_BSN}
+
+
+@pytest.mark.parametrize(
+    "names", ["process.owner", "service.name,process.command_line", "dpl.core.dataSubjectId", "process.user*"]
+)
+def test_what_can_hold_a_person_cannot_be_asked_for(names: str) -> None:
+    """A setting that asks for an owner or a command line stops the start (LDV-A9)."""
+    settings = read_settings({"LDV_LOGBOEK": "chdb:///x", "LDV_RESOURCE_ATTRIBUTES": names})
+    with pytest.raises(ConfigurationError, match="can hold a person"):
+        resource_choice(settings)
+
+
+@pytest.mark.parametrize("names", ["*", "a b", "x**", "*.name"])
+def test_a_list_that_means_nothing_stops_the_start(names: str) -> None:
+    """A star alone would keep everything."""
+    with pytest.raises(ConfigurationError, match="LDV_RESOURCE_ATTRIBUTES"):
+        read_settings({"LDV_LOGBOEK": "chdb:///x", "LDV_RESOURCE_ATTRIBUTES": names})

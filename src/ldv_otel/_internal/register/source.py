@@ -21,10 +21,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ldv_otel._internal.config.address import is_loopback
+from ldv_otel._internal.config.home_directories import NoHomeDirectory, home_directory
+from ldv_otel._internal.config.private_directories import make_directory
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.config.yaml_file import YamlDocument, YamlError
-from ldv_otel._internal.http.bounded_answers import TooLargeError, read_content
+from ldv_otel._internal.http.bounded_answers import EncodedError, TooLargeError, read_content
 from ldv_otel._internal.register.register import ProcessingActivity, Register, RegisterError, consistency_problems
 from ldv_otel.errors import ConfigurationError
 
@@ -67,6 +69,7 @@ class RegisterSource:
         location: Path of a YAML or JSON file, or an `https://` URL.
         cache: Directory for fetched copies; only this user may read it.
         allow_insecure: Whether `http://` may go to another machine.
+        proxy: `LDV_PROXY`; may be empty.
 
     Raises:
         ConfigurationError: The location can never be used.
@@ -78,11 +81,13 @@ class RegisterSource:
         *,
         cache: Path | None = None,
         allow_insecure: bool = False,
+        proxy: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.location = location
         self._clock = clock
         self._cache = cache
+        self._proxy = proxy
         self._register: Register | None = None
         self._version: object = None
         self._url = "://" in location
@@ -106,7 +111,7 @@ class RegisterSource:
         except (RegisterError, ConfigurationError) as error:
             if self._register is None:
                 raise
-            _logger.warning("The Register of before stays in use. %s", error)
+            _logger.warning("The Register of before stays in use. %s", str(error))
         return self._register
 
     def _read(self) -> tuple[object, str]:
@@ -181,21 +186,26 @@ class RegisterSource:
         """Ask once. A redirect is an answer like any other that is no Register: only what was configured is asked."""
         import httpx  # an extra, and 0.1 s that only a Register behind a URL pays
 
+        from ldv_otel._internal.http.outgoing import HEADERS, transport
+
         # The authorities of this machine, as for its other clients; by itself httpx has a list of its own.
         tls = tls_context(None, None, named_by="LDV_REGISTER")
         try:
             with (
                 httpx.Client(
-                    transport=httpx.HTTPTransport(verify=tls, retries=_CONNECT_RETRIES),
+                    transport=transport(self.location, self._proxy, tls=tls, retries=_CONNECT_RETRIES),
                     timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
                     follow_redirects=False,
                     trust_env=False,
+                    headers=HEADERS,
                 ) as client,
                 client.stream("GET", self.location, headers=headers) as answer,
             ):
                 return answer, read_content(answer, MAX_BYTES) if answer.status_code == HTTPStatus.OK else b""
         except TooLargeError:
             raise _Unusable(f"it is larger than {MAX_BYTES >> 20} MiB") from None
+        except EncodedError:
+            raise _Unusable("it is packed, which was not asked for") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _Unusable(type(error).__name__) from error
 
@@ -204,7 +214,7 @@ class RegisterSource:
             return None
         try:
             cached = msgspec.json.decode(self._cache_file().read_bytes(), type=_FetchedRegister)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, RecursionError):
             return None
         return cached if cached.url == self.location else None
 
@@ -212,7 +222,7 @@ class RegisterSource:
         if self._cache is None:
             return
         try:
-            self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self._cache)
             draft = self._cache_file().with_suffix(f".{os.getpid()}.new")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(msgspec.json.encode(fetched))
@@ -237,10 +247,13 @@ def register_source(settings: Settings) -> RegisterSource | None:
     """
     if not settings.register:
         return None
-    import platformdirs  # 5 ms that only a reader with a Register pays
-
-    cache = Path(platformdirs.user_cache_dir("ldv_otel", appauthor=False))
-    return RegisterSource(settings.register, cache=cache, allow_insecure=settings.allow_insecure)
+    cache: Path | None
+    try:
+        cache = home_directory("cache")
+    except NoHomeDirectory as error:
+        cache = None
+        _logger.warning("No copy of the Register is kept for when it is away: %s.", error.strerror)
+    return RegisterSource(settings.register, cache=cache, allow_insecure=settings.allow_insecure, proxy=settings.proxy)
 
 
 def load_register(settings: Settings) -> Register:

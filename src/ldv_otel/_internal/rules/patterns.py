@@ -76,7 +76,10 @@ def text_of(value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else ""
+    try:
+        return str(value) if isinstance(value, int | float) else ""
+    except ValueError:  # Python refuses decimal text of integers over 4,300 digits
+        return ""
 
 
 def texts_of(value: object) -> Sequence[str]:

@@ -28,8 +28,8 @@ from ldv_otel.attributes import NAMESPACE
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 
-#: What instrumentations write in place of a header that they hide.
-_HIDDEN: Final = frozenset({"[REDACTED]", "REDACTED"})
+#: What instrumentations write in place of a header that they hide, and of one that is empty.
+_HIDDEN: Final = frozenset({"", "[REDACTED]", "REDACTED"})
 
 
 class SubjectSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +71,8 @@ class SubjectSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             values = query_parameters(self.query, attributes)
         else:
             values = captured_headers(self.header, attributes)
-        return [value for value in values if value is not None and value != "" and value not in _HIDDEN]
+        # Only a text is compared: a mapping has no hash, and what else there may be has an equality of its own.
+        return [value for value in values if value is not None and not (isinstance(value, str) and value in _HIDDEN)]
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +105,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         activity: URI of the Verwerkingsactiviteit. Without one a subject is logged under the enclosing Actie's.
         name: Name of the Logregel; by default that of the span.
         subject: Which part of the span has the data subject's identifier; a list for several.
-        read_api: URI where the called party's Logregels can be read (`dpl.read.externalReadAPI_id`).
+        read_api: URI where the called party's Logregels can be read (`dpl.read.nextLogbookId`).
     """
 
     match: Match
