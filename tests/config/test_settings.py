@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -33,6 +35,27 @@ def test_a_server_address_is_taken_apart() -> None:
     assert str(found) == "clickhouse+https://schrijver@db.example:9443/logboek"
 
 
+@pytest.mark.parametrize("value", ["chdb:logboek", "chdb:./logboek", "chdb:a/../logboek", "chdb:/b/logboek"])
+def test_an_embedded_logboek_may_be_below_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """It is that directory from then on, wherever the process goes afterwards."""
+    monkeypatch.chdir(tmp_path)
+    address = read_settings({"LDV_LOGBOEK": value}).logboek
+    assert address.path == os.path.join(tmp_path, value.removeprefix("chdb:").removeprefix("./"))  # noqa: PTH118  (`..` stays)
+    monkeypatch.chdir("/")
+    assert read_settings({"LDV_LOGBOEK": str(address)}).logboek == address
+
+
+def test_a_current_directory_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing that the Logboek could be below."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError, match="cannot be found"):
+        read_settings({"LDV_LOGBOEK": "chdb:logboek"})
+
+
 @pytest.mark.parametrize(
     ("environ", "variable"),
     [
@@ -41,6 +64,10 @@ def test_a_server_address_is_taken_apart() -> None:
         ({"LDV_LOGBOEK": "/var/lib/ldv"}, "LDV_LOGBOEK"),
         ({"LDV_LOGBOEK": "chdb://relative/path"}, "LDV_LOGBOEK"),
         ({"LDV_LOGBOEK": "chdb:///"}, "LDV_LOGBOEK"),
+        ({"LDV_LOGBOEK": "chdb:"}, "LDV_LOGBOEK"),
+        ({"LDV_LOGBOEK": "chdb:."}, "LDV_LOGBOEK"),
+        ({"LDV_LOGBOEK": "chdb:logboek/.."}, "LDV_LOGBOEK"),
+        ({"LDV_LOGBOEK": "chdb:logboek?x=1"}, "LDV_LOGBOEK"),
         ({"LDV_LOGBOEK": "clickhouse+https:///ldv"}, "LDV_LOGBOEK"),
         ({"LDV_LOGBOEK": "clickhouse+https://h/a;b"}, "LDV_LOGBOEK"),
         ({"LDV_LOGBOEK": "clickhouse+https://h:notaport/ldv"}, "LDV_LOGBOEK"),
@@ -115,4 +142,5 @@ def test_every_setting_has_a_variable() -> None:
     fields |= {f"serve.{name}" for name in ServeSettings.__struct_fields__}
     fields |= {f"inzage.{name}" for name in InzageSettings.__struct_fields__}
     fields |= {f"gemma.{name}" for name in GemmaSettings.__struct_fields__}
+    fields -= {"serve.outbound_proxy", "inzage.outbound_proxy"}  # LDV_PROXY, as for everything else
     assert {variable.field for variable in VARIABLES} == fields

@@ -94,3 +94,12 @@ def test_a_value_knows_its_line(padding: str) -> None:
     assert document.value["b"] == {"x": 3, "y": [1, 2]}
     json = YamlDocument('{"a":\t[\n{"b": "\\ud83d\\ude00"}]}' + ("" if not padding else " " * 70_000))
     assert (json.line(("a", 0, "b")), json.value) == (2, {"a": [{"b": "\U0001f600"}]})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":' * 200_000, "[" * 100_000, "- " * 3_000 + "x", '{"a":' * 5_000 + "1" + "}" * 5_000]
+)
+def test_a_text_that_is_nested_deep_is_refused_in_a_sentence(text: str) -> None:
+    """Never a traceback, and in bounded time."""
+    with pytest.raises(YamlError, match=r"nest|depth|YAML"):
+        YamlDocument(text)

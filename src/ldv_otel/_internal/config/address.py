@@ -55,21 +55,22 @@ class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
 def parse_address(value: str) -> LogboekAddress:
     """Parse an address of the Logboek.
 
+    `chdb:logboek` is a directory below the one in which the process starts.
+
     Raises:
         ValueError: What is wrong with it, without repeating the value: it may hold a password.
     """
     parts = urlsplit(value)
-    if not parts.scheme or "://" not in value:
-        raise ValueError("it is no address like chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv")
+    if parts.scheme != "chdb" and (not parts.scheme or "://" not in value):
+        raise ValueError(
+            "it is no address like chdb:logboek, chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv"
+        )
     if parts.password is not None:
         raise ValueError("it holds a password; put that in LDV_LOGBOEK_PASSWORD or LDV_LOGBOEK_PASSWORD_FILE")
     if parts.query or parts.fragment:
         raise ValueError("it has a `?` or `#` part, which means nothing here")
     if parts.scheme == "chdb":
-        path = unquote(parts.path)
-        if parts.netloc or not path.startswith("/") or path == "/":
-            raise ValueError("an embedded Logboek needs an absolute path after three slashes: chdb:///path/to/logboek")
-        return LogboekAddress(scheme="chdb", path=str(Path(path)))
+        return LogboekAddress(scheme="chdb", path=_embedded_path(parts))
     if not parts.hostname:
         raise ValueError("it names no host")
     if not parts.scheme.startswith("clickhouse+"):
@@ -85,6 +86,20 @@ def parse_address(value: str) -> LogboekAddress:
         user=unquote(parts.username or ""),
         database=database,
     )
+
+
+def _embedded_path(parts: SplitResult) -> str:
+    """Return the absolute path of an embedded Logboek; `..` and links stay, for the check of the way to it."""
+    path = Path(unquote(parts.path))
+    if parts.netloc or path.name in ("", ".."):
+        raise ValueError(
+            "an embedded Logboek is a directory: chdb:logboek below the current directory, or an absolute path after "
+            "three slashes, as in chdb:///var/lib/ldv/logboek"
+        )
+    try:
+        return str(Path.cwd() / path)
+    except OSError as error:
+        raise ValueError(f"it begins in the current directory, and that cannot be found ({error.strerror})") from error
 
 
 def _written_only(parts: SplitResult) -> LogboekAddress:

@@ -14,9 +14,14 @@ import msgspec
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
 from ldv_otel._internal.config.networks import Networks
 from ldv_otel._internal.config.variables import (
+    CLIENT_CLAIMS,
+    SCOPE_CLAIMS,
+    UNKNOWN_CALLER_URL,
     VARIABLES,
     DeliveryLevel,
     ExposedSubject,
+    RegisterCheck,
+    StrayBsn,
     TraceChoice,
     Variable,
 )
@@ -29,9 +34,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         jwks: Path or https URL of the keys that sign access tokens; empty when tokens are not accepted.
         proxies: Addresses and networks of proxies whose header with the client's certificate is believed.
+        client_claims: Claims of access tokens; the first that one has names the client.
+        scope_claims: Claims whose words together are its scopes.
+        trace_claim: The claim of tokens that open one trace; empty when those are not accepted.
+        trace_jwks: As `jwks`, for those tokens; empty when the issuer is that of access tokens.
         url: Where clients find the server, as it is shown to them; empty for the address of the request.
         records: The most records in one answer.
         seconds: The most time for one answer.
+        outbound_proxy: The proxy of `Settings`, for what is fetched.
     """
 
     certificate: Path | None = None
@@ -44,10 +54,17 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     audience: str = ""
     jwks: str = ""
     algorithms: tuple[str, ...] = ("PS256", "RS256", "ES256", "EdDSA")
+    client_claims: tuple[str, ...] = CLIENT_CLAIMS
+    scope_claims: tuple[str, ...] = SCOPE_CLAIMS
+    trace_claim: str = ""
+    trace_issuer: str = ""
+    trace_audience: str = ""
+    trace_jwks: str = ""
     url: str = ""
     requests_per_minute: int = 300
     records: int = 500
     seconds: float = 10.0
+    outbound_proxy: str = ""
 
 
 class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +76,10 @@ class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
         subject_type: Type of that identifier.
         proxies: Addresses and networks of the authentication proxies; tokens from other addresses are refused.
         minutes: Highest age of a token.
+        proof: Whether citizens get proofs of their records, which show each record whole.
         contact: Where people can ask: an address of a page or of e-mail.
         logout: Where the proxy ends the session; empty for no such link.
+        outbound_proxy: The proxy of `Settings`, for what is fetched.
     """
 
     issuer: str = ""
@@ -72,8 +91,10 @@ class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Networks = Networks()
     minutes: float = 15.0
     timezone: str = "Europe/Amsterdam"
+    proof: bool = True
     contact: str = ""
     logout: str = ""
+    outbound_proxy: str = ""
 
 
 class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +106,8 @@ class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
         timezone: Of the dates in a query.
         processor: Address of an organisation, with `{oin}` where its OIN comes; may be empty.
         gebruiker: Whether `gebruiker` is kept.
+        api_key_file: File with the key that a gateway before another party's register asks for.
+        api_key_header: Header in which that key is sent.
     """
 
     clients: Path | None = None
@@ -92,6 +115,8 @@ class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str = "Europe/Amsterdam"
     processor: str = ""
     gebruiker: bool = True
+    api_key_file: Path | None = None
+    api_key_header: str = "X-Api-Key"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,18 +138,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exception_messages: bool = False
     spool: Path | None = None
     state: Path | None = None
+    seal: bool = True
+    seal_key: Path | None = None
     register: str = ""
+    register_check: RegisterCheck = "off"
     allow_insecure: bool = False
+    proxy: str = ""
     parties: Path | None = None
     unknown_callers: TraceChoice | None = None
+    unknown_caller_url: str = UNKNOWN_CALLER_URL
     organisation: str = ""
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     inzage: InzageSettings = InzageSettings()
     toezicht_activity: str = ""
+    link_activity: str = ""
     gemma: GemmaSettings = GemmaSettings()
     rules: Path | None = None
+    resource_attributes: tuple[str, ...] = ()
     expose_subject: ExposedSubject = "nothing"
+    stray_bsn: StrayBsn = "redact"
+    stray_bsn_except: tuple[str, ...] = ()
+    status_of: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Leave the password out: settings end up in logs and tracebacks."""
@@ -145,7 +180,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if "LDV_LOGBOEK" not in parsed:
         raise ConfigurationError(
             "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
-            "Set it to chdb:///absolute/path for an embedded Logboek, or to clickhouse+https://user@host:8443/database."
+            "Set it to chdb:logboek (below the current directory) or chdb:///absolute/path for an embedded Logboek, or "
+            "to clickhouse+https://user@host:8443/database."
         )
     _check_transport(parsed["LDV_LOGBOEK"], allowed=parsed.get("LDV_ALLOW_INSECURE", False))
     if "LDV_LOGBOEK_PASSWORD" in parsed and "LDV_LOGBOEK_PASSWORD_FILE" in parsed:
@@ -160,8 +196,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
     return Settings(
         **values,
-        serve=ServeSettings(**serve),
-        inzage=InzageSettings(**inzage),
+        serve=ServeSettings(**serve, outbound_proxy=values.get("proxy", "")),
+        inzage=InzageSettings(**inzage, outbound_proxy=values.get("proxy", "")),
         gemma=GemmaSettings(**gemma),
     )
 

@@ -14,14 +14,31 @@ from ldv_otel._internal.config.networks import Networks, parse_networks
 
 DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
 ExposedSubject = Literal["nothing", "pseudonym"]
+StrayBsn = Literal["redact", "flag", "refuse"]
+RegisterCheck = Literal["off", "flag", "refuse"]
 #: What becomes of a caller's trace: it continues in this application, or a new one begins that refers to it (LDV-X2).
 TraceChoice = Literal["continue", "restart"]
+
+#: Where nobody knows which application called: an address that exists nowhere, and is absolute and https, as others
+#: require it to be (LDV-N10).
+UNKNOWN_CALLER_URL: Final = "https://onbekende-aanroeper.invalid/"
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: The name of an attribute of a resource, or the beginning of names: never nothing but a `*`.
+_RESOURCE_ATTRIBUTE: Final = re.compile(r"[A-Za-z0-9_/-][A-Za-z0-9_./-]{0,255}[*]?")
+#: Which status an exception gives; of several attributes, separated by `|`, the first that has an HTTP status decides.
+STATUS_ENTRY: Final = re.compile(r"[A-Za-z_][\w.]*=(Unset|Ok|Error|http:[A-Za-z_][\w.]*([|][A-Za-z_][\w.]*)*)")
 #: Signatures that a server can check without being able to make them; `none` and shared secrets are not among them.
 _TOKEN_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+#: Where an access token names the client and its scopes (RFC 9068), and, for clients, OpenID Connect.
+CLIENT_CLAIMS: Final = ("client_id", "azp")
+SCOPE_CLAIMS: Final = ("scope",)
+#: Claims of a token (RFC 7519, 8693, 9068) that say something else than which trace it opens.
+_CLAIMS_WITH_MEANING: Final = frozenset(
+    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "azp", "client_id", "scope", "scopes"}
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,23 @@ def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def _resource_attributes(value: str) -> tuple[str, ...]:
+    words = _words(value)
+    if not all(_RESOURCE_ATTRIBUTE.fullmatch(word) for word in words):
+        raise ValueError("it is no list of names like cmdb_ci,k8s.cluster.name,cloud.*")
+    return words
+
+
+def _status_of(value: str) -> tuple[str, ...]:
+    words = _words(value)
+    if not all(STATUS_ENTRY.fullmatch(word) for word in words):
+        raise ValueError(
+            "it is no list like app.Refused=Unset,app.ApiError=http:status_code: a class with its module, and Unset, "
+            "Ok, Error or http: with the attribute that holds the HTTP status"
+        )
+    return words
+
+
 def _networks(value: str) -> Networks:
     try:
         return parse_networks(_words(value))
@@ -82,6 +116,27 @@ def _header(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise ValueError("it is no name of a header")
     return value
+
+
+def _claim(value: str) -> str:
+    if value in _CLAIMS_WITH_MEANING:
+        raise ValueError("it is a claim that says something else")
+    return value
+
+
+def _claims(value: str) -> tuple[str, ...]:
+    names = _words(value)
+    if not names or not all(name.isprintable() and " " not in name for name in names):
+        raise ValueError("it is no list of claims like scp,roles,realm_access.roles")
+    return names
+
+
+def _client_claims(value: str) -> tuple[str, ...]:
+    names = _claims(value)
+    # It goes into the access log and into the counts of requests.
+    if "sub" in names:
+        raise ValueError("it names `sub`, which may be a person's identifier")
+    return names
 
 
 def _algorithms(value: str) -> tuple[str, ...]:
@@ -100,6 +155,26 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _https_page(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "https" or parts.username or " " in value or not value.isprintable():
+        raise ValueError("it is no address like https://www.gemeente.example/onbekende-aanroeper")
+    return value
+
+
+def _proxy(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("it is no address like http://proxy.example:3128")
+    if parts.username or parts.password:
+        raise ValueError("it holds a user or password, which would be shown in listings of the environment")
+    return value.rstrip("/")
+
+
 def _file_or_web_address(value: str) -> str:
     return _web_address(value) if "://" in value else str(_path(value))
 
@@ -114,7 +189,7 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _activity(value: str) -> str:
+def _uri(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]{1,2000}", value):
         raise ValueError("it is no URI")
     return value
@@ -146,6 +221,18 @@ def _trace_choice(value: str) -> str:
     return value
 
 
+def _stray_bsn(value: str) -> str:
+    if value not in get_args(StrayBsn):
+        raise ValueError(f"it must be one of {', '.join(get_args(StrayBsn))}")
+    return value
+
+
+def _register_check(value: str) -> str:
+    if value not in get_args(RegisterCheck):
+        raise ValueError(f"it must be one of {', '.join(get_args(RegisterCheck))}")
+    return value
+
+
 def _exposed_subject(value: str) -> str:
     if value not in get_args(ExposedSubject):
         raise ValueError("it is neither `nothing` nor `pseudonym`")
@@ -167,8 +254,9 @@ VARIABLES: Final = (
         "LDV_LOGBOEK",
         "logboek",
         "(required)",
-        "Where the Logboek is: `chdb:///path`, `clickhouse+https://user@host:8443/database`, or, for writing only, "
-        "`otlp+https://collector:4318` or `gemma+https://client-id@register/api/v1`.",
+        "Where the Logboek is: `chdb:///path`, `chdb:path` (below the current directory), "
+        "`clickhouse+https://user@host:8443/database`, or, for writing only, `otlp+https://collector:4318` or "
+        "`gemma+https://client-id@register/api/v1`.",
         parse_address,
     ),
     Variable(
@@ -196,6 +284,14 @@ VARIABLES: Final = (
         "0",
         "`1` allows plain http to, and `ldv serve` without TLS on, more than this machine (LDV-L1).",
         _flag,
+    ),
+    Variable(
+        "LDV_PROXY",
+        "proxy",
+        "",
+        "Address of an HTTP proxy, `http://proxy.example:3128`, for all that is sent to another machine. Those of the "
+        "environment (`HTTP_PROXY` and the like) are not used.",
+        _proxy,
     ),
     Variable(
         "LDV_KEYS",
@@ -255,6 +351,21 @@ VARIABLES: Final = (
         _flag,
     ),
     Variable(
+        "LDV_SEAL_KEY",
+        "seal_key",
+        "(beside the key file for pseudonyms)",
+        "File of the key that seals records in ClickHouse, so that a change of them shows (`ldv verify`). In a Logboek "
+        "that was never sealed it is made when it is not there; else `ldv seal --new-key` makes one.",
+        _path,
+    ),
+    Variable(
+        "LDV_SEAL",
+        "seal",
+        "1",
+        "`0` stores records in ClickHouse without a seal, so that a change of them does not show.",
+        _flag,
+    ),
+    Variable(
         "LDV_STATE",
         "state",
         "(the platform's state directory)",
@@ -267,6 +378,14 @@ VARIABLES: Final = (
         "",
         "Register of processing activities, for readers: a YAML or JSON file, or an `https://` URL.",
         _location,
+    ),
+    Variable(
+        "LDV_REGISTER_CHECK",
+        "register_check",
+        "off",
+        "What becomes at the time of writing of a record whose activity the Register does not have: `off` does not "
+        "look, `flag` flags the record, `refuse` flags it and sets it apart (LDV-N15). Needs `LDV_REGISTER`.",
+        _register_check,
     ),
     Variable(
         "LDV_PARTIES",
@@ -283,8 +402,22 @@ VARIABLES: Final = (
         "refers to it (`restart`).",
         _trace_choice,
     ),
+    Variable(
+        "LDV_UNKNOWN_CALLER_URL",
+        "unknown_caller_url",
+        UNKNOWN_CALLER_URL,
+        "Address that records have as `dpl.core.foreign_operation.processor` where another application called and "
+        "nobody knows which: https, best a page of yours that says so (LDV-N10).",
+        _https_page,
+    ),
     Variable("LDV_ORGANISATION", "organisation", "", "Name of the organisation whose Logboek this is.", _text),
-    Variable("LDV_LOGBOEK_ID", "logboek_id", "", "Name of this Logboek in answers of `ldv serve`.", _text),
+    Variable(
+        "LDV_LOGBOEK_ID",
+        "logboek_id",
+        "",
+        "URI of this Logboek's read API in answers of `ldv serve`; by default from `LDV_SERVE_URL`.",
+        _uri,
+    ),
     Variable(
         "LDV_SERVE_CERTIFICATE", "serve.certificate", "", "PEM file of the server's certificate, with its chain.", _path
     ),
@@ -344,6 +477,42 @@ VARIABLES: Final = (
         "PS256,RS256,ES256,EdDSA",
         "Comma separated signature algorithms of access tokens that are accepted.",
         _algorithms,
+    ),
+    Variable(
+        "LDV_SERVE_CLIENT_CLAIMS",
+        "serve.client_claims",
+        "client_id,azp",
+        "Comma separated claims of access tokens; the first that a token has names the client.",
+        _client_claims,
+    ),
+    Variable(
+        "LDV_SERVE_SCOPE_CLAIMS",
+        "serve.scope_claims",
+        "scope",
+        "Comma separated claims whose words are the client's scopes, as in `scp,roles`; dots lead into an object.",
+        _claims,
+    ),
+    Variable(
+        "LDV_SERVE_TRACE_CLAIM",
+        "serve.trace_claim",
+        "",
+        "Claim of tokens that open one trace and nothing else, such as `trace_id`; not set: there are none.",
+        _claim,
+    ),
+    Variable(
+        "LDV_SERVE_TRACE_ISSUER",
+        "serve.trace_issuer",
+        "",
+        "Issuer of those tokens, where it is another than that of access tokens.",
+        _text,
+    ),
+    Variable("LDV_SERVE_TRACE_AUDIENCE", "serve.trace_audience", "", "Audience that its tokens must have.", _text),
+    Variable(
+        "LDV_SERVE_TRACE_JWKS",
+        "serve.trace_jwks",
+        "",
+        "File or https address of the keys that sign them (JWKS).",
+        _file_or_web_address,
     ),
     Variable(
         "LDV_SERVE_URL",
@@ -415,6 +584,13 @@ VARIABLES: Final = (
         "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone
     ),
     Variable(
+        "LDV_INZAGE_PROOF",
+        "inzage.proof",
+        "1",
+        "`0` gives citizens no proofs of their records. A proof shows a record whole, with technical attributes too.",
+        _flag,
+    ),
+    Variable(
         "LDV_INZAGE_CONTACT",
         "inzage.contact",
         "",
@@ -440,7 +616,7 @@ VARIABLES: Final = (
         "gemma.activity",
         "",
         "URI of the Verwerkingsactiviteit under which `ldv serve --gemma` logs the queries that it answers.",
-        _activity,
+        _uri,
     ),
     Variable(
         "LDV_GEMMA_TIMEZONE",
@@ -464,19 +640,41 @@ VARIABLES: Final = (
         _flag,
     ),
     Variable(
+        "LDV_GEMMA_API_KEY_FILE",
+        "gemma.api_key_file",
+        "",
+        "File with the API key that a gateway before a register of `gemma+https://...` asks for, beside our token.",
+        _path,
+    ),
+    Variable(
+        "LDV_GEMMA_API_KEY_HEADER",
+        "gemma.api_key_header",
+        "X-Api-Key",
+        "Header in which that API key is sent.",
+        _header,
+    ),
+    Variable(
         "LDV_TOEZICHT_ACTIVITY",
         "toezicht_activity",
         "",
         "URI of the Verwerkingsactiviteit under which `ldv serve` logs a privacy officer's access to a person's "
         "records. With it there are pages for privacy officers.",
-        _activity,
+        _uri,
+    ),
+    Variable(
+        "LDV_LINK_ACTIVITY",
+        "link_activity",
+        "",
+        "URI of the Verwerkingsactiviteit under which `ldv subject` logs that numbers are one person's.",
+        _uri,
     ),
     Variable(
         "LDV_RECORD",
         "record",
         "all",
         "Which spans are recorded that OpenTelemetry's sampler drops: `all`; or `acties`, only those that are "
-        "Acties when they start, may become one by a mapping rule, or are inside an Actie.",
+        "Acties when they start, have any `dpl.` attribute then, may become one by a mapping rule, or are inside an "
+        "Actie.",
         _record,
     ),
     Variable(
@@ -486,6 +684,38 @@ VARIABLES: Final = (
         "YAML file of mapping rules: which spans of existing instrumentation are Acties, and the source of their "
         "data subjects.",
         _path,
+    ),
+    Variable(
+        "LDV_STRAY_BSN",
+        "stray_bsn",
+        "redact",
+        "What becomes of a BSN in a text of a record that nobody named as a subject: `redact` writes `*********` "
+        "in its place, `flag` keeps it and flags the record, `refuse` redacts it and sets the record apart (LDV-N14).",
+        _stray_bsn,
+    ),
+    Variable(
+        "LDV_STRAY_BSN_EXCEPT",
+        "stray_bsn_except",
+        "",
+        "Comma separated names of attributes in which no stray BSN is looked for, because their numbers are no BSNs; "
+        "`name` is the name of a record.",
+        _words,
+    ),
+    Variable(
+        "LDV_STATUS_OF",
+        "status_of",
+        "",
+        "Comma separated exceptions with the status that they give an Actie, beside those of common frameworks: "
+        "`module.Class=Unset`, `=Ok`, `=Error`, or `=http:ATTRIBUTE` where that holds an HTTP status (LDV-A5).",
+        _status_of,
+    ),
+    Variable(
+        "LDV_RESOURCE_ATTRIBUTES",
+        "resource_attributes",
+        "",
+        "Comma separated attributes of the OpenTelemetry resource that records keep beside those that name a system, "
+        "application or component by the usual names: whole names, or the beginning of names with a `*` (LDV-N8).",
+        _resource_attributes,
     ),
     Variable(
         "LDV_EXPOSE_SUBJECT",

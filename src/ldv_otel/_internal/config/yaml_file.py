@@ -75,7 +75,9 @@ class YamlDocument:
             raise YamlError(1, f"it is no YAML: {' '.join(str(error).split())}") from None
         except YamlError:
             raise
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise YamlError(1, "it is nested too deep") from None
+        except ValueError as error:
             raise YamlError(1, f"a value cannot be read ({type(error).__name__})") from None
 
     def line(self, path: Sequence[str | int]) -> int:
@@ -190,5 +192,5 @@ def _as_json(text: str) -> Any:
     """Return the value of a JSON text; None for what is none, and then YAML tells where."""
     try:
         return msgspec.json.decode(text) if text.lstrip()[:1] == "{" else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
