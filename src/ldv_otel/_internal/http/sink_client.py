@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
+from ldv_otel._internal.http.bounded_answers import UnreadableAnswerError, read_content
+from ldv_otel._internal.http.outgoing import HEADERS
 from ldv_otel.errors import LogboekUnavailable
+
+_MAX_ANSWER_BYTES: Final = 16 << 20
 
 
 class SinkClient:
@@ -21,23 +25,30 @@ class SinkClient:
 
     Args:
         peer: Who is asked, as the subject of a sentence.
+        proxy: Through which proxy; None for none.
         tls: How certificates are checked, and our own.
         answer_seconds: How long the server may be silent.
         connect_seconds: How long a connection may take to come about.
         idle_seconds: How long a connection without requests is kept.
     """
 
-    def __init__(
-        self, peer: str, *, tls: ssl.SSLContext, answer_seconds: float, connect_seconds: float, idle_seconds: float
+    def __init__(  # noqa: PLR0913  (how a connection is made)
+        self,
+        peer: str,
+        *,
+        proxy: str | None,
+        tls: ssl.SSLContext,
+        answer_seconds: float,
+        connect_seconds: float,
+        idle_seconds: float,
     ) -> None:
         self._peer = peer
-        self._transport = httpx.HTTPTransport(
-            verify=tls, limits=httpx.Limits(max_connections=1, keepalive_expiry=idle_seconds), trust_env=False
-        )
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=idle_seconds)
+        self._transport = httpx.HTTPTransport(verify=tls, limits=limits, proxy=proxy, trust_env=False)
         self._client = httpx.Client(
             transport=self._transport,
             timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
-            headers={"User-Agent": "ldv_otel"},
+            headers=HEADERS,
             # No proxy, and no password of a .netrc file, that was meant for others.
             trust_env=False,
         )
@@ -54,8 +65,12 @@ class SinkClient:
         try:
             request = self._client.build_request(method, url, headers=headers, **content)
             answer = self._transport.handle_request(request)
-            answer.request = request
-            answer.read()
+            try:
+                body = read_content(answer, _MAX_ANSWER_BYTES)
+            finally:
+                answer.close()
+        except UnreadableAnswerError as error:
+            raise LogboekUnavailable(f"{self._peer} gave no readable answer: {type(error).__name__}.") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = f"{self._peer} cannot be reached: {type(error).__name__}."
             if _is_of_tls(error):
@@ -63,7 +78,7 @@ class SinkClient:
             unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             # Without the error as cause: it has the request, and so the records, in it.
             raise LogboekUnavailable(said, in_doubt=not unsent) from None
-        return answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=body, request=request)
 
     def close(self) -> None:
         """Close the connection."""

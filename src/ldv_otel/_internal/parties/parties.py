@@ -71,7 +71,7 @@ class CalledParty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         at: Its addresses: `host`, `host:port` or `https://host:port`; a host without port is meant with every port.
-        read_api: Where its Logregels can be read (`dpl.read.externalReadAPI_id`); empty where they cannot.
+        read_api: Where its Logregels can be read (`dpl.read.nextLogbookId`); empty where they cannot.
         headers: Extensions whose headers it is sent.
     """
 
@@ -97,7 +97,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A read API into which a chain may be followed; no other address is ever asked (LDV-R6).
 
     Attributes:
-        url: Its base, as Logregels name it in `dpl.read.externalReadAPI_id`.
+        url: Its base, as Logregels name it in `dpl.read.nextLogbookId`.
         name: Of the party, for people.
         offered: False when at `url` there is no API (yet), only a page with contact details.
         contact: Address of a page where people can ask this party themselves.
