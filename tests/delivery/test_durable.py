@@ -13,11 +13,12 @@ import pytest
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
 from ldv_otel._internal.delivery.sink import SinkTraits
+from ldv_otel._internal.delivery.spool.ownership import hold, remove_spool
 from ldv_otel._internal.delivery.spool.progress import FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.reader import OrphanSpool
 from ldv_otel._internal.delivery.spool.segment import SUFFIX
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter, hold, remove_spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
@@ -394,20 +395,60 @@ def test_a_spool_that_somebody_removed_refuses(tmp_path: Path, sink: InMemoryLog
 
 
 @pytest.mark.parametrize("call", ["pwrite", "rename", "fsync"])
-def test_a_spool_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    """No directory, and no file held open: a forked child on a full disk tries again at each of its records."""
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_spool_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """No directory, and no file held open. A full disk may pass: until then records are refused."""
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
     base = tmp_path / "spools"
     base.mkdir()
     held = len(list(Path("/proc/self/fd").iterdir()))
-    monkeypatch.setattr(os, call, full)
-    with pytest.raises(ConfigurationError, match="No space left"):
-        SpoolWriter(base, "0011223344556677")
-    assert list(base.iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == held
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fail)
+        if number == errno.EROFS:
+            with pytest.raises(ConfigurationError, match="Read-only file system"):
+                SpoolWriter(base, "0011223344556677")
+            spool = None
+        else:
+            spool = SpoolWriter(base, "0011223344556677")
+            for _ in range(2):
+                with pytest.raises(LogboekUnavailable, match=r"No space left|quota exceeded"):
+                    spool.append(b"x")
+        assert list(base.iterdir()) == []
+        assert len(list(Path("/proc/self/fd").iterdir())) == held
+    if spool is not None:
+        spool.append(b"x")
+        assert spool.committed_records == 1
+        spool.close()
+        with pytest.raises(LogboekUnavailable, match="closed"):
+            spool.append(b"x")
+
+
+def test_a_full_disk_at_the_start_does_not_keep_others_from_being_sent(
+    tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spools of dead processes are what fills it: they are drained all the same, and then there is room."""
+    left_over(tmp_path, 20)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        delivery = DurableDelivery(sink, tmp_path)
+        delivery.start_draining()
+        wait_until(lambda: len(names(sink)) == 20)
+        with pytest.raises(LogboekUnavailable, match="No space left"):
+            delivery.submit(record(99))
+        assert drain(InMemoryLogboek(), tmp_path) == (0, 0)
+    delivery.submit(record(100))
+    assert not delivery.shutdown(20), "one record was refused"
+    assert names(sink)[-1] == "100"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fork_that_ran_no_hooks_is_noticed(tmp_path: Path, sink: InMemoryLogboek) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -156,3 +157,17 @@ def test_after_shutdown_records_are_counted_as_lost() -> None:
     delivery.submit(record(1))
     assert delivery.lost == 1
     assert not delivery.flush(1)
+
+
+def test_no_thread_can_be_had(caplog: pytest.LogCaptureFixture) -> None:
+    """Records wait in memory, which is said; whoever flushes does not wait in vain; the next record tries again."""
+    sink = InMemoryLogboek()
+    delivery = MemoryDelivery(sink, queue_records=10)
+    with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
+        delivery.submit(record(0))
+        assert delivery.flush(60) is False
+    assert "No thread can be started" in caplog.text
+    delivery.submit(record(1))
+    assert delivery.flush(60)
+    assert len(sink.logregels) == 2
+    delivery.shutdown(10)

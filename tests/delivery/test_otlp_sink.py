@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -23,6 +25,7 @@ from ldv_otel._internal.delivery.otlp_sink import OtlpSink
 from ldv_otel._internal.delivery.sink import Sink, make_sink
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+from tests.support.chance import examples
 from tests.support.collector import HttpRecorder
 from tests.support.sending import deliver_whole
 from tests.support.tls import Authority, TlsRelay
@@ -80,7 +83,10 @@ def settings_for(port: int, password: str = "") -> Settings:
         (200, {"Content-Type": "text/html"}, b"<html>", ConfigurationError),
         (200, PROTOBUF, b"\xff\xff", ConfigurationError),
         (302, {"Location": "http://127.0.0.1:1/"}, b"", ConfigurationError),
-        (204, PROTOBUF, b"", LogboekUnavailable),
+        (201, PROTOBUF, b"", ConfigurationError),
+        (202, PROTOBUF, b"", ConfigurationError),
+        (204, PROTOBUF, b"", ConfigurationError),
+        (200, {}, b"", ConfigurationError),
         (408, {}, b"", LogboekUnavailable),
         (429, {}, b"", LogboekUnavailable),
         (500, {}, b"", LogboekUnavailable),
@@ -99,6 +105,27 @@ def test_what_an_answer_means(  # noqa: PLR0917  (a table)
         sink.send(batch)
     assert len(stranger.bodies) == 1
     assert sink.read_back(batch) == frozenset()
+
+
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    status=st.sampled_from((200, 201, 202, 203, 204, 206, 302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 507)),
+    kind=st.sampled_from(("application/x-protobuf", "application/json", "text/html", "text/plain", "")),
+    body=st.sampled_from((b"", b"{}", b"<html></html>", b"Ok.", partial(1), partial(0))) | st.binary(max_size=40),
+)
+def test_only_a_receivers_200_confirms(
+    stranger: HttpRecorder, sink: OtlpSink, status: int, kind: str, body: bytes
+) -> None:
+    """Status 200, the content type of an OTLP receiver, and a message in which nothing is rejected."""
+    stranger.answers[:] = [(status, {"Content-Type": kind} if kind else {}, b"" if status == 204 else body)]
+    batch = a_batch()
+    try:
+        sink.send(batch)
+    except (BatchRefused, ConfigurationError, LogboekUnavailable):
+        assert sink.read_back(batch) == frozenset()
+        return
+    assert (status, kind) == (200, "application/x-protobuf")
+    assert not ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans
 
 
 def test_200_confirms(stranger: HttpRecorder, sink: OtlpSink) -> None:

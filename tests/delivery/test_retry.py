@@ -4,15 +4,17 @@ import math
 from collections import Counter
 from typing import Literal, get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldv_otel._internal.delivery.batch import Batch, number_batch
-from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver
+from ldv_otel._internal.delivery.retry import RetryPolicy, SendOutcome, Stopped, deliver
+from ldv_otel._internal.delivery.send_history import SendHistory
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import BatchRefused, BatchTooLarge, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek, ManualClock
 from tests.support.chance import examples
 from tests.support.sending import deliver_whole
@@ -286,3 +288,155 @@ def test_halving_takes_few_sends(count: int, bad: set[int]) -> None:
 def never(_seconds: float) -> bool:
     """Never wait; nothing is to be waited for."""
     raise AssertionError("a pause")
+
+
+SUSPICIOUS = RetryPolicy(suspicion_seconds=30.0)
+
+
+class LimitedStore(ModelStore):
+    """A store behind something that lets no more than so many bytes through."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__([], {}, remembers=False)
+        self.limit_bytes = limit_bytes
+        self.too_large = 0
+        self.sizes: list[int] = []
+
+    def send(self, batch: Batch) -> None:
+        """Store it, or answer 413."""
+        size = sum(map(len, batch.payloads))
+        if size > self.limit_bytes:
+            self.too_large += 1
+            raise BatchTooLarge("too large", code=413)
+        self.sizes.append(size)
+        super().send(batch)
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 300), min_size=1, max_size=6),
+    limit_records=st.integers(1, 400),
+    raised=st.booleans(),
+)
+def test_a_limit_of_size_is_learnt_once(counts: list[int], limit_records: int, *, raised: bool) -> None:
+    """Nothing is refused for it, the size that goes through is remembered, and larger ones are tried now and then."""
+    size = len(a_batch(1).payloads[0])
+    store, history = LimitedStore(limit_records * size), SendHistory()
+    for count in counts * 8:
+        store.rows.clear()
+        store._seen.clear()
+        outcomes = list(deliver(a_batch(count), store, wait=never, policy=SUSPICIOUS, history=history))
+        assert [seq for outcome in outcomes for seq in outcome.batch.seqs] == list(range(count))
+        assert not any(outcome.refused for outcome in outcomes)
+        assert store.rows == Counter(range(count))
+    # Halving down once, and one try too many for each time that it tries a larger one.
+    assert store.too_large <= 10 + 1 + len(store.sizes) / 8
+    if raised:
+        store.limit_bytes = 10**9
+        before = history.limit_bytes
+        for _ in range(40):
+            list(deliver(a_batch(300), store, wait=never, policy=SUSPICIOUS, history=history))
+        assert history.limit_bytes > min(before, 250 * size)
+
+
+def test_one_record_that_is_too_large_is_refused_when_others_pass() -> None:
+    """It would hold up everything behind it; alone, it might be the limit that is wrong."""
+    small, large = a_batch(4), msgspec.structs.replace(a_batch(5).logregels[4], name="x" * 10_000)
+    batch = number_batch("w", 0, [*small.logregels, large])
+    outcomes = list(deliver(batch, LimitedStore(5_000), wait=never, policy=SUSPICIOUS))
+    assert [(outcome.batch.seqs[-1], outcome.refused is not None) for outcome in outcomes][-1] == (4, True)
+
+
+class AlteredStore(ModelStore):
+    """A store of which somebody altered a table: it refuses everything until it is repaired."""
+
+    def __init__(self, refuses: dict[int, int] | None = None) -> None:
+        super().__init__([], refuses or {}, remembers=False)
+        self.altered = True
+
+    def send(self, batch: Batch) -> None:
+        """Refuse, as it would a record with a wrong value."""
+        self.sends += 1
+        if self.altered:
+            raise BatchRefused("TYPE_MISMATCH", code=53)
+        super().send(batch)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50, 5_000])
+def test_an_altered_table_quarantines_nothing(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told from a bad record with few inserts, and waited out with a line for each pause."""
+    store, clock = AlteredStore(), ManualClock()
+    pauses = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal pauses
+        pauses += 1
+        clock.advance(seconds)
+        store.altered = pauses < 5
+        return False
+
+    outcomes = list(deliver(a_batch(count), store, wait=wait, policy=SUSPICIOUS, clock=clock))
+    assert not any(outcome.refused for outcome in outcomes)
+    assert store.rows == Counter(range(count))
+    assert pauses == 5
+    assert store.sends < 5 * (4 + 3) + 2 * math.log2(count + 1) * 20
+    assert caplog.text.count("Were its tables altered?") == 5
+
+
+def test_a_lone_bad_record_is_waited_for_only_so_long() -> None:
+    """There is no other record to compare it with; half a minute later it is quarantined, and holds up nobody."""
+    store, clock = ModelStore([], {0: 0}, remembers=False), ManualClock()
+
+    def wait(seconds: float) -> bool:
+        clock.advance(seconds)
+        return False
+
+    (outcome,) = deliver(a_batch(1), store, wait=wait, policy=SUSPICIOUS, clock=clock)
+    assert outcome.refused is not None
+    assert 30 <= clock.monotonic() <= 60
+
+
+def test_a_table_altered_in_the_middle_of_a_batch_quarantines_little() -> None:
+    """Records that passed before prove nothing about those that are refused now, in a row without an end."""
+    store, clock = AlteredStore({0: 0}), ManualClock()
+    store.altered = False
+    refused: list[int] = []
+
+    def wait(seconds: float) -> bool:
+        clock.advance(seconds)
+        store.altered = False
+        return False
+
+    for outcome in deliver(a_batch(5_000), store, wait=wait, policy=SUSPICIOUS, clock=clock):
+        if not store.altered and not clock.monotonic():
+            store.altered = True
+        if outcome.refused is not None:
+            refused += outcome.batch.seqs
+    assert len(refused) <= 40
+    assert store.rows == Counter(seq for seq in range(5_000) if seq not in refused)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(count=st.integers(1, 400), bad=st.sets(st.integers(0, 399)), in_doubt=st.booleans())
+def test_any_set_of_bad_records_is_found(count: int, bad: set[int], *, in_doubt: bool) -> None:
+    """One, many, or all but one: in order, each once. When all of them are bad nothing is decided, but for a few."""
+    bad = {seq for seq in bad if seq < count}
+    store, clock = ModelStore([], dict.fromkeys(bad, 0), remembers=False), ManualClock()
+    waits = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal waits
+        waits += 1
+        clock.advance(seconds)
+        return waits > 200
+
+    outcomes: list[SendOutcome] = []
+    try:
+        for outcome in deliver(a_batch(count), store, wait=wait, policy=SUSPICIOUS, clock=clock, in_doubt=in_doubt):
+            outcomes.append(outcome)  # noqa: PERF402  (kept when it stops)
+    except Stopped:
+        assert len(bad) > count / 2
+        return
+    assert [seq for outcome in outcomes for seq in outcome.batch.seqs] == list(range(count))
+    assert {seq for outcome in outcomes if outcome.refused for seq in outcome.batch.seqs} == bad
+    assert store.rows == Counter(set(range(count)) - bad)

@@ -15,7 +15,7 @@ import pytest
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel.errors import LogboekUnavailable
 
-_FILES = ("spool.py", "threading.py")
+_FILES = ("writer.py", "threading.py")
 
 
 class _At:

@@ -57,6 +57,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         count = len(self.seqs)
         return self._part(range(count // 2)), self._part(range(count // 2, count))
 
+    def around(self, index: int) -> tuple[Batch | None, Batch, Batch | None]:
+        """Return one record of a batch as a batch, with what is before and after it, if anything."""
+        count = len(self.seqs)
+        before = self._part(range(index)) if index else None
+        after = self._part(range(index + 1, count)) if index + 1 < count else None
+        return before, self._part([index]), after
+
     def _part(self, indexes: Sequence[int], *, repair: int = 0) -> Batch:
         return Batch(
             writer_id=self.writer_id,

@@ -18,16 +18,20 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from ldv_otel._internal.config.daemon_thread import start_thread
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.clock import Clock
-from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver, retried
+from ldv_otel._internal.delivery.retry import AWAY_SECONDS, RetryPolicy, Stopped, deliver, retried
+from ldv_otel._internal.delivery.send_history import SendHistory
 from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.delivery.spool.ownership import hold, remove_spool
 from ldv_otel._internal.delivery.spool.progress import ConfirmedBatch, FrozenBatch, Progress
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.reader import OrphanSpool, SpoolReader
 from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord
 from ldv_otel._internal.delivery.spool.write_ahead import end_interrupted
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter, hold, remove_spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel.errors import LdvError
 
@@ -40,11 +44,11 @@ _GATHER_SECONDS: Final = 1.0
 _ABANDONED_SECONDS: Final = 60.0
 #: How often it searches for spools of dead processes: each search tries to lock every other spool once.
 _ADOPT_SECONDS: Final = 10.0
-#: Between attempts after an error that nobody foresaw; each has a traceback in the log.
+#: Between attempts after an error that nobody foresaw; each is in the log.
 _UNEXPECTED_PAUSE_SECONDS: Final = 1.0
 
 OPENING: Final = RetryPolicy(first_pause_seconds=0.5)
-SENDING: Final = RetryPolicy()
+SENDING: Final = RetryPolicy(suspicion_seconds=30.0)
 
 _DONE: Final = object()
 _payload: Final = attrgetter("payload")
@@ -83,12 +87,15 @@ class Drainer:
         self.confirmed_ms: int | None = None
         self.refused: set[int] = set()
         self._settled_seq = -1
+        #: Whether opening or sending failed, and nothing of this process was settled since.
+        self._away = False
         self._sink = sink
         self._spool = spool
         self._base = spool.directory.parent
         self._batch_records = sink.traits.batch_records
         self._clock = clock
         self._quiet = quiet
+        self._history = SendHistory()
         self._quarantine = Quarantine(self._base / QUARANTINE_NAME)
         self._reader = SpoolReader(spool.directory)
         self._progress = Progress(spool.directory)
@@ -96,14 +103,14 @@ class Drainer:
         self._read = 0
         self._stopping = threading.Event()
         self._urgent = False
-        #: Guards the counts that callers wait for: `settled`, `_settled_seq`, `refused`.
+        #: Guards what callers wait for: `settled`, `_settled_seq`, `refused`, `_away`.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start the thread; it is made here, because gevent may have replaced threads since we were made."""
-        self._thread = threading.Thread(target=self._work, name="ldv-drainer", daemon=True)
-        self._thread.start()
+    def start(self) -> bool:
+        """Start the thread, and say whether there is one; gevent may have replaced threads since we were made."""
+        self._thread = start_thread(self._work, "ldv-drainer")
+        return self._thread is not None
 
     def hurry(self) -> None:
         """Send at once what is there, because a caller waits for it."""
@@ -119,9 +126,18 @@ class Drainer:
             self._thread.join(timeout_seconds)
         self._progress.close()
 
-    def wait_settled(self, count: int, timeout_seconds: float) -> bool:
-        """Wait until so many records of this process are confirmed or quarantined; False when the time is up."""
+    def wait_settled(self, count: int, timeout_seconds: float, *, patient: bool = True) -> bool:
+        """Wait until so many records of this process are confirmed or quarantined; False when the time is up.
+
+        Who is not patient waits no longer once the Logboek proves to be away, and a moment where it was already.
+        """
         with self._changed:
+            if not patient:
+                if self._away:
+                    timeout_seconds = min(timeout_seconds, AWAY_SECONDS)
+                else:
+                    self._changed.wait_for(lambda: self.settled >= count or self._away, timeout_seconds)
+                    timeout_seconds = 0
             return self._changed.wait_for(lambda: self.settled >= count, timeout_seconds)
 
     def wait_for(self, seq: int, timeout_seconds: float) -> bool:
@@ -135,19 +151,23 @@ class Drainer:
             while True:
                 try:
                     retried(self._sink.open, wait=self._wait, policy=OPENING, on_failure=self._log_unopened)
+                    self._away = False
                     self._drain()
                     break
                 except Stopped:
                     break
-                except Exception:
-                    _logger.exception("Sending Logregels failed unexpectedly; they stay on disk and are tried again.")
+                except Exception as error:  # noqa: BLE001  (the drainer goes on, whatever happened)
+                    _logger.error(
+                        "Sending Logregels failed unexpectedly; they stay on disk and are tried again. %s",
+                        type_and_places(error),
+                    )
                 if self._wait(_UNEXPECTED_PAUSE_SECONDS):
                     break
             self._sink.close()
 
     def _log_unopened(self, error: LdvError, _seconds: float) -> None:
         pending = self._spool.committed_records - self.settled
-        _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, error)
+        _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, str(error))
 
     def _drain(self) -> None:
         adoption: Iterator[None] = iter(())
@@ -169,7 +189,7 @@ class Drainer:
                     self._unsent = fresh
                     self._read += len(fresh)
                     self._send_unsent()
-                    self._reader.drop(self._progress.confirmed)
+                    self._spool.forget_before(self._reader.drop(self._progress.confirmed))
                     self._spool.prepare()
             elif self._stopping.is_set():
                 return
@@ -191,6 +211,9 @@ class Drainer:
 
     def _wait(self, seconds: float) -> bool:
         """Wait before something is tried again; True when there is no more time for that."""
+        with self._changed:
+            self._away = True
+            self._changed.notify_all()
         stopping = self._clock.wait(self._stopping, seconds)
         self.retried += not stopping
         return stopping
@@ -252,7 +275,9 @@ class Drainer:
     def _settle(self, batch: Batch, progress: Progress, *, in_doubt: bool) -> None:
         """Have a batch confirmed; records that the Logboek refuses as data are quarantined."""
         own = batch.writer_id == self._spool.writer_id
-        for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING, in_doubt=in_doubt):
+        for part in deliver(
+            batch, self._sink, wait=self._wait, policy=SENDING, in_doubt=in_doubt, history=self._history
+        ):
             seqs = part.batch.seqs
             if part.refused is not None:
                 self._quarantine_record(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
@@ -282,6 +307,7 @@ class Drainer:
         _logger.error("Logregel %d of writer %s was refused and quarantined: %s", seq, writer_id, reason)
 
     def _settled(self, seq: int, count: int) -> None:
+        self._away = False
         self.settled += count
         self._settled_seq = max(self._settled_seq, seq)
         self._changed.notify_all()

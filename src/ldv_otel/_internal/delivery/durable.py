@@ -14,25 +14,36 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from operator import itemgetter
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from ldv_otel._internal.config.variables import DeliveryLevel
-from ldv_otel._internal.delivery.batch import new_writer_id
+from ldv_otel._internal.delivery.batch import Batch, new_writer_id
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
 from ldv_otel._internal.delivery.drainer import Drainer
 from ldv_otel._internal.delivery.gevent_support import waiting
-from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.delivery.level import EndedActie
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
+from ldv_otel._internal.delivery.retry import RetryPolicy, deliver, sleep
+from ldv_otel._internal.delivery.sink import Sink, seal_state_of
+from ldv_otel._internal.delivery.spool.ownership import remove_spool
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SEGMENT_BYTES
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, encode_start
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter, remove_spool
+from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.delivery.stats import DeliveryStats
-from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, actie_id, decode_logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
+
+#: A person waits for the outcome, and can try again.
+_AT_ONCE: Final = RetryPolicy(patience_seconds=0.0)
 
 
 def drain(sink: Sink, base: Path) -> tuple[int, int]:
@@ -56,23 +67,48 @@ def drain(sink: Sink, base: Path) -> tuple[int, int]:
     return drainer.adopted, drainer.quarantined
 
 
-def retry_quarantine(base: Path) -> int:
-    """Move every quarantined record into a spool again, for `drain`; return how many those are.
+def retry_quarantine(sink: Sink, base: Path) -> tuple[int, int]:
+    """Send every quarantined record once more, in its own place; return how many were confirmed and how many were not.
+
+    Each goes out under its own writer and sequence number, so that it fills the gap that it left, and it stays in
+    quarantine until it is confirmed.
 
     Raises:
-        LogboekUnavailable: The disk refused.
+        LogboekUnavailable: The Logboek does not answer; what it had not confirmed by then stays in quarantine.
+        ConfigurationError: It cannot be used like this.
     """
     quarantine = Quarantine(base / QUARANTINE_NAME)
-    refused = quarantine.records()
-    if refused:
-        spool = SpoolWriter(base, new_writer_id())
-        for record in refused:
-            # In this order: a crash in between leaves the record in both, so that the next retry may store it a second
-            # time, by another writer. The other order could lose it.
-            spool.append(record.payload)
-            quarantine.release(record)
-        spool.close()
-    return len(refused)
+    confirmed = refused = 0
+    sink.open()
+    try:
+        for batch in _quarantined_batches(quarantine, sink.traits.batch_records):
+            # In doubt: the record may be there by now, from an attempt whose answer was lost.
+            for outcome in deliver(batch, sink, wait=sleep, policy=_AT_ONCE, in_doubt=True):
+                if outcome.refused is None:
+                    confirmed += len(outcome.batch.seqs)
+                    for seq in outcome.batch.seqs:
+                        quarantine.release(batch.writer_id, seq)
+                else:
+                    refused += 1
+                    content = outcome.batch.payloads[0]
+                    quarantine.add(batch.writer_id, outcome.batch.seqs[0], content, str(outcome.refused))
+    finally:
+        sink.close()
+    return confirmed, refused
+
+
+def _quarantined_batches(quarantine: Quarantine, most: int) -> Iterator[Batch]:
+    """Give the records of a quarantine that can be decoded, in batches of one writer each."""
+    writers: dict[str, list[tuple[int, bytes, Logregel]]] = {}
+    for record in quarantine.records():
+        with suppress(msgspec.DecodeError):  # it stays, as no Logregel
+            content = (record.seq, record.payload, decode_logregel(record.payload))
+            writers.setdefault(record.writer_id, []).append(content)
+    for writer_id, contents in writers.items():
+        contents.sort(key=itemgetter(0))
+        for begin in range(0, len(contents), most):
+            seqs, payloads, logregels = zip(*contents[begin : begin + most], strict=True)
+            yield Batch(writer_id=writer_id, seqs=seqs, payloads=payloads, logregels=logregels)
 
 
 class DurableDelivery:
@@ -113,9 +149,12 @@ class DurableDelivery:
         self._clock = clock or SystemClock()
         self._quiet = quiet
         self.lost = 0
+        self._no_thread = RepeatedLine(_logger, logging.ERROR, clock=self._clock)
         self._spool: SpoolWriter | None = None
         self._drainer: Drainer | None = None
         self._pid = 0
+        #: The process ends: what is logged from here on gets a spool of its own, for the next process to send.
+        self._ended = self._last_words = False
         #: A lock for each process: an inherited one may be held by a thread that does not exist here.
         self._locks: dict[int, threading.Lock] = {}
         self._begin()
@@ -136,23 +175,29 @@ class DurableDelivery:
         if self._spool is not None:
             self._spool.abandon()
         self._spool = self._drainer = None
-        self._draining = False
+        self._draining = self._ended = self._last_words = False
         self.lost = 0
 
     def _own_spool(self) -> SpoolWriter:
-        """Return the spool of this process, made anew after a fork, with or without hooks (uWSGI forks in C).
+        """Return the spool of this process.
+
+        It is made anew after a fork, with or without hooks (uWSGI forks in C), and for the last words of a process,
+        which the next one sends.
 
         Raises:
             LogboekUnavailable: None can be made here.
         """
         spool = self._spool
-        if spool is not None and self._pid == os.getpid():
+        if spool is not None and self._pid == os.getpid() and not self._ended:
             return spool
         with self._locks.setdefault(os.getpid(), threading.Lock()):
-            if self._pid != os.getpid():
-                self._after_fork()
+            inherited = self._pid != os.getpid()
+            if inherited or self._ended:
+                if inherited:
+                    self._after_fork()
                 try:
                     self._begin()
+                    self._last_words, self._ended = self._ended, False
                 except ConfigurationError as error:
                     raise LogboekUnavailable(f"This process has no spool. {error}", in_doubt=False) from error
         if self._spool is None:
@@ -204,6 +249,7 @@ class DurableDelivery:
             retried=drainer.retried,
             quarantined=drainer.quarantined,
             lost=self.lost,
+            seal=seal_state_of(self._sink),
         )
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
@@ -241,6 +287,25 @@ class DurableDelivery:
         if (level or self._level) == "confirmed":
             self._wait_for(range(seq - len(payloads) + 1, seq + 1))
 
+    def commits_together(self, level: DeliveryLevel | None) -> bool:
+        """Say no for level `confirmed`, which waits for the Logboek too, and under gevent, which waits otherwise."""
+        return (level or self._level) != "confirmed" and "gevent" not in sys.modules
+
+    def commit_together(self, acties: Sequence[EndedActie]) -> None:
+        """Commit several Acties with one flush, all of them or none.
+
+        Raises:
+            LogboekUnavailable: The disk refused them.
+        """
+        payloads = [payload for actie in acties for payload in actie.payloads]
+        try:
+            self._own_spool().append_together(payloads, [actie.ended for actie in acties])
+        except LogboekUnavailable:
+            self.lost += len(payloads)
+            raise
+        if not self._draining:
+            self.start_draining()
+
     def writes_ahead(self, level: DeliveryLevel | None) -> bool:
         """Say whether an Actie of a level needs its start committed before it begins."""
         return (level or self._level) == "write-ahead"
@@ -261,30 +326,42 @@ class DurableDelivery:
     def start_draining(self) -> None:
         """Start the drainer unless it runs; it also adopts spools of dead processes."""
         with self._locks.setdefault(os.getpid(), threading.Lock()):
-            if self._own is not None and not self._draining:
-                self._draining = True
-                self._own[1].start()
+            if self._own is not None and not (self._draining or self._last_words):
+                self._draining = self._own[1].start()
+                if not self._draining:
+                    self._no_thread.log(
+                        "No thread can be started to send Logregels. They stay in the spool %s; the next record tries "
+                        "again, and other processes of this service send what is left.",
+                        self._base,
+                    )
 
-    def flush(self, timeout_seconds: float) -> bool:
+    def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
         """Wait until nothing of this process is pending; True only if that came true and nothing was refused."""
         if self._own is None:
             return not self.lost
         spool, drainer = self._own
         wanted = spool.committed_records
         drainer.hurry()
-        in_time = drainer.wait_settled(wanted, timeout_seconds if self._draining else 0)
+        in_time = drainer.wait_settled(wanted, timeout_seconds if self._draining else 0, patient=patient)
         return in_time and not self.lost and not drainer.quarantined
 
-    def shutdown(self, timeout_seconds: float) -> bool:
-        """Flush and stop; what is not confirmed stays in the spool for the next process."""
+    def shutdown(self, timeout_seconds: float, *, last_words: bool = False) -> bool:
+        """Flush and stop; what is not confirmed stays in the spool for the next process.
+
+        Args:
+            last_words: What is submitted after that is committed all the same, for the next process to send. Otherwise
+                it is refused.
+        """
         delivered = self.flush(timeout_seconds)
         if self._own is None:
             return delivered
         spool, drainer = self._own
         drainer.stop(5.0)
+        # From here on another spool takes the last words.
+        self._ended = last_words
         # First, because a thread may still be committing: until it has, it is not known whether anything is left.
         spool.stop()
-        left = self.pending
+        left = spool.committed_records - drainer.settled
         if left:
             _logger.warning("%d Logregels stay in the spool %s until another process sends them.", left, self._base)
         if spool.running:
@@ -296,9 +373,10 @@ class DurableDelivery:
 
     def _wait_for(self, seqs: range) -> None:
         drainer = self._own[1] if self._own else None
-        if drainer is None or not drainer.wait_for(seqs[-1], self._confirm_seconds):
+        seconds = self._confirm_seconds if self._draining else 0
+        if drainer is None or not drainer.wait_for(seqs[-1], seconds):
             raise LogboekUnavailable(
-                f"The Logboek did not confirm a record within {self._confirm_seconds:g} s. It is in the spool and will "
+                f"The Logboek did not confirm a record within {seconds:g} s. It is in the spool and will "
                 "be sent; the application has to decide whether its processing may stand meanwhile."
             )
         if not drainer.refused.isdisjoint(seqs):

@@ -66,15 +66,17 @@ def _apart(begin: Callable[[Callable[[], None]], Any], work: Callable[[], R]) ->
         except BaseException as error:  # noqa: BLE001  (raised below)
             errors.append(error)
 
-    task, interruption = begin(keep), None
+    task = begin(keep)
+    # Lists, and emptied: a variable that holds an exception is reached by the exception's traceback.
+    interruptions: list[BaseException] = []
     wait = sys.modules["gevent"].wait
     while not task.ready():
         try:
             wait([task])
         except BaseException as error:  # noqa: BLE001  (raised below)
-            interruption = error
-    if interruption is not None:
-        raise interruption
+            interruptions[:] = [error]
+    if interruptions:
+        raise interruptions.pop()
     if errors:
-        raise errors[0]
+        raise errors.pop()
     return results[0]

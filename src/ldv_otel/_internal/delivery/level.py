@@ -6,7 +6,7 @@ A processor knows nothing else of how a Logregel gets to the Logboek; `sdk.insta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.stats import DeliveryStats
@@ -15,6 +15,18 @@ from ldv_otel._internal.record.logregel import Logregel
 if TYPE_CHECKING:
     # The spool is imported by the levels that keep one.
     from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
+
+
+class EndedActie(NamedTuple):
+    """The records of an Actie that ended, as `Delivery.submit_encoded` takes them.
+
+    Attributes:
+        payloads: At least one.
+        ended: The Actie's id.
+    """
+
+    payloads: Sequence[bytes]
+    ended: bytes
 
 
 class Delivery(Protocol):
@@ -46,6 +58,16 @@ class Delivery(Protocol):
             ended: The Actie, if any, that they are the end of; `submit` takes its record's own.
         """
 
+    def commits_together(self, level: DeliveryLevel | None) -> bool:
+        """Say whether `commit_together` keeps the promise of a level, or of the one that is set, after some waiting."""
+
+    def commit_together(self, acties: Sequence[EndedActie]) -> None:
+        """Commit several Acties with one flush, all of them or none; any thread may call it.
+
+        Raises:
+            LogboekUnavailable: The promise cannot be kept.
+        """
+
     def writes_ahead(self, level: DeliveryLevel | None) -> bool:
         """Say whether an Actie of a level, or of the one that is set, needs `begin` before it does anything."""
 
@@ -56,8 +78,16 @@ class Delivery(Protocol):
             LogboekUnavailable: The promise cannot be kept.
         """
 
-    def flush(self, timeout_seconds: float) -> bool:
-        """Deliver what is pending; True only if nothing is pending and nothing was lost."""
+    def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
+        """Deliver what is pending; True only if nothing is pending and nothing was lost.
 
-    def shutdown(self, timeout_seconds: float) -> bool:
-        """Flush and stop."""
+        Args:
+            patient: Wait all the time for a Logboek that is away; otherwise only as long as it may be there.
+        """
+
+    def shutdown(self, timeout_seconds: float, *, last_words: bool = False) -> bool:
+        """Flush and stop.
+
+        Args:
+            last_words: The process ends, and its exit handlers may log yet: what can be kept for others to send is.
+        """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from ldv_otel._internal.config.private_directories import make_directory
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
 from ldv_otel._internal.delivery.paths import losses_directory
@@ -60,7 +61,7 @@ class LossWriter:
 def write_loss(directory: Path, report: LossReport) -> None:
     """Write a report down, replacing an earlier one of the same writer; a failure to do so is logged."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         draft = directory / f"{report.writer_id}.{os.getpid()}.new"
         draft.write_bytes(msgspec.json.encode(report))
         draft.replace(directory / f"{report.writer_id}.json")
@@ -77,5 +78,5 @@ def read_losses(directory: Path) -> list[LossReport]:
         try:
             reports.append(msgspec.json.decode(path.read_bytes(), type=LossReport))
         except (OSError, msgspec.DecodeError) as error:
-            _logger.warning("The loss report %s cannot be read: %s.", path, error)
+            _logger.warning("The loss report %s cannot be read: %s.", path, str(error))
     return sorted(reports, key=lambda report: report.reported_ms, reverse=True)

@@ -14,11 +14,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
-from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, deliver, retried
-from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.delivery.level import EndedActie
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
+from ldv_otel._internal.delivery.retry import AWAY_SECONDS, RetryPolicy, Stopped, deliver, retried
+from ldv_otel._internal.delivery.send_history import SendHistory
+from ldv_otel._internal.delivery.sink import Sink, seal_state_of
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
@@ -57,7 +61,9 @@ class MemoryDelivery:
         self._limit = queue_records
         self._clock = clock or SystemClock()
         self._quiet = quiet
+        self._history = SendHistory()
         self._on_loss = on_loss
+        self._no_thread = RepeatedLine(_logger, logging.ERROR, clock=self._clock)
         self._start()
         if hasattr(os, "register_at_fork"):
             # Fork hooks cannot be taken back, so this one must not keep the delivery alive.
@@ -78,6 +84,8 @@ class MemoryDelivery:
         self._queue: deque[Logregel] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        #: Whether opening or sending failed, and nothing was settled since.
+        self._away = False
         self._wanted = False
         self._worker: threading.Thread | None = None
 
@@ -101,6 +109,7 @@ class MemoryDelivery:
                 confirmed_ms=self.confirmed_ms,
                 retried=self.retried,
                 lost=self.lost,
+                seal=seal_state_of(self._sink),
             )
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
@@ -120,10 +129,17 @@ class MemoryDelivery:
                 return
             self._queue.append(logregel)
             if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="ldv-delivery", daemon=True)
-                self._worker.start()
+                self._start_worker()
             elif len(self._queue) in (1, self._batch_records):
                 self._changed.notify_all()
+
+    def _start_worker(self) -> None:
+        self._worker = start_thread(self._work, "ldv-delivery")
+        if self._worker is None:
+            self._no_thread.log(
+                "No thread can be started to send Logregels. %d wait in memory; the next record tries again.",
+                self.pending,
+            )
 
     def submit_encoded(
         self, payloads: Sequence[bytes], level: DeliveryLevel | None = None, *, ended: bytes = b""
@@ -132,6 +148,16 @@ class MemoryDelivery:
         del ended
         for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
+
+    def commits_together(self, level: DeliveryLevel | None) -> bool:
+        """Say no: nobody waits here."""
+        del level
+        return False
+
+    def commit_together(self, acties: Sequence[EndedActie]) -> None:
+        """Queue the records of several Acties."""
+        for actie in acties:
+            self.submit_encoded(actie.payloads)
 
     def writes_ahead(self, level: DeliveryLevel | None) -> bool:
         """Say whether that was asked for."""
@@ -146,21 +172,29 @@ class MemoryDelivery:
         del start, more
         raise _too_much("write-ahead")
 
-    def flush(self, timeout_seconds: float) -> bool:
+    def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
         """Wait until nothing is pending; True only if that came true in time and nothing was ever lost."""
+        was_away = self._away
+        if not patient and was_away:
+            timeout_seconds = min(timeout_seconds, AWAY_SECONDS)
         deadline = self._clock.monotonic() + timeout_seconds
         with self._changed:
             self._wanted = True
             self._changed.notify_all()
+            if self.pending and self._worker is None:
+                self._start_worker()
+                if self._worker is None:
+                    return False
             while self.pending:
                 left = deadline - self._clock.monotonic()
-                if left <= 0:
+                if left <= 0 or (self._away and not patient and not was_away):
                     return False
                 self._changed.wait(left)
             return not self.lost
 
-    def shutdown(self, timeout_seconds: float) -> bool:
-        """Flush, stop the worker and close the sink; what is left is lost, counted and reported."""
+    def shutdown(self, timeout_seconds: float, *, last_words: bool = False) -> bool:
+        """Flush, stop the worker and close the sink; what is left or comes later is lost, counted and reported."""
+        del last_words  # there is no place to keep them
         delivered = self.flush(timeout_seconds)
         with self._changed:
             self._stopping = True
@@ -189,10 +223,11 @@ class MemoryDelivery:
             retried(self._sink.open, wait=self._wait, policy=OPENING, on_failure=self._log_unopened)
         except Stopped:
             return False
+        self._away = False
         return True
 
     def _log_unopened(self, error: LdvError, _seconds: float) -> None:
-        _logger.warning("The Logboek cannot be used now; %d Logregels wait. %s", self.pending, error)
+        _logger.warning("The Logboek cannot be used now; %d Logregels wait. %s", self.pending, str(error))
 
     def _next_batch(self) -> Batch | None:
         with self._changed:
@@ -214,9 +249,10 @@ class MemoryDelivery:
 
     def _send(self, batch: Batch) -> None:
         try:
-            for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING):
+            for part in deliver(batch, self._sink, wait=self._wait, policy=SENDING, history=self._history):
                 count = len(part.batch.seqs)
                 with self._changed:
+                    self._away = False
                     # Zero already where `shutdown` gave them up while they were under way.
                     self._in_flight = max(0, self._in_flight - count)
                     if part.refused is not None:
@@ -231,6 +267,8 @@ class MemoryDelivery:
     def _wait(self, seconds: float) -> bool:
         """Wait, and say whether to stop."""
         with self._changed:
+            self._away = True
+            self._changed.notify_all()
             stopping = self._changed.wait_for(lambda: self._stopping, seconds)
             self.retried += not stopping
             return stopping

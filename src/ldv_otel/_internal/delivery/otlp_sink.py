@@ -25,9 +25,11 @@ from ldv_otel._internal.config.tls import logboek_tls_context
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.http.retry_after import retry_after_seconds
+from ldv_otel._internal.http.strange_answers import answered, likely_cause
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.spellings import OUTBOUND_SPAN_IDS
 from ldv_otel._internal.times.instants import ns_from_ms
-from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+from ldv_otel.errors import BatchRefused, BatchTooLarge, ConfigurationError, LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -47,12 +49,9 @@ WRITER_ID: Final = "ldv.writer_id"
 SEQ: Final = "ldv.seq"
 KEY_ID: Final = "ldv.key_id"
 SEALED: Final = "ldv.data_subject_sealed"
-OUTBOUND_SPAN_IDS: Final = "ldv.outbound_span_ids"
 
 #: What the status of an answer means, where it is not 200. Any other means: not now, and perhaps it was stored.
-_REFUSED: Final = frozenset(
-    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
-)
+_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _RETRIES: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -108,9 +107,7 @@ class OtlpSink:
         if "Content-Encoding" in self._headers:
             body = gzip.compress(body)
         answer = self._http.request("POST", _url(self._settings.logboek), headers=self._headers, content=body)
-        error = _error(self._settings.logboek, answer)
-        if error is not None:
-            raise error
+        _check(self._settings.logboek, answer)
 
     def _span(self, batch: Batch, seq: int, record: Logregel) -> ReadableSpan:
         from opentelemetry.sdk.trace import ReadableSpan  # imported already when this runs
@@ -154,7 +151,7 @@ def span_attributes(writer_id: str, seq: int, record: Logregel) -> dict[str, str
         names.FOREIGN_OPERATION_TRACE_ID: record.foreign_operation_trace_id.hex(),
         names.FOREIGN_OPERATION_SPAN_ID: record.foreign_operation_span_id.hex(),
         names.FOREIGN_OPERATION_PROCESSOR: record.foreign_operation_processor,
-        names.EXTERNAL_READ_API_ID: record.external_read_api_id,
+        names.NEXT_LOGBOOK_ID: record.external_read_api_id,
         KEY_ID: record.key_id,
         SEALED: record.data_subject_sealed,
         OUTBOUND_SPAN_IDS: ",".join(span_id.hex() for span_id in record.outbound_span_ids),
@@ -165,52 +162,68 @@ def span_attributes(writer_id: str, seq: int, record: Logregel) -> dict[str, str
     return {**record.attributes, names.PROCESSING_ACTIVITY_ID: record.processing_activity_id, **present}
 
 
-def _error(address: LogboekAddress, answer: httpx.Response) -> LdvError | None:
-    """Return what an answer means for delivery; None only for a confirmation of every record."""
-    status, answered = answer.status_code, f"The Collector {address} answered {answer.status_code}."
+def _check(address: LogboekAddress, answer: httpx.Response) -> None:
+    """Raise what an answer means for delivery; returning is a confirmation of every record."""
+    status, kind = answer.status_code, answer.headers.get("Content-Type", "")
+    said = f"The Collector {address} {answered(status, kind)}."
     if status == HTTPStatus.OK:
-        return _partial_success(address, answer)
+        _check_taken(address, answer)
+        return
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise BatchTooLarge(f"{said} {likely_cause(status)}", code=status)
     if status in _REFUSED:
-        return BatchRefused(f"{answered} It will never take these records as they are.", code=status)
+        raise BatchRefused(f"{said} It will never take these records as they are.", code=status)
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _no_receiver(address, answer)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
-        return ConfigurationError(
-            f"{answered} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or client certificate."
+        raise LogboekSetupError(
+            f"{said} {likely_cause(status, kind)} Check that LDV_LOGBOEK names its OTLP/HTTP port, and the password or "
+            "client certificate."
         )
     retry_after = retry_after_seconds(answer.headers.get("Retry-After", ""))
-    return LogboekUnavailable(f"{answered} What waits is sent again.", retry_after_seconds=retry_after)
+    raise LogboekUnavailable(
+        f"{said} {likely_cause(status, kind)}".rstrip() + " What waits is sent again.", retry_after_seconds=retry_after
+    )
 
 
-def _partial_success(address: LogboekAddress, response: httpx.Response) -> LdvError | None:
-    """Return an error unless the body of an answer 200 says that every record was taken.
+def _check_taken(address: LogboekAddress, response: httpx.Response) -> None:
+    """Raise an error unless an answer 200 is of an OTLP receiver and says that every record was taken.
 
-    It does not say which were rejected. Delivery halves a batch that is refused down to the records at fault.
+    Its body is empty where nothing is to be said, so the content type is what tells it from an empty answer of anybody.
+    It does not say which records were rejected. Delivery halves a batch that is refused down to those at fault.
 
-    Source: OTLP specification 1.9, Partial Success.
+    Source: OTLP specification 1.9, Full Success and Partial Success.
     """
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
         ExportTraceServiceResponse,
     )
 
-    no_receiver = ConfigurationError(
-        f"What answers at {address} is no OTLP receiver: it said 200 and sent something else. Check LDV_LOGBOEK."
-    )
-    if not response.headers.get("Content-Type", "").startswith("application/x-protobuf"):
-        return no_receiver
+    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/x-protobuf":
+        raise _no_receiver(address, response)
     try:
         answer = ExportTraceServiceResponse.FromString(response.content)
     except DecodeError:
-        return no_receiver
+        raise _no_receiver(address, response) from None
     rejected = answer.partial_success.rejected_spans
     if rejected:
-        return BatchRefused(f"The Collector {address} rejected {rejected} of these records.", code=HTTPStatus.OK)
-    return None
+        raise BatchRefused(f"The Collector {address} rejected {rejected} of these records.", code=HTTPStatus.OK)
+
+
+def _no_receiver(address: LogboekAddress, response: httpx.Response) -> LogboekSetupError:
+    """Return the error for an answer of success that confirms nothing: said at the start, and waited out later."""
+    status, kind = response.status_code, response.headers.get("Content-Type", "")
+    return LogboekSetupError(
+        f"What answers at {address} is no OTLP receiver: it {answered(status, kind)}, where an OTLP receiver says 200 "
+        f"with application/x-protobuf. {likely_cause(status, kind)} Records wait meanwhile. Check LDV_LOGBOEK."
+    )
 
 
 def _client(settings: Settings) -> SinkClient:
     try:
         import opentelemetry.exporter.otlp.proto.common.trace_encoder  # noqa: F401  (an extra, 0.1 s)
 
+        from ldv_otel._internal.http.outgoing import proxy_for
         from ldv_otel._internal.http.sink_client import SinkClient  # imports an extra
     except ImportError as error:
         raise ConfigurationError(
@@ -219,6 +232,7 @@ def _client(settings: Settings) -> SinkClient:
         ) from error
     return SinkClient(
         f"The Collector {settings.logboek}",
+        proxy=proxy_for(str(settings.logboek).partition("+")[2], settings.proxy),
         tls=logboek_tls_context(settings),
         answer_seconds=TIMEOUT_SECONDS,
         connect_seconds=_CONNECT_SECONDS,

@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.home_directories import NoHomeDirectory, home_directory
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel.errors import ConfigurationError
 
 
-def state_directory() -> Path:
-    """Return the platform's directory for state of this package."""
-    import platformdirs  # 5 ms that the import of the package need not cost
+def state_directory(settings: Settings) -> Path:
+    """Return the directory for what this machine remembers.
 
-    return Path(platformdirs.user_state_dir("ldv_otel", appauthor=False))
+    Raises:
+        ConfigurationError: The settings name none, and the user has no home directory.
+    """
+    try:
+        return settings.state or home_directory("state")
+    except NoHomeDirectory as error:
+        raise ConfigurationError(
+            f"LDV_STATE is not set, and {error.strerror}. Let LDV_STATE name a directory that this user may write."
+        ) from None
 
 
 def spool_root(settings: Settings) -> Path:
-    """Return the directory of all spools of this user."""
-    return settings.spool or (settings.state or state_directory()) / "spool"
+    """Return the directory of all spools of this user.
+
+    Raises:
+        ConfigurationError: The settings name none, and the user has no home directory.
+    """
+    try:
+        return settings.spool or (settings.state or home_directory("state")) / "spool"
+    except NoHomeDirectory as error:
+        raise ConfigurationError(
+            f"LDV_SPOOL is not set, and {error.strerror}, so there is no place for records until the Logboek has them. "
+            "Let LDV_SPOOL name a directory on a disk that outlives the process and that this user may write (in a "
+            "container a mounted volume)."
+        ) from None
 
 
 def spool_base(root: Path, address: LogboekAddress) -> Path:
-    """Return the directory of all spools for one Logboek.
+    """Return the directory of all spools of this account for one Logboek.
 
     Its name is a hash of the address, without a password or token, so that processes that log elsewhere never adopt a
-    spool from it.
+    spool from it; and the account, so that several can share a root. One of an earlier version, without the account,
+    stays in use for whom it belongs to.
     """
-    return root / hashlib.sha256(str(address).encode()).hexdigest()[:16]
+    name = hashlib.sha256(str(address).encode()).hexdigest()[:16]
+    account = os.geteuid()
+    earlier = root / name
+    with suppress(OSError):  # it is not there, or not for us
+        if earlier.stat().st_uid == account:
+            return earlier
+    return root / f"{name}-{account}"
 
 
 def losses_directory(settings: Settings) -> Path:
-    """Return the directory of the loss reports of this user's writers."""
-    return (settings.state or state_directory()) / "losses"
+    """Return the directory of the loss reports of this user's writers; for a user without a home, beside the spools.
+
+    Raises:
+        ConfigurationError: As `spool_root`.
+    """
+    try:
+        return (settings.state or home_directory("state")) / "losses"
+    except NoHomeDirectory:
+        return spool_root(settings) / f"losses-{os.geteuid()}"

@@ -6,7 +6,10 @@ attempt was no clean success, a batch is read back before it counts as confirmed
 again under a new token. A batch that a dead process may have sent is read back before it is sent at all: the file that
 noted its boundaries may be lost or damaged, and the token of a batch that was formed anew would not be known.
 
-A refused batch is halved until the records at fault are alone, which takes O(k log n) sends for k of them among n.
+A refused batch is halved until the records at fault are alone, which takes O(k log n) sends for k of them among n. A
+batch that is too large is halved too, and the size that goes through is remembered. When a table was altered every
+record is refused, which is no reason to quarantine them all: after a few halvings records from elsewhere in the batch
+are tried alone, and as long as none of them passes either, nothing is decided and the batch waits.
 
 No threads here: everything happens in the thread of the caller, which says how to wait and what to do with the outcome.
 """
@@ -18,14 +21,15 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
+from ldv_otel._internal.delivery.send_history import SendHistory
 from ldv_otel._internal.delivery.sink import Sink
-from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+from ldv_otel.errors import BatchRefused, BatchTooLarge, ConfigurationError, LdvError, LogboekUnavailable, NotProven
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +40,14 @@ Wait = Callable[[float], bool]
 Split = Callable[[Batch], Sequence[Batch]]
 
 T = TypeVar("T")
+
+#: So long who is in a hurry waits for a Logboek that was away already: an answer takes no longer where it is back.
+AWAY_SECONDS: Final = 1.0
+#: So many refusals in a row are what one record at fault may look like; then records from elsewhere are tried.
+_HALVINGS: Final = 4
+_PROBES: Final = 3
+#: So many in a row are more than a record at fault or two make, though others passed before.
+_STREAK: Final = 32
 
 
 class Stopped(Exception):  # an answer to the caller's own request, not an error
@@ -51,6 +63,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         patience_seconds: How long it tries again, counted from its first attempt; then the error is raised.
         first_pause_seconds: The pause after the first failure; it doubles with each further one.
         longest_pause_seconds: The longest pause that is not asked for.
+        suspicion_seconds: How long a refusal of everything that was tried is taken for a fault of the Logboek's tables,
+            not of the records. 0 where somebody waits for the outcome.
         longest_retry_after_seconds: The longest `retry_after` that is honoured: it may be a mistake, or a date by a
             clock that is wrong.
     """
@@ -60,6 +74,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_pause_seconds: float = 0.1
     longest_pause_seconds: float = 30.0
     longest_retry_after_seconds: float = 300.0
+    suspicion_seconds: float = 0.0
 
     def pause_seconds(self, failures: int, error: LdvError) -> float:
         """Return how long to wait: our own pause, or what the Logboek asks for if that is longer.
@@ -142,6 +157,7 @@ def deliver(  # noqa: PLR0913  (what its callers do differently)
     clock: Clock | None = None,
     in_doubt: bool = False,
     split: Split | None = None,
+    history: SendHistory | None = None,
 ) -> Iterator[SendOutcome]:
     """Send a batch, and in smaller parts what is refused, until the outcome of every record is known.
 
@@ -151,31 +167,146 @@ def deliver(  # noqa: PLR0913  (what its callers do differently)
     Args:
         in_doubt: Whether the batch, or one like it, may have been sent before, by a process that is dead.
         split: Gives the parts of a batch that was refused; by default its halves, down to single records.
+        history: What earlier batches of this sender taught; it learns from this one.
 
     Raises:
         Stopped: The writer is to stop.
         LdvError: One that the policy does not wait out, or not any longer.
     """
-    clock = clock or SystemClock()
-    give_up = clock.monotonic() + policy.patience_seconds
-    waiting = [(batch, in_doubt)]
-    while waiting:
-        part, part_in_doubt = waiting.pop()
-        sending = _Sending(part, sink, in_doubt=part_in_doubt)
+    delivering = _Delivering(sink, wait, policy, clock or SystemClock(), split or _halves)
+    delivering.history = history or delivering.history
+    return delivering.outcomes(batch, in_doubt=in_doubt)
+
+
+class _Part(NamedTuple):
+    """A part of a batch that has no outcome yet."""
+
+    batch: Batch
+    in_doubt: bool
+
+    @property
+    def first(self) -> int:
+        return self.batch.seqs[0]
+
+
+class _Delivering:
+    """One batch on its way: its parts without an outcome, and outcomes that cannot be told yet."""
+
+    def __init__(self, sink: Sink, wait: Wait, policy: RetryPolicy, clock: Clock, split: Split) -> None:
+        self.history = SendHistory()
+        self._sink, self._wait, self._policy = sink, wait, policy
+        self._clock, self._split = clock, split
+        self._give_up = clock.monotonic() + policy.patience_seconds
+        #: The first comes last.
+        self._waiting: list[_Part] = []
+        #: Outcomes that come after a part that waits; and refusals while nothing passes, perhaps the tables' fault.
+        self._held: list[SendOutcome] = []
+        self._refusals = 0
+        self._refused_since = math.inf
+        self._taken = not policy.suspicion_seconds
+
+    def outcomes(self, batch: Batch, *, in_doubt: bool) -> Iterator[SendOutcome]:
+        self._waiting.append(_Part(batch, in_doubt))
+        failures = 0
+        while self._waiting or self._held:
+            if self._waiting and (self._taken or self._refusals <= _HALVINGS):
+                self._send(self._waiting.pop())
+            elif not self._some_record_passes():
+                if not self._waiting and self._records_are_to_blame():
+                    self._taken = True
+                else:
+                    self._pause(failures)
+                    failures += 1
+            yield from self._decided()
+
+    def _send(self, part: _Part) -> None:
+        """Send a part; what is refused, or too large, waits in smaller parts unless it has none."""
+        batch, in_doubt = part
+        if self.history.is_too_large(batch) and (parts := self._split(batch)):
+            self._put_back(parts, in_doubt=in_doubt)
+            return
+        sending = _Sending(batch, self._sink, in_doubt=in_doubt)
         # Patience is that of the whole call: whoever waits for it waits for all parts.
-        left = msgspec.structs.replace(policy, patience_seconds=give_up - clock.monotonic())
+        left = msgspec.structs.replace(self._policy, patience_seconds=self._give_up - self._clock.monotonic())
         try:
-            retried(sending.attempt, wait=wait, policy=left, clock=clock, on_failure=_log_failure)
+            retried(sending.attempt, wait=self._wait, policy=left, clock=self._clock, on_failure=_log_failure)
         except BatchRefused as error:
-            parts = (split or _halves)(part)
+            # Of a batch that is too large nothing is known of its records.
+            too_large = isinstance(error, BatchTooLarge)
+            if too_large:
+                self.history.note_too_large(batch)
+            if not error.certain and (not too_large or len(batch.seqs) == 1):
+                self._refusals += 1
+                if self._refusals > _STREAK:
+                    self._taken = not self._policy.suspicion_seconds
+                self._refused_since = min(self._refused_since, self._clock.monotonic())
+            parts = self._split(batch)
             if not parts:
-                yield SendOutcome(part, error)
+                self._held.append(SendOutcome(batch, error.with_traceback(None)))
             # Rows of the whole that are stored already would be stored twice: a part has a token of its own. And a dead
             # process may have sent the same part: its token may be noted without rows.
-            parts_in_doubt = part_in_doubt or sending.some_stored
-            waiting += [(smaller, parts_in_doubt) for smaller in reversed(parts)]
+            self._put_back(parts, in_doubt=in_doubt or sending.some_stored)
         else:
-            yield SendOutcome(part)
+            self.history.note_passed(batch)
+            if not self._taken:
+                # What was refused before anything passed was refused by tables that may be repaired by now.
+                suspects = [each for each in self._held if not _is_certain(each)]
+                self._held = [each for each in self._held if _is_certain(each)]
+                self._put_back([each.batch for each in suspects], in_doubt=True)
+            self._refusals, self._refused_since, self._taken = 0, math.inf, True
+            self._held.append(SendOutcome(batch))
+
+    def _put_back(self, parts: Sequence[Batch], *, in_doubt: bool) -> None:
+        self._waiting += [_Part(batch, in_doubt) for batch in parts]
+        self._waiting.sort(key=lambda part: part.first, reverse=True)
+
+    def _some_record_passes(self) -> bool:
+        """Try a few records from anywhere in the batch alone; True as soon as one of them is taken."""
+        for _ in range(_PROBES):
+            if not self._waiting:
+                break
+            part = self._waiting.pop(random.randrange(len(self._waiting)))  # noqa: S311  (guards nothing)
+            before, record, after = part.batch.around(random.randrange(len(part.batch.seqs)))  # noqa: S311  (as above)
+            self._put_back([rest for rest in (before, after) if rest is not None], in_doubt=part.in_doubt)
+            self._send(_Part(record, part.in_doubt))
+            if self._taken:
+                return True
+        return False
+
+    def _records_are_to_blame(self) -> bool:
+        """Whether lone records that were refused, all there are, are taken for refused as data."""
+        # That others passed a moment before proves nothing: tables are altered at some moment.
+        return self._clock.monotonic() - self._refused_since >= self._policy.suspicion_seconds
+
+    def _pause(self, failures: int) -> None:
+        """Wait as for a Logboek that is away, and have what was refused tried again then."""
+        refused = next(outcome.refused for outcome in self._held if outcome.refused is not None)
+        error = LogboekUnavailable(
+            "It refuses every record that was tried, also alone, so the fault is in its tables, not in these records. "
+            f"They wait. Were its tables altered? The last refusal: {refused}"
+        )
+        seconds = self._policy.pause_seconds(failures, error)
+        if self._clock.monotonic() + seconds > self._give_up:
+            raise error
+        _log_failure(error, seconds)
+        if self._wait(seconds):
+            raise Stopped
+        self._put_back([outcome.batch for outcome in self._held], in_doubt=True)
+        self._held.clear()
+
+    def _decided(self) -> Iterator[SendOutcome]:
+        """Give the outcomes before which no part waits, once it is known that records pass."""
+        first = self._waiting[-1].first if self._waiting else math.inf
+        self._held.sort(key=lambda each: each.batch.seqs[0])
+        # A refusal counts when records passed before it and after it, or when there is nothing left to pass.
+        sure = self._taken and (not self._refusals or not self._waiting)
+        while self._held and self._held[0].batch.seqs[0] < first and (sure or _is_certain(self._held[0])):
+            yield self._held.pop(0)
+
+
+def _is_certain(outcome: SendOutcome) -> bool:
+    """Whether an outcome is one without a doubt: a confirmation, or a refusal that no repair would change."""
+    return outcome.refused is None or outcome.refused.certain
 
 
 def _halves(batch: Batch) -> Sequence[Batch]:
@@ -183,7 +314,7 @@ def _halves(batch: Batch) -> Sequence[Batch]:
 
 
 def _log_failure(error: LdvError, seconds: float) -> None:
-    _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", seconds, error)
+    _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", seconds, str(error))
 
 
 class _Sending:
@@ -202,6 +333,8 @@ class _Sending:
         #: Whether one of those attempts came after the last read-back.
         self._unread = in_doubt
         self.some_stored = False
+        #: Whether the Logboek took a batch with success of which records are missing, and they were sent once more.
+        self._repaired = False
 
     def attempt(self) -> None:
         """Read back what is in doubt and send what is missing; returning means that every row is confirmed."""
@@ -223,6 +356,9 @@ class _Sending:
         """Send a batch, and return the repair batch of what is missing then; None when every row is confirmed."""
         try:
             self._sink.send(batch)
+        except NotProven as error:
+            self._doubtful = True
+            _logger.debug("%s Its records are read back.", str(error))
         except BatchRefused:
             # A refusal says nothing about an earlier attempt without an answer: that one may have stored every row. A
             # sink that is costly to ask remembers by itself which records were in doubt.
@@ -232,11 +368,18 @@ class _Sending:
         if not self._doubtful:
             return None
         missing = self._missing(batch)
-        if missing is not None:
-            _logger.warning(
-                "The Logboek said it had a batch of which %d records are missing; they are sent again.",
-                len(missing.seqs),
+        if missing is None:
+            return None
+        if self._repaired:
+            # Something takes records and does not store them, or does not show them yet: no reason to hurry.
+            self._remaining, self._read_first = missing, True
+            raise LogboekUnavailable(
+                f"The Logboek said it had a batch of which {len(missing.seqs)} records cannot be read there."
             )
+        self._repaired = True
+        _logger.warning(
+            "The Logboek said it had a batch of which %d records are missing; they are sent again.", len(missing.seqs)
+        )
         return missing
 
     def _missing(self, batch: Batch) -> Batch | None:

@@ -9,6 +9,7 @@ import msgspec
 from ldv_otel._internal.config.entry_points import check_members, entry_points_of, load_factory
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch
+from ldv_otel._internal.delivery.stats import SealState
 from ldv_otel.errors import ConfigurationError
 
 ENTRY_POINT_GROUP: Final = "ldv_otel_sink"
@@ -69,7 +70,9 @@ class Sink(Protocol):
 
         Raises:
             LogboekUnavailable: Not confirmed. With `in_doubt`, rows may be stored all the same.
+            NotProven: It was answered with success, and nothing shows that the Logboek said so of this batch.
             BatchRefused: The Logboek will never take it; nothing of it is stored.
+            BatchTooLarge: It will not take so much at a time; nothing of it is stored.
             ConfigurationError: As for `open`.
         """
 
@@ -77,12 +80,25 @@ class Sink(Protocol):
         """Return the sequence numbers of the batch whose rows can be read in the Logboek now.
 
         Raises:
-            LogboekUnavailable: No answer.
+            LogboekUnavailable: No answer, or one that is not shown to be the Logboek's to this question.
             ConfigurationError: As for `open`.
         """
 
     def close(self) -> None:
         """Close connections and files; closing twice is harmless, and `open` opens the sink again."""
+
+
+@runtime_checkable
+class SealingSink(Protocol):
+    """A sink that seals what it stores; it may say how at any time, from any thread."""
+
+    @property
+    def seal_state(self) -> SealState: ...
+
+
+def seal_state_of(sink: Sink) -> SealState:
+    """Return how a sink seals; nothing of one that does not."""
+    return sink.seal_state if isinstance(sink, SealingSink) else SealState()
 
 
 def make_sink(settings: Settings) -> Sink:

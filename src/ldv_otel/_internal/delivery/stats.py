@@ -5,6 +5,20 @@ from __future__ import annotations
 import msgspec
 
 
+class SealState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sink seals what it stores, so that a change shows.
+
+    Attributes:
+        key: Public key that it seals with, as a `vkey`; empty while it does not seal.
+        problem: Why it does not seal though it should; empty for no such reason.
+        unsealed: How many Logregels it stored without a seal though it should have sealed them.
+    """
+
+    key: str = ""
+    problem: str = ""
+    unsealed: int = 0
+
+
 class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
     """The state of delivery in this process. Counts are of Logregels, since the process started.
 
@@ -19,6 +33,7 @@ class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
         retried: How often something was tried again: opening the Logboek, or sending a batch.
         quarantined: Kept apart from the spool, because the Logboek refuses them as data.
         lost: Refused to the application, or given up (level `memory`): stored nowhere.
+        seal: What the sink says of its seals; nothing where it makes none.
     """
 
     pending: int = 0
@@ -31,3 +46,4 @@ class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
     retried: int = 0
     quarantined: int = 0
     lost: int = 0
+    seal: SealState = SealState()

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel._internal.delivery.spool.segment import SUFFIX, make_directory, sync_directory, write_all
+from ldv_otel._internal.config.private_directories import make_directory, sync_directory
+from ldv_otel._internal.delivery.spool.segment import SUFFIX, write_all
 
 QUARANTINE_NAME: Final = "quarantine"
 
@@ -68,9 +69,9 @@ class Quarantine:
             for path in sorted(self._directory.glob("*.json"))
         ]
 
-    def release(self, record: QuarantinedRecord) -> None:
-        """Remove a record that is in a spool again."""
-        (self._directory / f"{record.writer_id}-{record.seq}.json").unlink()
+    def release(self, writer_id: str, seq: int) -> None:
+        """Remove a record that the Logboek has confirmed."""
+        (self._directory / f"{writer_id}-{seq}.json").unlink(missing_ok=True)
 
     def segments(self) -> list[Path]:
         """Return the damaged segments that were kept."""

@@ -81,14 +81,18 @@ class SpoolReader:
         except FileNotFoundError:
             return None
 
-    def drop(self, confirmed: int) -> None:
+    def drop(self, confirmed: int) -> int:
         """Unlink the segments of which everything is confirmed; that needs no space, so it works on a full disk.
+
+        Returns:
+            The segment that is read now.
 
         A crash before it is harmless: the progress file says what is confirmed, and what it lost is read back.
         """
         while self._last_seqs and self._last_seqs[0][1] <= confirmed:
             number, _ = self._last_seqs.pop(0)
             (self._directory / segment_name(number)).unlink(missing_ok=True)
+        return self._segment
 
 
 class OrphanSpool:

@@ -24,6 +24,8 @@ from typing import Final
 
 import msgspec
 
+from ldv_otel._internal.config.private_directories import sync_directory
+
 MAGIC: Final = b"LDVSPOOL"
 VERSION: Final = 2
 SUFFIX: Final = ".segment"
@@ -124,23 +126,6 @@ def add_segment(directory: Path, number: int, writer_id: str, records: Sequence[
         os.lseek(descriptor, HEADER_BYTES, os.SEEK_SET)
         write_all(descriptor, data)
         os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_directory(directory: Path) -> None:
-    """Make a directory (0700), and those above it that are missing; their names are on disk when it returns."""
-    if not directory.is_dir():
-        make_directory(directory.parent)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(directory.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Flush a directory, so that names made or taken away in it survive power loss."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

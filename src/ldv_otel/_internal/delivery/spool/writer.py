@@ -12,64 +12,41 @@ There is no writer thread that a fork could lose, and a lone caller pays for one
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ldv_otel._internal.config.private_directories import sync_directory
 from ldv_otel._internal.delivery.gevent_support import flushing, patched
-from ldv_otel._internal.delivery.spool.progress import PROGRESS_NAME
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
+from ldv_otel._internal.delivery.spool.commit_group import CommitGroup
+from ldv_otel._internal.delivery.spool.ownership import advice, claim_base, hold, remove_spool
+from ldv_otel._internal.delivery.spool.room import affordable_bytes
 from ldv_otel._internal.delivery.spool.segment import (
     FIRST_START,
     HEADER_BYTES,
     SEGMENT_BYTES,
-    SUFFIX,
     encode_records,
-    make_directory,
     make_segment,
     segment_name,
     segment_size,
-    sync_directory,
 )
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
-LOCK_NAME: Final = "owner.lock"
+#: The disk is full, or this account's share of it: that may pass by itself.
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: A quota refuses where the disk has room: segments then shrink by this at each refusal, and grow back.
+_SHRINK: Final = 4
 
 
-class _CommitGroup:
-    """A group of records that are committed with one write and one flush."""
-
-    __slots__ = ("begun", "done", "ended", "error", "followers", "records")
-
-    def __init__(self) -> None:
-        self.records: list[tuple[int, bytes]] = []
-        #: Acties that begin, or to which a start adds something (True); and those that end.
-        self.begun: list[tuple[bytes, tuple[int, bytes], bool]] = []
-        self.ended: list[bytes] = []
-        self.done = False
-        self.error: OSError | None = None
-        #: One lock for each waiting thread, which takes half the time of a condition. One follower is woken to lead the
-        #: group, and all of them when it is on disk.
-        self.followers: list[threading.Lock] = []
-
-    def wake_one(self) -> None:
-        """Wake one waiting follower. An unlocked lock belongs to one that is already running, or was interrupted."""
-        for turn in self.followers:
-            if turn.locked():
-                turn.release()
-                break
-
-    def wake_all(self) -> None:
-        """Wake all waiting followers."""
-        for turn in self.followers:
-            if turn.locked():
-                turn.release()
+class _NoSegment(OSError):  # it never leaves this module
+    """No new segment can be had; nothing was written to the present one."""
 
 
 class SpoolWriter:
@@ -100,7 +77,7 @@ class SpoolWriter:
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
         self._enough = threading.Condition(lock)
         self._wanted = 1
-        self._forming = _CommitGroup()
+        self._forming = CommitGroup()
         self._leading = False
         self._next_seq = 0
         self._next_start = FIRST_START
@@ -118,25 +95,51 @@ class SpoolWriter:
         self.committed: tuple[int, int] = (0, 0)
         self.committed_records = 0
         self._ends: dict[int, int] = {}
-        # Locked before it gets its name: another process could adopt, and remove, a spool that nobody holds.
-        draft = base / f".{writer_id}"
+        #: Segments are at most so large: less than wanted after the disk refused one that should have fitted.
+        self._largest = segment_bytes
+        self._closed = False
+        self._unprepared = RepeatedLine(_logger, logging.WARNING)
         try:
-            make_directory(base)
+            self._make()
+        except ConfigurationError:
+            self._closed = True
+            raise
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                self._closed = True
+                raise ConfigurationError(
+                    f"LDV_SPOOL: the spool {self.directory} cannot be made ({error.strerror}). Logging did not start. "
+                    f"{advice(base)}"
+                ) from error
+            _logger.error(
+                "The disk of the spool %s is full. Until there is room the application is refused each record.", base
+            )
+
+    def _make(self) -> None:
+        """Make the directory and the first segment.
+
+        Raises:
+            ConfigurationError: Others have a hand in the directory of this account's spools.
+            OSError: They cannot be made; nothing is left behind.
+        """
+        base = self.directory.parent
+        affordable_bytes(base, 0, HEADER_BYTES)
+        # Locked before it gets its name: another process could adopt, and remove, a spool that nobody holds.
+        draft = base / f".{self.writer_id}"
+        try:
+            claim_base(base)
             draft.mkdir(mode=0o700)
             self._lock = hold(draft)
             os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
             draft.rename(self.directory)
             sync_directory(base)
-            self._open_segment(1, segment_size(1, self._segment_bytes))
-        except OSError as error:
+            self._open_segment(HEADER_BYTES)
+        except OSError:
             with suppress(OSError):  # what cannot be removed now is removed by the process that adopts it
                 remove_spool(draft)
                 remove_spool(self.directory)
-            self.abandon()
-            raise ConfigurationError(
-                f"LDV_SPOOL: the spool {self.directory} cannot be made ({error.strerror}). Logging did not start. "
-                "Let LDV_SPOOL name a directory on a local disk that this user may write."
-            ) from error
+            self._close_files()
+            raise
 
     def append(self, *payloads: bytes, ended: bytes = b"") -> int:
         """Commit records, at least one, so that they survive power loss.
@@ -152,6 +155,10 @@ class SpoolWriter:
 
         Source: LDV-L2.
         """
+        return self.append_together(payloads, (ended,) if ended else ())
+
+    def append_together(self, payloads: Sequence[bytes], ended: Sequence[bytes]) -> int:
+        """Commit the records of several Acties with one flush, all of them or none; otherwise as `append`."""
         with self._mutex:
             group = self._open_group()
             numbered = list(enumerate(payloads, self._next_seq))
@@ -159,8 +166,7 @@ class SpoolWriter:
             # No call between these two lines: a signal's exception in between would give a number twice (LDV-L3).
             group.records += numbered
             self._next_seq = following
-            if ended:
-                group.ended.append(ended)
+            group.ended += ended
         self._commit_group(group)
         return following - 1
 
@@ -193,6 +199,12 @@ class SpoolWriter:
         """Return where the acknowledged part of an earlier segment ends."""
         return self._ends[segment]
 
+    def forget_before(self, segment: int) -> None:
+        """Forget the ends of segments that are read."""
+        with self._mutex:
+            for number in [number for number in self._ends if number < segment]:
+                del self._ends[number]
+
     def wait_for_commit(self, count: int, timeout_seconds: float, *, unless: Callable[[], bool]) -> None:
         """Wait until so many records were committed, the time is up, or there is a reason not to wait."""
         with self._mutex:
@@ -208,11 +220,10 @@ class SpoolWriter:
                 return
             self._preparing = True
         try:
-            size = segment_size(number, self._segment_bytes)
-            flushing(make_segment, self.directory, number, self.writer_id, size=size)
+            flushing(self._make_segment, number, HEADER_BYTES)
         except OSError as error:
             # A warning only: the commit that needs the segment tries again, and raises.
-            _logger.warning("The next segment of the spool cannot be made yet: %s.", error.strerror)
+            self._unprepared.log("The next segment of the spool cannot be made yet: %s.", error.strerror)
         finally:
             with self._mutex:
                 self._preparing = False
@@ -226,6 +237,10 @@ class SpoolWriter:
 
     def abandon(self) -> None:
         """Close the files without taking a lock: a thread of the parent may have held it at the fork."""
+        self._closed = True
+        self._close_files()
+
+    def _close_files(self) -> None:
         for descriptor in (self._descriptor, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -234,6 +249,7 @@ class SpoolWriter:
     def stop(self) -> None:
         """Take no more records, after the group that is being committed; from now on the number of records is final."""
         with self._mutex:
+            self._closed = True
             while self._leading or self._preparing:
                 self._changed.wait()
             if self._descriptor >= 0:
@@ -248,12 +264,24 @@ class SpoolWriter:
                 os.close(self._lock)
                 self._lock = -1
 
-    def _open_group(self) -> _CommitGroup:
-        if self._descriptor < 0:
+    def _open_group(self) -> CommitGroup:
+        if self._closed:
             raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
+        if self._lock < 0:
+            # The disk was full when this process began.
+            try:
+                self._make()
+            except OSError as error:
+                raise self._refusal(error) from None
         return self._forming
 
-    def _commit_group(self, group: _CommitGroup) -> None:
+    def _refusal(self, error: OSError) -> LogboekUnavailable:
+        return LogboekUnavailable(
+            f"The spool {self.directory} refused a record ({error.strerror}). The application has to decide whether "
+            "its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
+        )
+
+    def _commit_group(self, group: CommitGroup) -> None:
         """Wait until a group is on disk, as its leader or as a follower."""
         try:
             turn = None
@@ -268,12 +296,9 @@ class SpoolWriter:
                 self._forming.wake_all()
             raise
         if group.error is not None:
-            raise LogboekUnavailable(
-                f"The spool {self.directory} refused a record ({group.error.strerror}). The application has to decide "
-                "whether its processing may stand without it. Make room on that disk, or let LDV_SPOOL name another."
-            ) from group.error
+            raise self._refusal(group.error) from group.error
 
-    def _lead_or_follow(self, group: _CommitGroup, turn: threading.Lock | None) -> threading.Lock | None:
+    def _lead_or_follow(self, group: CommitGroup, turn: threading.Lock | None) -> threading.Lock | None:
         """Commit a group; or, while another one is being committed, return the lock to wait for before asking again.
 
         Args:
@@ -299,11 +324,11 @@ class SpoolWriter:
         except RuntimeError:
             self._mutex.acquire()
 
-    def _lead(self, group: _CommitGroup) -> None:
+    def _lead(self, group: CommitGroup) -> None:
         """Commit a group while the lock, which is held, is released, so that the next group can form."""
         error: OSError | None = OSError(errno.EINTR, "interrupted")
         interruption: BaseException | None = None
-        following, before, end = _CommitGroup(), self.committed_records, 0
+        following, before, end = CommitGroup(), self.committed_records, 0
         self._leading, self._forming = True, following
         try:
             self._mutex.release()
@@ -313,7 +338,8 @@ class SpoolWriter:
             end = self._committing(data)
             error = None
         except OSError as refused:
-            error = refused
+            # Made anew: the traceback of the one that was raised leads to this frame, and to those of the caller.
+            error = type(refused)(refused.errno, refused.strerror)
         finally:
             while self._leading or not group.done:
                 try:
@@ -325,13 +351,16 @@ class SpoolWriter:
                 except BaseException as again:  # noqa: BLE001  (raised below: followers wait for this to be done)
                     interruption = again
             if interruption is not None:
-                raise interruption
+                try:
+                    raise interruption
+                finally:
+                    del interruption
 
-    def _conclude(self, group: _CommitGroup, error: OSError | None, before: int, end: int) -> None:
+    def _conclude(self, group: CommitGroup, error: OSError | None, before: int, end: int) -> None:
         """Note the outcome of a group and wake its followers and the drainer; doing so twice changes nothing."""
         if error is None:
             self._take_over(group, before, end)
-        else:
+        elif not isinstance(error, _NoSegment):
             # After a failed flush the kernel may have dropped the pages, so that the next flush succeeds without them;
             # after an interrupted one it is unknown what is on disk. The next group goes to a new segment.
             self._room = 0
@@ -339,8 +368,11 @@ class SpoolWriter:
         self._changed.notify_all()
         if self.committed_records >= self._wanted:
             self._enough.notify_all()
-        group.wake_all()
-        self._forming.wake_one()
+        # As a rule nobody waits.
+        if group.followers:
+            group.wake_all()
+        if self._forming.followers:
+            self._forming.wake_one()
         group.done, self._leading = True, False
 
     def _wait_prepared(self) -> None:
@@ -350,7 +382,7 @@ class SpoolWriter:
                 self._changed.wait()
             self._turning = True
 
-    def _take_over(self, group: _CommitGroup, before: int, end: int) -> None:
+    def _take_over(self, group: CommitGroup, before: int, end: int) -> None:
         """Count the records of a group that is on disk."""
         self._offset = end
         self.committed = (self._segment, self._offset)
@@ -368,11 +400,12 @@ class SpoolWriter:
         if self._offset + len(data) > self._room:
             # Starts of running Acties are copied into the new segment, so that older segments can be unlinked.
             carried = encode_records(record for starts in self._running.values() for record in starts)
-            longest = HEADER_BYTES + len(carried) + len(data)
-            number = self._segment + 1
-            self._open_segment(number, max(segment_size(number, self._segment_bytes) + len(carried), longest))
-            self._room = max(self._room, longest)
             data = carried + data
+            try:
+                self._open_segment(HEADER_BYTES + len(data), more=len(carried))
+            except OSError as error:
+                # What is left of the present segment still takes smaller records.
+                raise _NoSegment(error.errno, error.strerror) from None
         written = os.pwrite(self._descriptor, data, self._offset)
         while written < len(data):
             written += os.pwrite(self._descriptor, data[written:], self._offset + written)
@@ -387,63 +420,40 @@ class SpoolWriter:
         if not os.access(self._path, os.F_OK) and not os.fstat(self._descriptor).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "somebody removed its files")
 
-    def _open_segment(self, number: int, size: int) -> None:
+    def _open_segment(self, needed: int, *, more: int = 0) -> None:
+        """Go on in the next segment, made ahead or now.
+
+        Args:
+            needed: How many bytes it has to have at least.
+            more: How many it has to have beyond the usual.
+        """
+        number = self._segment + 1
         path = self.directory / segment_name(number)
+        if path.exists() and path.stat().st_size < needed:
+            path.unlink()  # made ahead, and too small for what comes
         if not path.exists():
-            make_segment(self.directory, number, self.writer_id, size=size)
+            self._make_segment(number, needed, more=more)
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._ends[self._segment] = self._offset
         self._descriptor, self._segment, self._offset = descriptor, number, HEADER_BYTES
         self._path = str(path)
-        # Read from the file: one that was made ahead may be smaller than what is needed now.
+        # Read from the file: one that was made ahead may be smaller than what is made now.
         self._room = os.fstat(descriptor).st_size
 
+    def _make_segment(self, number: int, needed: int, *, more: int = 0) -> None:
+        """Make a segment as large as planned, or as the room on the disk allows.
 
-def remove_spool(directory: Path) -> None:
-    """Remove a spool of which everything is confirmed; the caller owns it or holds its lock.
-
-    A crash in between leaves a spool with fewer files, which the next adopter removes. The lock file is the last: until
-    then no other process can hold the directory.
-    """
-    for path in (
-        *sorted(directory.glob(f"*{SUFFIX}")),  # in order: the end of an Actie is never removed before its start
-        *directory.glob("*.new"),
-        directory / PROGRESS_NAME,
-        directory / LOCK_NAME,
-    ):
-        path.unlink(missing_ok=True)
-    try:
-        directory.rmdir()
-    except FileNotFoundError:
-        return  # removed already
-    except OSError as error:
-        _logger.warning("The spool directory %s holds something else and stays: %s.", directory, error.strerror)
-
-
-def hold(directory: Path) -> int:
-    """Lock a spool directory for this process; return the descriptor that holds the lock.
-
-    Raises:
-        BlockingIOError: A living process has it.
-        OSError: It cannot be locked.
-    """
-    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its owner may have removed it between our `open` and `flock`; we would hold a file that has no name any more.
-        if not os.path.samestat(os.fstat(descriptor), os.stat(directory / LOCK_NAME)):  # noqa: PTH116  (as its twin)
-            raise BlockingIOError(errno.EWOULDBLOCK, "it was removed meanwhile")
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def owner_of(directory: Path) -> int:
-    """Return the process id of a spool's owner, in the owner's own process namespace; 0 when it cannot be read."""
-    try:
-        return int((directory / LOCK_NAME).read_bytes())
-    except (OSError, ValueError):
-        return 0
+        Raises:
+            OSError: There is no room for what is needed; that takes no longer than making one small segment.
+        """
+        planned = min(segment_size(number, self._segment_bytes), self._largest) + more
+        size = affordable_bytes(self.directory, planned, needed)
+        try:
+            make_segment(self.directory, number, self.writer_id, size=size)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._largest = max(size // _SHRINK, HEADER_BYTES)
+            raise
+        self._largest = min(self._largest * _SHRINK, self._segment_bytes)
