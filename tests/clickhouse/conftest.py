@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
@@ -45,8 +46,17 @@ def empty_store(kind: str, request: pytest.FixtureRequest) -> Iterator[Settings]
         address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port, database=database)
     found = Settings(logboek=address)
     yield found
-    with LogboekClient(found, database="default") as client:
-        client.command(Sql.verbatim(f"DROP DATABASE IF EXISTS {database}"))
+    if kind == "chdb":  # over HTTP nothing can be dropped
+        with LogboekClient(found, database="default") as client:
+            client.command(Sql.verbatim(f"DROP DATABASE IF EXISTS {database}"))
+
+
+@contextmanager
+def sealed_store(kind: str, request: pytest.FixtureRequest, key: Path) -> Iterator[Settings]:
+    """The same with tables, and with a key that seals what is stored."""
+    with empty_store(kind, request) as unsealed:
+        apply_schema(unsealed)
+        yield msgspec.structs.replace(unsealed, seal_key=key)
 
 
 _numbers = itertools.count()

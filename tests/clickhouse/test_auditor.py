@@ -18,6 +18,8 @@ from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.verification.made import write_verification
+from ldv_otel._internal.clickhouse.verification.verify import verify
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.register.register import Register
@@ -82,6 +84,7 @@ def audited(request: pytest.FixtureRequest) -> Iterator[LogboekClient]:
             # Terms for the page's dates to lie within, whenever this runs; one record is older than that.
             entries = [msgspec.structs.replace(entry, retention="P50Y") for entry in register]
             apply_register(client, Register(entries))
+            write_verification(client, verify(client), keys_named=False)
             apply_retention(client, plan_retention(client))
             yield client
 
@@ -111,6 +114,8 @@ ANSWERS: list[tuple[str, tuple[int, ...], list[tuple[Any, ...]]]] = [
     ("writers with gaps", (0, 1, 2, 3, 4, 5), [("8f1c0a2b3d4e5f60", "parkeervergunningen", 7, 1, 2, 0)]),
     ("gaps", (0, 1), [(4, 5), (8, 8)]),
     ("removed", (3, 4, 7), [(BEHEREN, "P50Y", 1)]),
+    ("checks", (3, 5, 6, 7, 8, 9), [(True, 8, 0, 0, 0, {})]),
+    ("sealed", (1, 2), [(1, 1)]),
     ("rules", (3, 4), []),
 ]  # fmt: skip
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from ldv_otel import attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.models import RecordQuery
 from ldv_otel._internal.clickhouse.schema.cluster import Cluster, clustered
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, collector_statements, schema_status
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.overlooked import NOT_SHOWN, OverlookedAttribute
 from ldv_otel.errors import LdvError
+from tests.privacy.test_collector_vectors import VECTORS
 
 #: The columns of the ClickHouse exporter, in its order, with what a span has unless a test says otherwise.
 COLUMNS: dict[str, Any] = {
@@ -100,7 +106,7 @@ def test_a_span_becomes_the_record_that_the_sdk_would_make(store: LogboekClient)
         names.DATA_SUBJECT_ID: PSEUDONYM + "0" * 32,
         names.DATA_SUBJECT_ID_TYPE: "BSN",
         "ldv.key_id": "2026",
-        names.EXTERNAL_READ_API_ID: "https://rdw.example/ldv/v1",
+        names.NEXT_LOGBOOK_ID: "https://rdw.example/ldv/v1",
         names.FOREIGN_OPERATION_TRACE_ID: "ab" * 16,
         names.FOREIGN_OPERATION_SPAN_ID: "cd" * 8,
         "dpl.custom": "1",
@@ -123,9 +129,10 @@ def test_a_span_becomes_the_record_that_the_sdk_would_make(store: LogboekClient)
             key_id="2026",
             foreign_operation_trace_id=b"\xab" * 16,
             foreign_operation_span_id=b"\xcd" * 8,
+            foreign_operation_processor=UNKNOWN_CALLER_URL,
             external_read_api_id="https://rdw.example/ldv/v1",
             attributes={"dpl.custom": "1"},
-            resource='{"cmdb.id":"a/b","service.name":"parkeren"}',
+            resource='{"cmdb.id":"a/b","ldv.left_out":"process.owner","service.name":"parkeren"}',
         )
     ]
 
@@ -200,12 +207,43 @@ def test_what_does_not_fit_is_set_apart(store: LogboekClient, span: dict[str, An
     assert not any(key.startswith("dpl.core.data_subject") for key in attributes)
 
 
+def test_what_the_processor_refuses_is_set_apart(store: LogboekClient) -> None:
+    """With its reason; how the subject's name is spelled makes no difference, nor that it is raw."""
+    raw = {names.DATA_SUBJECT_ID: "123456782", "dpl.core.dataSubjectId": "123456782", "dpl.zaak": "Z"}
+    insert(store, {"SpanAttributes": ACTIVITY | raw | {"ldv.refused": "a BSN stands in it"}})
+    assert all_records(store) == []
+    ((said, attributes),) = store.rows(Sql("SELECT reason, attributes FROM collector_refused"))
+    assert (said, attributes) == ("a BSN stands in it", ACTIVITY | {"dpl.zaak": "Z"})
+
+
+@pytest.mark.parametrize("mark", ["dpl.objects.dataset", "dpl.objects.datasets", "dpl.object.processing_activity_id"])
+def test_marks_are_those_of_the_sdk(store: LogboekClient, mark: str) -> None:
+    """As they are really written (LDV-N9), with the caller named beside them."""
+    insert(store, {"SpanAttributes": {mark: "urn:x", "foreign_operation.span_id": "cd" * 8}})
+    (record,) = all_records(store)
+    assert record.processing_activity_id == ("urn:x" if mark.endswith("activity_id") else "")
+    assert record.foreign_operation_span_id == b"\xcd" * 8
+    assert read.overlooked_attributes(store) == ()
+
+
+def test_attributes_that_make_no_record_are_named(store: LogboekClient) -> None:
+    """Nobody loses a Logregel to a misspelling without being told which (LDV-N9)."""
+    misspelled = {"dpl.core.processing_activity": "https://register.example/a", "dpl.123456782": "x"}
+    insert(store, {"SpanAttributes": misspelled}, {"SpanAttributes": {"dpl.core.processing_activity": ""}})
+    assert read.overlooked_attributes(store) == (
+        OverlookedAttribute("dpl.core.processing_activity", 2, names.PROCESSING_ACTIVITY_ID),
+        OverlookedAttribute(NOT_SHOWN, 1),
+    )
+
+
 @pytest.mark.parametrize(
     "subject",
     [
         {names.DATA_SUBJECT_ID: "123456782"},
         {names.DATA_SUBJECT_ID: PSEUDONYM},
         {names.DATA_SUBJECT_ID: "x", "ldv.key_id": "k"},
+        {"dpl.core.dataSubjectId": "123456782"},
+        {"dpl.core.Data_Subject-ID": "123456782"},
     ],
 )
 def test_no_raw_subject_is_ever_stored(store: LogboekClient, subject: dict[str, str]) -> None:
@@ -333,6 +371,16 @@ def test_it_can_be_applied_again(store: LogboekClient, settings: Settings) -> No
     assert len(all_records(store)) == 2
 
 
+def test_what_an_actie_is_changes_in_place(store: LogboekClient, settings: Settings) -> None:
+    """The landing table of an earlier version gets the rule of this one (LDV-N9)."""
+    store.command(Sql("ALTER TABLE collector_span MODIFY COLUMN fate LowCardinality(String) MATERIALIZED 'technical'"))
+    insert(store, {"SpanAttributes": ACTIVITY})
+    assert all_records(store) == []
+    apply_schema(settings, collector=True)
+    insert(store, {"SpanAttributes": ACTIVITY})
+    assert len(all_records(store)) == 1
+
+
 def test_without_the_option_there_is_no_landing_table(client: LogboekClient) -> None:
     """Who has no Collector has no table for one."""
     assert not schema_status(client).collector
@@ -344,4 +392,58 @@ def test_statements_for_a_cluster(client: LogboekClient) -> None:
     for written in collector_statements():
         for statement in clustered(written, Cluster("ldv", "trace")):
             assert "ON CLUSTER 'ldv'" in statement
-            assert client.command(Sql.verbatim(f"EXPLAIN AST {statement}"))
+            assert client.command(Sql("SELECT formatQuery({text:String})"), {"text": statement})
+
+
+def test_of_a_resource_is_kept_what_the_others_keep(store: LogboekClient) -> None:
+    """A span that came past neither the SDK nor the processor gets the usual choice; what was chosen there stays."""
+    usual = [one for one in VECTORS["resources"] if not one["further"]]
+    given = [dict.fromkeys([*one["kept"], *one["removed"]], "x") for one in usual]
+    for resource in given:
+        resource.pop(names.LEFT_OUT, None)
+    chosen = {"eigen.naam": "x", "service.name": "y"}
+    given += [chosen | {names.LEFT_OUT: "host.ip"}, chosen | {names.LEFT_OUT: ""}]
+    insert(
+        store,
+        *(
+            {"SpanId": f"{number:016x}", "SpanAttributes": ACTIVITY, "ResourceAttributes": resource}
+            for number, resource in enumerate(given, 1)
+        ),
+    )
+    wanted = [dict.fromkeys(one["kept"], "x") | {names.LEFT_OUT: one["left_out"]} for one in usual]
+    wanted += [chosen | {names.LEFT_OUT: "host.ip"}, chosen | {names.LEFT_OUT: ""}]
+    for resource in wanted:
+        if not resource[names.LEFT_OUT]:
+            del resource[names.LEFT_OUT]
+    found = sorted(all_records(store), key=lambda record: record.span_id)
+    assert [json.loads(record.resource) for record in found] == wanted
+    assert read.resource_left_out(store)["process.owner"] == 1
+
+
+def test_a_reader_can_tell_a_foreign_parent_from_an_own_one(store: LogboekClient, settings: Settings) -> None:
+    """LDV-N10, also in rows of before, which have the ids of a caller alone."""
+    known = "https://rdw.example/app"
+    ids = {names.FOREIGN_OPERATION_SPAN_ID: "cd" * 8}
+    spans = [{}, ids, ids | {names.FOREIGN_OPERATION_PROCESSOR: known}, {"foreign_operation.trace_id": "x"}]
+    insert(
+        store,
+        *(
+            {"SpanId": f"{number:016x}", "SpanAttributes": ACTIVITY | attributes, "ParentSpanId": "00000000000000b0"}
+            for number, attributes in enumerate(spans, 1)
+        ),
+    )
+    old = msgspec.structs.replace(all_records(store)[1], span_id=b"o" * 8, foreign_operation_processor="")
+    sink = ClickHouseSink(settings)
+    sink.open()
+    sink.send(number_batch(new_writer_id(), 0, [old]))
+    sink.close()
+    shown = store.rows(Sql("SELECT span_id, foreign_operation_processor FROM logregels ORDER BY span_id"))
+    assert [processor for _, processor in shown] == [
+        "",
+        UNKNOWN_CALLER_URL,
+        known,
+        UNKNOWN_CALLER_URL,
+        UNKNOWN_CALLER_URL,
+    ]
+    page = read.search(store, RecordQuery(processor=UNKNOWN_CALLER_URL))
+    assert len(page.records) == 3

@@ -23,7 +23,7 @@ from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import number_batch
 from ldv_otel._internal.record.logregel import Logregel
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 
 RECORD = Logregel(
     trace_id=b"t" * 16,
@@ -65,7 +65,7 @@ def settings_for(server: LogboekProcess) -> Settings:
 def test_the_application_keeps_its_sessions(server: LogboekProcess) -> None:
     """A client that the application makes after ours has a session of its own; ours has none."""
     with LogboekClient(settings_for(server)) as ours:
-        theirs = clickhouse_connect.get_client(host="127.0.0.1", port=server.port)
+        theirs = clickhouse_connect.get_client(host="127.0.0.1", port=server.port, username="default", password=SECRET)
         assert theirs.get_client_setting("session_id")
         assert not ours._client.get_client_setting("session_id")
         theirs.close()

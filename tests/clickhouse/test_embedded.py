@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 
 from ldv_otel._internal.clickhouse.embedded.body import RequestBody
 from ldv_otel._internal.clickhouse.embedded.framing import checksum, unframed
-from tests.support.logboek import LogboekProcess, ask
+from tests.support.logboek import AUTHORISED, DATABASE, SECRET, LogboekProcess, ask
 
 MIB = 1 << 20
 _numbers = count()
@@ -35,7 +35,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogboekProcess]
 
 def connect(server: LogboekProcess, **options: Any) -> Client:
     """Open the real driver on it."""
-    return clickhouse_connect.get_client(host="127.0.0.1", port=server.port, autogenerate_session_id=False, **options)
+    return clickhouse_connect.get_client(
+        host="127.0.0.1",
+        port=server.port,
+        username="default",
+        password=SECRET,
+        database=DATABASE,
+        autogenerate_session_id=False,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -188,7 +196,7 @@ def test_an_error_in_mid_stream_reaches_the_driver(client: Client) -> None:
 def test_an_error_in_mid_stream_breaks_the_http_answer(server: LogboekProcess) -> None:
     """A client that knows nothing of ClickHouse sees a broken answer too; one that does finds the framed error."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    connection.request("POST", "/", body=f"{LATE} FORMAT RowBinary")
+    connection.request("POST", "/", body=f"{LATE} FORMAT RowBinary", headers=AUTHORISED)
     answer = connection.getresponse()
     tag = answer.headers["X-ClickHouse-Exception-Tag"].encode()
     with pytest.raises(http.client.IncompleteRead) as broken:
@@ -207,8 +215,9 @@ def test_a_client_that_leaves_ends_its_query(server: LogboekProcess) -> None:
     """An endless SELECT ends with its reader."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         sql = b"SELECT number FROM system.numbers SETTINGS log_comment = 'endless'"
-        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sql)}\r\n\r\n".encode()
-        connection.sendall(head + sql)
+        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: {SECRET}\r\n"
+        head += f"Content-Length: {len(sql)}\r\n\r\n"
+        connection.sendall(head.encode() + sql)
         assert connection.recv(4096)
     running = b"SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'endless'"
     for _ in range(100):
@@ -268,7 +277,7 @@ def test_binary_data_is_stored_to_its_last_byte(server: LogboekProcess, table: s
         ("FORMAT CSV", b'1,"a\n\nb"\n2,c\n', b"1\ta\\n\\nb\n2\tc\n"),
         ("FORMAT JSONEachRow", b'{"id":1,"text":"a"}\n\n{"text":"b","id":2}', b"1\ta\n2\tb\n"),
         ("FORMAT TSV", b"1\ta\\nb\n", b"1\ta\\nb\n"),
-        ("SETTINGS max_threads = 1 FORMAT Values", b"(1, 'a;'), (2, upper('b'));", b"1\ta;\n2\tB\n"),
+        ("SETTINGS max_threads = 1 FORMAT Values", b"(1, 'a;'), (2, 'b\n\nB');", b"1\ta;\n2\tb\\n\\nB\n"),
         ("VALUES", b"(1, 'a\n\nb'), (2, DEFAULT)", b"1\ta\\n\\nb\n2\t\n"),
         ("VALUES (1, 'a'),", b"(2, 'b')", b"1\ta\n2\tb\n"),
         ("FORMAT CSV\n1,a", b"2,b\n", b"1\ta\n2\tb\n"),
@@ -289,7 +298,6 @@ def test_data_may_come_in_any_format_and_in_two_parts(
 def test_one_batch_is_one_block(server: LogboekProcess, client: Client) -> None:
     """A batch of any sensible size becomes one part, on which its token and its atomicity rest."""
     client.command("CREATE TABLE parts (id UInt64, text String) ENGINE = MergeTree ORDER BY id")
-    client.command("SYSTEM STOP MERGES parts")
     data = b"".join(row(number, b"x" * 100) for number in range(50_000))
     assert ask(server, data, query="INSERT INTO parts FORMAT RowBinary").status == 200
     assert client.command("SELECT groupArray(rows)::String FROM system.parts WHERE table = 'parts'") == "[50000]"
@@ -354,7 +362,8 @@ def test_half_a_body_stores_nothing(server: LogboekProcess, table: str) -> None:
     sql = f"INSERT INTO {table} (id, text) FORMAT RowBinary\n".encode()
     for framing in ("Transfer-Encoding: chunked", "Content-Length: 1000"):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(f"POST / HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
+            key = f"X-ClickHouse-Key: {SECRET}"
+            connection.sendall(f"POST / HTTP/1.1\r\nHost: localhost\r\n{key}\r\n{framing}\r\n\r\n".encode())
             part = sql + row(1, b"x")
             connection.sendall(b"%x\r\n%s\r\n" % (len(part), part) if "chunked" in framing else part)
     assert ask(server, f"SELECT count() FROM {table}".encode()).content == b"0\n"
@@ -363,7 +372,9 @@ def test_half_a_body_stores_nothing(server: LogboekProcess, table: str) -> None:
 def test_a_body_beyond_the_limit_is_refused_before_it_is_sent(server: LogboekProcess) -> None:
     """Nobody fills the memory of this process with one request."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000000\r\n\r\n")
+        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: {SECRET}\r\n"
+        head += "Content-Length: 2000000000\r\n\r\n"
+        connection.sendall(head.encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
@@ -408,5 +419,58 @@ def test_a_client_that_names_its_revision_gets_native_in_that_revision(server: L
     got = ask(server, sql, default_format="Native", client_protocol_version="54460", compress="1")
     block = b"\x02\x01" + b"\x01s\x06String\0\x01a" + b"\x01n\x06UInt32\0" + struct.pack("<I", 7)
     assert _unframed(got.content) == b"\x01\0\x02\xff\xff\xff\xff\0" + block
-    refused = ask(server, b"SELECT map('a', 1)", default_format="Native", client_protocol_version="54460")
+    refused = ask(server, b"SELECT sumState(1)", default_format="Native", client_protocol_version="54460")
     assert refused.code == 48
+
+
+#: Columns of three rows, each of a kind of type that Native lays out in its own way.
+LAID_OUT = [
+    "toLowCardinality(toString(number))",
+    "toLowCardinality(if(number = 1, NULL, 'x')::Nullable(String))",
+    "arrayMap(x -> toLowCardinality(toString(x)), range(number))",
+    "map(toLowCardinality('k'), number)",
+    "map('k', map('l', [toString(number)]))",
+    "CAST((number, 'a, ''b'')'), 'Tuple(`a b` UInt8, c String)')",
+    "(toLowCardinality('x'), [toLowCardinality('y')], NULL::Nullable(UInt16))",
+    "CAST([(number, 'x')], 'Nested(a UInt8, b String)')",
+    "toDecimal32(number, 2)",
+    "toDecimal64(number, 2)",
+    "toDecimal128(number, 2)",
+    "toDecimal256(number, 2)",
+    "emptyArrayString()",
+    "[[], ['x'], []]::Array(Array(LowCardinality(String)))",
+    "CAST('(', 'Enum8(''('' = 1, ''a, b)'' = 2)')",
+    "toIntervalDay(number)",
+    "CAST(number, 'SimpleAggregateFunction(sum, UInt64)')",
+    "toFixedString('ab', 3)",
+    "toDateTime64('2026-01-01', 3, 'UTC')",
+    "generateUUIDv4()",
+]
+
+
+@pytest.mark.parametrize("column", LAID_OUT)
+def test_the_end_of_every_column_is_found(server: LogboekProcess, column: str) -> None:
+    """Between other columns, in blocks of three rows and of none: only the info and a byte for each column are new."""
+    for rows in (3, 0):
+        sql = f"SELECT 'before' AS b, {column} AS c, 258::UInt16 AS a FROM numbers({rows}) ORDER BY a".encode()
+        old = ask(server, sql, default_format="Native").content
+        got = ask(server, sql, default_format="Native", client_protocol_version="54460")
+        assert got.status == 200, got.content
+        if not old:
+            assert not got.content
+            continue
+        head = bytes((3, rows))
+        before, after = b"\x01b\x06String", b"\x01a\x06UInt16"
+        texts, numbers = b"\x06before" * rows, b"\x02\x01" * rows
+        assert old.startswith(head + before + texts)
+        assert old.endswith(after + numbers)
+        middle = old[len(head + before + texts) : -len(after + numbers)]
+        # Its name, and the length and text of its type.
+        length = middle[2] if middle[2] < 128 else middle[2] - 128 + 128 * middle[3]
+        data_at = 2 + (1 if middle[2] < 128 else 2) + length
+        if "UUID" not in column:
+            assert got.content == (
+                b"\x01\0\x02\xff\xff\xff\xff\0" + head + before + b"\0" + texts
+                + middle[:data_at] + b"\0" + middle[data_at:] + after + b"\0" + numbers
+            )  # fmt: skip
+        assert got.content.endswith(after + b"\0" + numbers)

@@ -10,10 +10,11 @@ import lz4.block  # type: ignore[import-untyped]  # no stubs
 import lz4.frame  # type: ignore[import-untyped]  # no stubs
 import pytest
 
-from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed, zstd_module
+from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed
 from ldv_otel._internal.clickhouse.embedded.errors import EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import checksum, framed, unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import at_revision
+from ldv_otel._internal.http.zstd import zstd_module
 from tests.support.chance import noise
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -86,7 +87,8 @@ def test_frames_of_every_size_have_the_checksum_of_the_reference_implementation(
     """The checksums of 303 sizes are those of CityHash 1.0.2, as its port to Python computed them before it went."""
     sizes = (*range(1, 301), 1_000, 65_537, 1 << 20)
     contents = ((bytes(range(251)) * (size // 251 + 1))[:size] for size in sizes)
-    checksums = b"".join(framed(content)[:16] for content in contents)
+    heads = ((content, struct.pack("<BII", 0x02, 9 + len(content), len(content))) for content in contents)
+    checksums = b"".join(checksum(head + content) for content, head in heads)
     assert hashlib.sha256(checksums).hexdigest() == ("c0e727985dfd47c2cfcce2c08002e9021bab3946bed77e60abf51d74b30f037f")
 
 
@@ -141,8 +143,18 @@ def test_answers_are_framed_with_their_checksum() -> None:
     packed = framed(data)
     with body(packed) as given, unframed(given) as plain:
         assert plain.read() == data
-    _, size, _ = struct.unpack_from("<BII", packed, 16)
+    method, size, _ = struct.unpack_from("<BII", packed, 16)
     assert packed[:16] == checksum(packed[16 : 16 + size])
+    # The only method that JDBC reads.
+    assert method == 0x82
+
+
+@pytest.mark.parametrize("size", [1, 14, 15, 16, 269, 270, 271, 524, 525, 526, 1 << 20])
+def test_frames_of_every_length_are_lz4(size: int) -> None:
+    """At each length where the count of literals takes another byte."""
+    data = noise(size)
+    packed = framed(data)
+    assert lz4.block.decompress(packed[25:], uncompressed_size=size) == data
 
 
 def test_native_gets_block_info_and_a_byte_per_column() -> None:
@@ -153,5 +165,8 @@ def test_native_gets_block_info_and_a_byte_per_column() -> None:
     assert at_revision(block * 2) == (info + there) * 2
     array = b"\x01\x02\x01a\x17Array(Nullable(String))" + struct.pack("<QQ", 1, 3) + b"\0\1\0" + b"\x01x\0\x02yz"
     assert at_revision(array)[8:] == array.replace(b"(String))", b"(String))\0")
-    with pytest.raises(EngineError, match="LowCardinality"):
-        at_revision(b"\x01\x01\x01l\x16LowCardinality(String)" + bytes(40))
+    for refused in ("Dynamic", "AggregateFunction(sum, UInt8)", "Array(" * 40 + "UInt8" + ")" * 40, "no type"):
+        with pytest.raises(EngineError, match="cannot be sent as Native"):
+            at_revision(
+                b"\x01\x01\x01l" + bytes((len(refused) & 0x7F | 0x80, len(refused) >> 7)) + refused.encode() + bytes(40)
+            )

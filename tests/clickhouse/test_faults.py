@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -22,7 +23,7 @@ from ldv_otel._internal.http.retry_after import retry_after_seconds
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LogboekUnavailable
 from tests.support import faults
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 from tests.support.sending import deliver_whole
 
 _databases = itertools.count()
@@ -50,8 +51,9 @@ def behind(front: faults.FaultFront) -> Iterator[ClickHouseSink]:
     address = LogboekAddress(
         scheme="clickhouse+http", host="127.0.0.1", port=front.port, database=f"faulty_{next(_databases)}"
     )
-    apply_schema(Settings(logboek=address))
-    sink = ClickHouseSink(Settings(logboek=address))
+    settings = Settings(logboek=address, password=SECRET)
+    apply_schema(settings)
+    sink = ClickHouseSink(settings)
     sink.open()
     yield sink
     sink.close()
@@ -93,6 +95,31 @@ def test_after_any_fault_everything_is_there_once(
     """Nothing lost, nothing doubled."""
     front.add(fault, when=faults.is_insert, times=times)
     deliver_whole(a_batch(), behind, wait=lambda _: False)
+    assert count(behind) == (49, 49)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "gone"])
+def test_an_attempt_that_fails_is_one_line(
+    front: faults.FaultFront, behind: ClickHouseSink, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of all loggers together, those of the driver and of its HTTP library too: a long outage must not fill a disk."""
+    pauses = 0
+    if fault == "gone":
+        front.close_listener()
+    else:
+        front.add(FAULTS[fault], when=faults.is_insert, times=3)
+
+    def wait(_seconds: float) -> bool:
+        nonlocal pauses
+        pauses += 1
+        if fault == "gone" and pauses == 3:
+            front.open_listener()
+        return False
+
+    deliver_whole(a_batch(), behind, wait=wait)
+    lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == pauses >= 1
+    assert {record.name.partition(".")[0] for record in lines} == {"ldv_otel"}
     assert count(behind) == (49, 49)
 
 

@@ -23,7 +23,7 @@ def test_the_engine_reads_every_statement(client: LogboekClient, cluster: str) -
     """An embedded engine has no users to try them on; its parser is that of a server."""
     statements = role_statements("ldv", cluster)
     for statement in statements:
-        assert client.rows(Sql.verbatim(f"EXPLAIN AST {statement}"))
+        assert client.rows(Sql("SELECT formatQuery({text:String})"), {"text": statement})
         assert "DATABASE" not in statement.replace("CREATE DATABASE", "")
         assert ("ON CLUSTER 'prod'" in statement) == bool(cluster)
         assert ("logregel_local" in statement) <= bool(cluster)
@@ -36,7 +36,8 @@ def test_nobody_may_change_and_one_may_remove() -> None:
     grants = [text for text in role_statements("ldv") if "\nGRANT" in f"\n{text}"]
     assert not [text for text in grants if re.search(r"UPDATE|TRUNCATE|DROP TABLE|\bALL\b|ALTER ON", text)]
     assert {text.rsplit(" ", 1)[1] for text in grants if "ALTER DELETE" in text} == {"ldv_beheer"}
-    assert {text.rsplit(" ", 1)[1] for text in grants if "INSERT" in text} == {"ldv_writer", "ldv_beheer"}
+    writing = [text for text in grants if "INSERT" in text and "ldv_verification" not in text]
+    assert {text.rsplit(" ", 1)[1] for text in writing} == {"ldv_writer", "ldv_beheer"}
 
 
 def test_the_policy_shows_nothing_confidential_and_nothing_past_its_term(
@@ -56,7 +57,7 @@ def test_the_policy_shows_nothing_confidential_and_nothing_past_its_term(
             span_id=b"s" * 8,
             name="x",
             start_time_ms=int((now - timedelta(days=days)).timestamp() * 1_000),
-            end_time_ms=int(now.timestamp() * 1_000),
+            end_time_ms=int((now - timedelta(days=days)).timestamp() * 1_000) + 1,
             processing_activity_id=activity,
         )
         for activity, days in (("urn:a", 1), ("urn:a", 500), ("urn:b", 1), ("urn:c", 500), ("", 500))

@@ -17,7 +17,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.export import _page_query
 from ldv_otel._internal.clickhouse.queries.oversight import OversightKind, latest_query
 from ldv_otel._internal.clickhouse.queries.sql import CONDITIONS, search_query
-from ldv_otel._internal.clickhouse.retention.apply import _STARTED_BEFORE
+from ldv_otel._internal.clickhouse.retention.apply import _ENDED_BEFORE
 from ldv_otel._internal.clickhouse.retention.sql import deletion
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, identifier, listed, literal, number
@@ -112,15 +112,16 @@ def statements() -> Iterator[tuple[str, Sql]]:
             values = vars(importlib.import_module(info.name)).items()
             yield from ((f"{info.name}.{name}", value) for name, value in values if isinstance(value, Sql))
     yield from (("latest_query", latest_query(kind, of_activity=True)) for kind in OversightKind)
-    yield "search_query", search_query(CONDITIONS)
+    yield "search_query", search_query(CONDITIONS, restricted=False)
+    yield "search_query, restricted", search_query(CONDITIONS, restricted=True)
     yield "export", _page_query(as_text=True)
-    yield "deletion", deletion(_STARTED_BEFORE, cluster="")
-    yield "deletion on a cluster", deletion(_STARTED_BEFORE, cluster="cluster")
+    yield "deletion", deletion(_ENDED_BEFORE, cluster="")
+    yield "deletion on a cluster", deletion(_ENDED_BEFORE, cluster="cluster")
 
 
 def test_statements_name_no_other_tables_and_views() -> None:
     """Those of the lists, the engine's own, and what a statement names itself."""
-    names = {*Table, *View, "way"}
+    names = {*Table, *View, "way", "listed", "of_version"}
     for where, statement in statements():
         found = re.findall(r"\b(?:FROM|JOIN|INTO|TABLE) (?!system\.)([a-z]\w*)", statement.text)
         assert set(found) <= names, where

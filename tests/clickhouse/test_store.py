@@ -145,7 +145,7 @@ class TestSchema:
         """Every statement can be repeated."""
         apply_schema(settings)
         with LogboekClient(settings) as client:
-            client.command(Sql("TRUNCATE TABLE ldv_schema"))
+            client.command(Sql("ALTER TABLE ldv_schema DROP PARTITION ALL"))
         assert len(apply_schema(settings)) == len(migrations())
 
 
@@ -154,6 +154,8 @@ class TestErrors:
 
     def test_a_dropped_table(self, sink: ClickHouseSink, client: LogboekClient) -> None:
         """The tables went away under a running service."""
+        if not client.address.embedded:
+            pytest.skip("`ldv logboek` drops nothing")
         client.command(Sql("DROP VIEW logregels"))
         client.command(Sql("DROP TABLE logregel"))
         with pytest.raises(SchemaError, match="ldv schema apply"):

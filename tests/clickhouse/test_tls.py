@@ -12,10 +12,10 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 from tests.support.tls import TlsRelay, make_certificates
 
-PASSWORD = "correct horse"  # a test's password
+PASSWORD = SECRET
 
 
 @pytest.fixture

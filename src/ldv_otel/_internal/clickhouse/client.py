@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from ldv_otel._internal.clickhouse.columns import Column
-from ldv_otel._internal.clickhouse.connect import SendsOnce, claim_engine, connect, forked_message, locked_directory
+from ldv_otel._internal.clickhouse.connect import claim_engine, connect, forked_message, locked_directory
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import translated
+from ldv_otel._internal.clickhouse.read_settings import may_set_nothing, without_settings
 from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.clickhouse.transport import ProvenAnswers
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import ConfigurationError
 
@@ -67,15 +69,18 @@ class LogboekClient:
         *,
         settings: Mapping[str, Any] | None = None,
         bytes_columns: Sequence[str] = (),
+        self_proving: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Run a query with server-side parameters and return its rows.
 
         Args:
             bytes_columns: String columns that hold bytes, not text.
+            self_proving: Whether the caller finds out from the rows that they answer this very query. Then it can be
+                asked through a proxy that hides what else would show it.
         """
-        with self._usable():
+        with self._usable(), pool.self_proving() if self_proving and (pool := self._pool) else nullcontext():
             result = self._client.query(
-                query.text,
+                self._text(query),
                 parameters=dict(parameters or {}),
                 settings=self._limits | dict(settings or {}),
                 # For every type, because formats that the application made its defaults do not hold for the Logboek.
@@ -87,16 +92,17 @@ class LogboekClient:
     def arrow(self, query: Sql, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a query and return its rows as a `pyarrow.Table`; needs the extra `export` or `embedded`."""
         with self._usable():
-            return self._client.query_arrow(query.text, parameters=dict(parameters or {}), use_strings=True)
+            return self._client.query_arrow(self._text(query), parameters=dict(parameters or {}), use_strings=True)
 
     def insert(self, table: str, columns: Mapping[str, Column], settings: Mapping[str, Any]) -> None:
-        """Insert columns as exactly one block; returning means that the server confirmed it.
+        """Insert columns as exactly one block; returning means that the server confirmed this very insert.
 
         Args:
             columns: Each column by its name; all have the same length.
 
         Raises:
             BatchRefused: A value does not fit its column, or the server refused one; no try would change that.
+            NotProven: It was answered as a success, and nothing shows that the answer is one to this insert.
         """
         from clickhouse_connect.driver.compression import get_compressor  # as in connect.connect
 
@@ -108,8 +114,8 @@ class LogboekClient:
             compression = self._client.write_compression
             compressor: Any = get_compressor(compression)
             body = bytes(compressor.compress_block(content)) + (compressor.flush() or b"")
-            pool = getattr(self._client, "http", None)
-            with pool.expecting_nothing() if isinstance(pool, SendsOnce) else nullcontext():
+            pool = self._pool
+            with pool.inserting() if pool is not None else nullcontext():
                 self._client.raw_insert(table, list(columns), body, dict(settings), "Native", compression)
 
     def close(self) -> None:
@@ -117,8 +123,20 @@ class LogboekClient:
         # A forked child closes nothing: socket and lock are its parent's.
         if self._pid == os.getpid():
             self._client.close()
+            if (pool := self._pool) is not None:
+                pool.close()
             if self._lock is not None:
                 self._lock.release()
+
+    def _text(self, query: Sql) -> str:
+        """Return a query as this account may send it."""
+        return without_settings(query.text) if may_set_nothing(self._client.server_settings) else query.text
+
+    @property
+    def _pool(self) -> ProvenAnswers | None:
+        """What judges answers over HTTP; None for the embedded engine, whose answers are returned by calls."""
+        pool = getattr(self._client, "http", None)
+        return pool if isinstance(pool, ProvenAnswers) else None
 
     def __enter__(self) -> Self:
         """Return the client itself."""

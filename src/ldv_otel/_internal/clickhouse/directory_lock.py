@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from ldv_otel._internal.config.private_directories import make_directory
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class DirectoryLock:
 
     def _open_and_lock(self) -> int:
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.file.parent)
             fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigurationError(

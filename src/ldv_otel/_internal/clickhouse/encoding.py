@@ -58,7 +58,8 @@ def block(columns: Mapping[str, Column]) -> bytes:
             # Without the error's text, in which the driver may quote the value.
             raise BatchRefused(
                 f"The table cannot hold what a record has as {name}: a value is no {type_name} "
-                f"({type(error).__name__})."
+                f"({type(error).__name__}).",
+                certain=True,
             ) from None
     return bytes(content)
 

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable, QueryError, SchemaError
+from ldv_otel.errors import BatchRefused, LdvError, LogboekSetupError, LogboekUnavailable, QueryError, SchemaError
 
 #: What ClickHouse's error codes mean for the caller; any other code means: wait and try again.
+_READONLY: Final = 164
+#: A cluster refuses what needs `distributed_product_mode`, which every query of ours sets where it may.
+_DOUBLE_DISTRIBUTED: Final = 288
 _ACCESS_CODES: Final = frozenset({164, 192, 193, 194, 291, 495, 497, 516, 519})
 _SCHEMA_CODES: Final = frozenset({8, 10, 15, 16, 20, 47, 60, 81, 218})
 _DATA_CODES: Final = frozenset({6, 25, 26, 27, 38, 41, 43, 50, 53, 69, 70, 72, 117, 131, 321, 349, 469})
@@ -36,7 +39,8 @@ def translated(address: LogboekAddress, *, inserting: bool = False) -> Iterator[
         if not isinstance(error, ClickHouseError | OSError | RuntimeError):
             raise
         # An insert's error may quote records, and tracebacks print causes: it must not become one.
-        raise our_error(address, error, inserting=inserting) from (None if inserting else error)
+        refused = _refused_setting(address, error)
+        raise refused or our_error(address, error, inserting=inserting) from (None if inserting else error)
 
 
 def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> LdvError:
@@ -49,7 +53,7 @@ def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> 
     )
     detail = "" if inserting else f" Its message: {_first_line(error)}" if code else ""
     if code in _ACCESS_CODES:
-        return ConfigurationError(f"{message} Check user, password and rights of LDV_LOGBOEK.{detail}")
+        return LogboekSetupError(f"{message} Check user, password and rights of LDV_LOGBOEK.{detail}")
     if code in _SCHEMA_CODES:
         return SchemaError(f"{message} Its tables are missing or of another version. {APPLY_ADVICE}{detail}")
     if code in _SPACE_CODES:
@@ -59,6 +63,21 @@ def our_error(address: LogboekAddress, error: Exception, *, inserting: bool) -> 
     if not inserting and code in _QUERY_CODES | _DATA_CODES:
         return QueryError(f"{message}{detail}")
     return LogboekUnavailable(f"{message}{detail}", in_doubt=code is not None or not _never_sent(error))
+
+
+def _refused_setting(address: LogboekAddress, error: Exception) -> LdvError | None:
+    """Return our error where an account was refused a setting, by the server or by the driver; None for others."""
+    code: int | None = getattr(error, "code", None)
+    text = _first_line(error)
+    by_server = code == _DOUBLE_DISTRIBUTED or (code == _READONLY and "Cannot modify" in text)
+    by_driver = type(error).__name__ == "ProgrammingError" and text.endswith(" is readonly")
+    if not (by_server or by_driver):
+        return None
+    return LogboekSetupError(
+        f"The Logboek {address} lets this account change no setting (`readonly = 1`), and what was asked needs some: "
+        "limits on its time, or those of a cluster. Nothing was read. Give the account `readonly = 2` in its profile, "
+        "which lets it set them and still write nothing."
+    )
 
 
 def _transport_label(error: BaseException) -> str:

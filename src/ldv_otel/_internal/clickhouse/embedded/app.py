@@ -7,18 +7,24 @@ import json
 import logging
 import secrets
 import string
-import traceback
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ldv_otel._internal.clickhouse.embedded.body import MAX_BODY_BYTES, RequestBody, too_large
+from ldv_otel._internal.clickhouse.embedded.content_types import content_type_of
 from ldv_otel._internal.clickhouse.embedded.errors import UNKNOWN_EXCEPTION, EngineError
 from ldv_otel._internal.clickhouse.embedded.framing import framed
 from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION, at_revision
-from ldv_otel._internal.clickhouse.embedded.request import EngineRequest, engine_query, refuse_browsers
+from ldv_otel._internal.clickhouse.embedded.request import (
+    EngineRequest,
+    authenticate,
+    engine_query,
+    refuse_browsers,
+    refuse_session_checks,
+)
+from ldv_otel._internal.config.error_places import type_and_places
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -35,18 +41,6 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 _SEND_BYTES: Final = 1 << 20
-_PLAIN: Final = "text/plain; charset=UTF-8"
-_CONTENT_TYPES: Final = MappingProxyType(
-    {
-        "TabSeparated": "text/tab-separated-values; charset=UTF-8",
-        "TSV": "text/tab-separated-values; charset=UTF-8",
-        "CSV": "text/csv; charset=UTF-8; header=absent",
-        "JSON": "application/json; charset=UTF-8",
-        "JSONEachRow": "application/x-ndjson; charset=UTF-8",
-        "Native": "application/octet-stream",
-        "RowBinary": "application/octet-stream",
-    }
-)
 #: Verbose as the server's, whose drivers expect every count.
 _SUMMARY: Final = MappingProxyType(
     dict.fromkeys(("read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read", "result_rows"), 0)
@@ -58,18 +52,23 @@ _MARK: Final = b"__exception__"
 class LogboekApp:
     """Answers ClickHouse's HTTP interface from one engine.
 
-    There are no users: names and passwords that a client sends are ignored. `request.refuse_browsers` decides who
-    is let in instead.
+    There are no users: whoever sends the secret as a password may do what the engine was opened for (`access.py`).
 
     Args:
         engine: Stays the caller's.
         executor: Where the engine's blocking calls run; its size is the number of statements at a time.
+        secret: What requests have to bring; not empty.
         max_body_bytes: A larger body is refused before it is read further, packed or unpacked.
     """
 
-    def __init__(self, engine: Engine, executor: Executor, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, engine: Engine, executor: Executor, secret: str, *, max_body_bytes: int = MAX_BODY_BYTES
+    ) -> None:
+        if not secret:
+            raise ValueError("without a secret everybody on this machine would be let in")
         self._engine = engine
         self._executor = executor
+        self._secret = secret
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -80,6 +79,10 @@ class LogboekApp:
             request = EngineRequest.of(scope)
             query_id = request.query_id
             refuse_browsers(request)
+            if not _is_greeting(request):
+                # Before the body: what strangers send is not kept.
+                authenticate(request, self._secret)
+                refuse_session_checks(request.parameters)
             await _receive_body(request, receive, body, self._max_body_bytes)
             await self._serve(request, body, receive, send)
         except EngineError as error:
@@ -92,7 +95,7 @@ class LogboekApp:
         body.close()
 
     async def _serve(self, request: EngineRequest, body: RequestBody, receive: Receive, send: Send) -> None:
-        if request.path in {"/ping", "/replicas_status"} or _is_greeting(request):
+        if _is_greeting(request):
             await _send_whole(send, 200, self._headers(request.query_id), b"Ok.\n")
             return
         if request.path != "/":
@@ -152,7 +155,7 @@ class LogboekApp:
 
     def _headers(self, query_id: str, answer: EngineAnswer | None = None) -> dict[str, str]:
         headers = {
-            "Content-Type": _CONTENT_TYPES.get(answer.format if answer else "", _PLAIN),
+            "Content-Type": content_type_of(answer.format if answer else ""),
             "X-ClickHouse-Server-Display-Name": self._engine.display_name,
             "X-ClickHouse-Timezone": self._engine.timezone,
         }
@@ -182,13 +185,15 @@ def exception_frame(text: bytes, tag: str) -> bytes:
 
 def _log_fault(error: Exception) -> None:
     """Log where, but not what: an error's text may quote a statement, and the statement may quote records."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    where = " < ".join(f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})" for frame in reversed(frames))
-    _logger.error("A request failed in the server itself with %s in %s; status 500.", type(error).__name__, where)
+    _logger.error("A request failed in the server itself with %s; status 500.", type_and_places(error))
 
 
 def _is_greeting(request: EngineRequest) -> bool:
-    return request.method in {"GET", "HEAD"} and request.path == "/" and not request.parameters.get("query")
+    if request.method not in {"GET", "HEAD"} or request.content_length or "transfer-encoding" in request.headers:
+        return False
+    if request.path == "/":
+        return not request.parameters.get("query")
+    return request.path in {"/ping", "/replicas_status"}
 
 
 async def _receive_body(request: EngineRequest, receive: Receive, body: RequestBody, max_bytes: int) -> None:

@@ -16,6 +16,7 @@ from ldv_otel._internal.clickhouse.embedded.errors import (
     QUERY_IS_TOO_LARGE,
     EngineError,
 )
+from ldv_otel._internal.http.zstd import zstd_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,11 +173,6 @@ def _decompressor(encoding: str) -> tuple[Callable[[], _Decompressor], tuple[typ
     except ImportError as error:
         raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding} needs the package {error.name}") from error
     raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding} is not known here")
-
-
-def zstd_module() -> Any:
-    """Return the standard library's zstd, or before Python 3.14 its backport, which comes with the driver."""
-    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def _inflated(blocks: Iterator[bytes], make: Callable[[], _Decompressor]) -> Iterator[bytes]:

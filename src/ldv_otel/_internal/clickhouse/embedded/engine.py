@@ -14,12 +14,21 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ldv_otel._internal.clickhouse.embedded.access import open_restricted
 from ldv_otel._internal.clickhouse.embedded.errors import BAD_ARGUMENTS, QUERY_IS_TOO_LARGE, EngineError
-from ldv_otel._internal.clickhouse.embedded.statement import Statement, StatementKind, find_insert, parse_statement
+from ldv_otel._internal.clickhouse.embedded.permission import Permission
+from ldv_otel._internal.clickhouse.embedded.statement import (
+    Statement,
+    StatementKind,
+    find_insert,
+    find_values,
+    parse_statement,
+)
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,6 +43,10 @@ _HEAD_BYTES: Final = 256 << 10
 _MAX_STATEMENT_BYTES: Final = 64 << 20
 
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PARSE: Final = b"SELECT formatQuerySingleLine("
+_REMEMBERED: Final = 512
+_REMEMBERED_BYTES: Final = 16 << 10
+_PARSE_SCOPE: Final = re.compile(r"\.?: In scope SELECT formatQuerySingleLine\(.*(\([A-Z_]+\))", re.DOTALL)
 #: Formats without head, foot or separator, so that the blocks chDB streams make one valid whole.
 _STREAMED_FORMATS: Final = frozenset({"Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow"})
 
@@ -125,19 +138,26 @@ class Engine:
             raise ConfigurationError(
                 "The embedded engine is not installed. Nothing was started. Run `pip install 'ldv-otel[embedded]'`."
             ) from error
-        if "?" in str(path):
-            raise ConfigurationError(f"The directory {path} has a `?` in its name, which chDB reads as an option.")
+        if odd := set("?&%") & set(str(path)):
+            raise ConfigurationError(
+                f"The directory {path} has a `{odd.pop()}` in its name, which chDB reads as part of an option."
+            )
         self._open: Callable[[str], Any] = chdb.connect
+        # Services send the same few statements again and again, with parameters.
+        self._parsed = lru_cache(_REMEMBERED)(self._parse)
         self._path = str(path)
         try:
-            # Held open for as long as we live: the engine stops when the last handle to it closes.
-            self._anchor: Any = self._open(self._path)
+            # Held open for as long as we live: the engine stops when the last handle to it closes. Handles that are
+            # opened later have the rights of this first one.
+            self._anchor, fixed = open_restricted(self._open, path)
+            names = self._anchor.query("SELECT name FROM system.table_functions", "TabSeparated").bytes()
             facts = self._anchor.query("SELECT version(), timezone(), displayName()", "TabSeparated").bytes()
         except RuntimeError as error:
             raise ConfigurationError(
                 f"The embedded Logboek {path} does not open: {error}. Nothing was started. "
                 "Check that the directory is one of this engine's, and that this user may write it."
             ) from error
+        self._permission = Permission(names.decode().split(), fixed)
         self.version, self.timezone, self.display_name = facts.decode().rstrip("\n").split("\t")
 
     def answer(self, query: EngineQuery) -> EngineAnswer:
@@ -155,9 +175,12 @@ class Engine:
                 QUERY_IS_TOO_LARGE, f"A statement has at most {_MAX_STATEMENT_BYTES} bytes; data goes behind FORMAT"
             )
         sql = _joined(query.sql, query.body.read())
-        statement = find_insert(sql) or parse_statement(sql)
-        if statement.kind is StatementKind.DATA:
-            return self._insert(query, statement)
+        data = find_insert(sql) or find_values(sql)
+        if data is not None:
+            return self._insert(query, data)
+        canonical = self._canonical(sql)
+        self._permission.check(canonical)
+        statement = parse_statement(canonical)
         connection = self._handle(query)
         output = statement.format or query.default_format
         if statement.kind is StatementKind.STREAM and not query.at_once and output in _STREAMED_FORMATS:
@@ -188,9 +211,29 @@ class Engine:
             data.flush()
             source = f"FROM INFILE '{data.path}' COMPRESSION 'none'".encode()
             sql = b"\n".join((insert.target, source, insert.settings, f"FORMAT {insert.format}".encode()))
+            self._permission.check(self._canonical(sql), data.path)
             connection = self._handle(query)
             owned.callback(connection.close)
             return _run(connection, sql, "", query)
+
+    def _canonical(self, sql: bytes) -> bytes:
+        return self._parsed(sql) if len(sql) <= _REMEMBERED_BYTES else self._parse(sql)
+
+    def _parse(self, sql: bytes) -> bytes:
+        """Return a statement as the engine's parser understands it; nothing of it is run.
+
+        Raises:
+            EngineError: It is none, or more than one.
+        """
+        # A handle of its own: settings of the request would be settings of this question too.
+        connection = self._open(self._path)
+        try:
+            return bytes(connection.query(_PARSE + _literal_of(sql) + b")", "TabSeparatedRaw").bytes())
+        except RuntimeError as error:
+            # Without our own question around the statement.
+            raise EngineError.parse(_PARSE_SCOPE.sub(r". \1", str(error))) from error
+        finally:
+            connection.close()
 
     def _handle(self, query: EngineQuery) -> Any:
         # A new handle for each statement: what is set on it must not reach the next one.
@@ -275,6 +318,10 @@ def _setting_name(name: str) -> str:
 def _literal(text: str) -> str:
     # Quoted whatever it is: the engine reads numbers out of strings, but not strings out of numbers.
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _literal_of(sql: bytes) -> bytes:
+    return b"'" + sql.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
 
 
 def _identifier(text: str) -> str:

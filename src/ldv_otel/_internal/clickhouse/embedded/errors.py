@@ -13,7 +13,9 @@ UNKNOWN_TYPE_OF_QUERY: Final = 78
 QUERY_IS_TOO_LARGE: Final = 229
 CANNOT_DECOMPRESS: Final = 271
 INTO_OUTFILE_NOT_ALLOWED: Final = 358
+SETTING_CONSTRAINT_VIOLATION: Final = 452
 ACCESS_DENIED: Final = 497
+AUTHENTICATION_FAILED: Final = 516
 UNKNOWN_EXCEPTION: Final = 1002
 
 _NAMES: Final = MappingProxyType(
@@ -25,7 +27,9 @@ _NAMES: Final = MappingProxyType(
         QUERY_IS_TOO_LARGE: "QUERY_IS_TOO_LARGE",
         CANNOT_DECOMPRESS: "CANNOT_DECOMPRESS",
         INTO_OUTFILE_NOT_ALLOWED: "INTO_OUTFILE_NOT_ALLOWED",
+        SETTING_CONSTRAINT_VIOLATION: "SETTING_CONSTRAINT_VIOLATION",
         ACCESS_DENIED: "ACCESS_DENIED",
+        AUTHENTICATION_FAILED: "AUTHENTICATION_FAILED",
         UNKNOWN_EXCEPTION: "UNKNOWN_EXCEPTION",
     }
 )
@@ -43,7 +47,7 @@ _STATUS: Final = MappingProxyType(
 _FIRST: Final = re.compile(r"Code: (\d+)\. ")
 # chDB rethrows some errors around themselves: the same head, name and version twice or three times over.
 _REPEATED_HEAD: Final = re.compile(r"\A(?:Code: \d+\. DB::Exception: )+(?=Code: \d+\. DB::Exception: )")
-_VERSION: Final = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)")
+_VERSION: Final = re.compile(r"(?<!\s)\s*\(version [^()]*(?:\([^()]*\))?\)")
 # The name of the engine's own copy of the body: of no use to the sender, and another one each time.
 _BODY_FILE: Final = re.compile(r": \(in file/uri [^()]*\): While executing (\w+): While executing File: [^.(]*")
 

@@ -10,8 +10,8 @@ import struct
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Final
 
-from ldv_otel._internal.clickhouse.embedded.body import zstd_module
 from ldv_otel._internal.clickhouse.embedded.errors import CANNOT_DECOMPRESS, NOT_IMPLEMENTED, EngineError
+from ldv_otel._internal.http.zstd import zstd_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,9 @@ _WORD: Final = (1 << 64) - 1
 #: Method, size of the frame without its checksum, size of what it holds.
 _HEAD: Final = struct.Struct("<BII")
 _NONE: Final = 0x02
+#: LZ4's block format: from the first number of literals on, bytes of the second go on counting while they are full.
+_LONG: Final = 15
+_MORE: Final = 255
 _LZ4: Final = 0x82
 _ZSTD: Final = 0x90
 #: What the server itself accepts at most (DBMS_MAX_COMPRESSED_SIZE).
@@ -41,13 +44,25 @@ def unframed(body: RequestBody) -> RequestBody:
 
 
 def framed(data: bytes) -> bytes:
-    """Pack an answer into frames that do not compress: over loopback there is nothing to save."""
+    """Pack an answer into frames of LZ4, the only method that ClickHouse's JDBC driver reads.
+
+    They hold literals only: over loopback there is nothing to save by compressing.
+    """
     return b"".join(_frame(data[at : at + _ANSWER_FRAME_BYTES]) for at in range(0, len(data), _ANSWER_FRAME_BYTES))
 
 
 def _frame(data: bytes) -> bytes:
-    content = _HEAD.pack(_NONE, _HEAD.size + len(data), len(data)) + data
+    packed = _literals(data)
+    content = _HEAD.pack(_LZ4, _HEAD.size + len(packed), len(data)) + packed
     return checksum(content) + content
+
+
+def _literals(data: bytes) -> bytes:
+    """Return an LZ4 block of one sequence without a match: how many literals there are, and the literals."""
+    if len(data) < _LONG:
+        return bytes((len(data) << 4,)) + data
+    more, last = divmod(len(data) - _LONG, _MORE)
+    return b"\xf0" + bytes((_MORE,)) * more + bytes((last,)) + data
 
 
 def checksum(content: bytes) -> bytes:

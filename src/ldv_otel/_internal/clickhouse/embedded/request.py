@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from base64 import b64decode
 from dataclasses import dataclass
+from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
@@ -12,7 +14,13 @@ from uuid import uuid4
 
 from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed
 from ldv_otel._internal.clickhouse.embedded.engine import EngineQuery
-from ldv_otel._internal.clickhouse.embedded.errors import ACCESS_DENIED, BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
+from ldv_otel._internal.clickhouse.embedded.errors import (
+    ACCESS_DENIED,
+    AUTHENTICATION_FAILED,
+    BAD_ARGUMENTS,
+    NOT_IMPLEMENTED,
+    EngineError,
+)
 from ldv_otel._internal.clickhouse.embedded.framing import unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION
 
@@ -30,7 +38,8 @@ _TRANSPORT: Final = frozenset(
         *("enable_http_compression", "http_zlib_compression_level", "http_response_buffer_size"),
         *("http_wait_end_of_query", "http_write_exception_in_output_format", "add_http_cors_header"),
         *("send_progress_in_http_headers", "http_headers_progress_interval_ms"),
-        "cancel_http_readonly_queries_on_client_close",
+        *("cancel_http_readonly_queries_on_client_close", "network_compression_method"),
+        "network_zstd_compression_level",
     )
 )
 _YES: Final = frozenset(("1", "true"))
@@ -79,19 +88,62 @@ class EngineRequest:
 
 
 def refuse_browsers(request: EngineRequest) -> None:
-    """Refuse what a web page made a browser send.
+    """Refuse what a browser sent, whoever told it to.
 
-    There are no users and no passwords here: being able to connect to loopback is the right to ask. A browser on
-    this machine can connect too, on behalf of any page. It gives itself away by `Origin` or `Sec-Fetch-Site`, or,
-    where a name of the page's own was made to point here, by `Host`.
+    Without the secret nobody gets in; but a page may try with one that it got hold of, and no page has any business
+    here. A browser gives itself away by `Origin` or a `Sec-Fetch-` header, or, where a name of a page's own was made to
+    point here, by `Host`.
 
     Raises:
         EngineError: It is one of those.
     """
     if not _is_loopback_host(request.headers.get("host", "")):
         raise EngineError.of(ACCESS_DENIED, "The Host of this request is not a loopback address")
-    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
-        raise EngineError.of(ACCESS_DENIED, "Requests that a web page makes are refused")
+    if any(name == "origin" or name.startswith("sec-fetch-") for name in request.headers):
+        raise EngineError.of(ACCESS_DENIED, "Requests of browsers are refused")
+
+
+def authenticate(request: EngineRequest, secret: str) -> None:
+    """Refuse a request without the secret, which is the password of every user.
+
+    It comes as ClickHouse's drivers send a password: in `Authorization: Basic` or `X-ClickHouse-Key`; never in the
+    address, which ends up in histories and logs.
+
+    Raises:
+        EngineError: It is missing or wrong.
+    """
+    offered = request.headers.get("x-clickhouse-key", "") or _basic_password(request.headers.get("authorization", ""))
+    if not compare_digest(offered.encode(), secret.encode()):
+        raise EngineError.of(
+            AUTHENTICATION_FAILED,
+            "The secret of this Logboek is missing or wrong. It is in the file DIR.secret beside its directory: let "
+            "LDV_LOGBOEK_PASSWORD_FILE name it, or send it as the password of the user default",
+        )
+
+
+def refuse_session_checks(parameters: Mapping[str, str]) -> None:
+    """Refuse a request that asks whether its session is there.
+
+    A `session_id` alone means nothing here: what a session would keep, SET, USE and temporary tables, is not served, so
+    no request can count on an earlier one.
+
+    Raises:
+        EngineError: It asks that.
+    """
+    if parameters.get("session_check", "0") not in {"", "0"}:
+        raise EngineError.of(
+            NOT_IMPLEMENTED, "There are no sessions here to check (session_check): each request stands by itself"
+        )
+
+
+def _basic_password(authorization: str) -> str:
+    kind, _, encoded = authorization.partition(" ")
+    if kind.lower() != "basic":
+        return ""
+    try:
+        return b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def engine_query(request: EngineRequest, body: RequestBody, owned: ExitStack) -> EngineQuery:
@@ -109,6 +161,7 @@ def engine_query(request: EngineRequest, body: RequestBody, owned: ExitStack) ->
         body = owned.enter_context(unframed(body))
     parameters = dict(request.parameters)
     if fields := _form_fields(request.headers.get("content-type", ""), body):
+        refuse_session_checks(fields)
         parameters |= fields
         body = owned.enter_context(RequestBody())
     return EngineQuery(

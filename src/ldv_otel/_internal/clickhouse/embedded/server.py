@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
+from ldv_otel._internal.clickhouse.connect import locked_directory
 from ldv_otel._internal.clickhouse.embedded.app import LogboekApp
 from ldv_otel._internal.clickhouse.embedded.engine import Engine
+from ldv_otel._internal.clickhouse.front_secret import announced, make_secret
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
 from ldv_otel.errors import ConfigurationError
 
@@ -27,6 +28,11 @@ _STATEMENTS_AT_A_TIME: Final = 16
 #: As a server's own. Longer than a delivery pauses between batches, so that a batch rarely meets a closing connection.
 _KEEP_ALIVE_SECONDS: Final = 30
 _GRACE_SECONDS: Final = 10
+#: How long a client may pause within what it sends, and before it takes more of an answer.
+_SILENCE_SECONDS: Final = 60
+_STALL_SECONDS: Final = 300
+#: Connections at a time; more are told to come back.
+_CONNECTIONS: Final = 500
 #: A server's `http_max_uri_size` is 1 MiB; the rest of the head comes on top.
 _MAX_HEAD_BYTES: Final = (1 << 20) + (64 << 10)
 
@@ -34,8 +40,8 @@ _MAX_HEAD_BYTES: Final = (1 << 20) + (64 << 10)
 def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve one directory over ClickHouse's HTTP interface until SIGTERM or SIGINT.
 
-    Statements under way are finished first. There are no users: whoever may connect to this loopback address may
-    read and change the Logboek, and may read files as this process's user.
+    Statements under way are finished first. Whoever has the secret, which is made beside the directory and which only
+    this user may read, may read the Logboek and add to it; `access.py` and `permission.py` say what else.
 
     Args:
         path: The chDB directory; made (0700) if it is not there.
@@ -44,16 +50,17 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
         ready: Called once, with `http://host:port`, when requests are answered.
 
     Raises:
-        ConfigurationError: Not loopback, port taken, directory in use, or the extra `embedded` not installed.
+        ConfigurationError: Not loopback, port taken, directory in use or open to others, or the extra `embedded` not
+            installed.
     """
     _require_extra()
     previous_mask = os.umask(0o077)
     try:
-        with _listening(host, port) as listener, DirectoryLock(path):
-            _make_directory(path)
+        with _listening(host, port) as listener, locked_directory(path, "--path"):
+            secret = make_secret(path)
             with Engine(path) as engine, ThreadPoolExecutor(_STATEMENTS_AT_A_TIME, "ldv-logboek") as executor:
-                server = _server(LogboekApp(engine, executor), listener, ready)
-                with stopping_on_signals(server):
+                server = _server(LogboekApp(engine, executor, secret), listener, ready)
+                with stopping_on_signals(server), announced(listener.getsockname()[1], path):
                     server.run(sockets=[listener])
     finally:
         os.umask(previous_mask)
@@ -71,6 +78,8 @@ def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], Non
     """Return a uvicorn server that calls `ready` when it has started."""
     import uvicorn  # an extra that only this command needs
 
+    from ldv_otel._internal.http.bounded_protocol import BoundedProtocol
+
     class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -80,7 +89,8 @@ def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], Non
     return AnnouncingServer(
         uvicorn.Config(
             app,
-            http="h11",
+            http=BoundedProtocol.bounded(silence_seconds=_SILENCE_SECONDS, stall_seconds=_STALL_SECONDS),
+            limit_concurrency=_CONNECTIONS,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -100,14 +110,14 @@ def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], Non
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Listen on a loopback address, and on nothing else: there are no passwords to ask for."""
+    """Listen on a loopback address, and on nothing else: the secret would cross a network in the clear."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError:
         address = None
     if address is None or not address.is_loopback:
         raise ConfigurationError(
-            f"The embedded Logboek listens on loopback only, because it has no users or passwords, and {host} is not a "
+            f"The embedded Logboek listens on loopback only, because it knows no users and no TLS, and {host} is not a "
             "loopback address. Nothing was started. Use --listen 127.0.0.1:8123, or a ClickHouse server for more."
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
@@ -124,13 +134,3 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
                 "Choose another port with --listen, or 0 for any that is free."
             ) from error
         yield listener
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The directory {path} cannot be made ({error.strerror}). Nothing was started. "
-            "Choose one that this user may write."
-        ) from error

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.queries.sql import READ_SETTINGS
+from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
 from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, ms_from_datetime, within_query_time
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Annotated, Final, Self
 
 import msgspec
@@ -13,6 +14,8 @@ from ldv_otel.errors import QueryError
 #: How many records a page has unless the caller asks for fewer or more.
 PAGE_RECORDS: Final = 100
 
+#: The version of UUIDs that begin with a moment.
+_WITH_MOMENT: Final = 7
 #: W3C Trace Context.
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
@@ -67,11 +70,14 @@ class RecordQuery(msgspec.Struct, frozen=True, kw_only=True):
         trace_id: 16 bytes.
         foreign_trace_id: 16 bytes: the trace of another party on whose behalf something was done here.
         foreign_span_id: 8 bytes.
-        subjects: Pseudonyms of 16 bytes; a record is about one of them.
+        subjects: Pseudonyms of 16 bytes, each once; a record is about one of them, or about one that is linked to them.
+        subject_type: Type of the number behind `subjects`.
         processor: `dpl.core.foreign_operation.processor`.
-        read_api: `dpl.read.externalReadAPI_id`.
+        read_api: `dpl.read.nextLogbookId`.
+        transaction_id: `dpl.fsc.transaction_id`, in small letters and with dashes.
         visible: Beginnings of the only processing activities to show; none for all.
         since_ms: Started then or later; ms since 1970-01-01 UTC.
+        until_ms: Started before then.
         ended_by_ms: Ended then or earlier; ms since 1970-01-01 UTC.
     """
 
@@ -83,8 +89,10 @@ class RecordQuery(msgspec.Struct, frozen=True, kw_only=True):
     activity: str = ""
     processor: str = ""
     read_api: str = ""
+    transaction_id: str = ""
     visible: tuple[str, ...] = ()
     since_ms: int | None = None
+    until_ms: int | None = None
     ended_by_ms: int | None = None
 
 
@@ -165,6 +173,20 @@ def parse_trace_id(text: str) -> bytes:
     if len(raw) != _TRACE_ID_BYTES or not any(raw):
         raise QueryError("A trace id has 32 hexadecimal digits, not all 0, with or without the dashes of a UUID.")
     return raw
+
+
+def parse_transaction_id(text: str) -> str:
+    """Return a UUID as records have it in `dpl.fsc.transaction_id`.
+
+    Raises:
+        QueryError: That is no UUID.
+    """
+    return str(uuid.UUID(bytes=parse_trace_id(text)))
+
+
+def has_moment(transaction_id: str) -> bool:
+    """Return whether a UUID begins with a moment, in ms since 1970-01-01 UTC: version 7, as those of FSC."""
+    return uuid.UUID(transaction_id.strip()).version == _WITH_MOMENT
 
 
 def parse_span_id(text: str) -> bytes:

@@ -16,13 +16,13 @@ from ldv_otel._internal.clickhouse.queries.shown_records import from_the_end, pa
 from ldv_otel._internal.clickhouse.queries.sql import (
     BEFORE_CURSOR,
     LIMIT,
-    READ_SETTINGS,
     ROW_ONCE,
     ROW_ONCE_NEWEST,
     TERMS_IN_FORCE,
     WITHIN_TERM,
     records_query,
 )
+from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
 from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, attribute
 from ldv_otel.attributes import FLAGS
 

@@ -8,6 +8,7 @@ expression that equals its own, so the ones here are those of `schema/0001_logre
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, identifier
 
@@ -21,11 +22,35 @@ def in_hours_of(column: str, *hours: Sql) -> Sql:
         column: One that has a projection, such as `trace_id`.
         hours: Conditions on the hours themselves.
     """
-    # With GROUP BY the answer comes from the projection alone. Without, the engine would read the ids of every row.
+    return Sql("toRelativeHourNum(start_time) IN ($hours)", hours=_hours(column, *hours))
+
+
+def in_hours_of_any(column: str) -> Sql:
+    """Return the same condition for a reader who may not see all rows: some hour is looked in, whatever the ids are.
+
+    Ids that occur nowhere would be answered sooner than those whose rows the reader may not see, and so tell which are
+    there. The hour is one between the first row and the last, by the ids, so that asking again tells no more.
+    """
     return Sql(
         """toRelativeHourNum(start_time) IN (
-            SELECT toRelativeHourNum(start_time) FROM logregel
-            WHERE $wanted GROUP BY $prefix, toRelativeHourNum(start_time))""",
+            SELECT arrayJoin(if(empty(hours), [toUInt32($some_hour)], hours))
+            FROM (SELECT groupArray(`toRelativeHourNum(start_time)`) AS hours FROM ($hours)))""",
+        some_hour=_SOME_HOUR,
+        hours=_hours(column),
+    )
+
+
+#: The first and the last moment are kept beside each part, so that this reads no rows.
+_SOME_HOUR: Final = Sql("""(
+    SELECT toRelativeHourNum(min(start_time)) + cityHash64({prefixes:Array(UInt32)})
+        % (1 + toRelativeHourNum(max(start_time)) - toRelativeHourNum(min(start_time))) FROM logregel)""")
+
+
+def _hours(column: str, *hours: Sql) -> Sql:
+    # With GROUP BY the answer comes from the projection alone. Without, the engine would read the ids of every row.
+    return Sql(
+        """SELECT toRelativeHourNum(start_time) FROM logregel
+            WHERE $wanted GROUP BY $prefix, toRelativeHourNum(start_time)""",
         wanted=all_of([Sql("$prefix IN {prefixes:Array(UInt32)}", prefix=_id_prefix(column)), *hours]),
         prefix=_id_prefix(column),
     )

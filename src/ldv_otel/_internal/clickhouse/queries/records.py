@@ -6,12 +6,16 @@ records than it was asked for though more follow.
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel, logregel_of_row
 from ldv_otel._internal.clickhouse.queries import sql
 from ldv_otel._internal.clickhouse.queries.models import (
     FIRST_PAGE,
@@ -23,14 +27,19 @@ from ldv_otel._internal.clickhouse.queries.models import (
     Totals,
     UsedActivity,
     WriterCounts,
+    has_moment,
     parse_span_id,
     parse_trace_id,
 )
 from ldv_otel._internal.clickhouse.queries.projections import id_prefixes
 from ldv_otel._internal.clickhouse.queries.shown_records import actie_above, from_the_end, page_of, records_of
+from ldv_otel._internal.clickhouse.queries.subject_links import person_of
 from ldv_otel._internal.clickhouse.queries.versions import moved_to
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.overlooked import OverlookedAttribute, overlooked_names, overlooked_report
 from ldv_otel._internal.times.instants import within_query_time
+
+_DAY_MS: Final = 86_400_000
 
 
 def by_trace(client: LogboekClient, trace_id: str, *, confidential: bool = True) -> list[StoredLogregel]:
@@ -117,7 +126,7 @@ def by_subject(
     *,
     confidential: bool = True,
 ) -> Page:
-    """Return a page of the records about one person.
+    """Return a page of the records about one person, those under linked numbers too.
 
     Args:
         pseudonyms: The person's pseudonym under each live key.
@@ -126,9 +135,7 @@ def by_subject(
     """
     if not pseudonyms:
         return Page([], None)
-    parameters = {
-        "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": id_prefixes(pseudonyms),
+    parameters = _person_parameters(client, pseudonyms) | {
         "first": max(limits.after.start_time_ms if limits.after else 0, limits.since_ms or 0, 0),
     }
     return page_of(client, sql.BY_SUBJECT, parameters, limits, confidential=confidential)
@@ -149,11 +156,7 @@ def latest_by_subject(
     """
     if not pseudonyms:
         return Page([], None)
-    parameters = {
-        "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": id_prefixes(pseudonyms),
-        "activities": list(activities),
-    }
+    parameters = _person_parameters(client, pseudonyms) | {"activities": list(activities)}
     return page_of(client, sql.LATEST_BY_SUBJECT, parameters, from_the_end(limits), confidential=confidential)
 
 
@@ -163,11 +166,7 @@ def activities_of_subject(
     """Return the processing activities in the records about one person, the most recent first; see `by_subject`."""
     if not pseudonyms:
         return []
-    parameters = {
-        "subjects": [raw.hex() for raw in pseudonyms],
-        "prefixes": id_prefixes(pseudonyms),
-        "confidential": confidential,
-    }
+    parameters = _person_parameters(client, pseudonyms) | {"confidential": confidential}
     rows = client.rows(sql.ACTIVITIES_OF_SUBJECT, parameters)
     used = {activity: UsedActivity(activity, *counts) for activity, *counts, _ in rows if counts[0]}
     # Records with versions are read, because only the last version of each counts. Few people have any.
@@ -224,23 +223,50 @@ def search(
     # The table has zeros where a record has no such id, and nobody asks for all records without one.
     if any(isinstance(value, bytes) and not any(value) for value in wanted.values()):
         return Page([], None)
+    linked: tuple[bytes, ...] = ()
+    if query.subjects:
+        wanted["subjects"] = person_of(client, query.subjects).subjects
+        linked = wanted["subjects"][len(query.subjects) :]
     parameters = {field: _as_parameter(value) for field, value in wanted.items()}
+    # A type is that of the number in the question; a number that is linked to it may have another one.
+    parameters["linked"] = _as_parameter(linked)
     if (field := sql.narrowest(wanted)) is not None:
         ids = wanted[field]
         parameters["prefixes"] = id_prefixes([ids] if isinstance(ids, bytes) else ids)
+    query = near_transaction(query)
     # Nothing that ended by a moment started after it, and only the start has an index.
     until_ms = None if query.ended_by_ms is None else query.ended_by_ms + 1
+    if query.until_ms is not None:
+        until_ms = min(query.until_ms, until_ms if until_ms is not None else query.until_ms)
     limits = PageLimits(since_ms=query.since_ms, until_ms=until_ms, after=after, limit=limit)
-    return page_of(client, sql.search_query(wanted), parameters, limits, confidential=confidential)
+    # A query for a person's own records only has nothing in it that this reader may not see, but a trace may.
+    restricted = not confidential or "visible" in wanted or {"subjects", "trace_id"} <= wanted.keys()
+    statement = sql.search_query(wanted, restricted=restricted)
+    return page_of(client, statement, parameters, limits, confidential=confidential)
 
 
-def spans_of_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
-    """Return trace and span id of every record of these traces."""
-    if not trace_ids:
-        return set()
-    parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": id_prefixes(trace_ids)}
-    rows = client.rows(sql.SPANS_OF_TRACES, parameters)
-    return {(bytes(trace_id), bytes(span_id)) for trace_id, span_id in rows}
+def near_transaction(query: RecordQuery) -> RecordQuery:
+    """Return a query by transaction id with the period that the id itself names: no index leads to an attribute.
+
+    A UUID v7 begins with the moment at which the transport of FSC made it, for a call that begins then; a day on either
+    side is more than clocks differ. An id of another kind names no moment, and everything is looked at.
+    """
+    if not query.transaction_id or not has_moment(query.transaction_id):
+        return query
+    made_ms = uuid.UUID(query.transaction_id).int >> 80
+    since = made_ms - _DAY_MS if query.since_ms is None else max(query.since_ms, made_ms - _DAY_MS)
+    return msgspec.structs.replace(query, since_ms=since, until_ms=made_ms + _DAY_MS)
+
+
+def stored_in_traces(client: LogboekClient, trace_ids: Collection[bytes]) -> dict[tuple[bytes, bytes], list[Logregel]]:
+    """Return every record of these traces by trace id and span id; more than one where ids were used again."""
+    stored: dict[tuple[bytes, bytes], list[Logregel]] = {}
+    if trace_ids:
+        parameters = {"traces": [raw.hex() for raw in trace_ids], "prefixes": id_prefixes(trace_ids)}
+        for row in client.rows(sql.OF_TRACES, parameters, bytes_columns=BYTES_COLUMNS):
+            logregel = logregel_of_row(row).logregel
+            stored.setdefault((logregel.trace_id, logregel.span_id), []).append(logregel)
+    return stored
 
 
 def totals(client: LogboekClient) -> Totals:
@@ -254,9 +280,28 @@ def writers(client: LogboekClient, *, limit: int = 50) -> list[WriterCounts]:
     return [WriterCounts(*row) for row in client.rows(sql.WRITERS, {"limit": limit})]
 
 
+def resource_left_out(client: LogboekClient) -> dict[str, int]:
+    """Return the names of resource attributes that records do not keep (LDV-N8), and how many records lack each."""
+    return {str(name): int(count) for name, count in client.rows(sql.RESOURCE_LEFT_OUT)}
+
+
 def count_refused_spans(client: LogboekClient) -> int:
     """Return how many spans of Collectors fit nowhere; `schema_status` says whether there is a table of them."""
     return int(client.rows(sql.REFUSED_SPANS)[0][0])
+
+
+def overlooked_attributes(client: LogboekClient) -> tuple[OverlookedAttribute, ...]:
+    """Return the attributes of the standard on refused spans that are no Acties (LDV-N9); as `count_refused_spans`."""
+    spans: Counter[str] = Counter()
+    for attribute, count in client.rows(sql.OVERLOOKED):
+        for name in overlooked_names([attribute]):
+            spans[name] += count
+    return overlooked_report(spans)
+
+
+def _person_parameters(client: LogboekClient, pseudonyms: Sequence[bytes]) -> dict[str, Any]:
+    subjects = person_of(client, pseudonyms).subjects
+    return {"subjects": [raw.hex() for raw in subjects], "prefixes": id_prefixes(subjects)}
 
 
 def _trace_parameters(trace_id: str) -> dict[str, Any]:

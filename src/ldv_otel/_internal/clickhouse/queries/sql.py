@@ -12,8 +12,11 @@ from typing import Final
 
 import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.columns import SELECTED
-from ldv_otel._internal.clickhouse.queries.projections import in_hours_of
-from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, attribute
+from ldv_otel._internal.clickhouse.queries.projections import in_hours_of, in_hours_of_any
+from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
+from ldv_otel._internal.clickhouse.register_versions import version_key
+from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, attribute, literal
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 
 #: What makes a row one row, in the order of the table: a row that was stored twice stands beside itself.
 ROW_KEY: Final = Sql("start_time, span_id, writer_id, seq")
@@ -24,17 +27,24 @@ ROW_ONCE: Final = Sql("ORDER BY $key LIMIT 1 BY $key", key=ROW_KEY)
 ROW_ONCE_NEWEST: Final = Sql(
     "ORDER BY start_time DESC, span_id DESC, writer_id DESC, seq DESC LIMIT 1 BY $key", key=ROW_KEY
 )
-#: What such a query needs. Without the first setting ClickHouse reads on to fill its buffers (ClickHouse#64607), and as
-#: it pushes no limit below LIMIT BY (ClickHouse#113110), a page would read the whole period. The second lets each shard
-#: of a cluster look into its own projections, where the default refuses.
-READ_SETTINGS: Final = Sql("read_in_order_use_buffering = 0, distributed_product_mode = 'local'")
 
 #: How long the Logregels of each activity are kept. Who may not see what is confidential gets terms (`public_terms`)
 #: by which that is kept from beyond the end of time on, so that one comparison hides both.
 TERMS_IN_FORCE: Final = Sql("""
-(SELECT activities, if({confidential:Bool}, terms, public_terms) FROM ldv_term ORDER BY applied DESC LIMIT 1)
+(
+    SELECT activities, if({confidential:Bool}, terms, public_terms), versions, version_from
+    FROM ldv_term ORDER BY applied DESC LIMIT 1
+)
 """)
-_TERM: Final = Sql("transform(processing_activity_id, kept.1, kept.2, 120000000)")
+#: That of the version in force when the Actie began; most Registers have one version of each activity, and then the
+#: first part is all that ClickHouse sees of this.
+_TERM: Final = Sql(
+    """
+if(empty(kept.3), transform(processing_activity_id, kept.1, kept.2, 120000000),
+   transform($version, kept.1, kept.2, 120000000))
+""",
+    version=version_key(Sql("processing_activity_id"), Sql("toUnixTimestamp64Milli(start_time)"), Sql("kept")),
+)
 #: Whether a row is within its term; needs `WITH $TERMS_IN_FORCE AS kept`. The view `logregel_shown` has the same.
 #:
 #: A term of the record itself (`ldv.kept_until`) goes before that of its activity. Rows that are confidential by
@@ -43,7 +53,7 @@ _TERM: Final = Sql("transform(processing_activity_id, kept.1, kept.2, 120000000)
 #: can be used.
 WITHIN_TERM: Final = Sql(
     """
-(start_time >= subtractDays(
+(start_time + toIntervalMillisecond(duration_ms) >= subtractDays(
     subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv($term, 100000)),
     $term % 100000)
  OR ($own_term != '' AND $term >= 0))
@@ -194,45 +204,64 @@ CONDITIONS: Final = {
     "foreign_trace_id": Sql("foreign_operation_trace_id = toFixedString(unhex({foreign_trace_id:String}), 16)"),
     "foreign_span_id": Sql("foreign_operation_span_id = toFixedString(unhex({foreign_span_id:String}), 8)"),
     "subjects": _OF_SUBJECT,
-    "subject_type": Sql("data_subject_id_type = {subject_type:String}"),
+    "subject_type": Sql(
+        "data_subject_id_type = {subject_type:String} OR has({linked:Array(String)}, lower(hex(data_subject_id)))"
+    ),
     "activity": _OF_ACTIVITY,
-    "processor": Sql("foreign_operation_processor = {processor:String}"),
+    # Records of before LDV-N10 have the ids alone of a caller that nobody knew; `callers.processor_of` shows them so.
+    "processor": Sql(
+        """(foreign_operation_processor = {processor:String} OR {processor:String} = $unknown
+            AND foreign_operation_processor = '' AND (foreign_operation_trace_id != toFixedString('', 16)
+            OR foreign_operation_span_id != toFixedString('', 8)))""",
+        unknown=literal(UNKNOWN_CALLER_URL),
+    ),
     "read_api": Sql("external_read_api_id = {read_api:String}"),
-    "visible": Sql("arrayExists(prefix -> startsWith(processing_activity_id, prefix), {visible:Array(String)})"),
+    # The prewhere of the page's period goes first: of a UUID v7 that is a day around the moment in it.
+    "transaction_id": Sql("$name = {transaction_id:String}", name=attribute(names.FSC_TRANSACTION_ID)),
+    # A beginning ends where a part of the address ends: `.../open` is not that of `.../open-ander`.
+    "visible": Sql("""arrayExists(prefix -> startsWith(processing_activity_id, prefix) AND (
+        length(processing_activity_id) = length(prefix) OR endsWith(prefix, '/') OR endsWith(prefix, ':')
+        OR substring(processing_activity_id, length(prefix) + 1, 1) IN ('/', '?', '#', ':')),
+        {visible:Array(String)})"""),
     "ended_by_ms": Sql(
         "start_time + toIntervalMillisecond(duration_ms) <= fromUnixTimestamp64Milli({ended_by_ms:Int64})"
     ),
 }
-#: Which of them name ids that have a projection, the one with the fewest hours first.
-_HOURS: Final = {
-    "trace_id": in_hours_of("trace_id"),
-    "foreign_trace_id": in_hours_of("foreign_operation_trace_id"),
-    "subjects": in_hours_of("data_subject_id"),
+#: Which of them name ids that have a projection, by its column; the one with the fewest hours first.
+_PROJECTED: Final = {
+    "trace_id": "trace_id",
+    "foreign_trace_id": "foreign_operation_trace_id",
+    "subjects": "data_subject_id",
 }
 
 
 def narrowest(fields: Collection[str]) -> str | None:
     """Return the field whose ids leave the fewest hours to look in; None when none of them has a projection."""
-    return next((field for field in _HOURS if field in fields), None)
+    return next((field for field in _PROJECTED if field in fields), None)
 
 
-def search_query(fields: Collection[str]) -> Sql:
+def search_query(fields: Collection[str], *, restricted: bool) -> Sql:
     """Return a query for a page of the records that meet the `CONDITIONS` of all these fields.
 
     Its parameter `prefixes` has the `id_prefixes` of the `narrowest` field, where there is one.
+
+    Args:
+        restricted: Whether there may be records that the reader may not see, and that its work must not tell of.
     """
     conditions = [CONDITIONS[field] for field in fields]
     if (field := narrowest(fields)) is not None:
-        conditions.append(_HOURS[field])
+        conditions.append((in_hours_of_any if restricted else in_hours_of)(_PROJECTED[field]))
     return records_query(all_of([*conditions, AFTER_CURSOR]), LIMIT)
 
 
-SPANS_OF_TRACES: Final = Sql(
+#: Whole rows, past their terms and of any activity too: whether ids are taken does not depend on who may see it.
+OF_TRACES: Final = Sql(
     """
-SELECT trace_id, span_id FROM logregel
+SELECT $selected FROM logregel
 WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) AND $hours
 SETTINGS $settings
 """,
+    selected=SELECTED,
     hours=in_hours_of("trace_id"),
     settings=READ_SETTINGS,
 )
@@ -278,4 +307,18 @@ SELECT writer_id, resource, stored, removed, missing, doubled,
 FROM schrijvers ORDER BY last_start_time DESC LIMIT {limit:UInt32}
 """)
 
+#: The names of resource attributes that records do not keep, the hundred most frequent (LDV-N8).
+RESOURCE_LEFT_OUT: Final = Sql(
+    """
+SELECT arrayJoin(splitByChar(',', JSONExtractString(resource, $left_out))) AS name, count() AS logregels FROM logregel
+WHERE position(resource, $left_out) > 0 GROUP BY name HAVING name != '' ORDER BY logregels DESC, name LIMIT 100
+""",
+    left_out=literal(names.LEFT_OUT),
+)
+
 REFUSED_SPANS: Final = Sql("SELECT count() FROM collector_refused")
+#: The names on spans that are no Acties, the hundred most frequent.
+OVERLOOKED: Final = Sql("""
+SELECT arrayJoin(mapKeys(attributes)) AS name, count() AS spans FROM collector_refused
+WHERE startsWith(reason, 'no processing activity') GROUP BY name ORDER BY spans DESC, name LIMIT 100
+""")

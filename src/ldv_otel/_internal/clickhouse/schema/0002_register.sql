@@ -39,4 +39,5 @@ CREATE TABLE IF NOT EXISTS ldv_term
 ENGINE = MergeTree
 ORDER BY applied;
 
-INSERT INTO ldv_term SELECT [''], [0], [0], [false], [120000000], [120000000], toDateTime64(0, 6, 'UTC');
+INSERT INTO ldv_term (activities, months, days, confidential, terms, public_terms, applied)
+SELECT [''], [0], [0], [false], [120000000], [120000000], toDateTime64(0, 6, 'UTC');

@@ -5,7 +5,9 @@ The views that readers use hold nothing, so they have no number: they are made a
 
 from __future__ import annotations
 
+import functools
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Final
@@ -18,7 +20,7 @@ from ldv_otel._internal.clickhouse.schema.cluster import Cluster, clustered, cre
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.tables import Table, View
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel.errors import SchemaError
+from ldv_otel.errors import LogboekUnavailable, SchemaError
 
 _SCHEMA: Final = files(__package__ or "")
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -26,6 +28,12 @@ _STATEMENT_END: Final = re.compile(r";[^\S\n]*(?:--[^\n]*)?(?:\n|$)")
 _DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)'")
 _WINDOW: Final = re.compile(r"replicated_deduplication_window = (\d+)")
 _MINIMUM_WINDOW: Final = 1_000
+_CREATE_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+#: The last column of a table, where it is computed.
+_MATERIALIZED_COLUMN: Final = re.compile(
+    r"^CREATE TABLE IF NOT EXISTS (?P<table>\w+)$.*^ {4}(?P<definition>\w+ +\S+ MATERIALIZED .*?)\n\)$",
+    re.MULTILINE | re.DOTALL,
+)
 _MATERIALIZED_VIEW: Final = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO \w+ AS\n", re.MULTILINE)
 
 _CREATE_VERSIONS: Final = """
@@ -34,7 +42,8 @@ ENGINE = MergeTree ORDER BY version
 """
 
 
-_VERSION: Final = Sql("SELECT max(version) FROM ldv_schema")
+#: With a number that only this query has, so that it can be asked before each batch, whatever is on the way there.
+_VERSION: Final = Sql("SELECT max(version), {proof:UInt64} FROM ldv_schema")
 _SET_VERSION: Final = Sql("INSERT INTO ldv_schema (version, name) SELECT {version:UInt32}, {name:String}")
 _TABLES: Final = Sql("""
 SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND has({names:Array(String)}, name)
@@ -58,6 +67,8 @@ class SchemaStatus(msgspec.Struct, frozen=True):
         deduplication_window: How many batches the table remembers; below 1,000 retries may store a batch twice.
         cluster: Name of the cluster the tables are on; empty for a single server or an embedded Logboek.
         collector: Whether a Collector can write to it.
+        missing: Tables of its version that are not there, or that this account may not see.
+        clustered: Whether tables are on a cluster, also where it is not known any more on which.
     """
 
     current: int
@@ -65,6 +76,8 @@ class SchemaStatus(msgspec.Struct, frozen=True):
     deduplication_window: int
     cluster: str = ""
     collector: bool = False
+    missing: tuple[str, ...] = ()
+    clustered: bool = False
 
     def problem(self) -> str:
         """Return what has to be done before writing, or empty text."""
@@ -79,6 +92,14 @@ class SchemaStatus(msgspec.Struct, frozen=True):
             return (
                 f"The Logboek's tables are of version {self.current}, this ldv_otel needs {self.latest}. {APPLY_ADVICE}"
             )
+        if Table.LOGREGEL in self.missing:
+            advice = APPLY_ADVICE
+            if self.clustered and not self.cluster:
+                advice = "Run `ldv schema apply --cluster NAME` with an account that may create tables."
+            return (
+                f"The Logboek's table {Table.LOGREGEL} is gone: somebody dropped it, with the rows in it. Records wait "
+                f"meanwhile. {advice}"
+            )
         if self.deduplication_window < _MINIMUM_WINDOW:
             return (
                 f"The table logregel remembers {self.deduplication_window} batches, so one that is repeated could be "
@@ -87,11 +108,12 @@ class SchemaStatus(msgspec.Struct, frozen=True):
         return ""
 
 
-def migrations() -> list[Migration]:
+@functools.cache
+def migrations() -> tuple[Migration, ...]:
     """Return all migrations of this package, in order."""
     matches = (_FILE.fullmatch(resource.name) for resource in _SCHEMA.iterdir())
     numbered = (Migration(int(match[1]), match[2], statements_in(match[0])) for match in matches if match)
-    return sorted(numbered, key=lambda migration: migration.version)
+    return tuple(sorted(numbered, key=lambda migration: migration.version))
 
 
 def view_statements() -> tuple[str, ...]:
@@ -103,11 +125,13 @@ def collector_statements() -> tuple[str, ...]:
     """Return what makes the tables and views that a Collector writes to, or changes them to what they are now.
 
     A materialised view is changed in place: between dropping and making it, an insert would vanish without an error
-    (LDV-A3).
+    (LDV-A3). So is what the landing table computes: which span is an Actie.
     """
     statements = []
     for statement in statements_in("collector.sql"):
         statements.append(statement)
+        if column := _MATERIALIZED_COLUMN.search(statement):
+            statements.append(f"ALTER TABLE {column['table']} MODIFY COLUMN {column['definition']}")
         if view := _MATERIALIZED_VIEW.search(statement):
             statements.append(f"ALTER TABLE {view[1]} MODIFY QUERY\n{statement[view.end() :]}")
     return tuple(statements)
@@ -148,13 +172,17 @@ def apply_schema(
 
 def _migrate(client: LogboekClient, cluster: Cluster | None, up_to: int | None) -> list[Migration]:
     _run(client, [_CREATE_VERSIONS], cluster)
-    current = _current_version(client)
+    status = schema_status(client)
     numbered = migrations()
-    if current > numbered[-1].version:
-        raise SchemaError(schema_status(client).problem())
-    applied = [migration for migration in numbered if current < migration.version <= (up_to or migration.version)]
+    if status.current > numbered[-1].version or (status.missing and status.clustered and cluster is None):
+        raise SchemaError(status.problem())
+    # Each statement makes what is not there and leaves the rest, so what was dropped comes back by running all again.
+    first = 0 if status.missing else status.current
+    applied = [migration for migration in numbered if first < migration.version <= (up_to or migration.version)]
     for migration in applied:
         _run(client, migration.statements, cluster)
+        if migration.version <= status.current:
+            continue
         # After its statements: a migration that is cut short has no version yet, and is run again.
         client.command(_SET_VERSION, {"version": migration.version, "name": migration.name})
     return applied
@@ -168,17 +196,36 @@ def _run(client: LogboekClient, statements: Iterable[str], cluster: Cluster | No
 
 def schema_status(client: LogboekClient) -> SchemaStatus:
     """Return how the store compares with this package."""
-    names = (Table.LDV_SCHEMA, Table.LOGREGEL, Table.LOGREGEL_LOCAL, View.COLLECTOR_TO_LOGREGEL)
+    names = [*Table, View.COLLECTOR_TO_LOGREGEL]
     engines: dict[str, str] = dict(client.rows(_TABLES, {"names": [name.value for name in names]}))
+    current = _current_version(client) if Table.LDV_SCHEMA in engines else 0
     distributed = _DISTRIBUTED.match(engines.get(Table.LOGREGEL, ""))
     window = _WINDOW.search(engines.get(Table.LOGREGEL_LOCAL if distributed else Table.LOGREGEL, ""))
     return SchemaStatus(
-        _current_version(client) if Table.LDV_SCHEMA in engines else 0,
+        current,
         migrations()[-1].version,
         int(window[1]) if window else 0,
         distributed[1] if distributed else "",
         View.COLLECTOR_TO_LOGREGEL in engines,
+        tuple(sorted(_tables_of(current) - engines.keys())),
+        Table.LOGREGEL_LOCAL in engines or distributed is not None,
     )
+
+
+def _tables_of(version: int) -> set[str]:
+    """Return the tables that the migrations up to a version make."""
+    statements = (text for migration in migrations() if migration.version <= version for text in migration.statements)
+    return {match[1] for text in statements for match in _CREATE_TABLE.finditer(text)}
+
+
+def check_version(client: LogboekClient) -> None:
+    """Refuse a store of which the version is not ours any more: another service, or an administrator, changed it.
+
+    Raises:
+        SchemaError: Its message tells what to do.
+    """
+    if _current_version(client) != migrations()[-1].version:
+        check_schema(client)
 
 
 def check_schema(client: LogboekClient) -> None:
@@ -226,4 +273,8 @@ def _on_cluster(statement: str, cluster: Cluster | None) -> list[str]:
 
 
 def _current_version(client: LogboekClient) -> int:
-    return int(client.rows(_VERSION)[0][0])
+    proof = secrets.randbits(63)
+    match client.rows(_VERSION, {"proof": proof}, self_proving=True):
+        case [(version, answered)] if answered == proof:
+            return int(version)
+    raise LogboekUnavailable(f"The Logboek {client.address} answered another question than that for its version.")

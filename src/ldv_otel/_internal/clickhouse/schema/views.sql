@@ -9,11 +9,19 @@
 
 -- Not for users: the columns as they are shown, without what is past its term, and with the stored ids beside them for
 -- the conditions of the other views. The minute that has begun counts as over, so that the moments stay the same for a
--- minute and the engine can remember conditions on them. An activity without a term is kept from 1970 on; a record's own
--- term goes before that of its activity. Of a record that was put right later all versions are here (`ldv.version_of`,
+-- minute and the engine can remember conditions on them. A term counts from the end of an Actie; that of an activity with
+-- versions is that of the version in force when the Actie began. An activity without a term is kept from 1970 on; a
+-- record's own term goes before that of its activity. Of a record that was put right later all versions are here (`ldv.version_of`,
 -- `ldv.version` in its attributes): this is the log as it grew.
 CREATE OR REPLACE VIEW logregel_shown AS
-WITH (SELECT activities, terms FROM ldv_term ORDER BY applied DESC LIMIT 1) AS kept
+WITH
+    (SELECT activities, terms, versions, version_from FROM ldv_term ORDER BY applied DESC LIMIT 1) AS kept,
+    if(empty(kept.3), transform(l.processing_activity_id, kept.1, kept.2, 120000000),
+       transform(if(has(kept.3, l.processing_activity_id),
+                    concat(l.processing_activity_id, '\n', toString(arrayMax(
+                        (activity, moment) -> if(activity = l.processing_activity_id
+                                                 AND moment <= toUnixTimestamp64Milli(l.start_time), moment, 0), kept.3, kept.4))),
+                    toString(l.processing_activity_id)), kept.1, kept.2, 120000000)) AS term
 SELECT
     lower(hex(l.trace_id)) AS trace_id,
     lower(hex(l.span_id)) AS span_id,
@@ -32,7 +40,10 @@ SELECT
         AS foreign_operation_trace_id,
     if(l.foreign_operation_span_id = toFixedString('', 8), '', lower(hex(l.foreign_operation_span_id)))
         AS foreign_operation_span_id,
-    l.foreign_operation_processor AS foreign_operation_processor,
+    -- Where another application called there is a processor; records of before LDV-N10 may have its ids alone.
+    multiIf(l.foreign_operation_processor != '', l.foreign_operation_processor,
+            l.foreign_operation_trace_id = toFixedString('', 16) AND l.foreign_operation_span_id = toFixedString('', 8), '',
+            'https://onbekende-aanroeper.invalid/') AS foreign_operation_processor,
     l.external_read_api_id AS external_read_api_id,
     arrayMap(id -> lower(hex(id)), l.outbound_span_ids) AS outbound_span_ids,
     l.attributes AS attributes,
@@ -49,11 +60,8 @@ SELECT
 FROM logregel AS l
 WHERE
 (
-    l.start_time >= subtractDays(
-        subtractMonths(
-            toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'),
-            intDiv(transform(l.processing_activity_id, kept.1, kept.2, 120000000), 100000)),
-        transform(l.processing_activity_id, kept.1, kept.2, 120000000) % 100000)
+    l.start_time + toIntervalMillisecond(l.duration_ms) >= subtractDays(
+        subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv(term, 100000)), term % 100000)
     OR l.attributes['ldv.kept_until'] != ''
 )
 AND (l.attributes['ldv.kept_until'] = '' OR toInt64OrZero(l.attributes['ldv.kept_until']) > toUnixTimestamp64Milli(now64(3)));
@@ -167,12 +175,58 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- The entries as they are now: who, why, on what ground, for how long.
+-- The entries as they are now: who, why, on what ground, for how long. One that is not in force yet is there when no
+-- other one is.
 CREATE OR REPLACE VIEW verwerkingsactiviteiten AS
 SELECT *
 FROM ldv_register
-ORDER BY processing_activity_id, applied DESC
+ORDER BY processing_activity_id, explains_from <= now64(3) DESC,
+    if(explains_from <= now64(3), toUnixTimestamp64Milli(valid_from), -toUnixTimestamp64Milli(valid_from)) DESC,
+    explains_from DESC, applied DESC
 LIMIT 1 BY processing_activity_id;
+
+-- Each activity as it explains records, from `in_force_from` on up to the next row of it. A record made before the first
+-- is explained by that one. Its term, and whether it is confidential, are those of the last entry for the version: a slip
+-- in these is put right for all its records, where texts that were amended hold from then on.
+CREATE OR REPLACE VIEW verwerkingsactiviteit_versies AS
+SELECT
+    v.processing_activity_id AS processing_activity_id,
+    v.in_force_from AS in_force_from,
+    v.version.1 AS name,
+    v.version.2 AS purpose,
+    v.version.3 AS legal_ground,
+    k.rule.1 AS retention,
+    k.rule.2 AS retention_text,
+    k.rule.3 AS retention_months,
+    k.rule.4 AS retention_days,
+    k.rule.5 AS confidential,
+    v.version.4 AS parent,
+    v.version.5 AS controller,
+    v.version.6 AS replaces,
+    v.version.7 AS source,
+    v.valid_from AS valid_from,
+    v.version.8 AS applied,
+    v.version.9 AS applied_by
+FROM
+(
+    SELECT
+        r.processing_activity_id AS processing_activity_id,
+        m.moment AS in_force_from,
+        max(r.valid_from) AS valid_from,
+        argMax((r.name, r.purpose, r.legal_ground, r.parent, r.controller, r.replaces, r.source, r.applied, r.applied_by),
+               (r.valid_from, r.explains_from, r.applied)) AS version
+    FROM ldv_register AS r
+    INNER JOIN (SELECT DISTINCT processing_activity_id, explains_from AS moment FROM ldv_register) AS m
+        ON m.processing_activity_id = r.processing_activity_id
+    WHERE r.explains_from <= m.moment
+    GROUP BY processing_activity_id, in_force_from
+) AS v
+INNER JOIN
+(
+    SELECT processing_activity_id, valid_from,
+           argMax((retention, retention_text, retention_months, retention_days, confidential), (explains_from, applied)) AS rule
+    FROM ldv_register GROUP BY processing_activity_id, valid_from
+) AS k ON k.processing_activity_id = v.processing_activity_id AND k.valid_from = v.valid_from;
 
 -- What `ldv retention apply` removed, and what it began to.
 CREATE OR REPLACE VIEW verwijderingen AS
@@ -190,9 +244,26 @@ SELECT
     any(r.way) AS way,
     any(r.logregels) AS logregels,
     any(r.first_start_time) AS first_start_time,
-    any(r.last_start_time) AS last_start_time
+    any(r.last_start_time) AS last_start_time,
+    r.explains_from AS explains_from -- which version of the activity, where it has several
 FROM ldv_removal AS r
-GROUP BY r.removal_id, r.processing_activity_id, r.year;
+GROUP BY r.removal_id, r.processing_activity_id, r.year, r.explains_from;
+
+-- Which numbers `ldv subject` linked as one person's, and whether that is in force. `logregels_van` shows one pseudonym.
+CREATE OR REPLACE VIEW koppelingen AS
+SELECT
+    k.link_id AS link_id,
+    max(k.state) AS state,
+    any(k.holds_from) AS holds_from,
+    any(arrayMap(id -> lower(hex(id)), k.former)) AS former,
+    any(arrayMap(id -> lower(hex(id)), k.present)) AS present,
+    any(k.former_type) AS former_type,
+    any(k.present_type) AS present_type,
+    any(k.keys) AS keys,
+    min(k.at) AS linked,
+    if(max(k.state) = 'ended', max(k.at), NULL) AS ended
+FROM ldv_subject_link AS k
+GROUP BY k.link_id;
 
 -- Each writer: what is stored, and what is missing of its sequence though it was not removed by a term: lost Logregels.
 -- What plain OpenTelemetry sent through a Collector has the writer `collector` and no places in a sequence.
@@ -233,3 +304,10 @@ FROM
     WINDOW w AS (ORDER BY seq ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
 )
 WHERE seq > previous + 1;
+
+-- Checks of the Logboek by `ldv verify`, as those who made them say. `tampering` counts what shows that records, manifests
+-- or the log are not what was sealed.
+CREATE OR REPLACE VIEW controles AS
+SELECT at, account, verified_by, everything, keys_named, places, records, manifests, adopted, removed, not_read, not_sealed,
+    log_size, findings, arraySum(mapValues(mapFilter((kind, count) -> kind != 'not sealed', findings))) AS tampering
+FROM ldv_verification;

@@ -1,0 +1,1 @@
+"""Checking the Logboek against its manifests."""
