@@ -8,7 +8,16 @@ from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.sdk.data_subjects import data_subjects
 from ldv_otel._internal.sdk.health import Health
 from ldv_otel._internal.sdk.install import force_flush, health, install
-from ldv_otel._internal.sdk.processing import Actie, called_by, data_subject, foreign_read_api, processing
+from ldv_otel._internal.sdk.processing import (
+    Actie,
+    called_by,
+    data_subject,
+    foreign_read_api,
+    next_logbook,
+    ok,
+    processing,
+    reject,
+)
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import LdvPropagator, extract
 from ldv_otel._internal.sdk.sampler import LdvSampler
@@ -54,8 +63,11 @@ __all__ = [
     "foreign_read_api",
     "health",
     "install",
+    "next_logbook",
+    "ok",
     "processing",
     "read_settings",
+    "reject",
 ]
 
 _publish(__name__, __all__, globals())

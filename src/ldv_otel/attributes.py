@@ -11,25 +11,34 @@ from typing import Final
 
 __all__ = [
     "ACTIE_MARKS",
+    "ACTIE_PREFIXES",
+    "BARE_FOREIGN_OPERATION",
     "CONFIDENTIAL",
     "DATA_SUBJECT_ID",
     "DATA_SUBJECT_ID_TYPE",
     "EXCEPTION_MESSAGE",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
-    "EXTERNAL_READ_API_ID",
     "FIELDS",
     "FLAGS",
     "FOREIGN_OPERATION_PROCESSOR",
     "FOREIGN_OPERATION_SPAN_ID",
     "FOREIGN_OPERATION_TRACE_ID",
+    "FSC_TRANSACTION_ID",
     "INTERRUPTED",
+    "JSON_VALUES",
     "KEPT_UNTIL",
+    "LEFT_OUT",
+    "LINK",
     "MOVED_TO",
     "NAMESPACE",
+    "NEXT_LOGBOOK_ID",
+    "NEXT_LOGBOOK_NAMES",
     "OBJECTS_PROCESSING_ACTIVITY_ID",
+    "OBJECTS_PROCESSING_ACTIVITY_NAMES",
     "OFFICER",
     "ORIGINAL_PREFIX",
+    "OUTCOME_OF",
     "PARENT_PROCESSING_ACTIVITY_ID",
     "PROCESSING_ACTIVITY_ID",
     "REASON",
@@ -46,18 +55,28 @@ DATA_SUBJECT_ID_TYPE: Final = "dpl.core.data_subject_id_type"
 FOREIGN_OPERATION_TRACE_ID: Final = "dpl.core.foreign_operation.trace_id"
 FOREIGN_OPERATION_SPAN_ID: Final = "dpl.core.foreign_operation.span_id"
 FOREIGN_OPERATION_PROCESSOR: Final = "dpl.core.foreign_operation.processor"
-EXTERNAL_READ_API_ID: Final = "dpl.read.externalReadAPI_id"
+#: The id that the transport of FSC gave an inbound call, a UUID (LDV-N16): Logboek, transaction log and the log of
+#: authorisation decisions can be joined by it.
+FSC_TRANSACTION_ID: Final = "dpl.fsc.transaction_id"
+#: The read API of the called party (LDV-N4).
+NEXT_LOGBOOK_ID: Final = "dpl.read.nextLogbookId"
+#: That name, which is written, and those of earlier versions of the standard, which are read like it.
+NEXT_LOGBOOK_NAMES: Final = (NEXT_LOGBOOK_ID, "dpl.read.externalReadAPI_id", "dpl.read.nextLogbook")
 
 OBJECTS_PROCESSING_ACTIVITY_ID: Final = "dpl.objects.processing_activity_id"
+#: That name, and the singular, in which implementers write it too (LDV-N9).
+OBJECTS_PROCESSING_ACTIVITY_NAMES: Final = (OBJECTS_PROCESSING_ACTIVITY_ID, "dpl.object.processing_activity_id")
 
-#: Ids that make a span an Actie, present even when empty (LDV-A3).
-ACTIE_MARKS: Final = (
-    PROCESSING_ACTIVITY_ID,
-    OBJECTS_PROCESSING_ACTIVITY_ID,
-    "dpl.objects.algorithm_id",
-    "dpl.objects.dataproduct_id",
-    "dpl.objects.data_product_id",
-)
+#: Attributes that make a span an Actie, present even when empty (LDV-A3).
+ACTIE_MARKS: Final = (PROCESSING_ACTIVITY_ID, DATA_SUBJECT_ID)
+#: Any attribute of the extension *objecten* does too, such as a dataset alone, and in the singular (LDV-N9).
+ACTIE_PREFIXES: Final = ("dpl.objects.", "dpl.object.")
+
+#: The caller as it is written beside the marks of an Actie without `dpl.core.`, and the name it is read as (LDV-N9).
+BARE_FOREIGN_OPERATION: Final = {
+    name.removeprefix("dpl.core."): name
+    for name in (FOREIGN_OPERATION_TRACE_ID, FOREIGN_OPERATION_SPAN_ID, FOREIGN_OPERATION_PROCESSOR)
+}
 
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
@@ -83,11 +102,23 @@ MOVED_TO: Final = "ldv.moved_to"
 CONFIDENTIAL: Final = "ldv.confidential"
 #: The end of a record's own term, in ms since 1970-01-01 UTC; it goes before the term of its activity.
 KEPT_UNTIL: Final = "ldv.kept_until"
+#: The names of the attributes whose text is the JSON of a number, a boolean, a list or an object, with commas: so an
+#: answer has them as they were set.
+JSON_VALUES: Final = "ldv.json"
+#: In the record of an outcome that came later: the span id of the Actie that it is the outcome of (LDV-N18).
+OUTCOME_OF: Final = "ldv.outcome_of"
+#: In a resource: the names of its attributes that the record does not keep, with commas (LDV-N8).
+LEFT_OUT: Final = "ldv.left_out"
 #: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
 ORIGINAL_PREFIX: Final = "ldv.original."
 
+#: In a bare record, made because its own could not be: the type of the error that was the reason.
+RECORD_ERROR: Final = "ldv.record_error"
+
 #: Why somebody looked into the records about a person, in their own words.
 REASON: Final = "ldv.reason"
+#: In the records that numbers were linked as one person's, or no longer are: the link's UUID.
+LINK: Final = "ldv.link"
 #: Who looked: the pseudonym of their identifier, of the type `personeelsnummer`.
 OFFICER: Final = "ldv.officer"
 
@@ -101,7 +132,7 @@ FIELDS: Final = frozenset(
         FOREIGN_OPERATION_TRACE_ID,
         FOREIGN_OPERATION_SPAN_ID,
         FOREIGN_OPERATION_PROCESSOR,
-        EXTERNAL_READ_API_ID,
+        *NEXT_LOGBOOK_NAMES,
     }
 )
 
@@ -121,6 +152,7 @@ class Flag(StrEnum):
     SUBJECT_REDACTED = "subject_redacted"
     FOREIGN_ID_MALFORMED = "foreign_id_malformed"
     ID_REPLACED = "id_replaced"
+    IDENTITY_TAKEN = "identity_taken"
     SPAN_ID_REPEATED = "span_id_repeated"
     END_BEFORE_START = "end_before_start"
     END_MISSING = "end_missing"
@@ -129,3 +161,6 @@ class Flag(StrEnum):
     VALUE_CONVERTED = "value_converted"
     VALUE_CUT = "value_cut"
     ATTRIBUTES_DROPPED = "attributes_dropped"
+    RECORD_FAILED = "record_failed"
+    STRAY_BSN = "stray_bsn"
+    ACTIVITY_UNKNOWN = "activity_unknown"

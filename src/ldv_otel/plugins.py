@@ -13,8 +13,8 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import Sink, SinkTraits
 from ldv_otel._internal.doors import publish as _publish
 from ldv_otel._internal.parties.evidence import Certificate
-from ldv_otel._internal.record.actie import ForeignOperation
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.span_facts import ForeignOperation
 from ldv_otel._internal.sdk.extension_contract import Extension, OutboundCall, ReadHeader
 
 __all__ = [

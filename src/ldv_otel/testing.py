@@ -20,15 +20,18 @@ from typing import Final
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ldv_otel._internal.config.variables import DeliveryLevel, TraceChoice
+from ldv_otel._internal.config.variables import DeliveryLevel, StrayBsn, TraceChoice
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.conformance import check_sink
-from ldv_otel._internal.delivery.sink import SinkTraits
+from ldv_otel._internal.delivery.level import EndedActie
+from ldv_otel._internal.delivery.sink import Sink, SinkTraits
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart
 from ldv_otel._internal.delivery.stats import DeliveryStats
+from ldv_otel._internal.delivery.write_gates import GatedSink, stray_bsn_in
 from ldv_otel._internal.doors import publish as _publish
 from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
+from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, decode_logregel
 from ldv_otel._internal.rules.rules import read_rules
@@ -38,7 +41,7 @@ from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
 from ldv_otel._internal.sdk.span_rules import SpanMapper
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 __all__ = ["InMemoryLogboek", "ManualClock", "check_sink", "logboek"]
 
@@ -123,8 +126,9 @@ class ManualClock:
 class _AtOnce:
     """Delivery without a queue: a record is in the Logboek when its Actie has ended."""
 
-    def __init__(self, logboek: InMemoryLogboek) -> None:
+    def __init__(self, logboek: InMemoryLogboek, *, stray_bsn: StrayBsn = "redact") -> None:
         self._logboek = logboek
+        self._sink: Sink = GatedSink(logboek, stray_bsn_in) if stray_bsn == "refuse" else logboek
         self._writer_id = new_writer_id()
         self.confirmed = 0
 
@@ -135,7 +139,11 @@ class _AtOnce:
 
     def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
         del level
-        self._logboek.send(number_batch(self._writer_id, self.confirmed, [logregel]))
+        try:
+            self._sink.send(number_batch(self._writer_id, self.confirmed, [logregel]))
+        except BatchRefused as error:
+            # As level `confirmed` says it.
+            raise LogboekUnavailable(str(error), in_doubt=False) from error
         self.confirmed += 1
 
     def submit_encoded(
@@ -145,6 +153,14 @@ class _AtOnce:
         for logregel in map(decode_logregel, payloads):
             self.submit(logregel, level)
 
+    def commits_together(self, level: DeliveryLevel | None) -> bool:
+        del level
+        return False
+
+    def commit_together(self, acties: Sequence[EndedActie]) -> None:
+        for actie in acties:
+            self.submit_encoded(actie.payloads)
+
     def writes_ahead(self, level: DeliveryLevel | None) -> bool:
         del level
         return False
@@ -152,24 +168,27 @@ class _AtOnce:
     def begin(self, start: ActieStart, *, more: bool = False) -> None:
         """Keep nothing: a test is not killed."""
 
-    def flush(self, timeout_seconds: float) -> bool:
-        del timeout_seconds
+    def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
+        del timeout_seconds, patient
         return True
 
-    def shutdown(self, timeout_seconds: float) -> bool:
-        del timeout_seconds
+    def shutdown(self, timeout_seconds: float, *, last_words: bool = False) -> bool:
+        del timeout_seconds, last_words
         self._logboek.close()
         return True
 
 
 @contextmanager
-def logboek(
+def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     *,
     pseudonymous_types: Iterable[str] = (),
     exception_messages: bool = False,
     rules: Path | None = None,
     parties: Path | None = None,
     unknown_callers: TraceChoice | None = None,
+    stray_bsn: StrayBsn = "redact",
+    stray_bsn_except: Iterable[str] = (),
+    status_of: Iterable[str] = (),
 ) -> Iterator[InMemoryLogboek]:
     """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
 
@@ -181,6 +200,9 @@ def logboek(
         rules: As `LDV_RULES`.
         parties: As `LDV_PARTIES`.
         unknown_callers: As `LDV_UNKNOWN_CALLERS`.
+        stray_bsn: As `LDV_STRAY_BSN`; with `refuse`, the end of `processing` raises as at level `confirmed`.
+        stray_bsn_except: As `LDV_STRAY_BSN_EXCEPT`.
+        status_of: As `LDV_STATUS_OF`.
 
     Raises:
         ConfigurationError: A file cannot be used, or the tracer provider is not one of the OpenTelemetry SDK.
@@ -188,11 +210,15 @@ def logboek(
     pseudonymiser = Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id), pseudonymous_types)
     memory = InMemoryLogboek(pseudonymiser)
     memory.open()
-    maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages)
+    stray = StrayNumbers(stray_bsn, stray_bsn_except)
+    maker = LogregelMaker(pseudonymiser.subject, exception_messages=exception_messages, stray=stray)
     mapper = SpanMapper(read_rules(rules) if rules is not None else None, maker.pseudonymise)
     around = read_parties(parties, unknown_callers)
     extensions = load_extensions(around)
-    processor = LdvSpanProcessor(maker, _AtOnce(memory), mapper=mapper, parties=around, extensions=extensions)
+    delivery = _AtOnce(memory, stray_bsn=stray_bsn)
+    processor = LdvSpanProcessor(
+        maker, delivery, mapper=mapper, parties=around, extensions=extensions, status_of=status_of
+    )
     if _private.current_provider() is None:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()

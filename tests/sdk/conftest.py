@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry import trace
@@ -11,6 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ldv_otel import testing
+
+if TYPE_CHECKING:
+    from tests.sdk.test_write_ahead import Rig
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 OTHER = "https://register.example/activiteiten/tenaamstelling"
@@ -42,3 +47,14 @@ def tracer(backend: InMemorySpanExporter) -> trace.Tracer:
     """A tracer of somebody's instrumentation."""
     del backend
     return trace.get_tracer("instrumentation")
+
+
+@pytest.fixture(params=["durable", "write-ahead"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path, backend: object) -> Iterator[Rig]:
+    """A service that waits for its disk at the end of an Actie, or at both ends."""
+    from tests.sdk.test_write_ahead import Rig  # which imports this module
+
+    del backend
+    rig = Rig(tmp_path, request.param)
+    yield rig
+    rig.processor.shutdown()

@@ -73,6 +73,32 @@ def output(tmp_path: Path, script: str, **more: str) -> object:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("record", ["all", "acties"])
+def test_attributes_that_make_no_record_are_named(tmp_path: Path, record: str) -> None:
+    """LDV-N9: nobody loses a Logregel to a misspelling without being told, also below a sampler that drops it."""
+    done = run(
+        tmp_path,
+        """
+        ldv.install()
+        tracer = trace.get_tracer("x")
+        with tracer.start_as_current_span("a", attributes={"dpl.core.processing_activity": "123456782"}):
+            with tracer.start_as_current_span("b", attributes={"dpl.objects.dataset": "x", "dpl.gbo": "y"}):
+                pass
+        with tracer.start_as_current_span("c", attributes={"dpl.core.processing_activity": "123456782"}):
+            pass
+        (found,) = ldv.health().overlooked
+        print(json.dumps([found.name, found.spans, found.nearest, logged()]))
+        """,
+        LDV_RECORD=record,
+        OTEL_TRACES_SAMPLER="always_off",
+    )
+    assert done.returncode == 0, done.stderr
+    expected = ["dpl.core.processing_activity", 2, "dpl.core.processing_activity_id", ["b"]]
+    assert json.loads(done.stdout) == expected
+    assert "123456782" not in done.stderr
+    assert done.stderr.count("Did you mean dpl.core.processing_activity_id?") == 1
+
+
 def test_with_no_provider_at_all(tmp_path: Path) -> None:
     """One line is enough; a second one changes nothing."""
     assert output(
@@ -146,6 +172,82 @@ def test_sigterm_delivers(tmp_path: Path) -> None:
         service.terminate()
         assert service.wait(30) == 128 + signal.SIGTERM
     assert output(tmp_path, "ldv.install(); print(json.dumps(logged()))") == ["last words"]
+
+
+def test_an_exit_handler_from_before_logs_too(tmp_path: Path) -> None:
+    """It runs after ours; with a spool there is no reason to stop."""
+    script = """
+        import atexit
+
+        def last() -> None:
+            with ldv.processing(A, name="to the last moment"):
+                ldv.data_subject("123456782", type="BSN")
+
+        atexit.register(last)
+        ldv.install()
+        with ldv.processing(A, name="before"):
+            pass
+        """
+    done = run(tmp_path, textwrap.dedent(script))
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    wait = """
+        ldv.install()
+        for _ in range(600):
+            if len(names := logged()) == 2:
+                break
+            time.sleep(0.1)
+        print(json.dumps(names))
+        """
+    assert output(tmp_path, "import time\n" + textwrap.dedent(wait)) == ["before", "to the last moment"]
+
+
+def test_sigterm_ends_a_loop_that_swallows_everything(tmp_path: Path) -> None:
+    """As it would without us, by the action of the signal; what was logged is delivered first."""
+    script = """
+        import time
+        from ldv_otel._internal.sdk import install
+        install._EXIT_SECONDS = 0.2
+        ldv.install()
+        with ldv.processing(A, name="last words"):
+            pass
+        said = False
+        while True:
+            try:
+                if not said:  # in here: the signal comes as soon as it is said
+                    said = True
+                    print("ready", flush=True)
+                time.sleep(0.05)
+            except BaseException:
+                pass
+        """
+    with subprocess.Popen(
+        [sys.executable, "-c", HEADER + textwrap.dedent(script)], env=environ(tmp_path), stdout=subprocess.PIPE
+    ) as service:
+        assert service.stdout is not None
+        assert service.stdout.readline() == b"ready\n"
+        service.terminate()
+        assert service.wait(60) == -signal.SIGTERM
+    assert output(tmp_path, "ldv.install(); print(json.dumps(logged()))") == ["last words"]
+
+
+def test_sigterm_ends_a_forked_child_as_it_would_without_us(tmp_path: Path) -> None:
+    """By the action of the signal, and not by an exception in whatever the child is doing."""
+    script = """
+        import os, signal, time
+        ldv.install()
+        child = os.fork()
+        if child == 0:
+            while True:
+                try:
+                    time.sleep(60)
+                except BaseException:
+                    os._exit(7)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)
+        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+        """
+    assert output(tmp_path, textwrap.dedent(script)) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
@@ -299,3 +401,37 @@ def test_logging_is_not_logged(tmp_path: Path, delivery: str) -> None:
         for span in scope.spans
     ]
     assert [span.name for span in spans] == ["GET"]
+
+
+def test_what_a_resource_loses_is_told(tmp_path: Path) -> None:
+    """Records keep what names the system or is asked for; the rest shows in health and in the record."""
+    resource = "service.name=parkeren,host.name=srv-1,os.type=linux,process.owner=jan,k8s.pod.name=p,cmdb_ci=CI-1"
+    found = run(
+        tmp_path,
+        """
+        ldv.install()
+        with ldv.processing(A, name="een"):
+            ldv.data_subject("123456782", type="BSN")
+            ldv.data_subjects(["999990019"], type="BSN")
+        assert ldv.force_flush()
+        from ldv_otel._internal.clickhouse.queries import records as read
+        from ldv_otel._internal.clickhouse.client import LogboekClient
+        with LogboekClient(ldv.read_settings(os.environ)) as client:
+            records = [found.logregel for found in read.in_period(client).records]
+            counts = read.resource_left_out(client)
+        resources = [json.loads(record.resource) for record in records]
+        print(json.dumps([resources, counts, ldv.health().resource_left_out]))
+        """,
+        OTEL_RESOURCE_ATTRIBUTES=resource,
+        LDV_RESOURCE_ATTRIBUTES="k8s.*,cmdb_ci",
+    )
+    assert found.returncode == 0, found.stderr
+    resources, counts, told = json.loads(found.stdout)
+    assert len(resources) == 2
+    for one in resources:
+        instance = one.pop("service.instance.id", None)
+        assert instance is None or len(instance) == 36
+        kept = {"service.name": "parkeren", "host.name": "srv-1", "k8s.pod.name": "p", "cmdb_ci": "CI-1"}
+        assert one == kept | {"ldv.left_out": "os.type,process.owner"}
+    assert counts == {"os.type": 2, "process.owner": 2}
+    assert told == ["os.type", "process.owner"]

@@ -26,6 +26,7 @@ _HEALTH = Health(
     retried=3,
     quarantined=1,
     lost=4,
+    unsealed=11,
     flags={"name_missing": 6, "failed": 8},
 )
 
@@ -53,6 +54,7 @@ def test_each_figure_is_a_metric() -> None:
         "ldv.logregel.pending.age": {"": 12.5},
         "ldv.logregel.lost": {"refused": 4, "failed": 8},
         "ldv.logregel.flagged": {"name_missing": 6},
+        "ldv.logregel.unsealed": {"": 11},
         "ldv.logregel.adopted": {"": 9},
         "ldv.delivery.retries": {"": 3},
         "ldv.actie.running": {"": 2},

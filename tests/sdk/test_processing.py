@@ -194,11 +194,11 @@ def test_a_person_named_in_a_technical_span_belongs_to_the_actie(
 def test_a_read_api_is_kept(logboek: InMemoryLogboek) -> None:
     """Extension lezen."""
     with ldv.processing(ACTIVITY):
-        ldv.foreign_read_api("https://rdw.example/ldv/v1")
+        ldv.next_logbook("https://rdw.example/ldv/v1")
     (record,) = logboek.logregels
     assert record.external_read_api_id == "https://rdw.example/ldv/v1"
     with pytest.raises(ldv.ConfigurationError, match="outside"):
-        ldv.foreign_read_api("https://rdw.example/ldv/v1")
+        ldv.next_logbook("https://rdw.example/ldv/v1")
 
 
 class TestStatus:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import ldv_otel as ldv
 from ldv_otel import ClickHouseSpanExporter, Logregel, testing
+from ldv_otel import attributes as names
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.parties.parties import Parties
 from ldv_otel._internal.parties.tracestate import KEY, CallingActie, format_member, parse_member
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
@@ -34,6 +38,7 @@ from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY, OTHER
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+FSC_ID = "01932a5f-7c3e-7b1a-8f00-0123456789ab"
 SPAN_ID = "b7ad6b7169203331"
 ACTIE_ID = "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -247,7 +252,7 @@ def test_the_calling_actie_is_the_parent(
     record = served(logboek)
     assert record.trace_id.hex() == record.foreign_operation_trace_id.hex() == TRACE_ID
     assert record.parent_span_id.hex() == record.foreign_operation_span_id.hex() == span_id
-    assert record.foreign_operation_processor == ""
+    assert record.foreign_operation_processor == UNKNOWN_CALLER_URL
 
 
 _tracestates = (
@@ -281,6 +286,54 @@ def test_whatever_comes_in_leaves_the_context_alone(tracestate: str) -> None:
     assert set(record.flags) - {"span_id_repeated"} == set()
 
 
+@pytest.mark.parametrize("header", ["Fsc-Transaction-Id", "fsc-transaction-id"])
+@pytest.mark.parametrize("traced", [True, False])
+def test_the_transaction_of_fsc_is_on_the_record(
+    logboek: InMemoryLogboek, tracer: trace.Tracer, header: str, *, traced: bool
+) -> None:
+    """LDV-N16, without a file of parties too; what is called from elsewhere has a caller."""
+    serve(tracer, {header: FSC_ID.upper()} | ({"traceparent": TRACEPARENT} if traced else {}))
+    record = served(logboek)
+    assert record.attributes == {names.FSC_TRANSACTION_ID: FSC_ID}
+    assert record.foreign_operation_processor == UNKNOWN_CALLER_URL
+    assert (record.trace_id.hex() == TRACE_ID) == traced
+
+
+def test_the_transaction_stays_beside_what_else_is_known_of_the_caller(
+    among_parties: InMemoryLogboek, tracer: trace.Tracer
+) -> None:
+    """Its name from the file, or from `called_by`."""
+    headers = {"traceparent": TRACEPARENT, "tracestate": member(ACTIE_ID, "goed"), "Fsc-Transaction-Id": FSC_ID}
+    serve(tracer, headers)
+    record = served(among_parties)
+    assert record.attributes[names.FSC_TRANSACTION_ID] == FSC_ID
+    assert record.foreign_operation_processor == "https://goed.example/app"
+    context = propagate.extract(headers)
+    with tracer.start_as_current_span("GET /", context=context), ldv.processing(ACTIVITY, name="served"):
+        ldv.called_by("https://ander.example")
+    record = served(among_parties)
+    assert record.attributes[names.FSC_TRANSACTION_ID] == FSC_ID
+    assert record.foreign_operation_processor == "https://ander.example"
+
+
+@given(st.text(max_size=100) | st.from_regex(r"[0-9a-f-]{32,36}", fullmatch=True))
+@example("123456782")
+@example("x" * 100_000)
+def test_a_transaction_that_is_no_uuid_is_flagged(header: str) -> None:
+    """It is kept beside the record as far as it may be somebody's header, and never an attribute."""
+    with testing.logboek() as logboek:
+        serve(trace.get_tracer("hostile"), {"traceparent": TRACEPARENT, "Fsc-Transaction-Id": header})
+    record = served(logboek)
+    try:
+        wanted = str(uuid.UUID(header.strip()[:64])) if re.fullmatch("[0-9a-fA-F-]+", header.strip()) else ""
+    except ValueError:
+        wanted = ""
+    found = record.attributes.get(names.FSC_TRANSACTION_ID, "")
+    assert found in {wanted, ""}
+    assert bool(found) != ("foreign_id_malformed" in record.flags) or not header
+    assert "123456782" not in str(record.attributes)
+
+
 def test_a_trusted_callers_trace_goes_on(among_parties: InMemoryLogboek, tracer: trace.Tracer) -> None:
     """LDV-X2, X4: `continue`, with the URL of the calling application from the file."""
     serve(tracer, {"traceparent": TRACEPARENT, "tracestate": member(ACTIE_ID, "goed")})
@@ -291,7 +344,9 @@ def test_a_trusted_callers_trace_goes_on(among_parties: InMemoryLogboek, tracer:
 
 
 @pytest.mark.parametrize(
-    ("claim", "processor"), [("apart", "https://apart.example/app"), ("https", ""), ("", "")], ids=str
+    ("claim", "processor"),
+    [("apart", "https://apart.example/app"), ("https", UNKNOWN_CALLER_URL), ("", UNKNOWN_CALLER_URL)],
+    ids=str,
 )
 def test_another_trace_restarts(
     among_parties: InMemoryLogboek, backend: InMemorySpanExporter, tracer: trace.Tracer, claim: str, processor: str
@@ -338,7 +393,10 @@ def test_spans_inside_a_restarted_call_are_not_from_outside(among_parties: InMem
     assert outer.foreign_operation_trace_id.hex() == TRACE_ID
 
 
-@pytest.mark.parametrize(("peer", "processor"), [("10.0.0.5", "https://goed.example/app"), ("10.0.0.6", ""), ("", "")])
+@pytest.mark.parametrize(
+    ("peer", "processor"),
+    [("10.0.0.5", "https://goed.example/app"), ("10.0.0.6", UNKNOWN_CALLER_URL), ("", UNKNOWN_CALLER_URL)],
+)
 def test_a_gateways_header_proves_who_calls(
     among_parties: InMemoryLogboek, tracer: trace.Tracer, peer: str, processor: str
 ) -> None:
@@ -346,7 +404,7 @@ def test_a_gateways_header_proves_who_calls(
     serve(tracer, {"traceparent": TRACEPARENT, "x-consumer": "goed"}, peer=peer)
     record = served(among_parties)
     assert record.foreign_operation_processor == processor
-    assert (record.trace_id.hex() == TRACE_ID) == bool(processor)
+    assert (record.trace_id.hex() == TRACE_ID) == (processor != UNKNOWN_CALLER_URL)
 
 
 def test_who_calls_without_a_trace_context_is_recorded_too(
@@ -363,7 +421,7 @@ def test_headers_that_look_like_a_request_prove_nothing(among_parties: InMemoryL
     """Names with dots are legal in HTTP, so a mapping of headers can be made to look like a WSGI environ."""
     forged = {"wsgi.url_scheme": "http", "REMOTE_ADDR": "10.0.0.5", "HTTP_X_CONSUMER": "goed", "X-Consumer": "goed"}
     serve(tracer, {"traceparent": TRACEPARENT, **forged})
-    assert served(among_parties).foreign_operation_processor == ""
+    assert served(among_parties).foreign_operation_processor == UNKNOWN_CALLER_URL
 
 
 def test_a_broken_certificate_proves_nothing(among_parties: InMemoryLogboek, tracer: trace.Tracer) -> None:
@@ -450,7 +508,7 @@ def test_what_the_application_says_of_called_parties_adds_up(among_parties: InMe
     """Two calls of `foreign_read_api` are two parties; saying one twice changes nothing."""
     with ldv.processing(ACTIVITY) as actie:
         for url in ("https://a.example", "https://b.example", "https://a.example"):
-            ldv.foreign_read_api(url)
+            ldv.next_logbook(url)
         actie.foreign_read_api("https://c.example")
     assert [record.external_read_api_id for record in among_parties.logregels] == [
         "https://a.example",
@@ -463,7 +521,7 @@ def test_people_who_become_known_by_the_answer_of_a_call(logboek: InMemoryLogboe
     """LDV-A4: inside the block they are children of its record; after it too, and the read API is there for each."""
     with ldv.processing(ACTIVITY, name="Zoek") as actie:
         ldv.data_subject("123456782", type="BSN")
-        ldv.foreign_read_api("https://ldv.een.example")
+        ldv.next_logbook("https://ldv.een.example")
         call(tracer, {"http.url": "https://een.example/"})
         for found in ("111222333", "123.456.782", "999991772"):
             ldv.data_subject(found, type="BSN")

@@ -7,7 +7,15 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    DEFAULT_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
@@ -124,6 +132,8 @@ def test_values_that_a_limit_may_have_cut_are_flagged() -> None:
         tracer.start_span("x", attributes={**attributes, "db.statement": "SELECT 1"}).end()
     cut, whole = logboek.logregels
     assert "value_cut" in cut.attributes["ldv.flags"].split(",")
+    assert cut.data_subject_id == b""
+    assert whole.data_subject_id
     assert "value_cut" not in whole.attributes["ldv.flags"].split(",")
 
 
@@ -211,3 +221,28 @@ def test_a_person_named_outside_an_actie_is_logged() -> None:
     with with_person.tracer.start_as_current_span("dropped"):
         span = with_person.tracer.start_span(live.SUBJECT_SPAN_NAME)
     assert isinstance(span, ReadableSpan)
+
+
+STATE = TraceState([("vendor", "x")])
+
+
+PARENTS = [
+    SpanContext(trace_id, 9, is_remote, TraceFlags(flags), state)
+    for trace_id in (0, 7)
+    for is_remote in (True, False)
+    for flags in (TraceFlags.DEFAULT, TraceFlags.SAMPLED)
+    for state in (None, STATE, live.LiveParentState(STATE, (None, None)))
+]
+
+
+@pytest.mark.parametrize("attributes", [None, {}, ACTIVITY])
+@pytest.mark.parametrize("parent", [None, *PARENTS])
+def test_the_default_sampler_is_answered_for(parent: SpanContext | None, attributes: dict[str, str] | None) -> None:
+    """What is said without asking the SDK's default sampler equals what one like it says."""
+    context = trace.set_span_in_context(NonRecordingSpan(parent)) if parent is not None else None
+    said, asked = (
+        LdvSampler(sampler).should_sample(context, 7, "x", None, attributes)
+        for sampler in (DEFAULT_ON, ParentBased(ALWAYS_ON))
+    )
+    assert (said.decision, said.attributes, said.trace_state) == (asked.decision, asked.attributes, asked.trace_state)
+    assert type(said.trace_state) is type(asked.trace_state)

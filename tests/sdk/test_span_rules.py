@@ -125,7 +125,7 @@ def test_what_is_inside_a_mapped_span_hangs_below_it(logboek: testing.InMemoryLo
 
 
 def test_a_rule_may_name_the_read_api_of_a_call(logboek: testing.InMemoryLogboek, tracer: trace.Tracer) -> None:
-    """`dpl.read.externalReadAPI_id`."""
+    """`dpl.read.nextLogbookId`."""
     with tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes={"server.address": "rdw.example"}):
         pass
     (logregel,) = logboek.logregels

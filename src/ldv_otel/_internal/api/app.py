@@ -17,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ldv_otel._internal.api.auth.authentication import AccessGuard, Authentication, NoAuthentication
 from ldv_otel._internal.api.envelope import Envelope
 from ldv_otel._internal.api.limits import BoundedRequests, RateLimiter
+from ldv_otel._internal.api.missing_keys import MissingKeys
 from ldv_otel._internal.api.problem import add_problem_handlers
 from ldv_otel._internal.api.read_api import router as lezen
 from ldv_otel._internal.api.read_api.openapi import API_VERSION
@@ -26,9 +27,9 @@ from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.sink import make_sink
+from ldv_otel._internal.delivery.write_gates import gated
 from ldv_otel._internal.parties.parties import parties_for
-from ldv_otel._internal.privacy.key_file import keys_for
-from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 
 BODY_BYTES: Final = 64 << 10
 #: The last is the name that Starlette's test client sends.
@@ -69,13 +70,16 @@ def create_app(
     Raises:
         ConfigurationError: There are no keys for pseudonyms, or the file of parties cannot be used.
     """
+    reader = StoreReader(settings, seconds=settings.serve.seconds)
+    pseudonymiser = pseudonymiser_for(settings)
     services = Services(
         settings=settings,
-        reader=StoreReader(settings, seconds=settings.serve.seconds),
-        pseudonymiser=Pseudonymiser(keys_for(settings), settings.pseudonymous_types),
+        reader=reader,
+        pseudonymiser=pseudonymiser,
+        missing_keys=MissingKeys(reader, pseudonymiser.keys.keys),
         access_guard=AccessGuard(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
-        remotes=Remotes(parties_for(settings).read_apis),
-        writer=StoreWriter(make_sink(settings), seconds=_writing_seconds(settings)) if writes else None,
+        remotes=Remotes(parties_for(settings).read_apis, proxy=settings.proxy),
+        writer=_writer(settings) if writes else None,
     )
 
     @asynccontextmanager
@@ -108,6 +112,10 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)
     app.add_middleware(Envelope, versions={api.router.prefix: api.version for api in apis if api.version})
     return app
+
+
+def _writer(settings: Settings) -> StoreWriter:
+    return StoreWriter(gated(make_sink(settings), settings), seconds=_writing_seconds(settings))
 
 
 def _writing_seconds(settings: Settings) -> float:

@@ -78,6 +78,15 @@ Moment = Annotated[
     ),
 ]
 
+#: A UUID, as the contract has it, or as W3C Trace Context has it.
+TraceId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?![0-]+\Z)(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\Z",
+        description="Dit is geen trace-id: een UUID, of 32 hexadecimale cijfers.",
+    ),
+]
+
 
 def check(type_: Any, value: object) -> None:
     """Check that a value is of a type.
@@ -92,6 +101,16 @@ def check(type_: Any, value: object) -> None:
                 check_calendar(text)
     except ValueError:
         raise ValueError(_reason(type_)) from None
+
+
+def parse_trace_id_field(value: object) -> bytes:
+    """Return the bytes of a trace id.
+
+    Raises:
+        ValueError: It is none.
+    """
+    check(TraceId, value)
+    return bytes.fromhex(str(value).replace("-", ""))
 
 
 def check_moment(text: str) -> int:

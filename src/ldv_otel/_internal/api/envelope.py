@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ldv_otel._internal.api.problem import unexpected
+from ldv_otel._internal.api.problem import REFUSAL, unexpected
 
 ACCESS_LOG: Final = "ldv_otel._internal.api.access"
 
@@ -42,8 +42,8 @@ def log_records(request: Request, count: int) -> None:
 class Envelope:
     """ASGI middleware around everything else.
 
-    The access log has the client, the route, the status, the time and the number of records. It has no address: what a
-    client puts in there by mistake could be a data subject's identifier.
+    The access log has the client, the route, the status, the time and the number of records, and after a 401 or 403 the
+    reason. It has no address: what a client puts in there by mistake could be a data subject's identifier.
 
     Args:
         versions: Version of an API, for the header `API-Version`, by the path of its router.
@@ -59,40 +59,59 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
+        method = scope["method"]
+        is_head = method == "HEAD"
+        if is_head:
+            # Whatever answers GET answers HEAD, with the same head and no body (RFC 9110, section 9.3.2).
+            scope = {**scope, "method": "GET"}
         status = 0
+        sendable = True
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sendable
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(scope, MutableHeaders(scope=message))
-            await send(message)
+            elif is_head:
+                message = {**message, "body": b""}
+            try:
+                await send(message)
+            except Exception:
+                # The server cannot send any more: the client went away, or broke the protocol in the body.
+                sendable = False
+                raise
 
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  (the last place where an answer can be given)
+            if not sendable:
+                _logger.debug("An answer could not be sent (%s).", type(error).__name__)
+                return
             problem = unexpected(error)
             # An answer that has begun cannot become another one: the server breaks the connection off.
             if not status:
                 await problem.response()(scope, receive, send_with_headers)
         finally:
             _logger.info(
-                "%s %s %s %d %.0f ms, %d records",
+                "%s %s %s %d %.0f ms, %d records%s",
                 scope.get(_CLIENT, "-"),
-                scope["method"],
+                method,
                 # The route's template and not the address: /chains/{trace_id}.
                 getattr(scope.get("route"), "path", "-"),
                 status,
                 (time.monotonic() - began) * 1_000,
                 scope.get(_RECORDS, 0),
+                f"; {scope[REFUSAL]}" if REFUSAL in scope else "",
             )
 
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
         for prefix, version in self._versions.items():
-            if scope["path"].startswith(f"{prefix}/"):
+            if f"{scope['path']}/".startswith(f"{prefix}/"):
                 headers.setdefault("API-Version", version)
         for name, value in _SECURITY_HEADERS.items():
             # A page has a policy of its own; what a route set stays.
             headers.setdefault(name, value)
+        if "GET" in headers.get("allow", "").split(", "):
+            headers["Allow"] = f"{headers['Allow']}, HEAD"
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")

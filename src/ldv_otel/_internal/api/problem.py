@@ -17,12 +17,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel.errors import LdvError, LogboekUnavailable, QueryError
 
 _logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5
+#: In the scope of a request: why a client was not let in.
+REFUSAL: Final = "ldv.refusal"
 
 
 class InputError(msgspec.Struct, frozen=True, omit_defaults=True, rename={"where": "in"}):
@@ -49,6 +52,7 @@ class Problem(Exception):  # RFC 9457's word
         detail: A sentence for the client's developer; in Dutch, as the API's documentation.
         errors: What is wrong with the input, all of it.
         headers: More headers.
+        reason: Why, for the log of this server; never anything that the client sent. Empty where `detail` says it all.
     """
 
     def __init__(
@@ -58,8 +62,10 @@ class Problem(Exception):  # RFC 9457's word
         *,
         errors: Sequence[InputError] = (),
         headers: Mapping[str, str] | None = None,
+        reason: str = "",
     ) -> None:
         super().__init__(detail)
+        self.reason = reason or detail
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
@@ -99,8 +105,16 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(LdvError, _on_our_error)
 
 
-async def _on_problem(_request: Request, error: Exception) -> Response:
-    return error.response() if isinstance(error, Problem) else unavailable().response()
+def log_refusal(request: Request, problem: Problem) -> None:
+    """Set the reason that the access log names when a client is not let in; other problems leave none."""
+    if problem.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        request.scope[REFUSAL] = problem.reason
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    problem = error if isinstance(error, Problem) else unavailable()
+    log_refusal(request, problem)
+    return problem.response()
 
 
 async def _on_http_exception(_request: Request, error: Exception) -> Response:
@@ -123,12 +137,7 @@ def unexpected(error: Exception) -> Problem:
 
     Its message and traceback are left out of the log: they may show what was asked for.
     """
-    innermost = error.__traceback__
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    line = f"{innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}" if innermost else "?"
-    # The line is enough to find the mistake, which is in our code.
-    _logger.critical("Unexpected %s at %s", type(error).__name__, line)
+    _logger.critical("Unexpected error: %s", type_and_places(error))
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Er ging iets mis bij het uitvoeren van het verzoek.")
 
 

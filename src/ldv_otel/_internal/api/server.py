@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ldv_otel._internal.api.app import BODY_BYTES, LEZEN, Api, create_app
 from ldv_otel._internal.api.auth.authentication import (
@@ -29,15 +27,17 @@ from ldv_otel._internal.api.pages.officer.router import TOEZICHT
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
 from ldv_otel._internal.config.tls import tls_context
+from ldv_otel._internal.http.bounded_protocol import BoundedProtocol
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
-from ldv_otel._internal.privacy.key_file import keys_for
-from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel.errors import ConfigurationError
 
 _KEEP_ALIVE_SECONDS: Final = 10
 _GRACE_SECONDS: Final = 10
 #: Connections at a time; more are told to come back.
 _CONNECTIONS: Final = 500
+#: Of one address, proxies apart; so that one client leaves connections to others before it has said who it is.
+_CONNECTIONS_PER_ADDRESS: Final = 100
 _MAX_HEAD_BYTES: Final = 32 << 10
 
 
@@ -79,14 +79,21 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         ready: Called once, with the server's address, when requests are answered.
 
     Raises:
-        ConfigurationError: No authentication, no TLS beyond loopback, a file that cannot be used, a port that is taken,
-            or a Logboek that cannot be opened as it is configured.
+        ConfigurationError: No authentication, no TLS beyond loopback, no name of the organisation, a file that
+            cannot be used, a port that is taken, or a Logboek that cannot be opened as it is configured.
         LogboekUnavailable: The Logboek does not answer.
     """
     authentication, apis, identity = _offered(
         settings, host, without=without_authentication, demo=demo, more=extra_api is not None
     )
     _check_tls(settings, host)
+    if LEZEN in apis and not without_authentication:
+        _check_metadata(settings)
+    if extra_api is not None and not is_loopback(host) and not settings.serve.url:
+        raise ConfigurationError(
+            "Answers of this API have addresses in them, and its own is not known. Nothing was started. "
+            "Set LDV_SERVE_URL to the public address of this server."
+        )
     app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
         install_inzage(app, identity)
@@ -128,7 +135,7 @@ def _offered(
     settings: Settings, host: str, *, without: bool, demo: bool, more: bool
 ) -> tuple[Authentication, list[Api], Identity | None]:
     """Return what authenticates clients, the APIs that are served, and what identifies citizens."""
-    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
+    pseudonymiser = pseudonymiser_for(settings)
     identity: Identity | None = configured_identity(settings, pseudonymiser)
     if demo:
         _check_demo(settings, host, identity)
@@ -141,7 +148,7 @@ def _offered(
         return authentication, [LEZEN, TOEZICHT, *(page or [OPMAAK])], identity
     if (page or more) and not without and configured_authentication(settings.serve, others=more) is None:
         # Without the read API no client is needed, so its authentication lets nobody in.
-        return CredentialAuthentication(settings.serve, read_clients(None), None), page, identity
+        return CredentialAuthentication(settings.serve, read_clients(None)), page, identity
     authentication = _authentication(settings.serve, host, without=without, others=more)
     return authentication, [LEZEN, *page], identity
 
@@ -180,6 +187,21 @@ def _authentication(settings: ServeSettings, host: str, *, without: bool, others
             "LDV_SERVE_CLIENTS for client certificates; for development on loopback there is --without-authentication."
         )
     return authentication
+
+
+def _check_metadata(settings: Settings) -> None:
+    """Refuse to serve the read API to others without the name and the address that every answer has (LDV-N3)."""
+    if not settings.organisation:
+        raise ConfigurationError(
+            "Answers of the read API name the organisation of the Logboek, and LDV_ORGANISATION is not set. "
+            "Nothing was started. Set it to the name of the organisation."
+        )
+    if not settings.logboek_id and not settings.serve.url:
+        raise ConfigurationError(
+            "Answers of the read API name its own address, by which others refer to it, and it is not known. "
+            "Nothing was started. Set LDV_SERVE_URL to the public address of this server, or LDV_LOGBOEK_ID to the URI "
+            "of the read API itself."
+        )
 
 
 def _check_tls(settings: Settings, host: str) -> None:
@@ -222,8 +244,11 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
         app,
         host=host.strip("[]"),
         port=port,
-        # uvicorn takes a class and makes the instances itself, so the setting is an attribute of a class.
-        http=type("Protocol", (_Protocol,), {"head_seconds": settings.seconds}),
+        http=_Protocol.bounded(
+            head_seconds=settings.seconds,
+            connections_per_address=_CONNECTIONS_PER_ADDRESS,
+            unlimited=settings.proxies,
+        ),
         # No API here has web sockets, and the limits on time and size are those of requests.
         ws="none",
         # `auto` would go on without the Logboek when opening it fails.
@@ -243,12 +268,8 @@ def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvic
     )
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 that passes the client's certificate on to the application, and closes connections without a request."""
-
-    #: The most time for the head of a request, in seconds.
-    head_seconds = 10.0
-    _head_timer: asyncio.TimerHandle | None = None
+class _Protocol(BoundedProtocol):
+    """Passes the client's certificate on to the application."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -256,28 +277,6 @@ class _Protocol(H11Protocol):
         der = connection.getpeercert(binary_form=True) if connection is not None else None
         if der is not None:
             self.app = _with_certificate(self.app, der)
-        self._wait_for_head()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-        elif self._head_timer is None:
-            self._wait_for_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _wait_for_head(self) -> None:
-        # Counted from the first byte: uvicorn's own timer would begin anew with each byte of a client that sends slowly
-        # on purpose.
-        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
-
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 def _with_certificate(app: Any, der: bytes) -> ASGIApp:

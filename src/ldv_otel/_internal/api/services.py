@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.authentication import AccessGuard
+from ldv_otel._internal.api.missing_keys import MissingKeys
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
@@ -27,6 +28,7 @@ class Services:
     pseudonymiser: Pseudonymiser
     access_guard: AccessGuard
     remotes: Remotes
+    missing_keys: MissingKeys
     writer: StoreWriter | None = None
 
     def open(self) -> None:

@@ -93,21 +93,24 @@ class StoreWriter:
         records = [record for logregels in requests for record in logregels]
         batch = number_batch(self._writer_id, self._seq, records)
         groups = _RequestGroups(batch, [len(logregels) for logregels in requests])
-        errors: list[Exception | None] = []
+        # By request and not in the order of the outcomes: each part has numbers of its own, which say nothing of order.
+        errors: dict[int, Exception | None] = {}
         whole = False
+        # Only an outcome confirms; this is for those that got none.
+        rest: Exception = LogboekUnavailable("The Logboek did not confirm these records.")
         try:
             for part in deliver(batch, self._sink, wait=sleep, policy=self._policy, split=groups.split):
-                errors += [part.refused] * len(groups.sizes(part.batch))
+                errors |= dict.fromkeys(groups.requests(part.batch), part.refused)
                 whole = part.batch is batch and part.refused is None
         except Exception as error:  # noqa: BLE001  (a request that waits must get an answer, whatever it is)
-            errors += [error] * (len(requests) - len(errors))
+            rest = error
         if whole:
             self._seq += len(records)
         else:
             # Sequence numbers of a batch in doubt, or refused, would be gaps for ever. A new writer leaves none: what
             # the old one confirmed is a whole sequence.
             self._writer_id, self._seq = new_writer_id(), 0
-        return errors
+        return [errors.get(index, rest) for index in range(len(requests))]
 
 
 class _RequestGroups:
@@ -118,25 +121,26 @@ class _RequestGroups:
     """
 
     def __init__(self, batch: Batch, sizes: Sequence[int]) -> None:
-        self._sizes: dict[str, Sequence[int]] = {batch.token: sizes}
+        self._sizes = sizes
+        self._requests = {batch.token: range(len(sizes))}
 
-    def sizes(self, batch: Batch) -> Sequence[int]:
-        """Return how many records each request of a batch has."""
-        return self._sizes[batch.token]
+    def requests(self, batch: Batch) -> range:
+        """Return the indexes of the requests of a batch."""
+        return self._requests[batch.token]
 
     def split(self, batch: Batch) -> Sequence[Batch]:
         """Return the two halves of the requests of a batch; nothing for a single one."""
-        sizes = self.sizes(batch)
-        if len(sizes) == 1:
+        requests = self.requests(batch)
+        if len(requests) == 1:
             return ()
-        middle = len(sizes) // 2
-        border = sum(sizes[:middle])
+        middle = len(requests) // 2
+        border = sum(self._sizes[index] for index in requests[:middle])
         return (
-            self._part(batch.logregels[:border], sizes[:middle]),
-            self._part(batch.logregels[border:], sizes[middle:]),
+            self._part(batch.logregels[:border], requests[:middle]),
+            self._part(batch.logregels[border:], requests[middle:]),
         )
 
-    def _part(self, logregels: Sequence[Logregel], sizes: Sequence[int]) -> Batch:
+    def _part(self, logregels: Sequence[Logregel], requests: range) -> Batch:
         part = number_batch(new_writer_id(), 0, logregels)
-        self._sizes[part.token] = sizes
+        self._requests[part.token] = requests
         return part

@@ -12,6 +12,7 @@ import msgspec
 from ldv_otel._internal.chain.model import Chain, ChainQuery, Party, PartyState, linked
 from ldv_otel._internal.chain.remote import Remotes, api_base
 from ldv_otel._internal.chain.source import PartyFailed, RecordSource, SourceAnswer
+from ldv_otel._internal.record.identity import content_key
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import ConfigurationError
 
@@ -35,7 +36,7 @@ async def follow(
 ) -> Chain:
     """Return a trace over organisations.
 
-    Asked are this Logboek and the parties of `remotes` that records name as called (`dpl.read.externalReadAPI_id`)
+    Asked are this Logboek and the parties of `remotes` that records name as called (`dpl.read.nextLogbookId`)
     or as caller (`dpl.core.foreign_operation.processor`). A party is asked once for a trace, so that parties that name
     one another come to an end. A party that cannot be asked is in the answer with the reason.
 
@@ -80,7 +81,9 @@ class _ChainCollector:
         self._indexes = {api_base(own_url): _THIS_LOGBOEK} if own_url else {}
         self._queries: set[ChainQuery] = set()
         self._asked_by: dict[ChainQuery, tuple[int, Logregel]] = {}
-        self._records: dict[tuple[int, bytes, bytes], tuple[int, Logregel]] = {}
+        # By all that a record says, because a party gives the same one in answer to two queries; not by its ids, which
+        # callers choose: two records that have the same are both in the chain.
+        self._records: dict[tuple[int, bytes], tuple[int, Logregel]] = {}
         self._answered: set[int] = set()
         self._limited = False
 
@@ -133,7 +136,7 @@ class _ChainCollector:
             self._parties[query.party].complete = False
         following = []
         for record in answer.logregels:
-            key = (query.party, record.trace_id, record.span_id)
+            key = (query.party, content_key(record))
             if key in self._records:
                 continue
             if len(self._records) >= MAX_LOGREGELS:
@@ -182,7 +185,7 @@ class _ChainCollector:
         try:
             self._sources[len(self._parties)] = self._remotes.open(base)
         except ConfigurationError as error:
-            _logger.error("%s", error)
+            _logger.error("%s", str(error))
             detail = "our credentials for it cannot be used"
             return Party(url=url, name=api.name, state=PartyState.REFUSED, detail=detail, complete=False)
         return Party(url=url, name=api.name, state=PartyState.REACHED)

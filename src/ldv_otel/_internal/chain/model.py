@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -63,6 +64,7 @@ class ChainLogregel(msgspec.Struct, kw_only=True):
         party: The index of its party in `Chain.parties`.
         parent: The index in `Chain.logregels` of the record that it belongs below; None for a beginning.
         circle: Whether its parents lead back to itself; one of them was cut.
+        repeated: Whether the same party has another record with the same ids.
     """
 
     party: int
@@ -70,6 +72,7 @@ class ChainLogregel(msgspec.Struct, kw_only=True):
     parent: int | None = None
     relation: Relation | None = None
     circle: bool = False
+    repeated: bool = False
 
 
 class Chain(msgspec.Struct, kw_only=True):
@@ -105,7 +108,11 @@ def linked(
     """
     ordered = sorted(records, key=lambda item: (item[1].start_time_ms, item[0], item[1].span_id))
     by_ids = _ChainIndex(ordered)
-    logregels = [ChainLogregel(party=party, logregel=record) for party, record in ordered]
+    counts = Counter((party, record.trace_id, record.span_id) for party, record in ordered)
+    logregels = [
+        ChainLogregel(party=party, logregel=record, repeated=counts[party, record.trace_id, record.span_id] > 1)
+        for party, record in ordered
+    ]
     for index, item in enumerate(logregels):
         for parent, relation in by_ids.parents(item, asked_by):
             if parent != index:

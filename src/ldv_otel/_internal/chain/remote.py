@@ -4,56 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-import ldv_otel.attributes as names
+from ldv_otel._internal.chain.answers import read_answer
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.chain.source import MAX_RECORDS, PartyFailed, SourceAnswer
+from ldv_otel._internal.chain.windows import Window, WindowAnswer, read_windows
 from ldv_otel._internal.config.secrets import read_token
 from ldv_otel._internal.config.tls import tls_context
-from ldv_otel._internal.http.bounded_answers import TooLargeError, content_of
+from ldv_otel._internal.http.bounded_answers import EncodedError, TooLargeError, content_of
+from ldv_otel._internal.http.links import next_link
+from ldv_otel._internal.http.outgoing import async_client
 from ldv_otel._internal.parties.parties import ReadApi
-from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
-from ldv_otel._internal.record.logregel import Logregel, Status
-from ldv_otel._internal.times.instants import ms_from_rfc3339, within_record_time
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import rfc3339_from_ms
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
 
 _MAX_ANSWER: Final = 4 << 20
 _MAX_PAGES: Final = 10
-_MAX_TEXT: Final = 4_096
-_MAX_OUTBOUND: Final = 1_000
+#: The lezen API in its form of 2026, and in that of 2025.
+_PATH: Final = "/data-processing-operations"
+_EARLIER_PATH: Final = "/processing-activities"
+#: From so many records on an answer without `Link` may have been cut off (LDV-N7a).
+_CUT_RECORDS: Final = 100
 _TIMEOUT: Final = httpx.Timeout(10, connect=3)
 #: A token is renewed so long before it runs out.
 _RENEW_SECONDS: Final = 30
-
-
-class _RemoteActivity(msgspec.Struct, rename="camel"):
-    """A `ProcessingActivity` of the contract; of a working version after it, with times in RFC 3339, too."""
-
-    trace_id: str
-    span_id: str
-    status: str
-    name: str
-    start_time: int | str
-    end_time: int | str
-    parent_span_id: str = ""
-    resource: dict[str, Any] = {}
-    attributes: dict[str, Any] = {}
-
-
-class _ReadApiAnswer(msgspec.Struct, rename="camel"):
-    processing_activities: list[msgspec.Raw]
 
 
 class _TokenAnswer(msgspec.Struct):
@@ -67,7 +55,8 @@ class Remotes:
     Use it with `async with`, in one event loop.
     """
 
-    def __init__(self, apis: Iterable[ReadApi]) -> None:
+    def __init__(self, apis: Iterable[ReadApi], *, proxy: str = "") -> None:
+        self._proxy = proxy
         self.apis = {api_base(api.url): api for api in apis}
         self._opened: dict[str, RemoteLogboek] = {}
 
@@ -78,7 +67,7 @@ class Remotes:
             ConfigurationError: A file with credentials cannot be used.
         """
         if base not in self._opened:
-            self._opened[base] = RemoteLogboek(self.apis[base])
+            self._opened[base] = RemoteLogboek(self.apis[base], proxy=self._proxy)
         return self._opened[base]
 
     async def __aenter__(self) -> Self:
@@ -98,20 +87,22 @@ class RemoteLogboek:
         ConfigurationError: A file with credentials cannot be used.
     """
 
-    def __init__(self, api: ReadApi) -> None:
+    def __init__(self, api: ReadApi, *, proxy: str = "") -> None:
         self._api = api
         self._base = api_base(api.url)
-        self._http = httpx.AsyncClient(
-            verify=tls_context(
+        self._http = async_client(
+            api.url,
+            proxy,
+            tls=tls_context(
                 api.ca_file or None,
                 (api.certificate, api.private_key) if api.certificate else None,
                 named_by=f"LDV_PARTIES: ca_file, certificate or private_key of {api.url}",
             ),
             timeout=_TIMEOUT,
-            follow_redirects=False,
-            trust_env=False,
-            headers={"Accept": "application/json", "User-Agent": "ldv_otel"},
+            Accept="application/json",
         )
+        #: The path that answered last; empty when none has.
+        self._path = ""
         self._token = ""
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
@@ -123,12 +114,35 @@ class RemoteLogboek:
     async def of_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return the records of a trace: those that really are of it.
 
+        The newest path is asked first, and the one before it where that is not there; which of them answered is
+        remembered (LDV-N7).
+
         Raises:
             PartyFailed: It does not answer, or not as a read API does.
         """
-        body = {"traceId": str(uuid.UUID(bytes=trace_id))}
-        answer = await self._pages("POST", "/processing-activities", {}, body)
-        return _only(answer, lambda record: record.trace_id == trace_id)
+        refused = ""
+        for path in (_EARLIER_PATH, _PATH) if self._path == _EARLIER_PATH else (_PATH, _EARLIER_PATH):
+            try:
+                answer = await self._records_at(path, trace_id)
+            except _NotOffered:
+                continue
+            except _Refused as reason:
+                # Some gateways refuse what they do not know, so the other path is asked all the same.
+                refused = refused or str(reason)
+                continue
+            self._path = path
+            return _only(answer, lambda record: record.trace_id == trace_id)
+        if refused:
+            raise PartyFailed(PartyState.REFUSED, refused)
+        raise PartyFailed(PartyState.UNREADABLE, f"HTTP status {int(HTTPStatus.NOT_FOUND)}")
+
+    async def _records_at(self, path: str, trace_id: bytes) -> SourceAnswer:
+        async def ask(window: Window) -> WindowAnswer:
+            pages = await self._pages("POST", path, {}, _question(trace_id, window))
+            # The form before had no such limit without a sign.
+            return WindowAnswer(pages.answer, cut=pages.may_be_cut and path == _PATH)
+
+        return await read_windows(ask)
 
     async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return what it did on behalf of our trace in traces of its own; nothing when it has no such resource.
@@ -137,33 +151,40 @@ class RemoteLogboek:
             PartyFailed: As `of_trace`.
         """
         try:
-            answer = await self._pages("GET", "/foreign-operations", {"traceId": str(uuid.UUID(bytes=trace_id))}, None)
+            pages = await self._pages("GET", "/foreign-operations", {"traceId": str(uuid.UUID(bytes=trace_id))}, None)
         except _NotOffered:
             return SourceAnswer([])
-        return _only(answer, lambda record: record.foreign_operation_trace_id == trace_id)
+        except _Refused as refused:
+            raise PartyFailed(PartyState.REFUSED, str(refused)) from None
+        return _only(pages.answer, lambda record: record.foreign_operation_trace_id == trace_id)
 
     async def _pages(
         self, method: str, path: str, parameters: Mapping[str, str], body: Mapping[str, str] | None
-    ) -> SourceAnswer:
+    ) -> _Pages:
         logregels: list[Logregel] = []
         complete = True
         target = httpx.URL(self._base + path, params=parameters)
         for _ in range(_MAX_PAGES):
             answer, content = await self._asked(method, target, body)
             try:
-                activities = msgspec.json.decode(content, type=_ReadApiAnswer).processing_activities
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                read = read_answer(content)
+            except ValueError:
                 raise PartyFailed(PartyState.UNREADABLE, "the answer is not that of a read API") from None
-            for activity in activities:
-                record = _logregel(activity)
-                complete = complete and record is not None
-                logregels += [record] if record is not None else []
-            following = answer.links.get("next", {}).get("url")
-            if following is None or len(logregels) >= MAX_RECORDS:
-                return SourceAnswer(logregels[:MAX_RECORDS], complete=complete and following is None)
-            # Only the query: the address stays the one that is configured, whatever the party answers.
-            target = httpx.URL(self._base + path, query=urlsplit(following).query.encode())
-        return SourceAnswer(logregels, complete=False)
+            complete = complete and read.all_read
+            logregels += read.logregels
+            links = answer.headers.get("link", "")
+            try:
+                following = next_link(links)
+                if following is None or len(logregels) >= MAX_RECORDS:
+                    whole = SourceAnswer(logregels[:MAX_RECORDS], complete=complete and following is None)
+                    # With any `Link` the party has pages, and this is the last.
+                    return _Pages(whole, may_be_cut=read.count >= _CUT_RECORDS and not links)
+                # Only the query: the address stays the one that is configured, whatever the party answers.
+                target = httpx.URL(self._base + path, query=urlsplit(following).query.encode())
+            except (ValueError, httpx.InvalidURL):
+                reason = "its answer names no next page that can be asked for"
+                raise PartyFailed(PartyState.UNREADABLE, reason) from None
+        return _Pages(SourceAnswer(logregels, complete=False), may_be_cut=False)
 
     async def _asked(
         self, method: str, target: httpx.URL, body: Mapping[str, str] | None
@@ -172,14 +193,20 @@ class RemoteLogboek:
             headers = await self._authorization()
             answer, content = await self._exchange(method, target, headers=headers, json=body)
         except ConfigurationError as error:
-            _logger.error("%s", error)
+            _logger.error("%s", str(error))
             raise PartyFailed(PartyState.REFUSED, "our credentials for it cannot be used") from error
+        except httpx.RemoteProtocolError as error:
+            # One class for two things: it hung up, or what it sent is no HTTP.
+            state = PartyState.UNREACHABLE if _CUT_OFF.search(str(error)) else PartyState.UNREADABLE
+            raise PartyFailed(state, "no whole HTTP answer") from None
+        except httpx.InvalidURL:
+            raise PartyFailed(PartyState.UNREACHABLE, "its address cannot be asked") from None
         except httpx.HTTPError as error:
             raise PartyFailed(PartyState.UNREACHABLE, f"no answer ({type(error).__name__})") from None
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             self._token_until = 0.0
-            raise PartyFailed(PartyState.REFUSED, f"HTTP status {answer.status_code}")
-        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and body is None:
+            raise _Refused(f"HTTP status {answer.status_code}")
+        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
             raise _NotOffered
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             raise PartyFailed(PartyState.UNREACHABLE, f"HTTP status {answer.status_code}")
@@ -188,13 +215,15 @@ class RemoteLogboek:
         return answer, content
 
     async def _exchange(self, method: str, target: httpx.URL | str, **options: Any) -> tuple[httpx.Response, bytes]:
-        """Send a request and read its answer up to a limit, after decompression."""
+        """Send a request and read its answer up to a limit."""
         async with self._http.stream(method, target, **options) as answer:
             try:
                 return answer, await content_of(answer, _MAX_ANSWER)
             except TooLargeError:
                 reason = f"the answer is over {_MAX_ANSWER >> 20} MiB"
                 raise PartyFailed(PartyState.UNREADABLE, reason) from None
+            except EncodedError:
+                raise PartyFailed(PartyState.UNREADABLE, "the answer is packed, which was not asked for") from None
 
     async def _authorization(self) -> dict[str, str]:
         if self._api.token_file:
@@ -218,7 +247,7 @@ class RemoteLogboek:
         )
         try:
             token = msgspec.json.decode(content, type=_TokenAnswer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             token = None
         if answer.status_code != HTTPStatus.OK or token is None:
             raise PartyFailed(PartyState.REFUSED, f"no access token (HTTP status {answer.status_code})")
@@ -226,13 +255,27 @@ class RemoteLogboek:
         self._token_until = time.monotonic() + token.expires_in - _RENEW_SECONDS
 
 
+_CUT_OFF: Final = re.compile("disconnected|closed connection")
+
+
 class _NotOffered(Exception):  # never leaves this module
     """The party has no such resource."""
 
 
+class _Refused(Exception):  # never leaves this module
+    """The party refuses the credentials that we have, or does not say that it has no such resource."""
+
+
+class _Pages(NamedTuple):
+    """All pages of an answer; `may_be_cut` when nothing says whether there is more."""
+
+    answer: SourceAnswer
+    may_be_cut: bool
+
+
 def api_base(url: str) -> str:
     """Return the base of a read API for an address that Logregels may spell in several ways."""
-    for ending in ("/", "/openapi.json", "/processing-activities", "/"):
+    for ending in ("/", "/openapi.json", _EARLIER_PATH, _PATH, "/"):
         url = url.removesuffix(ending)
     return url
 
@@ -242,66 +285,11 @@ def _only(answer: SourceAnswer, is_wanted: Callable[[Logregel], bool]) -> Source
     return SourceAnswer(kept, complete=answer.complete and len(kept) == len(answer.logregels))
 
 
-def _logregel(raw: msgspec.Raw) -> Logregel | None:
-    """Return a record of another party, or None when it cannot be read."""
-    try:
-        activity = msgspec.json.decode(raw, type=_RemoteActivity)
-        builder = LogregelBuilder(_id(activity.trace_id.replace("-", ""), 16), _id(activity.span_id, 8))
-        builder.parent(_id(activity.parent_span_id, 8) if activity.parent_span_id else b"")
-        builder.status(Status[activity.status.upper()])
-        builder.name(_text(activity.name))
-        builder.period(_moment(activity.start_time), _moment(activity.end_time))
-        builder.activity(_attribute(activity, names.PROCESSING_ACTIVITY_ID))
-        builder.activity(_attribute(activity, names.PARENT_PROCESSING_ACTIVITY_ID), "parent_processing_activity_id")
-        builder.foreign_operation(
-            _id_attribute(activity, names.FOREIGN_OPERATION_TRACE_ID, 16),
-            _id_attribute(activity, names.FOREIGN_OPERATION_SPAN_ID, 8),
-            _attribute(activity, names.FOREIGN_OPERATION_PROCESSOR),
-        )
-        builder.read_apis([_attribute(activity, names.EXTERNAL_READ_API_ID)])
-        builder.outbound(_outbound(activity))
-        builder.resource(resource_of(_resource(activity), all_of_them=True))
-    except (msgspec.DecodeError, ValueError, KeyError, RecursionError, OverflowError):
-        return None
-    return builder.build()
-
-
-def _id(text: str, length: int) -> bytes:
-    raw = bytes.fromhex(text)
-    if len(raw) != length or not any(raw):
-        raise ValueError("no id")
-    return raw
-
-
-def _moment(time: int | str) -> int:
-    """Return a moment in ms, inside what a Logregel can have."""
-    time_ms = time if isinstance(time, int) else ms_from_rfc3339(time)
-    return within_record_time(time_ms)
-
-
-def _text(text: str) -> str:
-    return text[:_MAX_TEXT]
-
-
-def _attribute(activity: _RemoteActivity, name: str) -> str:
-    value = activity.attributes.get(name, "")
-    return _text(value) if isinstance(value, str) else ""
-
-
-def _id_attribute(activity: _RemoteActivity, name: str, length: int) -> bytes:
-    text = _attribute(activity, name).replace("-", "")
-    return _id(text, length) if text else b""
-
-
-def _outbound(activity: _RemoteActivity) -> tuple[bytes, ...]:
-    value = activity.attributes.get("ldv.outbound_span_ids", [])
-    if not isinstance(value, list):
-        return ()
-    return tuple(_id(text, 8) for text in value[:_MAX_OUTBOUND] if isinstance(text, str))
-
-
-def _resource(activity: _RemoteActivity) -> dict[str, str]:
-    attributes = activity.resource.get("attributes", {})
-    if not isinstance(attributes, dict):
-        return {}
-    return {_text(name): _text(value) for name, value in attributes.items() if isinstance(value, str)}
+def _question(trace_id: bytes, window: Window) -> dict[str, str]:
+    """Return a question in the strict form: others refuse any other. Its times are 1 ms wider (LDV-N7a)."""
+    question = {"traceId": str(uuid.UUID(bytes=trace_id))}
+    if window.since_ms is not None:
+        question["startTime"] = rfc3339_from_ms(max(window.since_ms - 1, 0))
+    if window.until_ms is not None:
+        question["endTime"] = rfc3339_from_ms(window.until_ms + 1)
+    return question

@@ -13,8 +13,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
-from ldv_otel._internal.delivery.spool.inspect import SpoolStatus
+from ldv_otel._internal.delivery.spool.inspect import BacklogStatus, SpoolStatus
+from ldv_otel._internal.record.bidirectional import isolated
+from ldv_otel._internal.record.callers import is_unknown_caller, processor_of, restarted
+from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.spreadsheet_cells import guarded_cell
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
@@ -56,37 +60,44 @@ def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
     went out (as for a call from another organisation); without a parent, below what its foreign operation refers
     to, by either of the two; otherwise it is a root.
     """
-    actien: dict[_Id, Logregel] = {}
-    for record in records:
-        actien.update({(record.trace_id, span_id): record for span_id in record.outbound_span_ids})
-    actien.update({_id(record): record for record in records})
-    children: dict[_Id, list[_CalledRecord]] = defaultdict(list)
+    ordered = sorted(records, key=lambda record: (record.start_time_ms, record.span_id))
+    repeated = ids_repeated(ordered)
+    # By ids, and by those of the spans below an Actie; of several with the same ids the earliest, for no more is known.
+    places: dict[_Id, int] = {}
+    for index, record in enumerate(ordered):
+        places.setdefault((record.trace_id, record.span_id), index)
+    for index, record in enumerate(ordered):
+        for span_id in record.outbound_span_ids:
+            places.setdefault((record.trace_id, span_id), index)
+    callers = [places.get((record.foreign_operation_trace_id, record.foreign_operation_span_id)) for record in ordered]
+    children: dict[int, list[int]] = defaultdict(list)
     roots = []
-    for record in sorted(records, key=lambda record: (record.start_time_ms, record.span_id)):
-        caller = actien.get((record.foreign_operation_trace_id, record.foreign_operation_span_id))
-        above = actien.get((record.trace_id, record.parent_span_id)) or caller
-        if above is None or above is record:
-            roots.append((record, caller))
+    for index, record in enumerate(ordered):
+        above = places.get((record.trace_id, record.parent_span_id))
+        if above is None:
+            above = callers[index]
+        if above is None or above == index:
+            roots.append(index)
         else:
-            children[_id(above)].append((record, caller))
+            children[above].append(index)
     tree = Tree(Text(title, style="bold"))
-    seen: set[_Id] = set()
+    seen: set[int] = set()
     # Ids of untrusted callers may form a circle, which has no root: its records follow the roots, each once.
     waiting = [(tree, child) for below in children.values() for child in below] + [(tree, root) for root in roots[::-1]]
     while waiting:
-        branch, (record, caller) = waiting.pop()
-        if _id(record) in seen:
+        branch, index = waiting.pop()
+        if index in seen:
             continue
-        seen.add(_id(record))
-        node = branch.add(logregel_label(record, caller))
-        waiting += [(node, child) for child in children[_id(record)][::-1]]
+        seen.add(index)
+        caller = callers[index]
+        above_label = None if caller is None else ordered[caller]
+        node = branch.add(logregel_label(ordered[index], above_label, repeated=repeated[index]))
+        waiting += [(node, child) for child in children[index][::-1]]
     return tree
 
 
 #: Trace and span.
 _Id = tuple[bytes, bytes]
-#: A record, and the record of another application that called it, or None.
-_CalledRecord = tuple[Logregel, Logregel | None]
 
 
 def forest(records: Sequence[Logregel], *, title: str) -> Tree:
@@ -100,12 +111,12 @@ def forest(records: Sequence[Logregel], *, title: str) -> Tree:
     return tree
 
 
-def _id(record: Logregel) -> _Id:
-    return record.trace_id, record.span_id
+def logregel_label(record: Logregel, caller: Logregel | None = None, *, repeated: bool = False) -> Text:
+    """Return a record as a tree shows it: its name and status, and a line for each of its fields that has a value.
 
-
-def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
-    """Return a record as a tree shows it: its name and status, and a line for each of its fields that has a value."""
+    Args:
+        repeated: Whether another record has the same ids, which a line says.
+    """
     label = Text()
     label.append(plain(record.name), style="bold")
     label.append(f"  {record.status.label}", style=_STATUS_STYLE[record.status])
@@ -126,6 +137,8 @@ def logregel_label(record: Logregel, caller: Logregel | None = None) -> Text:
         if value:
             label.append(f"\n{caption}: ", style="dim")
             label.append(plain(value))
+    if repeated:
+        label.append("\neen ander record heeft dezelfde ids", style="bold red")
     return label
 
 
@@ -142,7 +155,6 @@ CSV_COLUMNS = (
     "flags", "attributes", "writer_id", "seq",
 )  # fmt: skip
 #: What a spreadsheet takes for the begin of a formula; text from outside may not become one.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_row(stored: StoredLogregel) -> list[str]:
@@ -153,10 +165,10 @@ def csv_row(stored: StoredLogregel) -> list[str]:
         record.processing_activity_id, record.parent_processing_activity_id, record.data_subject_id.hex(),
         record.data_subject_id_type, service_of(record.resource), record.trace_id.hex(), record.span_id.hex(),
         record.parent_span_id.hex(), record.foreign_operation_trace_id.hex(), record.foreign_operation_span_id.hex(),
-        record.foreign_operation_processor, record.external_read_api_id, " ".join(record.flags),
+        processor_of(record), record.external_read_api_id, " ".join(record.flags),
         msgspec.json.encode(record.attributes).decode(), stored.writer_id, str(stored.seq),
     ]  # fmt: skip
-    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+    return [guarded_cell(cell) for cell in cells]
 
 
 def _iso(time_ms: int) -> str:
@@ -169,8 +181,8 @@ def moment(time_ms: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that cannot steer the terminal: anybody may have written a record's text."""
-    return text.translate(_CONTROL)
+    """Return text that cannot steer the terminal or turn a line round: anybody may have written a record's text."""
+    return isolated(text.translate(_CONTROL))
 
 
 def service_of(resource: str) -> str:
@@ -186,11 +198,50 @@ def subject_label(record: Logregel) -> str:
 
 
 def _foreign(record: Logregel) -> str:
-    if not record.foreign_operation_span_id:
-        return ""
-    where = f" ({record.foreign_operation_processor})" if record.foreign_operation_processor else ""
+    """Return the application that called, and its ids where trace and parent do not say them; empty for none."""
+    processor = processor_of(record)
+    if is_unknown_caller(processor):
+        processor = "unknown caller"
+    if not restarted(record):
+        return processor
     trace_id = record.foreign_operation_trace_id.hex()[:8]
-    return f"trace {trace_id}\u2026 span {record.foreign_operation_span_id.hex()}{where}"
+    return f"trace {trace_id}\u2026 span {record.foreign_operation_span_id.hex()} ({processor})"
+
+
+def backlog_lines(backlog: BacklogStatus, processes: int) -> Iterator[str]:
+    """Yield what waits and since when, and how much room its disk has, and for how long."""
+    since = f", the oldest since {moment(backlog.oldest_ms)} (UTC)" if backlog.oldest_ms is not None else ""
+    yield f"{backlog.pending} Logregels of {processes} processes are pending{since}"
+    if backlog.free_bytes is None:
+        yield "the disk does not say how much room it has"
+        return
+    size = f"{_size(backlog.free_bytes)} of {_size(backlog.total_bytes)} free"
+    if backlog.full:
+        yield (
+            f"THE DISK IS FULL ({size}): applications are refused each record. Make room on it, or let the Logboek "
+            "take what waits"
+        )
+    elif backlog.lasts_seconds is not None:
+        yield f"disk: {size}, room for some {_span(backlog.lasts_seconds)} more at the rate of this backlog"
+    else:
+        yield f"disk: {size}"
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004  (the unit)
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _span(seconds: float) -> str:
+    """Return a time for people, in the largest unit of which there are two."""
+    for unit, length in (("years", 31_557_600), ("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def spool_lines(spools: Iterable[SpoolStatus]) -> Iterator[str]:

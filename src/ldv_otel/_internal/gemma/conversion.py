@@ -14,13 +14,14 @@ import hashlib
 import re
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 import ldv_otel.attributes as names
 from ldv_otel._internal.api.constraints import check
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.gemma.model import (
     IDENTIFICATOR_CHARACTERS,
     NAAM_CHARACTERS,
@@ -33,6 +34,7 @@ from ldv_otel._internal.gemma.model import (
 )
 from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser, normalise_identifier, normalise_type
 from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.durations import Duration
@@ -106,10 +108,24 @@ class VerwerkingsactieMapper:
         pseudonymiser: Its active key has to seal.
         processor: Address of an organisation, with `{oin}` in it, for `dpl.core.foreign_operation.processor`; may be
             empty.
+        stray: What becomes of BSNs that nobody named; by default they are redacted (LDV-N14).
+        unknown_caller: The URL of a caller that has none (LDV-N10).
+        knows: See `LogregelBuilder`.
     """
 
-    def __init__(self, pseudonymiser: Pseudonymiser, *, processor: str = "") -> None:
+    def __init__(
+        self,
+        pseudonymiser: Pseudonymiser,
+        *,
+        processor: str = "",
+        stray: StrayNumbers | None = None,
+        unknown_caller: str = UNKNOWN_CALLER_URL,
+        knows: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._knows = knows
         self._pseudonymiser = pseudonymiser
+        self._unknown_caller = unknown_caller
+        self._stray = stray or StrayNumbers()
         self._processor = processor
 
     def logregels(self, version: Version) -> list[Logregel]:
@@ -171,7 +187,8 @@ class VerwerkingsactieMapper:
         self, version: Version, about: VerwerktObject | None, index: int, parent: bytes, redactor: Redactor
     ) -> Logregel:
         actie = version.actie
-        builder = LogregelBuilder(version.trace_id, secrets.token_bytes(8), redactor)
+        builder = LogregelBuilder(version.trace_id, secrets.token_bytes(8), redactor, stray=self._stray)
+        builder.knows = self._knows
         builder.parent(parent)
         actie_names = (actie.actie_naam, actie.handeling_naam, actie.verwerking_naam)
         builder.name(next((name for name in actie_names if name.strip()), "verwerkingsactie"))
@@ -188,13 +205,15 @@ class VerwerkingsactieMapper:
         builder.foreign_operation(foreign_trace if any(foreign_trace) else b"", foreign_span)
         if _is_organisation(actie):
             builder.processor(self._processor.replace("{oin}", actie.afnemer_id))
+        if caller is not None or any(foreign_trace):
+            builder.unknown_caller(self._unknown_caller)
         _set_elements(builder, actie)
         for key, value in _computed(version).items():
             if value:
                 builder.computed(key, value)
         if about is not None:
             _set_object(builder, about, index)
-        builder.resource(resource_of({"service.name": actie.systeem} if actie.systeem else {}))
+        builder.resource(resource_of({"service.name": actie.systeem} if actie.systeem else {}, stray=self._stray))
         return builder.build()
 
     def _set_subject(self, builder: LogregelBuilder, about: VerwerktObject) -> bool:

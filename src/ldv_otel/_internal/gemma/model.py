@@ -206,6 +206,7 @@ def verwerkingsactie(content: object, *, complete: bool = False) -> Verwerkingsa
     Raises:
         InvalidInput: It is none; everything that is wrong is named at once.
     """
+    content = _without_nulls(content)
     if not complete:
         # Ids of objects are given by the log; those of another log mean nothing here.
         content = _without_object_ids(content)
@@ -284,6 +285,20 @@ def _element_faults(type_: Any, value: object, name: str) -> Iterator[Fault]:
         yield Fault(name, "invalid", str(error))
 
 
+def _without_nulls(content: object) -> object:
+    """Return a body in which `null` for an optional text is the empty text that it means: clients write either."""
+    plain = _with_texts(content)
+    if isinstance(plain, dict) and isinstance(objects := plain.get("verwerkteObjecten"), list):
+        plain["verwerkteObjecten"] = [_with_texts(each) for each in objects]
+    return plain
+
+
+def _with_texts(part: object) -> object:
+    if not isinstance(part, dict):
+        return part
+    return {name: "" if value is None and name in _OPTIONAL_TEXTS else value for name, value in part.items()}
+
+
 def _without_object_ids(content: object) -> object:
     """Return a body without the ids that its objects have in another log: a new actie gets its own (D-08)."""
     objects = content.get("verwerkteObjecten") if isinstance(content, dict) else None
@@ -296,6 +311,14 @@ def _without_object_ids(content: object) -> object:
     return content | {"verwerkteObjecten": own}
 
 
+#: Elements that may be `null`, by their names in JSON; those with a format of their own say so in their types.
+_OPTIONAL_TEXTS: Final = frozenset(
+    field.encode_name
+    for struct in (Verwerkingsactie, VerwerktObject)
+    for field in msgspec.structs.fields(struct)
+    # An id is no text: a client that has none leaves it out.
+    if field.default == "" and field.type is not ObjectId
+)
 #: Elements that are lists, by their field, with what they are lists of.
 PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "verwerkte_objecten": VerwerktObject,

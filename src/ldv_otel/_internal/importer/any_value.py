@@ -23,8 +23,8 @@ _GO_TYPES: Final = frozenset(
 )
 
 
-def attributes_of(value: object, prefix: str = "") -> tuple[dict[str, object], bool]:
-    """Return the attributes whose names begin with the prefix, and whether any could not be read."""
+def attributes_of(value: object, prefix: str | tuple[str, ...] = "") -> tuple[dict[str, object], bool]:
+    """Return the attributes whose names begin with the prefix, or one of them, and whether any could not be read."""
     if isinstance(value, dict):
         return {name: _attribute(item) for name, item in value.items() if name.startswith(prefix)}, False
     if not isinstance(value, list):
@@ -40,15 +40,6 @@ def attributes_of(value: object, prefix: str = "") -> tuple[dict[str, object], b
         elif name.startswith(prefix):
             kept[name] = _attribute(fields.get("value"))
     return kept, unreadable
-
-
-def whole_numbers(value: object) -> object:
-    """Return an identifier, or a list of them, without the `.0` that a number gets on its way through a float."""
-    return [_whole(item) for item in value] if isinstance(value, list) else _whole(value)
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _attribute(value: object) -> object:

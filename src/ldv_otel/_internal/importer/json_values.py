@@ -10,21 +10,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from ldv_otel.errors import UnreadableInput
+from ldv_otel._internal.importer.packing import unpacked
 
-#: Text and its values are held in memory; a file beyond this is better split.
-CONTENT_MAX_BYTES: Final = 1 << 30
-
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_GZIP_WBITS: Final = 31
-#: Small enough that a damaged stream still gives nearly everything before the damage, and a bomb is noticed in time.
-_PIECE_BYTES: Final = 1 << 16
 #: UTF-32 first: its little-endian mark begins with that of UTF-16.
 _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -66,16 +58,14 @@ class MalformedJson(msgspec.Struct, frozen=True):
 
 
 def file_text(content: bytes) -> tuple[str, str]:
-    """Return a file's text, unpacked if it is gzip, and what is wrong with its packing (normally empty).
+    """Return a file's text, unpacked if it is packed, and what is wrong with its packing (normally empty).
 
     Bytes that are no UTF-8 become lone surrogates, which a record flags as `text_repaired`.
 
     Raises:
-        UnreadableInput: It is too large.
+        UnreadableInput: It is too large, or in a form that cannot be read here.
     """
-    content, reason = _unpacked(content) if content.startswith(_GZIP_MAGIC) else (content, "")
-    if len(content) > CONTENT_MAX_BYTES:
-        raise UnreadableInput(f"larger than {CONTENT_MAX_BYTES >> 20} MiB; split it into several files")
+    content, reason = unpacked(content)
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             errors = "surrogateescape" if encoding == "utf-8" else "replace"
@@ -110,29 +100,6 @@ def json_values(text: str) -> Iterator[JsonValue | MalformedJson]:
             position = _resumption(text, position)
     if opened and not failed:
         yield MalformedJson(opened, "cut off: the file ends before the array does")
-
-
-def _unpacked(content: bytes) -> tuple[bytes, str]:
-    parts: list[bytes] = []
-    size = 0
-    stream = zlib.decompressobj(_GZIP_WBITS)
-    for start in range(0, len(content), _PIECE_BYTES):
-        piece = content[start : start + _PIECE_BYTES]
-        while piece:
-            if stream.eof:
-                # gzip files may be joined, as log rotation does.
-                stream = zlib.decompressobj(_GZIP_WBITS)
-            try:
-                parts.append(stream.decompress(piece))
-            except zlib.error:
-                return b"".join(parts), "the gzip stream is damaged; what comes after the damage was not read"
-            size += len(parts[-1])
-            if size > CONTENT_MAX_BYTES:
-                raise UnreadableInput(
-                    f"larger than {CONTENT_MAX_BYTES >> 20} MiB unpacked; split it into several files"
-                )
-            piece = stream.unused_data
-    return b"".join(parts), "" if stream.eof else "the gzip stream is cut off"
 
 
 def _integer(digits: str) -> int | str:

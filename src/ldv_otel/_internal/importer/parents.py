@@ -6,7 +6,7 @@ A file has the spans in the order they ended, children first, so links can only 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,9 +14,10 @@ import msgspec
 from ldv_otel._internal.importer.span_fields import Id
 from ldv_otel._internal.importer.spans import ImportedSpan
 from ldv_otel._internal.privacy.redaction import TraceIdentifiers
-from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, LogregelMaker, SpanFacts, identifiers_in
+from ldv_otel._internal.record.actie import LogregelMaker, identifiers_in
 from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel.attributes import Flag
+from ldv_otel._internal.record.span_facts import EnclosingActie, ForeignOperation, SpanFacts
+from ldv_otel.attributes import NAMESPACE, Flag
 
 Key = tuple[bytes, bytes]
 
@@ -25,20 +26,59 @@ _ROUNDING_NS: Final = 1_000_000
 
 
 def without_repeats(spans: Iterable[ImportedSpan]) -> tuple[list[ImportedSpan], list[ImportedSpan]]:
-    """Return each span once, and the Acties that had to give way to another one with the same ids.
+    """Return each span once, and the Acties beside them that have the ids of another one.
 
-    Of repeats the first stays, but rather one that is an Actie than one that is not. Two Acties with the same ids that
-    began at different moments are no repeats: some tool uses ids more than once, and only one of them can be stored.
+    Of repeats the first stays, but rather one that is an Actie than one that is not. Acties with the same ids that tell
+    something else are no repeats: some tool uses ids more than once, and no record may be lost by that (LDV-N17).
     """
     kept: dict[Key, ImportedSpan] = {}
-    displaced: list[ImportedSpan] = []
+    beside: dict[Key, list[ImportedSpan]] = {}
     for span in spans:
         earlier = kept.setdefault(span.key, span)
         if earlier.facts is None:
             kept[span.key] = earlier if span.facts is None else span
-        elif span.facts is not None and abs(span.start_time_ns - earlier.start_time_ns) > _ROUNDING_NS:
-            displaced.append(span)
-    return list(kept.values()), displaced
+        elif span.facts is not None:
+            others = beside.setdefault(span.key, [])
+            if not any(_is_same_actie(span, other) for other in (earlier, *others)):
+                others.append(span)
+    return list(kept.values()), [span for others in beside.values() for span in others]
+
+
+def _is_same_actie(span: ImportedSpan, other: ImportedSpan) -> bool:
+    """Whether two Acties of a file tell the same, in whatever spelling, as `is_same_record` has it for records."""
+    if span is other:
+        return True
+    if span.facts is None or other.facts is None or abs(span.start_time_ns - other.start_time_ns) > _ROUNDING_NS:
+        return False
+    a, b = span.facts, other.facts
+    return (
+        abs(a.end_time_ns - b.end_time_ns) <= _ROUNDING_NS
+        and (a.name, a.status) == (b.name, b.status)
+        and _of_standard(a.attributes) == _of_standard(b.attributes)
+    )
+
+
+def _of_standard(attributes: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in attributes.items() if name.startswith(NAMESPACE)}
+
+
+def link_beside(
+    beside: Sequence[ImportedSpan], spans: Sequence[ImportedSpan], stored: Collection[Key], maker: LogregelMaker
+) -> list[Logregel]:
+    """Return the records of Acties that have the ids of another one among the spans, each in its place."""
+    records: list[Logregel] = []
+    left = list(beside)
+    while left:
+        instead = {span.key: span for span in reversed(left)}
+        left = [span for span in left if instead[span.key] is not span]
+        others = [instead.get(span.key, span) for span in spans]
+        records += [record for record in link(others, stored, maker) if record_key(record) in instead]
+    return records
+
+
+def record_key(record: Logregel) -> Key:
+    """Return the ids of a record."""
+    return record.trace_id, record.span_id
 
 
 def link(spans: Sequence[ImportedSpan], stored: Collection[Key], maker: LogregelMaker) -> list[Logregel]:

@@ -1,10 +1,9 @@
-"""The fields of a span as implementers really write them: names, ids, times and enums, one at a time.
+"""The fields of a span as implementers really write them: names, ids and enums, one at a time (times: `span_times.py`).
 
 | field | accepted |
 | --- | --- |
 | names | camelCase, snake_case, PascalCase: `traceId`, `trace_id`, `TraceID` |
 | ids | hexadecimal of any case, with or without `0x`; base64; a UUID or 16 digits as trace id; else replaced |
-| times | numbers or digits in s, ms, us or ns, told apart by magnitude; ISO 8601, taken as UTC when it names no zone |
 | enums | number or name: `2`, `"STATUS_CODE_ERROR"`, `"Error"`, `"SpanKind.CLIENT"` |
 
 Nothing here raises on any JSON value.
@@ -17,16 +16,12 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from ldv_otel._internal.record.logregel import Status
-from ldv_otel._internal.times.instants import ns_from_datetime
-from ldv_otel.attributes import Flag
 
 TRACE_ID_BYTES: Final = 16
 SPAN_ID_BYTES: Final = 8
@@ -35,12 +30,6 @@ _NAME_MAX_CHARACTERS: Final = 64
 _HEX: Final = re.compile("[0-9a-fA-F]+")
 _UUID_CHARACTERS: Final = 36
 _SHORT_TRACE_ID_DIGITS: Final = 16
-
-_TIME_MAX_CHARACTERS: Final = 64
-#: 1973-03-03 in nanoseconds. Anything earlier is a counter or a mistake, and units could not be told apart below it.
-_TIME_MIN_NS: Final = 10**17
-#: Numbers below the limit are in a unit of so many nanoseconds: s, ms, us, ns. The last limit is 64 bits.
-_UNITS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (2**63, 1))
 
 _STATUS_PREFIX: Final = re.compile(r"STATUS_?CODE[._]")
 _OUTBOUND: Final = frozenset({"3", "4", "CLIENT", "PRODUCER"})
@@ -56,15 +45,6 @@ class Id(msgspec.Struct, frozen=True):
 
     raw: bytes = b""
     original: str = ""
-
-
-class Times(msgspec.Struct, frozen=True):
-    """Start and end in nanoseconds, never 1970, and the flags of what was normalised to get them."""
-
-    start_ns: int
-    end_ns: int
-    flags: tuple[Flag, ...] = ()
-    originals: Mapping[str, str] = {}
 
 
 @lru_cache(maxsize=4096)
@@ -107,25 +87,6 @@ def read_id(value: object, length: int) -> Id:
     return Id(hashlib.sha256(original.encode("utf-8", "surrogatepass")).digest()[:length], original)
 
 
-def read_times(start: object, end: object, *, now_ns: int) -> Times:
-    """Return both times: one that is missing or unreadable takes the other's place, else the time of the import."""
-    start_ns, end_ns = _time_ns(start), _time_ns(end)
-    flags: list[Flag] = []
-    originals: dict[str, str] = {}
-    if start_ns is None:
-        # There is no flag for a missing start alone, because no SDK makes a span without one.
-        flags.append(Flag.TIME_OUT_OF_RANGE)
-        if not _absent(start):
-            originals["start_time"] = _shown(start)
-    if end_ns is None:
-        flags.append(Flag.END_MISSING if _absent(end) else Flag.TIME_OUT_OF_RANGE)
-        if not _absent(end):
-            originals["end_time"] = _shown(end)
-    if start_ns is None:
-        start_ns = now_ns if end_ns is None else end_ns
-    return Times(start_ns, start_ns if end_ns is None else end_ns, tuple(flags), originals)
-
-
 def read_status(value: object) -> Status | None:
     """Return the status, `UNSET` when there is none, or None when it is not one of the three."""
     if isinstance(value, dict):
@@ -153,44 +114,3 @@ def _from_base64(text: str, length: int) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return raw if len(raw) == length else None
-
-
-def _absent(value: object) -> bool:
-    return value is None or (isinstance(value, int | float | str) and not str(value).strip().strip("0"))
-
-
-def _shown(value: object) -> str:
-    return str(value)[:_TIME_MAX_CHARACTERS] if isinstance(value, int | float | str) else type(value).__name__
-
-
-def _time_ns(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    text = str(value).strip()
-    if len(text) > _TIME_MAX_CHARACTERS:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return _iso_ns(text)
-    return _scaled_ns(number) if number.is_finite() else None
-
-
-def _scaled_ns(number: Decimal) -> int | None:
-    if number < 0:
-        return None
-    unit_ns = next((unit_ns for limit, unit_ns in _UNITS if number < limit), 0)
-    return _plausible(int(number * unit_ns)) if unit_ns else None
-
-
-def _iso_ns(text: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _plausible(ns_from_datetime(aware))
-
-
-def _plausible(time_ns: int) -> int | None:
-    return time_ns if _TIME_MIN_NS <= time_ns < 2**63 else None

@@ -1,10 +1,10 @@
-"""The one walk through a document of spans: OTLP/JSON, its relatives, and what console exporters print.
+"""The one walk through a document of spans: OTLP/JSON, its relatives, Jaeger, Zipkin, and what console exporters print.
 
 All of these hold spans, at any level and one inside the other: `resourceSpans` (OTLP), `batches` (Tempo), `trace` (a
-wrapper Tempo puts around them), `scopeSpans`, `instrumentationLibrarySpans` (OTLP before 1.0), `spans`; and a span may
-stand by itself, as console exporters write it. What is around a span (its resource, its instrumentation scope) comes
-with it; whether an object is a span is for the reader to decide, because an import has to be stricter than a trial of
-mapping rules.
+wrapper Tempo puts around them), `data` and `result` (Jaeger's wrappers), `scopeSpans`, `instrumentationLibrarySpans`
+(OTLP before 1.0), `spans`; and a span may stand by itself, as console exporters and Zipkin write it. What is around a
+span (its resource, its instrumentation scope) comes with it; whether an object is a span is for the reader to decide,
+because an import has to be stricter than a trial of mapping rules.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.importer.any_value import attributes_of
+from ldv_otel._internal.importer.other_formats import converted
 from ldv_otel._internal.importer.span_fields import common_fields, common_name, first
-from ldv_otel._internal.record.builder import NO_RESOURCE, RecordResource, resource_of
 
 _HOLDERS: Final = frozenset({"resourcespans", "batches", "trace", "scopespans", "instrumentationlibraryspans", "spans"})
+#: Around spans of Jaeger; an object that is itself a span, or a line of a log, may have members of these names too.
+_WRAPPERS: Final = frozenset({"data", "result"})
 _SCOPES: Final = ("scope", "instrumentationscope", "instrumentationlibrary")
 #: OTLP in Tempo's wrapper needs 7. Python's limit on recursion lies far beyond, so that no file can make it fail here.
 _MAX_DEPTH: Final = 16
@@ -49,13 +51,15 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     """What holds for a value because of the parts around it.
 
     Attributes:
-        resource: The resource as records hold it.
+        resource: The attributes of the resource.
         scope: Name of the instrumentation scope; None where the file has none.
+        processes: Of the Jaeger trace: their names and tags, by id.
         expects_span: Whether the value is in a list of spans.
     """
 
-    resource: RecordResource = NO_RESOURCE
+    resource: Mapping[str, Any] = {}
     scope: str | None = None
+    processes: Mapping[str, Any] = {}
     expects_span: bool = False
 
 
@@ -107,15 +111,31 @@ def _object(
     scope_name = common_fields(first(fields, *_SCOPES)).get("name")
     if isinstance(scope_name, str):
         scope = scope_name
+    processes = fields["processes"] if isinstance(fields.get("processes"), dict) else surroundings.processes
     holders = {name: item for name, item in value.items() if common_name(name) in _HOLDERS}
+    if not {"spanid", "traceid", "context"}.intersection(fields):
+        holders |= {
+            name: item
+            for name, item in value.items()
+            if common_name(name) in _WRAPPERS and isinstance(item, list | dict)
+        }
     if not holders:
-        yield SpanObject(fields, path, Surroundings(resource, scope, surroundings.expects_span))
+        yield _span_object(fields, path, Surroundings(resource, scope, processes, surroundings.expects_span))
     for name, item in holders.items():
         if item is not None:
-            inner = Surroundings(resource, scope, expects_span=common_name(name) == "spans")
+            inner = Surroundings(resource, scope, processes, expects_span=common_name(name) == "spans")
             yield from _walk(item, path / name, inner, depth + 1)
 
 
-def _resource(value: object) -> RecordResource:
+def _span_object(fields: Mapping[str, Any], path: JsonPath, surroundings: Surroundings) -> SpanObject:
+    span = converted(fields, surroundings.processes)
+    if span is None:
+        return SpanObject(fields, path, surroundings)
+    resource = surroundings.resource if span.resource is None else span.resource
+    scope = surroundings.scope if span.scope is None else span.scope
+    return SpanObject(span.fields, path, Surroundings(resource, scope, {}, surroundings.expects_span))
+
+
+def _resource(value: object) -> Mapping[str, Any]:
     attributes, _ = attributes_of(common_fields(value).get("attributes", value))
-    return resource_of(attributes)
+    return attributes

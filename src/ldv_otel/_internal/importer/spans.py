@@ -7,12 +7,12 @@ person.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from ldv_otel._internal.importer.any_value import attributes_of, whole_numbers
+from ldv_otel._internal.importer.any_value import attributes_of
 from ldv_otel._internal.importer.json_values import JsonValue, MalformedJson, file_text, json_values
 from ldv_otel._internal.importer.span_fields import (
     SPAN_ID_BYTES,
@@ -23,14 +23,16 @@ from ldv_otel._internal.importer.span_fields import (
     is_outbound,
     read_id,
     read_status,
-    read_times,
 )
 from ldv_otel._internal.importer.span_objects import SpanObject, UnreadablePart, span_objects
-from ldv_otel._internal.record.actie import ExceptionFacts, SpanFacts, is_actie
+from ldv_otel._internal.importer.span_times import read_times
+from ldv_otel._internal.record.actie import is_actie
 from ldv_otel._internal.record.logregel import Status
-from ldv_otel._internal.times.instants import ns_from_ms
+from ldv_otel._internal.record.overlooked import overlooked_names
+from ldv_otel._internal.record.resource_choice import NO_RESOURCE, RecordResource
+from ldv_otel._internal.record.span_facts import ExceptionFacts, SpanFacts
 from ldv_otel.attributes import (
-    DATA_SUBJECT_ID,
+    BARE_FOREIGN_OPERATION,
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
@@ -39,12 +41,23 @@ from ldv_otel.attributes import (
 )
 from ldv_otel.errors import UnreadableInput
 
+#: Makes of the attributes of a resource what records keep; the usual choice, unless a setting says otherwise.
+ResourceOf = Callable[[Mapping[str, object]], RecordResource]
+
 NOT_SPANS: Final = "a document of metrics or logs, not of spans"
 
 #: A span that stands by itself has one of each; a log line may well have a trace id, but no start.
 _SPAN_SIGNS: Final = frozenset({"spanid", "traceid", "context", "spancontext"})
 _TIMES: Final = frozenset({"starttimeunixnano", "starttime", "endtimeunixnano", "endtime"})
 _OTHER_SIGNALS: Final = frozenset({"resourcemetrics", "resourcelogs", "resourceprofiles"})
+#: The members of a span in OTLP and in what console exporters print that may hold lists or objects.
+_MEMBERS: Final = frozenset(
+    {"attributes", "events", "links", "status", "context", "spancontext", "parent", "parentspancontext", "resource"}
+    | {"scope", "instrumentationscope", "instrumentationlibrary", "starttime", "endtime", "duration"}
+    | {"starttimeunixnano", "endtimeunixnano", "tracestate"}
+)
+#: The attributes that are looked at: bare names of the caller stand beside the standard's (LDV-N9).
+_READ: Final = (NAMESPACE, *BARE_FOREIGN_OPERATION)
 #: A file of another kind gives a problem a line; nobody reads more than this.
 _PROBLEMS_LISTED: Final = 100
 
@@ -72,6 +85,8 @@ class ImportedSpan(msgspec.Struct, gc=False):
         parent: Of the calling span, in the same trace.
         start_time_ns: In nanoseconds.
         outbound: Whether it is a technical `CLIENT` or `PRODUCER` span: a called party sees its id as parent.
+        undecided: Whether nobody can say if it is technical: its attributes cannot be read.
+        overlooked: Attributes of the standard on a technical span (LDV-N9), as `overlooked_names` gives them.
         facts: None for a technical span. Nothing around the span is filled in yet.
     """
 
@@ -80,6 +95,8 @@ class ImportedSpan(msgspec.Struct, gc=False):
     parent: Id
     start_time_ns: int
     outbound: bool = False
+    undecided: bool = False
+    overlooked: tuple[str, ...] = ()
     facts: SpanFacts | None = None
 
     @property
@@ -104,15 +121,15 @@ class FileSpans(msgspec.Struct):
     problems: list[ImportProblem] = msgspec.field(default_factory=list)
 
 
-def read_spans(content: bytes, *, file: str, now_ms: int) -> FileSpans:
+def read_spans(content: bytes, *, file: str, resource_of: ResourceOf) -> FileSpans:
     """Read all spans of a file; never raises on its content.
 
     Args:
-        content: May be gzip, and UTF-8, UTF-16 or UTF-32 with a byte order mark.
+        content: May be packed with gzip or zstd, and UTF-8, UTF-16 or UTF-32 with a byte order mark.
         file: Name for the problems.
-        now_ms: Time of the import, for spans without any time.
+        resource_of: Makes of the attributes of a resource what records keep: `record_resource` of their maker.
     """
-    reader = _SpanReader(file, now_ns=ns_from_ms(now_ms))
+    reader = _SpanReader(file, resource_of)
     try:
         text, damage = file_text(content)
     except UnreadableInput as error:
@@ -133,10 +150,12 @@ def read_spans(content: bytes, *, file: str, now_ms: int) -> FileSpans:
 class _SpanReader:
     """Collects the spans of a file, and its problems."""
 
-    def __init__(self, file: str, *, now_ns: int) -> None:
+    def __init__(self, file: str, resource_of: ResourceOf) -> None:
         self.file_spans = FileSpans()
         self._file = file
-        self._now_ns = now_ns
+        self._resource_of = resource_of
+        #: Of the span before, which mostly has the same one.
+        self._resource: tuple[Mapping[str, Any] | None, RecordResource] = (None, NO_RESOURCE)
         self._unlisted = 0
 
     def problem(self, location: object, reason: str) -> None:
@@ -175,21 +194,25 @@ class _SpanReader:
             missing = "span id" if trace_id.raw else "trace id"
             self.problem(item.path, f"a span without a {missing}: without it a span has no identity; it was not stored")
             return
-        times = read_times(
-            first(fields, "starttimeunixnano", "starttime"),
-            first(fields, "endtimeunixnano", "endtime"),
-            now_ns=self._now_ns,
-        )
-        span = ImportedSpan(trace_id.raw, span_id.raw, _parent(fields), times.start_ns)
-        self.file_spans.spans.append(span)
-        attributes, unreadable = attributes_of(fields.get("attributes"), NAMESPACE)
+        times = read_times(first(fields, "starttimeunixnano", "starttime"), first(fields, "endtimeunixnano", "endtime"))
+        span = ImportedSpan(trace_id.raw, span_id.raw, _parent(fields), 0 if times is None else times.start_ns)
+        attributes, unreadable = attributes_of(fields.get("attributes"), _READ)
         if not is_actie(attributes):
+            self.file_spans.spans.append(span)
             span.outbound = is_outbound(first(fields, "kind", "spankind"))
-            if unreadable:
+            span.overlooked = overlooked_names(attributes)
+            if unreadable or _has_unfamiliar_members(fields):
+                span.undecided = True
                 self.problem(item.path, "attributes that cannot be read: whether this span is an Actie is not known")
             return
-        if DATA_SUBJECT_ID in attributes:
-            attributes[DATA_SUBJECT_ID] = whole_numbers(attributes[DATA_SUBJECT_ID])
+        if times is None:
+            # Stored with any other moment it would be another record with each import, and explained by the wrong
+            # version of its activity; the file keeps it until its times are put in order.
+            self.problem(item.path, "an Actie without a time that can be read; it was not stored")
+            return
+        self.file_spans.spans.append(span)
+        if times.originals:
+            self.problem(item.path, _unreadable_times(times.originals))
         status = read_status(fields.get("status"))
         span.facts = SpanFacts(
             trace_id=trace_id.raw,
@@ -200,12 +223,29 @@ class _SpanReader:
             status=Status.UNSET if status is None else status,
             attributes=attributes,
             exception=_exception(fields.get("events")),
-            resource=item.surroundings.resource,
+            resource=self._record_resource(item.surroundings.resource),
             flags=times.flags,
             originals=dict(times.originals),
         )
         dropped = unreadable or fields.get("droppedattributescount") not in (None, 0, "0", "")
         _flag_changes(span.facts, trace_id, span_id, dropped=dropped, status_unknown=status is None)
+
+    def _record_resource(self, attributes: Mapping[str, Any]) -> RecordResource:
+        if self._resource[0] is not attributes:
+            self._resource = (attributes, self._resource_of(attributes))
+        return self._resource[1]
+
+
+def _unreadable_times(originals: Mapping[str, str]) -> str:
+    names = " and ".join(sorted(originals))
+    return f"a time that cannot be read ({names}); the other one took its place, and the record keeps what was written"
+
+
+def _has_unfamiliar_members(fields: Mapping[str, Any]) -> bool:
+    """Whether a span without attributes has members that no span of a format read here has, and that may hold them."""
+    if fields.get("attributes") is not None:
+        return False
+    return any(isinstance(value, dict | list) and value for name, value in fields.items() if name not in _MEMBERS)
 
 
 def _flag_changes(facts: SpanFacts, trace_id: Id, span_id: Id, *, dropped: bool, status_unknown: bool) -> None:

@@ -22,6 +22,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     Event,
     ReadableSpan,
@@ -65,9 +66,10 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
         self.others = others
         self._view_of = view_of
         self._shielded = shielded
-        #: The others as they were when `_others_read` was worked out.
+        #: The others as they were when the two below were worked out.
         self._seen_others: object = None
         self._others_read = False
+        self._others_want_starts = True
 
     @property
     def _span_processors(self) -> tuple[SpanProcessor, ...]:
@@ -79,13 +81,16 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Begin a span: ours first, because the shield of the others asks what ours know."""
-        any_reads = self._any_reads()
+        self._look_at_others()
         for processor in self.ours:
             processor.on_start(span, parent_context)
-        self.others.on_start(self._view_of(span) if any_reads else span, parent_context=parent_context)
+        if self._others_want_starts:
+            self.others.on_start(self._view_of(span) if self._others_read else span, parent_context=parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        self.others._on_ending(self._view_of(span) if self._any_reads() else span)
+        self._look_at_others()
+        if self._others_want_starts:
+            self.others._on_ending(self._view_of(span) if self._others_read else span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """End a span: log it, then pass it on."""
@@ -94,13 +99,17 @@ class ShieldingDispatcher(SynchronousMultiSpanProcessor):
             processor.on_end(span)
         self.others.on_end(self._shielded(span) if others else span)
 
-    def _any_reads(self) -> bool:
-        """Whether one of the others may read a span before its end; worked out again when there are others."""
-        processors = self._span_processors
-        if processors is not self._seen_others:
-            self._others_read = any(map(reads_running_spans, processors))
-            self._seen_others = processors
-        return self._others_read
+    def _look_at_others(self) -> None:
+        """Work out whether one of the others may read a span before its end, when there are others than before.
+
+        The SDK's exporting processors do nothing before a span's end, nor does what hands a span to each of them.
+        """
+        processors = getattr(self.others, "_span_processors", self.others)
+        if processors is self._seen_others:
+            return
+        self._others_read = any(map(reads_running_spans, self._span_processors))
+        self._others_want_starts = self._others_read or type(self.others) is not SynchronousMultiSpanProcessor
+        self._seen_others = processors
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add one of the others."""
@@ -179,6 +188,65 @@ def limited_attributes(span: ReadableSpan) -> tuple[dict[str, Any], int | None]:
     if isinstance(bounded, BoundedAttributes):
         return bounded._dict.copy(), bounded.max_value_len
     return dict(bounded or ()), None
+
+
+def ended_values(
+    span: ReadableSpan,
+) -> tuple[trace.SpanContext, str, dict[str, Any], trace.StatusCode, int, int, Resource] | None:
+    """Return what the record of most spans is made of: context, name, attributes, status, start, end and resource.
+
+    None where a value is missing, or limits took something away. The attributes are the span's own, and only to be
+    read: it has ended, so that nothing changes them. Through the SDK's properties this costs eight calls.
+    """
+    bounded, context, started, ended = span._attributes, span._context, span._start_time, span._end_time
+    if (
+        not isinstance(bounded, BoundedAttributes)
+        or bounded.dropped
+        or bounded.max_value_len is not None
+        or context is None
+        or started is None
+        or ended is None
+    ):
+        return None
+    return context, span._name, bounded._dict, span._status._status_code, started, ended, span._resource
+
+
+def plain_texts(span: ReadableSpan, *, without: frozenset[str]) -> list[str] | None:
+    """Return all texts of a span, numbers too; None where some stand in events, links, lists or its status.
+
+    Args:
+        without: Names of attributes; None is returned for a span that has one of them.
+    """
+    bounded = span._attributes
+    if (
+        # By length: iterating takes a lock and a copy.
+        len(span._events)
+        or len(span._links)
+        or span._status._description
+        or not isinstance(bounded, BoundedAttributes)
+        or not without.isdisjoint(bounded._dict)
+    ):
+        return None
+    # A copy: a span that is viewed while it runs may get another one meanwhile.
+    attributes: dict[str, Any] = bounded._dict.copy()
+    texts = [span._name, *attributes]
+    for value in attributes.values():
+        kind = type(value)
+        if kind is str:
+            texts.append(value)
+        elif kind is int or kind is bool:
+            texts.append(str(value))
+        else:
+            return None
+    contexts = (span._context, span._parent)
+    texts += [context.trace_state.to_header() for context in contexts if context is not None and context.trace_state]
+    return texts
+
+
+def has_name_in(span: ReadableSpan, namespace: str) -> bool:
+    """Return whether a span may have an attribute of a namespace, seen in one look at all names."""
+    bounded = span._attributes
+    return not isinstance(bounded, BoundedAttributes) or f"\x00{namespace}" in "\x00".join(["", *bounded._dict])
 
 
 def bounded_attributes(attributes: dict[str, Any], dropped: int) -> BoundedAttributes:

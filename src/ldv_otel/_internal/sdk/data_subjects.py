@@ -58,6 +58,7 @@ def data_subjects(
     count = 0
     for chunk in _chunks(identifiers):
         children.redact(chunk)
+        children.tell(chunk)
         actie.owner.delivery.submit_encoded(children.encode(chunk), actie.record.level)
         count += len(chunk)
         if progress is not None:
@@ -96,6 +97,17 @@ class _Children:
             self._actie.known_subjects.add(value, type_)
         self._share()
 
+    def tell(self, identifiers: Sequence[object]) -> None:
+        """Tell the privacy shield of these people, as far as it searches for so many; beyond that the trace is closed.
+
+        After `redact`: those who are quoted have to be among those who are kept.
+        """
+        known_subjects = self._actie.known_subjects
+        for identifier in identifiers:
+            if known_subjects.full:
+                return
+            known_subjects.add(identifier, self._type)
+
     def encode(self, identifiers: Sequence[object]) -> list[bytes]:
         """Return the bytes of a child record for each of these people."""
         encode, pseudonymise, type_ = self._encoder.encode, self._actie.owner.pseudonymise, self._type
@@ -118,12 +130,15 @@ class _Children:
 def _record_so_far(actie: span_state.LiveSpan, span: Span, redactor: Redactor) -> Logregel:
     """Return the record of an Actie that has not ended, from which its children take over."""
     context = span.get_span_context()
-    builder = LogregelBuilder(context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"), redactor)
+    builder = LogregelBuilder(
+        context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"), redactor, stray=actie.owner.stray
+    )
+    builder.knows = actie.owner.maker.knows
     moment_ms = now_ms()
     builder.name(span.name, of_code=actie.record.activity is not None)
     builder.period(moment_ms, moment_ms)
     enclosing = actie.as_enclosing()
     builder.activities("", enclosing.processing_activity_id if enclosing is not None else "")
     builder.extended(actie.owner.extensions.record_attributes(actie.extended(), moment_ms))
-    builder.resource(record_of_resource(span.resource))
+    builder.resource(record_of_resource(span.resource, actie.owner.maker))
     return builder.build()

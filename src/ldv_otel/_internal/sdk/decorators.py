@@ -1,165 +1,91 @@
-"""Decorating functions of all four kinds, so that each call, or each run of a generator, is one Actie.
+"""Decorating what can be called, so that each call, or each run of a generator, is one Actie.
+
+How a function was written says too little of how long its work lasts: a wrapper around `async def` is an ordinary
+function, and so are a lambda that makes a coroutine and `sync_to_async`. So the result decides: where it is the work
+itself (a coroutine, a task, a future or a generator), the Actie ends with it. The wrapper is of the kind of what it
+wraps all the same, for frameworks ask.
 
 A generator's Actie is current only while the generator's own code runs, not while its consumer does.
 """
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import inspect
-import logging
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
-
-if TYPE_CHECKING:
-    from asyncio import Future
-
-_logger = logging.getLogger(__name__)
+from ldv_otel._internal.sdk.running_call import (
+    RunningCall,
+    begin,
+    begin_off_loop,
+    current,
+    finish_off_loop,
+    finish_with_future,
+    finish_with_thread,
+    finished,
+    finished_off_loop,
+    finished_on_error,
+    finished_on_error_off_loop,
+)
+from ldv_otel._internal.sdk.waiting_threads import leave_to_thread
+from ldv_otel.errors import ConfigurationError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-class RunningCall(NamedTuple):
-    """Something that was started and has to be finished, with the error that ended it, if any.
-
-    Attributes:
-        begin: What has to be done first, and may wait for a disk; what it raises ends the matter.
-        blocks: Whether finishing may wait for a disk or a server.
-    """
-
-    context: Context
-    begin: Callable[[], None] | None
-    finish: Callable[[BaseException | None], None]
-    blocks: bool
+_WORK: Final = (Coroutine, Generator, AsyncGenerator)
 
 
 def wrap(function: Callable[P, R], start: Callable[[], RunningCall]) -> Callable[P, R]:
-    """Return the function with `start()` before and `finish(...)` after each call of it."""
-    if inspect.iscoroutinefunction(function):
+    """Return the function with `start()` before and its `finish(...)` after each call of it.
+
+    Raises:
+        ConfigurationError: It is a class, or nothing that can be called.
+    """
+    if isinstance(function, staticmethod | classmethod):
+        return cast("Callable[P, R]", type(function)(_wrap(function.__func__, start)))
+    return _wrap(function, start)
+
+
+def _wrap(function: Callable[P, R], start: Callable[[], RunningCall]) -> Callable[P, R]:
+    if isinstance(function, type) or not callable(function):
+        kind = "a class" if isinstance(function, type) else f"a {type(function).__name__}, which cannot be called"
+        raise ConfigurationError(
+            f"processing() decorates {kind}. Nothing would be logged as meant. Put it on the function or method that "
+            "does the work, below decorators that make something else of it, such as @property."
+        )
+    if _is(inspect.iscoroutinefunction, function):
         wrapper = _coroutine
-    elif inspect.isasyncgenfunction(function):
+    elif _is(inspect.isasyncgenfunction, function):
         wrapper = _async_generator
-    elif inspect.isgeneratorfunction(function):
+    elif _is(inspect.isgeneratorfunction, function):
         wrapper = _generator
     else:
         wrapper = _function
     return cast("Callable[P, R]", functools.wraps(function)(wrapper(function, start)))
 
 
-@contextmanager
-def _current(context: Context) -> Iterator[None]:
-    token = otel_context.attach(context)
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
-
-
-def begin(running: RunningCall) -> None:
-    """Do what has to be done first, here and now."""
-    if running.begin is not None:
-        running.begin()
-
-
-@contextmanager
-def _finished(running: RunningCall) -> Iterator[None]:
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        running.finish(error)
-
-
-@asynccontextmanager
-async def _finished_off_loop(running: RunningCall) -> AsyncIterator[None]:
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        await finish_off_loop(running, error)
-
-
-async def begin_off_loop(running: RunningCall) -> None:
-    """Do what has to be done first without holding up the event loop.
-
-    A task that is cancelled meanwhile never runs its body: what was begun is then finished, as if it had been cancelled
-    in its first line.
-    """
-    if running.begin is None:
-        return
-    import asyncio  # who gets here has it; who does not should not pay for it
-    from concurrent import futures
-
-    first, begun = running.begin, futures.Future[None]()
-
-    def work() -> None:
-        try:
-            first()
-        except BaseException as error:
-            begun.set_exception(error)
-            raise
-        begun.set_result(None)
-
-    try:
-        await _in_thread(work)
-    except asyncio.CancelledError as cancelled:
-        error = cancelled
-        begun.add_done_callback(lambda outcome: outcome.exception() or running.finish(error))
-        raise
-
-
-async def finish_off_loop(running: RunningCall, error: BaseException | None) -> None:
-    """Finish without holding up the event loop: where that may wait, a thread waits."""
-    if running.blocks:
-        await _in_thread(functools.partial(running.finish, error))
-    else:
-        running.finish(error)
-
-
-async def _in_thread(work: Callable[[], None]) -> None:
-    """Wait for a thread to do this, which it does also if the task is cancelled meanwhile."""
-    import asyncio
-
-    context = contextvars.copy_context()
-    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, context.run, work))
-
-
-def do_off_loop(work: Callable[[], None]) -> None:
-    """Do this now; under an event loop, have a thread do it, and do not wait."""
-    asyncio = sys.modules.get("asyncio")
-    loop = asyncio._get_running_loop() if asyncio is not None else None  # as asyncio offers it to C
-    if loop is None:
-        work()
-    else:
-        loop.run_in_executor(None, contextvars.copy_context().run, work).add_done_callback(_tell)
-
-
-def _tell(done: Future[None]) -> None:
-    """Log what nobody waits for."""
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        _logger.error("What was said in a coroutine could not be put on disk. %s", error)
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Return whether a callable is of a kind of functions: itself, what it is a part of, or its `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return kind(function) or kind(type(function).__call__)
 
 
 def _function(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
         begin(running)
-        with _finished(running), _current(running.context):
-            return function(*args, **kwargs)
+        with finished_on_error(running), current(running.context):
+            result = function(*args, **kwargs)
+        work = _work_of(result, running)
+        if work is not None:
+            return work
+        running.finish(None)
+        return result
 
     return wrapped
 
@@ -168,29 +94,35 @@ def _coroutine(function: Callable[..., Any], start: Callable[[], RunningCall]) -
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         running = start()
         await begin_off_loop(running)
-        async with _finished_off_loop(running):
-            with _current(running.context):
-                return await function(*args, **kwargs)
+        async with finished_on_error_off_loop(running):
+            with current(running.context):
+                result = await function(*args, **kwargs)
+        work = _work_of(result, running)
+        if work is not None:
+            return work
+        await finish_off_loop(running, None)
+        return result
 
     return wrapped
 
 
 def _generator(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        # Nothing of it runs yet: wrong arguments begin no Actie.
+        body: Generator[Any, Any, Any] = function(*args, **kwargs)
         running = start()
         begin(running)
-        body: Generator[Any, Any, Any] = function(*args, **kwargs)
         resume: Callable[[], Any] = functools.partial(next, body)
-        with _finished(running):
+        with finished(running):
             while True:
                 try:
-                    with _current(running.context):
+                    with current(running.context):
                         value = resume()
                 except StopIteration as stop:
                     return stop.value
                 try:
                     resume = functools.partial(body.send, (yield value))
-                except BaseException as thrown:  # noqa: BLE001  (handed on to the generator, whatever it is)
+                except BaseException as thrown:  # handed on to the generator, whatever it is
                     resume = functools.partial(body.throw, thrown)
 
     return wrapped
@@ -198,20 +130,70 @@ def _generator(function: Callable[..., Any], start: Callable[[], RunningCall]) -
 
 def _async_generator(function: Callable[..., Any], start: Callable[[], RunningCall]) -> Callable[..., Any]:
     async def wrapped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         running = start()
         await begin_off_loop(running)
-        body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         resume: Callable[[], Awaitable[Any]] = body.__anext__
-        async with _finished_off_loop(running):
+        async with finished_off_loop(running):
             while True:
                 try:
-                    with _current(running.context):
+                    with current(running.context):
                         value = await resume()
                 except StopAsyncIteration:
                     return
                 try:
                     resume = functools.partial(body.asend, (yield value))
-                except BaseException as thrown:  # noqa: BLE001  (handed on to the generator, whatever it is)
+                except BaseException as thrown:  # handed on to the generator, whatever it is
                     resume = functools.partial(body.athrow, thrown)
 
     return wrapped
+
+
+def _work_of(result: Any, running: RunningCall) -> Any:
+    """Return what stands for a result that is work, and finishes its call at its end; None if the result is no work.
+
+    A future stays the object that it is: whoever made it may want to set it. A task is returned as a task of the same
+    name that waits for it: whoever awaits that has the promise of the delivery level, and cancels both.
+    """
+    if isinstance(result, _WORK):
+        return _used_later(result, running)
+    if "asyncio" in sys.modules:
+        import asyncio
+
+        if isinstance(result, asyncio.Task):
+            return result.get_loop().create_task(_used_later(result, running), name=result.get_name())
+        if isinstance(result, asyncio.Future):
+            result.add_done_callback(functools.partial(finish_with_future, running))
+            return result
+    if "concurrent.futures" in sys.modules:
+        from concurrent import futures
+
+        if isinstance(result, futures.Future):
+            result.add_done_callback(functools.partial(finish_with_thread, running))
+            return result
+    return None
+
+
+def _used_later(work: Any, running: RunningCall) -> Any:
+    """Return work that finishes its call at its end, or when it is thrown away before its first line has run."""
+    if isinstance(work, AsyncGenerator):
+        wrapper = _async_generator
+    elif isinstance(work, Generator) and not inspect.isawaitable(work):
+        wrapper = _generator
+    else:
+        wrapper = _coroutine
+    uses: list[RunningCall] = []
+
+    def start() -> RunningCall:
+        uses.append(running)
+        return running._replace(begin=None)
+
+    made = wrapper(lambda: work, start)()
+    weakref.finalize(made, _finish_unused, running, uses)
+    return made
+
+
+def _finish_unused(running: RunningCall, uses: list[RunningCall]) -> None:
+    """Finish a call whose result nobody used; Python calls this at any point of any thread, so another one does it."""
+    if not uses:
+        leave_to_thread(functools.partial(running.finish, None))

@@ -19,20 +19,22 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.config.settings import read_settings, unknown_variables
 from ldv_otel._internal.config.variables import VARIABLES
 from ldv_otel._internal.sdk.install import set_up
 from ldv_otel._internal.sdk.propagator import LdvPropagator, from_environment
+from ldv_otel._internal.sdk.reloaders import only_helps_python
 from ldv_otel._internal.sdk.sampler import LdvSampler
+from ldv_otel._internal.sdk.uninstrumented_parts import say_what_is_left_out
 from ldv_otel.errors import ConfigurationError, LdvError
+from ldv_otel_start import is_named
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _logger = logging.getLogger(__name__)
 
-#: OpenTelemetry's variables in which the name `ldv` asks for a Logboek.
-_NAMED_IN: Final = ("OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS")
 #: Samplers whose argument OpenTelemetry hands over as a number.
 _RATIO_SAMPLERS: Final = ("traceidratio", "parentbased_traceidratio")
 
@@ -47,6 +49,7 @@ def pre_instrument() -> None:
         SystemExit: The Logboek cannot be kept; the message names the variable and the way out.
     """
     if _asks(os.environ) and not _is_own_command():
+        say_what_is_left_out(os.environ)
         _or_exit(set_up)(on_refusal=_or_exit)
 
 
@@ -175,17 +178,18 @@ def _no_sampler(reason: str) -> ConfigurationError:
 
 def _asks(environ: Mapping[str, str]) -> bool:
     variables = {name: value for name, value in environ.items() if value}
-    named = (word.strip() for variable in _NAMED_IN for word in variables.get(variable, "").split(","))
     return (
         any(variable.name in variables for variable in VARIABLES)
         or bool(unknown_variables(variables))
-        or "ldv" in named
+        or is_named(environ)
     )
 
 
 def _is_own_command() -> bool:
-    """Whether this process is `ldv` itself, which may well be run to put the configuration right."""
-    return Path(sys.argv[0]).name == "ldv" or "ldv_otel._internal.cli" in sys.orig_argv
+    """Whether this process is `ldv` itself, which may well be run to put the configuration right; or Python's own."""
+    return (
+        Path(sys.argv[0]).name == "ldv" or "ldv_otel._internal.cli" in sys.orig_argv or only_helps_python(sys.orig_argv)
+    )
 
 
 def _or_exit(function: Callable[P, R]) -> Callable[P, R]:
@@ -196,8 +200,8 @@ def _or_exit(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except LdvError as error:
             _stop(str(error))
-        except Exception as error:
-            _logger.exception("The Logboek could not be set up.")
+        except Exception as error:  # whatever failed, the service must not start
+            _logger.error("The Logboek could not be set up. %s", type_and_places(error))
             _stop(f"The Logboek could not be set up ({type(error).__name__}). Please report this.")
 
     return call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,21 +14,17 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.sink import Sink, make_sink
+from ldv_otel._internal.delivery.write_gates import reasons_to_refuse, stray_bsn_in
 from ldv_otel._internal.privacy.redaction import Identifier, TraceIdentifiers
-from ldv_otel._internal.record.actie import (
-    EnclosingActie,
-    LogregelMaker,
-    SpanFacts,
-    activity_of,
-    identifiers_in,
-    is_actie,
-)
+from ldv_otel._internal.record.actie import LogregelMaker, activity_of, identifiers_in, is_actie
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.overlooked import OverlookedAttributes
+from ldv_otel._internal.record.span_facts import EnclosingActie, SpanFacts
 from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.inbound_context import foreign_in
 from ldv_otel._internal.sdk.processor import maker_for
-from ldv_otel._internal.sdk.span_facts import facts_of
+from ldv_otel._internal.sdk.span_facts import bare_facts_of, facts_of
 from ldv_otel._internal.sdk.span_rules import SpanMapper, SpanSnapshot, mapper_for
 from ldv_otel.attributes import Flag
 from ldv_otel.errors import LdvError
@@ -48,14 +44,25 @@ class ClickHouseSpanExporter(SpanExporter):
         sink: Where to; the exporter opens and closes it.
         maker: Makes records of spans.
         mapper: Applies mapping rules to spans of existing instrumentation.
+        refuses: Returns why a record is not to be stored, empty text for one that is; by default what the maker's
+            policy for stray BSNs says.
     """
 
-    def __init__(self, sink: Sink, maker: LogregelMaker, *, mapper: SpanMapper | None = None) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        maker: LogregelMaker,
+        *,
+        mapper: SpanMapper | None = None,
+        refuses: Callable[[Logregel], str] | None = None,
+    ) -> None:
         self._sink = sink
         self._maker = maker
+        self._refuses = refuses or (stray_bsn_in if maker.stray.policy == "refuse" else None)
         self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self._writer_id = new_writer_id()
         self._next_seq = 0
+        self._overlooked = OverlookedAttributes(_logger)
         self._sending = threading.Lock()
 
     @classmethod
@@ -66,22 +73,36 @@ class ClickHouseSpanExporter(SpanExporter):
             ConfigurationError: It cannot work like this.
         """
         maker = maker_for(settings)
-        return cls(make_sink(settings), maker, mapper=mapper_for(settings, maker.pseudonymise))
+        refuses = reasons_to_refuse(settings, uninstrumented)
+        return cls(make_sink(settings), maker, mapper=mapper_for(settings, maker.pseudonymise), refuses=refuses)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Store the Acties among these spans; SUCCESS means that the Logboek confirmed each of them."""
+        refused, reasons = 0, list[str]()
         try:
             with self._sending, uninstrumented():
-                records = self._records(spans)
+                made = self._records(spans)
+                # Here, and not by the sink: one of them must not cost the others.
+                reasons = [self._refuses(record) if self._refuses is not None else "" for record in made]
+                records = [record for record, reason in zip(made, reasons, strict=True) if not reason]
+                refused = len(made) - len(records)
                 if records:
                     self._sink.open()
                     batch = number_batch(self._writer_id, self._next_seq, records)
                     self._next_seq += len(records)
                     self._sink.send(batch)
         except LdvError as error:
-            _logger.error("%d spans could not be logged, and this processor will not try again: %s", len(spans), error)
+            _logger.error(
+                "%d spans could not be logged, and this processor will not try again: %s", len(spans), str(error)
+            )
             return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
+        if refused:
+            _logger.error(
+                "%d Logregels were refused, and this processor will not try again. %s",
+                refused,
+                " ".join(sorted({reason for reason in reasons if reason})),
+            )
+        return SpanExportResult.FAILURE if refused else SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Close the Logboek."""
@@ -97,26 +118,48 @@ class ClickHouseSpanExporter(SpanExporter):
         # All identifiers of a trace before its first record: a span may quote the data subject of another one.
         identifiers = TraceIdentifiers()
         for span, snapshot in zip(spans, snapshots, strict=True):
-            identifiers.add(_trace_id(span), _identifiers_of(span, snapshot))
+            if not isinstance(snapshot, Exception):
+                identifiers.add(_trace_id(span), _identifiers_of(span, snapshot))
         records = []
         for span, snapshot in zip(spans, snapshots, strict=True):
-            live_span = span_state.find(span)
-            facts = facts_of(span, snapshot, live_span)
-            if facts is None:
-                continue
-            facts.redactor = identifiers.redactor(facts.trace_id, _identifiers_of(span, snapshot))
-            if snapshot.rule is not None:
-                self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
-            if live_span is None:
-                exported.add_relations(facts, span)
-            records.extend(self._maker.make(facts))
+            try:
+                facts = self._facts(span, snapshot, identifiers, exported)
+            except Exception as error:  # LDV-A8: one span must not cost the others' records, nor its own
+                records.extend(self._maker.bare(bare_facts_of(span, span_state.find(span)), error))
+            else:
+                records.extend(self._maker.make(facts) if facts is not None else ())
         return records
 
-    def _snapshot(self, span: ReadableSpan) -> SpanSnapshot:
-        attributes, length_limit = _private.limited_attributes(span)
-        rule = self._mapper.rule_for(span, attributes)
-        identifiers = rule.identifiers(attributes) if rule is not None else ()
-        return SpanSnapshot(span.name, attributes, length_limit, rule, identifiers)
+    def _facts(
+        self,
+        span: ReadableSpan,
+        snapshot: SpanSnapshot | Exception,
+        identifiers: TraceIdentifiers,
+        exported: _ExportedSpans,
+    ) -> SpanFacts | None:
+        if isinstance(snapshot, Exception):
+            raise snapshot
+        live_span = span_state.find(span)
+        facts = facts_of(span, snapshot, live_span, self._maker)
+        if facts is None:
+            self._overlooked.add(snapshot.attributes)
+            return None
+        facts.redactor = identifiers.redactor(facts.trace_id, _identifiers_of(span, snapshot))
+        if snapshot.rule is not None:
+            self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
+        if live_span is None:
+            exported.add_relations(facts, span)
+        return facts
+
+    def _snapshot(self, span: ReadableSpan) -> SpanSnapshot | Exception:
+        """Return the span as it is, or why that cannot be found out: one span must not cost the others' records."""
+        try:
+            attributes, length_limit = _private.limited_attributes(span)
+            rule = self._mapper.rule_for(span, attributes)
+            identifiers = rule.identifiers(attributes) if rule is not None else ()
+            return SpanSnapshot(span.name, attributes, length_limit, rule, identifiers)
+        except Exception as error:
+            return error
 
 
 class _ExportedSpans:
@@ -175,7 +218,7 @@ def _identifiers_of(span: ReadableSpan, snapshot: SpanSnapshot) -> list[Identifi
     identifiers: list[Identifier] = [*identifiers_in(snapshot.attributes), *snapshot.identifiers]
     live_span = span_state.find(span)
     if live_span is not None:
-        identifiers += [*(live_span.known_subjects.own or ()), *live_span.known_subjects.of_trace()]
+        identifiers += [*(live_span.known_subjects.own or ()), *live_span.known_subjects.trace.long()]
     return identifiers
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from ldv_otel._internal.parties.evidence import Certificate
-from ldv_otel._internal.record.actie import ForeignOperation
+from ldv_otel._internal.record.span_facts import ForeignOperation
 
 #: Returns all values of a request header, by its name.
 ReadHeader = Callable[[str], Sequence[str]]

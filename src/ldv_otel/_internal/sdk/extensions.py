@@ -14,9 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.config.entry_points import check_members, entry_points_of, load_factory
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.parties.evidence import Certificate
 from ldv_otel._internal.parties.parties import Parties
-from ldv_otel._internal.record.actie import ForeignOperation
+from ldv_otel._internal.record.span_facts import ForeignOperation
 from ldv_otel._internal.sdk.extension_contract import Extension, OutboundCall, ReadHeader
 from ldv_otel.errors import ConfigurationError
 
@@ -49,8 +50,12 @@ class Extensions:
             own = {key: value for key, value in span_attributes.items() if key.startswith(f"{name}.")}
             try:
                 attributes |= extension.record_attributes(own, start_time_ms) if own else {}
-            except Exception:
-                _logger.exception("The extension %s could not make attributes of a record. Please report this.", name)
+            except Exception as error:  # LDV-A8: the record is made all the same
+                _logger.error(
+                    "The extension %s could not make attributes of a record; please report this. %s",
+                    name,
+                    type_and_places(error),
+                )
                 attributes |= own
         return attributes
 
@@ -60,8 +65,12 @@ class Extensions:
         for name in names:
             try:
                 headers.update(self._extensions[name].call_headers(call))
-            except Exception:
-                _logger.exception("The extension %s could not make headers of a call. Please report this.", name)
+            except Exception as error:  # LDV-A8: the call goes out all the same
+                _logger.error(
+                    "The extension %s could not make headers of a call; please report this. %s",
+                    name,
+                    type_and_places(error),
+                )
         return headers
 
     def read_headers(
@@ -71,14 +80,13 @@ class Extensions:
         for name, extension in self._extensions.items():
             try:
                 from_headers = extension.read_headers(header, certificate)
-            except Exception as error:  # noqa: BLE001  (headers of an untrusted caller may hold anything)
+            except Exception as error:  # headers of an untrusted caller may hold anything
                 _logger.warning("The headers of a caller could not be read (%s, %s).", name, type(error).__name__)
                 continue
-            foreign = ForeignOperation(
-                foreign.trace_id or from_headers.trace_id,
-                foreign.span_id,
-                foreign.processor,
-                {**foreign.attributes, **from_headers.attributes},
+            foreign = msgspec.structs.replace(
+                foreign,
+                trace_id=foreign.trace_id or from_headers.trace_id,
+                attributes={**foreign.attributes, **from_headers.attributes},
             )
         return foreign
 

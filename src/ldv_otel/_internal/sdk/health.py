@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ldv_otel._internal.delivery.stats import DeliveryStats
+from ldv_otel._internal.record.overlooked import OverlookedAttribute
 from ldv_otel._internal.times.instants import now_ms
 
 
@@ -26,7 +27,16 @@ class Health(msgspec.Struct, frozen=True):
         quarantined: Logregels that the Logboek refused as data; `ldv spool quarantine list` shows them.
         lost: Logregels that will never be stored; anything but 0 is a breach of duty.
         flags: How often each flag was put on a record; `failed` are spans that could not be logged at all.
+        overlooked: Attributes of the standard's namespace on spans that are no Acties, often misspelled (LDV-N9):
+            `name`, the number of `spans`, and the `nearest` known name.
+        resource_left_out: Names of attributes of the resource that records do not keep (LDV-N8); see
+            `LDV_RESOURCE_ATTRIBUTES`.
+        seal_key: Public key that stored Logregels are sealed with here; empty while none are.
+        seal_problem: Why Logregels are stored without a seal though `LDV_SEAL` is on; empty for no such reason.
+        unsealed: How many were, since the process started.
         provider_replaced: Whether another tracer provider was set unnoticed: its spans are not logged.
+        propagator_replaced: Whether another propagator was set afterwards: records do not name callers (LDV-A6), and
+            calls do not name the Actie that makes them.
         silenced_tracers: Tracers that a tracer configurator of the SDK has disabled: they make no spans to log.
     """
 
@@ -43,14 +53,24 @@ class Health(msgspec.Struct, frozen=True):
     quarantined: int = 0
     lost: int = 0
     flags: dict[str, int] = msgspec.field(default_factory=dict)
+    overlooked: tuple[OverlookedAttribute, ...] = ()
+    resource_left_out: tuple[str, ...] = ()
+    seal_key: str = ""
+    seal_problem: str = ""
+    unsealed: int = 0
     provider_replaced: bool = False
+    propagator_replaced: bool = False
     silenced_tracers: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every Actie so far is stored, or will be."""
+        """Whether every Actie so far is stored, or will be, with its caller; with or without a seal."""
         return self.installed and not (
-            self.lost or self.quarantined or "failed" in self.flags or self.provider_replaced
+            self.lost
+            or self.quarantined
+            or "failed" in self.flags
+            or self.provider_replaced
+            or self.propagator_replaced
         )
 
 
@@ -78,6 +98,9 @@ def health_of(
         quarantined=stats.quarantined,
         lost=stats.lost,
         flags=dict(flags),
+        seal_key=stats.seal.key,
+        seal_problem=stats.seal.problem,
+        unsealed=stats.seal.unsealed,
         provider_replaced=provider_replaced,
         silenced_tracers=tuple(silenced_tracers),
     )

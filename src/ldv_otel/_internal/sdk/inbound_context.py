@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 from ldv_otel._internal.parties.tracestate import KEY, CallingActie, parse_member
-from ldv_otel._internal.record.actie import ForeignOperation
+from ldv_otel._internal.record.span_facts import ForeignOperation
 
 #: Key of an `InboundContext` in OpenTelemetry's context.
 INBOUND: Final = otel_context.create_key("ldv_otel.inbound")

@@ -8,20 +8,24 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Final
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.metrics import get_meter
 from opentelemetry.sdk.trace import TracerProvider
 
+from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach
 from ldv_otel._internal.sdk.health import Health, health_of
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
-from ldv_otel._internal.sdk.propagator import use_propagator
+from ldv_otel._internal.sdk.propagator import is_used, use_propagator
 from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
@@ -30,6 +34,8 @@ _logger = logging.getLogger(__name__)
 
 #: A span of an instrumented web server carries some 15 attributes of its own before those of the standard.
 _LEAST_SPAN_ATTRIBUTES: Final = 32
+#: So long a process may take for its exit after SIGTERM, beyond what delivering takes.
+_EXIT_SECONDS: Final = 10.0
 
 
 class _InstalledProcessor(LdvSpanProcessor):
@@ -37,11 +43,14 @@ class _InstalledProcessor(LdvSpanProcessor):
 
     def shutdown(self) -> None:
         """Deliver what is pending."""
-        self.force_flush(round(self.flush_seconds * 1_000))
+        self.delivery.flush(self.flush_seconds)
 
     def close(self) -> None:
-        """Deliver what is pending and stop, at the end of the process."""
-        super().shutdown()
+        """Deliver what is pending, at the end of the process.
+
+        Exit handlers that were registered before ours run after it, and may log too: with a spool to the last moment.
+        """
+        self.delivery.shutdown(self.flush_seconds, last_words=True)
 
 
 class _Installation:
@@ -156,12 +165,18 @@ def health() -> Health:
         return Health(installed=False)
     processor = _installation.processor
     provider = _private.sdk_provider(_private.current_provider())
-    return health_of(
+    health = health_of(
         processor.delivery.stats(),
         logboek=str(_installation.settings.logboek),
         flags=processor.flags,
         provider_replaced=not _installation.listens_to(provider),
         silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
+    )
+    return msgspec.structs.replace(
+        health,
+        propagator_replaced=not is_used(),
+        overlooked=processor.overlooked.report(),
+        resource_left_out=tuple(processor.maker.left_out),
     )
 
 
@@ -173,7 +188,30 @@ def _exit_on_sigterm() -> None:
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        signal.signal(signal.SIGTERM, _on_sigterm)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_leave_signals)
+
+
+def _on_sigterm(number: int, _: FrameType | None) -> None:
+    # A second one ends the process at once, as the first would have without us.
+    signal.signal(number, signal.SIG_DFL)
+    start_thread(_end_all_the_same, "ldv-sigterm")
+    sys.exit(128 + number)
+
+
+def _end_all_the_same() -> None:
+    """End the process by the signal's own action if it goes on after it: a loop may swallow every exception."""
+    if _installation is not None:
+        _installation.processor.shutdown()
+    time.sleep(_EXIT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave_signals() -> None:
+    """Give a forked child the default action back: whoever forked it expects that the signal ends it."""
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sdk_provider() -> TracerProvider:

@@ -62,6 +62,12 @@ def observe(meter: Meter, read: Callable[[], Health]) -> None:
         "Logregels with a value that had to be normalised, by `ldv.flag`.",
     )
     meter.create_observable_counter(
+        "ldv.logregel.unsealed",
+        values(lambda health: [Observation(health.unsealed)]),
+        "{logregel}",
+        "Logregels that were stored without a seal though they should have one: a change of them would not show.",
+    )
+    meter.create_observable_counter(
         "ldv.logregel.adopted",
         values(lambda health: [Observation(health.adopted)]),
         "{logregel}",

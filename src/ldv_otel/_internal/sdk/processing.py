@@ -1,4 +1,4 @@
-"""`processing` marks an Actie; `data_subject`, `called_by` and `foreign_read_api` add to its record from inside.
+"""`processing` marks an Actie; `data_subject`, `called_by` and `next_logbook` add to its record from inside.
 
 An Actie is an ordinary span of the service's own tracer provider, so it shows in the tracing backend too. The data
 subject and the text of exceptions are for the Logboek alone, and never touch that span.
@@ -7,22 +7,28 @@ subject and the text of exceptions are for the Logboek alone, and never touch th
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Status, StatusCode
 
 from ldv_otel._internal.config.variables import DeliveryLevel
-from ldv_otel._internal.record.actie import ExceptionFacts, stacktrace_without_values
+from ldv_otel._internal.privacy.identifiers import attribute_form
+from ldv_otel._internal.record.actie import stacktrace_without_values
 from ldv_otel._internal.record.builder import storable_text
+from ldv_otel._internal.record.logregel import Status as Outcome
 from ldv_otel._internal.sdk import _private, span_state
-from ldv_otel._internal.sdk.decorators import RunningCall, begin_off_loop, do_off_loop, finish_off_loop, wrap
+from ldv_otel._internal.sdk.current_context import leave_elsewhere
+from ldv_otel._internal.sdk.decorators import wrap
+from ldv_otel._internal.sdk.running_call import RunningCall, begin_off_loop, finish_off_loop
 from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.span_status import exception_facts
+from ldv_otel._internal.sdk.waiting_threads import do_off_loop
 from ldv_otel._version import __version__
 from ldv_otel.attributes import (
     DATA_SUBJECT_ID,
@@ -46,12 +52,11 @@ _NOT_LISTENING: Final = (
 class Actie:
     """One running Actie, as `processing` hands it out."""
 
-    __slots__ = ("_live_span", "_rejected", "span")
+    __slots__ = ("_live_span", "span")
 
     def __init__(self, span: trace.Span, live_span: LiveSpan) -> None:
         self.span = span
         self._live_span = live_span
-        self._rejected = False
 
     @property
     def trace_id(self) -> str:
@@ -67,15 +72,21 @@ class Actie:
         """Name a data subject; see `ldv_otel.data_subject`."""
         _add_subject(self.span, self._live_span, identifier, type)
 
-    def foreign_read_api(self, url: str) -> None:
-        """Name where the called party's Logregels can be read; see `ldv_otel.foreign_read_api`."""
+    def next_logbook(self, url: str) -> None:
+        """Name where the called party's Logregels can be read; see `ldv_otel.next_logbook`."""
         self._live_span.add_read_api(url)
+
+    def foreign_read_api(self, url: str) -> None:
+        """Do as `next_logbook`, by its earlier name."""
+        self.next_logbook(url)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Set an attribute on the span; those under `dpl.` enter the Logregel.
 
         A second, different data subject set like this is one more, where the span itself would forget the first.
         """
+        if name == DATA_SUBJECT_ID:
+            value = attribute_form(value)
         if name == DATA_SUBJECT_ID and isinstance(self.span, ReadableSpan):
             before = _private.attributes(self.span)
             if name in before and before[name] != value:
@@ -84,25 +95,71 @@ class Actie:
         self.span.set_attribute(name, value)
 
     def ok(self) -> None:
-        """Set status `Ok`: the Actie succeeded, a deliberate cancel by the user included (LDV-A5)."""
-        self.span.set_status(StatusCode.OK)
+        """Set status `Ok`; see `ldv_otel.ok`."""
+        _say(self._live_span, Outcome.OK)
 
     def reject(self) -> None:
-        """Note that the user's input was refused: an exception that leaves the block is no failure then (LDV-A5)."""
-        self._rejected = True
+        """Note that the user's input was refused; see `ldv_otel.reject`."""
+        _say(self._live_span, Outcome.UNSET)
 
-    def _failed(self, error: Exception) -> None:
-        if self._rejected:
+    def outcome(self, result: Outcome | Exception = Outcome.OK) -> None:
+        """Log how it went, after the block: for an effect that begins once the Actie is on record.
+
+        The Logregel of the Actie stays as it is; this is another one below it, about the same data subjects, which
+        readers show with it as one step. Where it is called again, the last outcome counts.
+
+        Args:
+            result: A status, or the exception that says why it failed.
+
+        Raises:
+            ConfigurationError: The block has not ended; inside it `ok`, `reject` and exceptions say how it goes. Or
+                nothing listens; see `processing`.
+            LogboekUnavailable: The delivery refused the record, as at the end of `processing`.
+
+        Source: LDV-N18.
+        """
+        ended = self._live_span
+        if not ended.ended:
+            raise ConfigurationError(
+                "outcome was called inside its processing. Call it after the `with` block: it is for what happens when "
+                "the Actie is on record."
+            )
+        before = _private.attributes(self.span) if isinstance(self.span, ReadableSpan) else {}
+        attributes: dict[str, Any] = {
+            name: before[name] for name in (DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE) if name in before
+        }
+        activity = ended.record.activity or ""
+        name = self.span.name if isinstance(self.span, ReadableSpan) else ""
+        actie = processing(activity, name=name, attributes=attributes, delivery=ended.record.level)._start(  # own class
+            trace.set_span_in_context(self.span)
+        )
+        record = actie._live_span.record
+        record.outcome_of, record.subjects = self.span_id, list(ended.record.subjects)
+        if isinstance(result, Exception):
+            actie._failed(result)
+        elif result is not Outcome.UNSET:
+            actie.span.set_status(StatusCode[Outcome(result).name])
+        _end(actie, None)
+
+    def _left_by(self, error: BaseException) -> None:
+        """Judge an exception that leaves the block."""
+        if self._live_span.record.said is not None:
             return
-        stacktrace = "".join(traceback.format_exception(error))
-        type_ = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-        message = storable_text(error)
-        self._live_span.record.exception = ExceptionFacts(type=type_, stacktrace=stacktrace, message=message)
+        status = self._live_span.owner.statuses.of(error)
+        if status is Outcome.ERROR:
+            self._failed(error)
+        elif status is Outcome.OK:
+            self.span.set_status(StatusCode.OK)
+
+    def _failed(self, error: BaseException) -> None:
+        facts = exception_facts(error)
+        self._live_span.record.exception = facts
         # The message stays off the span: it may quote the data subject.
         self.span.add_event(
-            "exception", {EXCEPTION_TYPE: type_, EXCEPTION_STACKTRACE: stacktrace_without_values(stacktrace)}
+            "exception",
+            {EXCEPTION_TYPE: facts.type, EXCEPTION_STACKTRACE: stacktrace_without_values(facts.stacktrace)},
         )
-        self.span.set_status(Status(StatusCode.ERROR, type_))
+        self.span.set_status(Status(StatusCode.ERROR, facts.type))
 
 
 class processing:  # noqa: N801  (reads as a verb where it is used)
@@ -140,6 +197,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         self._delivery = delivery
         self._actie: Any = None
         self._token: Any = None
+        self._context: Any = None
 
     def __enter__(self) -> Actie:
         """Start the Actie and make it current."""
@@ -154,7 +212,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
     ) -> None:
         """End the Actie; exceptions pass."""
         actie, self._actie = self._actie, None
-        otel_context.detach(self._token)
+        self._leave()
         _end(actie, error)
 
     async def __aenter__(self) -> Actie:
@@ -169,12 +227,20 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
     ) -> None:
         """End the Actie without holding up the event loop while its record is written; exceptions pass."""
         actie, self._actie = self._actie, None
-        otel_context.detach(self._token)
+        self._leave()
         await finish_off_loop(_running(actie), error)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the function with each call an Actie of its own."""
-        name = self._name or _as_words(getattr(function, "__name__", ""))
+        """Return the function with each call an Actie of its own, which lasts as long as the work.
+
+        A result that is work is awaited, iterated or cancelled as before: a coroutine, a task, a future, a generator.
+        What nobody uses ends when it is thrown away. Another awaitable, or an iterator, is a result like any other.
+        Below `@staticmethod`, `@classmethod` or above them is the same.
+
+        Raises:
+            ConfigurationError: It is a class, or nothing that can be called.
+        """
+        name = self._name or _as_words(getattr(function, "__name__", "").replace("<lambda>", ""))
 
         def start() -> RunningCall:
             again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
@@ -189,13 +255,22 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
 
     def _make_current(self, actie: Actie) -> Actie:
         self._actie = actie
-        self._token = otel_context.attach(trace.set_span_in_context(actie.span))
+        self._context = trace.set_span_in_context(actie.span)
+        self._token = otel_context.attach(self._context)
         return actie
 
-    def _start(self) -> Actie:
+    def _leave(self) -> None:
+        try:
+            self._token.var.reset(self._token)
+        except ValueError:  # a framework goes on in another thread or task
+            leave_elsewhere(self._token, self._context)
+
+    def _start(self, context: Context | None = None) -> Actie:
         attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
+        if DATA_SUBJECT_ID in attributes:
+            attributes[DATA_SUBJECT_ID] = attribute_form(attributes[DATA_SUBJECT_ID])
         name = self._name if isinstance(self._name, str) else storable_text(self._name)
-        span = _tracer().start_span(name or _last_part(self._activity), attributes=attributes)
+        span = _tracer().start_span(name or _last_part(self._activity), context, attributes=attributes)
         live_span = span_state.find(span)
         if live_span is None or live_span.ended:
             span.end()
@@ -225,8 +300,8 @@ def data_subject(identifier: object, *, type: str | None = None) -> None:  # the
     _add_subject(trace.get_current_span(), None, identifier, type)
 
 
-def foreign_read_api(url: str) -> None:
-    """Name where the Logregels of the party that the current Actie calls can be read (`dpl.read.externalReadAPI_id`).
+def next_logbook(url: str) -> None:
+    """Name where the Logregels of the party that the current Actie calls can be read (`dpl.read.nextLogbookId`).
 
     A second, different party gives a child Logregel of its own. Not needed for parties in the file of `LDV_PARTIES`.
 
@@ -236,8 +311,13 @@ def foreign_read_api(url: str) -> None:
     live_span = span_state.current()
     actie = live_span.nearest_actie() if live_span is not None else None
     if actie is None:
-        raise ConfigurationError("foreign_read_api was called outside a processing. Call it inside the `with` block.")
+        raise ConfigurationError("next_logbook was called outside a processing. Call it inside the `with` block.")
     actie.add_read_api(url)
+
+
+def foreign_read_api(url: str) -> None:
+    """Do as `next_logbook`, by the name that this had in earlier versions of the standard."""
+    next_logbook(url)
 
 
 def called_by(party: str) -> None:
@@ -261,8 +341,50 @@ def called_by(party: str) -> None:
     live_span.set_processor(caller.processor if caller is not None else party)
 
 
+def ok() -> None:
+    """Say that the current Actie succeeded: its status is `Ok`, a deliberate cancel by the user included (LDV-A5).
+
+    It stands, whatever exception leaves the Actie. `reject` after it takes it back, and the other way round.
+
+    Raises:
+        ConfigurationError: There is no current span.
+    """
+    _say(_current("ok"), Outcome.OK)
+
+
+def reject() -> None:
+    """Say that the input of the current Actie was refused: an exception that leaves it is no failure (LDV-A5).
+
+    Its status is `Unset`. Exceptions by which frameworks refuse input are known already; see `LDV_STATUS_OF`.
+
+    Raises:
+        ConfigurationError: There is no current span.
+    """
+    _say(_current("reject"), Outcome.UNSET)
+
+
+def _current(function: str) -> LiveSpan:
+    live_span = span_state.current()
+    if live_span is None:
+        raise ConfigurationError(f"{function} was called outside a processing. Call it inside the `with` block.")
+    return live_span.nearest_actie() or live_span
+
+
+def _say(actie: LiveSpan, status: Outcome) -> None:
+    actie.record.said = status
+    span = actie()
+    if span is not None and status is Outcome.OK:
+        # The tracing backend is to see it, too.
+        span.set_status(StatusCode.OK)
+
+
 def _add_subject(span: trace.Span, live_span: LiveSpan | None, identifier: object, type_: str | None) -> None:
     """Add a data subject to a live span, by default to the nearest Actie from a span upwards, or else that span."""
+    if type(identifier) is not str and isinstance(identifier, list | tuple | set | frozenset) and len(identifier) > 1:
+        # As in the attribute: a list is several people, and never one who is called so.
+        for member in identifier:
+            _add_subject(span, live_span, member, type_)
+        return
     live_span = live_span or span_state.nearest_actie_or_self(span)
     if live_span is None or live_span.ended:
         # There is no record, or it is out already: the data subject gets one of their own, below a span that is ours.
@@ -288,8 +410,11 @@ def _subject_span(parent: trace.Span | None, identifier: object, type_: str | No
 def _running(actie: Actie) -> RunningCall:
     context = trace.set_span_in_context(actie.span)
     first = functools.partial(_begin, actie) if _writes_ahead(actie) else None
-    blocks = actie._live_span.owner.blocks  # the other half of this module, as in those below
-    return RunningCall(context, first, functools.partial(_end, actie), blocks)
+    live_span = actie._live_span  # the other half of this module, as in those below
+    delivery = live_span.owner.delivery
+    collects = delivery.commits_together(live_span.record.level)
+    end, conclude = functools.partial(_end_span, actie), functools.partial(_conclude, actie)
+    return RunningCall(context, first, end, conclude, delivery.blocks, collects)
 
 
 def _writes_ahead(actie: Actie) -> bool:
@@ -312,16 +437,25 @@ def _begin(actie: Actie) -> None:
 
 
 def _end(actie: Actie, error: BaseException | None) -> None:
-    # Cancellation and the end of the program are not failures of the system; nor is a closed generator.
-    if isinstance(error, Exception):
-        actie._failed(error)
+    _end_span(actie, error)
+    if actie._live_span.record.refusal is not None:
+        _conclude(actie, error)
+
+
+def _end_span(actie: Actie, error: BaseException | None) -> None:
+    if error is not None:
+        actie._left_by(error)
     actie.span.end()
-    refused = actie._live_span.record.refused
-    if refused is not None:
+
+
+def _conclude(actie: Actie, error: BaseException | None) -> None:
+    """Raise that the record was refused, if it was; the error that left the block goes before it."""
+    refusal = actie._live_span.record.refusal
+    if refusal is not None:
         if error is None:
-            raise refused
+            raise LogboekUnavailable(refusal.message, in_doubt=refusal.in_doubt)
         # The caller has to see the application's own exception; ours is a note on it.
-        error.add_note(f"And its Logregel was refused: {refused}")
+        error.add_note(f"And its Logregel was refused: {refusal.message}")
 
 
 def _tracer() -> trace.Tracer:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Self
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.delivery.level import Delivery
+from ldv_otel._internal.delivery.level import Delivery, EndedActie
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
 from ldv_otel._internal.parties.parties import Parties, parties_for
-from ldv_otel._internal.privacy.pseudonyms import DataSubject, Pseudonymiser
+from ldv_otel._internal.privacy.pseudonyms import DataSubject
 from ldv_otel._internal.record.actie import LogregelMaker, is_actie
 from ldv_otel._internal.record.builder import child_of, interrupted, redacted
+from ldv_otel._internal.record.error_status import ErrorStatuses
 from ldv_otel._internal.record.logregel import Logregel, actie_id, encode_logregel
-from ldv_otel._internal.sdk import _private, span_state, span_subjects
+from ldv_otel._internal.record.overlooked import OverlookedAttributes
+from ldv_otel._internal.sdk import _private, loop_commits, span_state, span_subjects
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
+from ldv_otel._internal.sdk.fast_lane import ordinary_actie
+from ldv_otel._internal.sdk.grpc_aborts import is_refusal
 from ldv_otel._internal.sdk.inbound_context import restarted_from
 from ldv_otel._internal.sdk.peers import called_address
-from ldv_otel._internal.sdk.span_facts import facts_of
+from ldv_otel._internal.sdk.reloaders import only_restarts
+from ldv_otel._internal.sdk.span_facts import bare_facts_of, facts_of
+from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
 from ldv_otel._internal.sdk.span_state import LiveSpan
-from ldv_otel.attributes import FLAGS
-from ldv_otel.errors import LogboekUnavailable
+from ldv_otel.attributes import FLAGS, NAMESPACE
+from ldv_otel.errors import LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
     from ldv_otel._internal.delivery.sink import Sink
@@ -48,13 +58,21 @@ def maker_for(settings: Settings) -> LogregelMaker:
     Raises:
         ConfigurationError: There are no keys, or they cannot be used.
     """
-    from ldv_otel._internal.privacy.key_file import keys_for
+    maker = LogregelMaker.from_settings(settings)
+    maker.knows = _register_check(settings)
+    return maker
 
-    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
-    return LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
+
+def _register_check(settings: Settings) -> Callable[[str], bool] | None:
+    if settings.register_check == "off":
+        return None
+    from ldv_otel._internal.register.known_activities import known_activities
+
+    activities = known_activities(settings, uninstrumented)
+    return activities.knows if activities is not None else None
 
 
-def _delivery(settings: Settings, sink: Sink) -> Delivery:
+def _delivery(settings: Settings, sink: Sink, *, drains: bool) -> Delivery:
     if settings.delivery == "memory":
         from ldv_otel._internal.delivery.losses import LossWriter
         from ldv_otel._internal.delivery.memory import MemoryDelivery
@@ -72,7 +90,8 @@ def _delivery(settings: Settings, sink: Sink) -> Delivery:
         confirm_seconds=settings.confirm_seconds,
         quiet=uninstrumented,
     )
-    delivery.start_draining()
+    if drains:
+        delivery.start_draining()
     return delivery
 
 
@@ -90,9 +109,11 @@ class LdvSpanProcessor(SpanProcessor):
         parties: The parties that this application calls; `LdvPropagator` identifies those that call it.
         extensions: They add attributes to records.
         expose_subject: Let other exporters see the pseudonyms of a span's data subjects.
+        status_of: What the application adds to the table of exceptions; see `LDV_STATUS_OF`.
 
     Attributes:
         flags: How often each flag was set on a record, and `failed` for spans that could not be made into one.
+        overlooked: Attributes of the standard on spans that are no Acties (LDV-N9).
     """
 
     def __init__(  # noqa: PLR0913  (each is a part that can be had without the others)
@@ -105,8 +126,9 @@ class LdvSpanProcessor(SpanProcessor):
         parties: Parties | None = None,
         extensions: Extensions | None = None,
         expose_subject: bool = False,
+        status_of: Iterable[str] = (),
     ) -> None:
-        self._maker = maker
+        self.maker = maker
         self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
         self.rule_for = self._mapper.rule_for
         self._expose_subject = expose_subject
@@ -115,43 +137,68 @@ class LdvSpanProcessor(SpanProcessor):
         self.parties = parties or Parties()
         self._calls_known_parties = self.parties.calls_known_parties
         self.extensions = extensions or Extensions()
+        self.statuses = ErrorStatuses(status_of, is_refusal)
         self._counting = threading.Lock()
         self.flags: Counter[str] = Counter()
+        self.overlooked = OverlookedAttributes(_logger)
         self.pseudonymise = maker.pseudonymise
+        self.stray = maker.stray
         self.writes_ahead = delivery.writes_ahead(None)
+        self._loop_queue = loop_commits.LoopQueue(delivery)
         self._shut = False
+        self._refusals, self._refused_starts = (RepeatedLine(_logger, logging.ERROR) for _ in range(2))
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return a processor with the delivery level, keys and Logboek that the settings name, opened.
 
         Raises:
-            ConfigurationError: They cannot work; an unreachable server is no such reason, records wait for it.
+            ConfigurationError: They cannot work. A Logboek that is away, or has to be set up otherwise, is no such
+                reason: records wait for it.
         """
         from ldv_otel._internal.delivery.sink import make_sink
+        from ldv_otel._internal.delivery.write_gates import gated
 
-        sink = make_sink(settings)
+        sink = gated(make_sink(settings), settings, uninstrumented)
         maker = maker_for(settings)
         mapper = mapper_for(settings, maker.pseudonymise)
         parties = parties_for(settings)
+        leaves_it = settings.logboek.embedded and only_restarts(sys.orig_argv, os.environ)
         with uninstrumented():
             try:
-                sink.open()
-            except LogboekUnavailable as error:
-                _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", error)
+                if leaves_it:
+                    _logger.warning(
+                        "This process restarts the service when its code changes. It leaves the embedded Logboek to "
+                        "the process that it starts."
+                    )
+                else:
+                    sink.open()
+            except (LogboekUnavailable, LogboekSetupError) as error:
+                if isinstance(error, LogboekSetupError) and settings.delivery == "memory":
+                    raise  # records cannot wait there
+                _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", str(error))
         return cls(
             maker,
-            _delivery(settings, sink),
+            _delivery(settings, sink, drains=not leaves_it),
             flush_seconds=settings.flush_seconds,
             mapper=mapper,
             parties=parties,
             extensions=load_extensions(parties, sink.traits.extension),
             expose_subject=settings.expose_subject == "pseudonym",
+            status_of=settings.status_of,
         )
 
     def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
-        """Return whether a span that starts like this may be an Actie: by its attributes, or by a mapping rule."""
-        return is_actie(attributes) or name == span_state.SUBJECT_SPAN_NAME or self._mapper.may_match(name, kind)
+        """Return whether a span that starts like this may be an Actie: by its attributes, or by a mapping rule.
+
+        One with any attribute of the standard may be: it is recorded, so that it is one or is named (LDV-N9).
+        """
+        return (
+            is_actie(attributes)
+            or name == span_state.SUBJECT_SPAN_NAME
+            or self._mapper.may_match(name, kind)
+            or any(attribute.startswith(NAMESPACE) for attribute in attributes)
+        )
 
     @property
     def blocks(self) -> bool:
@@ -181,7 +228,9 @@ class LdvSpanProcessor(SpanProcessor):
             try:
                 self.begin(live_span)
             except LogboekUnavailable as error:
-                _logger.error("The start of an Actie was refused; only its end will be logged. %s", error)
+                self._refused_starts.log(
+                    "The start of an Actie was refused; only its end will be logged. %s", str(error)
+                )
 
     def begin(self, live_span: LiveSpan) -> None:
         """Commit the start of a span if it is an Actie: everything known by now, with pseudonyms only.
@@ -205,16 +254,34 @@ class LdvSpanProcessor(SpanProcessor):
             if span is None:
                 return []
             snapshot = live_span.look(span)
-            facts = facts_of(span, snapshot, live_span)
+            facts = facts_of(span, snapshot, live_span, self.maker)
             if facts is None:
                 return []
             if snapshot.rule is not None:
                 self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
-            return [interrupted(record) for record in self._maker.make(facts)]
-        except Exception:
-            # LDV-A8, as in `on_end`.
-            _logger.exception("The start of an Actie could not be made; only its end is logged. Please report this.")
+            return [interrupted(record) for record in self.maker.make(facts)]
+        except Exception as error:  # LDV-A8, as in `on_end`
+            _logger.error(
+                "The start of an Actie could not be made; only its end is logged. Please report this. %s",
+                type_and_places(error),
+            )
             return []
+
+    def _bare(self, span: ReadableSpan, live_span: LiveSpan, error: Exception) -> Sequence[Logregel]:
+        """Return the bare records of a span about which not everything can be found out; none if it is no Actie.
+
+        LDV-A8: a record too many says that it is one; one too few is a broken duty.
+        """
+        # Nobody may know whom the span is about, so no text of it is shown to others.
+        live_span.known_subjects.too_many = True
+        return self.maker.bare(bare_facts_of(span, live_span), error) if self._may_be(span, live_span) else ()
+
+    def _may_be(self, span: ReadableSpan, live_span: LiveSpan) -> bool:
+        """Return whether a span, about which not everything can be found out, may be an Actie."""
+        record = live_span.record
+        if record.activity is not None or record.subjects:
+            return True
+        return self.may_be_actie(span.name, span.kind, _private.attributes(span))
 
     def add_to_start(self, live_span: LiveSpan, subject: DataSubject) -> None:
         """Commit a data subject that was named while the Actie ran.
@@ -239,15 +306,18 @@ class LdvSpanProcessor(SpanProcessor):
         """Log the span if it is an Actie."""
         try:
             self._end(span)
-        except Exception:
-            # LDV-A8: the application goes on. The name is left out on purpose: it may quote anything.
+        except Exception as error:  # LDV-A8: the application goes on
             with self._counting:
                 self.flags[_FAILED] += 1
-            _logger.exception("A span could not be made into a Logregel; it is lost. Please report this.")
+            _logger.error("A Logregel could not be stored; please report this. %s", type_and_places(error))
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Deliver everything; True only if nothing is pending and nothing was lost."""
-        return self.delivery.flush(timeout_millis / 1_000)
+        """Deliver everything; True only if nothing is pending and nothing was lost.
+
+        Instrumentations call this after each request (that of AWS Lambda with 30 s), so it waits no longer than
+        `flush_seconds`, and hardly while the Logboek is away: what is on disk stays pending.
+        """
+        return self.delivery.flush(min(timeout_millis / 1_000, self.flush_seconds), patient=False)
 
     def shutdown(self) -> None:
         """Flush and stop; what cannot be delivered is reported by the delivery."""
@@ -262,29 +332,65 @@ class LdvSpanProcessor(SpanProcessor):
             self._note_called_party(span, live_span)
         if live_span.parent is not None:
             self._look_upwards(live_span.parent, live_span)
-        snapshot = live_span.look(span)
-        facts = facts_of(span, snapshot, live_span)
-        if facts is None:
+        record = live_span.record
+        if (
+            record.activity is None
+            and not record.subjects
+            and not self._mapper.has_rules
+            and not _private.has_name_in(span, NAMESPACE)
+        ):
+            # Nothing makes it an Actie, and nothing on it was overlooked.
             live_span.end(actie=False)
             return
+        records: Sequence[Logregel] = ()
+        try:
+            records = ordinary_actie(span, live_span, self.maker) or self._records_of_end(span, live_span)
+        except Exception as error:  # LDV-A8, as in `_bare`
+            records = self._bare(span, live_span, error)
+        if not records:
+            live_span.end(actie=False)
+            return
+        self._hand_over(records, live_span)
+
+    def _records_of_end(self, span: ReadableSpan, live_span: LiveSpan) -> Sequence[Logregel]:
+        """Return the records of an ended span; none when it is no Actie."""
+        snapshot = live_span.look(span)
+        facts = facts_of(span, snapshot, live_span, self.maker)
+        if facts is None:
+            self.overlooked.add(snapshot.attributes)
+            return ()
         if snapshot.rule is not None:
             self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
-        records = self._maker.make(facts)
+        return self.maker.make(facts)
+
+    def _hand_over(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
+        """End an Actie, and hand its records to delivery."""
         # Before delivery, which may wait for a disk: other threads start children meanwhile.
         live_span.end(actie=True, activity=records[0].processing_activity_id)
         if self._expose_subject:
             live_span.known_subjects.exposed = span_subjects.exposed_attributes(records)
         if len(records) > 1 or FLAGS in records[0].attributes:
             self._count_flags(records)
+        commits, level = loop_commits.current(), live_span.record.level
+        if commits is not None and self.delivery.commits_together(level):
+            actie = EndedActie(list(map(encode_logregel, records)), actie_id(records[0]))
+            commits.add(self._loop_queue, actie, functools.partial(self._note_refusal, live_span))
+            return
         try:
             if len(records) == 1:
-                self.delivery.submit(records[0], live_span.record.level)
+                self.delivery.submit(records[0], level)
             else:
                 self._submit_together(records, live_span)
         except LogboekUnavailable as error:
-            # `processing` raises it; a span made by hand has no caller of ours, so only the log shows it.
-            live_span.record.refused = error
-            _logger.error("A Logregel was refused. %s", error)
+            self._note_refusal(live_span, error)
+
+    def _note_refusal(self, live_span: LiveSpan, error: LogboekUnavailable) -> None:
+        """Keep why delivery refused a record.
+
+        `processing` raises it; a span made by hand has no caller of ours, so only the log shows it.
+        """
+        live_span.record.refusal = Refusal(str(error), error.in_doubt)
+        self._refusals.log("A Logregel was refused. %s", str(error))
 
     def _count_flags(self, records: Sequence[Logregel]) -> None:
         with self._counting:
@@ -296,17 +402,21 @@ class LdvSpanProcessor(SpanProcessor):
         """Have the shield learn of the spans around one that ends, before its end cuts it off from them."""
         try:
             parent.look_upwards()
-        except Exception as error:  # noqa: BLE001  (LDV-A8: the record is made all the same)
+        except Exception as error:  # LDV-A8: the record is made all the same
             # The type only: the rest may quote an identifier. And the shield stays closed.
             _logger.error("The data subjects of a span could not be found out (%s).", type(error).__name__)
             live_span.known_subjects.too_many = True
 
     def _note_called_party(self, span: ReadableSpan, live_span: LiveSpan) -> None:
         """Keep where the party that a span calls can be read; some instrumentations name the party only at the end."""
-        if span.kind in span_state.OUTBOUND:
+        if span.kind not in span_state.OUTBOUND:
+            return
+        try:
             host, port = called_address(_private.attributes(span))
             if host and (read_api := self.parties.read_api(host, port)):
                 live_span.add_read_api(read_api)
+        except Exception as error:  # LDV-A8: the record is made all the same
+            _logger.error("The party that a span calls could not be found out. %s", type_and_places(error))
 
     def _submit_together(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
         """Hand all records of an Actie to delivery, for which it needs one flush."""

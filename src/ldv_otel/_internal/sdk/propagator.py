@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from types import ModuleType
 from typing import Any, Final, Self
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
@@ -22,11 +23,12 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.config.settings import Settings, read_some_settings
 from ldv_otel._internal.parties.evidence import Evidence
 from ldv_otel._internal.parties.parties import Caller, Parties, parties_for, read_parties
 from ldv_otel._internal.parties.tracestate import CallingActie, with_member
-from ldv_otel._internal.record.actie import ForeignOperation
+from ldv_otel._internal.record.span_facts import ForeignOperation
 from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.extension_contract import OutboundCall
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
@@ -37,6 +39,9 @@ from ldv_otel._internal.sdk.span_state import LiveSpan
 _logger = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
+_FSC_HEADER: Final = "Fsc-Transaction-Id"
+#: More than a UUID in any spelling.
+_FSC_MAX_CHARACTERS: Final = 64
 _CALL_GETTER: Final = InboundCallGetter()
 _NO_CALLER: Final = ForeignOperation(b"", b"")
 #: Attributes that instrumentations of HTTP clients set as a span starts.
@@ -88,9 +93,8 @@ class LdvPropagator(TextMapPropagator):
         live_span = span_state.find(trace.get_current_span(context))
         try:
             context = self._with_actie(context, live_span)
-        except Exception:
-            # LDV-A8: the call goes out as it would have gone without this package.
-            _logger.exception("The Actie could not be put in tracestate. Please report this.")
+        except Exception as error:  # LDV-A8: the call goes out as without this package
+            _logger.error("The Actie could not be put in tracestate; please report this. %s", type_and_places(error))
         self.inner.inject(carrier, context, setter)
         if self._extensions:
             self._write_headers(carrier, setter, live_span)
@@ -101,7 +105,8 @@ class LdvPropagator(TextMapPropagator):
         """Read the caller's trace context; in what is returned it is the current span, unless the trace restarts."""
         before = Context() if context is None else context
         extracted = self.inner.extract(carrier, before, getter)
-        if not self._parties.tell_callers_apart and not self._extensions:
+        transaction_id = _transaction_id(carrier, getter)
+        if not (transaction_id or self._parties.tell_callers_apart or self._extensions):
             return extracted
         # An element of a composite runs after others, which may have put the caller into the context already.
         remote = remote_span(extracted)
@@ -109,6 +114,8 @@ class LdvPropagator(TextMapPropagator):
         caller, evidence = self._caller(carrier, getter, actie.claim if actie is not None else "")
         processor = caller.processor if caller is not None else ""
         foreign = foreign_in(remote, processor) if remote is not None else ForeignOperation(b"", b"", processor)
+        if transaction_id:
+            foreign = msgspec.structs.replace(foreign, transaction_id=transaction_id)
         if self._extensions:
             foreign = self._extensions.read_headers(
                 foreign, lambda name: getter.get(carrier, name) or (), evidence.certificate
@@ -145,7 +152,7 @@ class LdvPropagator(TextMapPropagator):
         try:
             evidence = evidence_of(carrier, getter, claim)
             return self._parties.caller(evidence), evidence
-        except Exception as error:  # noqa: BLE001  (the certificate of an untrusted caller may hold anything)
+        except Exception as error:  # the certificate of an untrusted caller may hold anything
             _logger.warning("The caller could not be identified (%s); it counts as unknown.", type(error).__name__)
             return None, Evidence()
 
@@ -158,6 +165,16 @@ class LdvPropagator(TextMapPropagator):
         members = with_member(CallingActie(actie.span_id, self._parties.claim), own.trace_state.items())
         carried = SpanContext(own.trace_id, own.span_id, own.is_remote, own.trace_flags, TraceState(members))
         return trace.set_span_in_context(_Carried(carried, span), context)
+
+
+def _transaction_id(carrier: CarrierT, getter: Getter[CarrierT]) -> str:
+    """Return the transaction id of FSC in the headers of a call, as it stands there; empty without one."""
+    try:
+        values = getter.get(carrier, _FSC_HEADER) or getter.get(carrier, _FSC_HEADER.lower()) or ()
+        return next(iter(values), "")[:_FSC_MAX_CHARACTERS]
+    except Exception as error:  # a carrier of some instrumentation, which the trace context could be read from
+        _logger.warning("The transaction id of a call could not be read (%s).", type(error).__name__)
+        return ""
 
 
 class _Carried(NonRecordingSpan):
@@ -203,6 +220,12 @@ def use_propagator(parties: Parties, extensions: Extensions | None = None) -> No
             "which the standard requires; add it."
         )
     propagate.set_global_textmap(LdvPropagator(inner, parties, extensions))
+
+
+def is_used() -> bool:
+    """Return whether ours is still the global propagator, or one of those that it consists of."""
+    propagator = _propagate().get_global_textmap()
+    return isinstance(propagator, LdvPropagator) or _without_ours(propagator) is not propagator
 
 
 def from_environment() -> LdvPropagator:

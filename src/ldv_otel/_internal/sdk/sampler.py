@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
 from ldv_otel._internal.sdk import span_state
@@ -30,6 +30,8 @@ class LdvSampler(Sampler):
     def __init__(self, wrapped: Sampler = DEFAULT_ON, *, may_be_actie: MayBeActie | None = None) -> None:
         self.wrapped: Sampler = wrapped.wrapped if isinstance(wrapped, LdvSampler) else wrapped
         self._may_be_actie = may_be_actie
+        #: The SDK's default, whose answer for a sampled parent and for none is known without asking.
+        self._is_default = self.wrapped is DEFAULT_ON
 
     def should_sample(  # noqa: PLR0913, PLR0917  (the SDK's signature)
         self,
@@ -42,6 +44,12 @@ class LdvSampler(Sampler):
         trace_state: TraceState | None = None,  # noqa: ARG002  (see below)
     ) -> SamplingResult:
         """Return the wrapped sampler's result, with DROP turned into RECORD_ONLY where an Actie could be missed."""
+        if self._is_default:
+            parent = get_current_span(parent_context).get_span_context()
+            if parent is None or not parent.is_valid:
+                return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+            if parent.trace_flags.sampled and not isinstance(parent.trace_state, span_state.LiveParentState):
+                return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, parent.trace_state)
         # The SDK leaves `trace_state` out in its own calls, and so do older samplers in their signature.
         result = self.wrapped.should_sample(parent_context, trace_id, name, kind, attributes, links)
         if isinstance(result.trace_state, span_state.LiveParentState):

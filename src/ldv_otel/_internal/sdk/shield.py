@@ -21,7 +21,8 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor
+from ldv_otel._internal.privacy.folding import BETWEEN_TEXTS
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, REDACTED, Redactor
 from ldv_otel._internal.record.actie import identifiers_in
 from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.span_subjects import SUBJECT_ATTRIBUTES
@@ -30,6 +31,8 @@ from ldv_otel.attributes import DATA_SUBJECT_ID
 _logger = logging.getLogger(__name__)
 
 _NOTHING: Final[Mapping[str, AttributeValue]] = {}
+
+_SUBJECT: Final = frozenset({DATA_SUBJECT_ID})
 
 Item = TypeVar("Item", Event, Link)
 
@@ -80,10 +83,29 @@ def shielded(span: ReadableSpan) -> ReadableSpan:
     """
     try:
         return _shielded(span)
-    except Exception as error:  # noqa: BLE001  (LDV-A8: the application goes on; and the shield stays closed)
+    except Exception as error:  # LDV-A8: the application goes on; and the shield stays closed
         # The type only: the rest may quote what may not be shown.
         _logger.error("A span could not be shielded (%s); others get its ids and times.", type(error).__name__)
-        return copy_of(span, REDACT_ALL)
+        return _bare(span)
+
+
+def _bare(span: ReadableSpan) -> ReadableSpan:
+    """Return a span with ids and times alone; made of nothing that could fail again."""
+    return ReadableSpan(
+        name=REDACTED,
+        context=_ids(span.context),
+        parent=_ids(span.parent),
+        kind=span.kind,
+        start_time=span.start_time,
+        end_time=span.end_time,
+    )
+
+
+def _ids(context: SpanContext | None) -> SpanContext | None:
+    """Return a span context without its `tracestate`, which may quote anything."""
+    if context is None:
+        return None
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
 def _shielded(span: ReadableSpan) -> ReadableSpan:
@@ -109,31 +131,17 @@ def _shielded(span: ReadableSpan) -> ReadableSpan:
 
 
 def _says_nothing(span: ReadableSpan, redactor: Redactor, hidden: frozenset[str]) -> bool:
-    """Whether a span holds no identifier, seen at one glance; False when that takes a closer look.
+    """Whether a span holds no identifier, seen in one look at all its texts; False when that takes a closer look.
 
     Most spans of a trace about somebody are like this, and a copy costs ten times as much.
     """
-    attributes = _private.attributes(span)
-    if (
-        DATA_SUBJECT_ID in attributes
-        or not hidden.isdisjoint(attributes)
-        or span.events
-        or span.links
-        or span.status.description
-    ):
+    texts = _private.plain_texts(span, without=hidden | _SUBJECT if hidden else _SUBJECT)
+    if texts is None:
         return False
-    texts = [span.name, *attributes]
-    for value in attributes.values():
-        if isinstance(value, str):
-            texts.append(value)
-        elif isinstance(value, int):
-            texts.append(str(value))
-        else:
-            return False
-    contexts = (span.context, span.parent)
-    texts += [context.trace_state.to_header() for context in contexts if context is not None and context.trace_state]
-    # In all of them at once more is found than in each, and never less.
-    return not redactor.finds("\n".join(texts))
+    may_find = redactor.may_find
+    if not may_find(BETWEEN_TEXTS.join(texts)):
+        return True
+    return not any(may_find(text) and redactor.finds(text) for text in texts)
 
 
 def _shielded_untracked(span: ReadableSpan) -> ReadableSpan:
@@ -144,10 +152,13 @@ def _shielded_untracked(span: ReadableSpan) -> ReadableSpan:
     subjects = list(identifiers_in(_private.attributes(span)))
     parent = span_state.parent_of(span)
     if parent is not None:
-        if parent.known_subjects.trace.incomplete:
-            return copy_of(span, REDACT_ALL)
         parent.look_upwards()
-        subjects += parent.known_subjects.of_trace()
+    # Its parent may have ended, or be known by its ids only: the people of its trace are quoted all the same.
+    trace = span_state.known_of_trace(span.context.trace_id) if span.context is not None else None
+    if trace is not None:
+        if trace.closed:
+            return copy_of(span, REDACT_ALL)
+        subjects += trace.long()
     return copy_of(span, Redactor(subjects)) if subjects else span
 
 

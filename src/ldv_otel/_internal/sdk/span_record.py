@@ -6,9 +6,18 @@ import msgspec
 
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
-from ldv_otel._internal.record.actie import ExceptionFacts
-from ldv_otel._internal.record.logregel import Logregel
-from ldv_otel.errors import LdvError
+from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.span_facts import ExceptionFacts
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why delivery refused a record: what its error said, and not the error.
+
+    A span may be kept for long, and an error keeps all frames that it passed, with what the application had in them.
+    """
+
+    message: str
+    in_doubt: bool
 
 
 class SpanRecord(msgspec.Struct):
@@ -20,7 +29,9 @@ class SpanRecord(msgspec.Struct):
         subjects: Data subjects that were named with `data_subject`.
         exception: The exception that ended the Actie, with everything that only the record may keep.
         start: The record that stands if the Actie is never ended, once it is on disk (level `write-ahead`).
-        refused: The error with which delivery refused the record, if it did.
+        refusal: Why delivery refused the record, if it did.
+        said: What the application said of how it went: `OK`, or `UNSET` where it refused the input; None for nothing.
+        outcome_of: Span id of the Actie that the record says the outcome of (LDV-N18); empty for other records.
     """
 
     activity: str | None = None
@@ -28,4 +39,6 @@ class SpanRecord(msgspec.Struct):
     subjects: list[DataSubject] = []
     exception: ExceptionFacts | None = None
     start: Logregel | None = None
-    refused: LdvError | None = None
+    refusal: Refusal | None = None
+    said: Status | None = None
+    outcome_of: str = ""

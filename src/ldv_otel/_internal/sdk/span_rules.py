@@ -11,8 +11,10 @@ from opentelemetry.trace import SpanKind
 
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
-from ldv_otel._internal.record.actie import SpanFacts, activity_of
-from ldv_otel.attributes import DATA_SUBJECT_ID, EXTERNAL_READ_API_ID, PROCESSING_ACTIVITY_ID
+from ldv_otel._internal.record.actie import activity_of
+from ldv_otel._internal.record.cut_values import may_be_cut, of_nobody
+from ldv_otel._internal.record.span_facts import SpanFacts
+from ldv_otel.attributes import DATA_SUBJECT_ID, NEXT_LOGBOOK_ID, NEXT_LOGBOOK_NAMES, PROCESSING_ACTIVITY_ID
 
 if TYPE_CHECKING:
     from ldv_otel._internal.rules.rule_file import Rule
@@ -44,11 +46,15 @@ class SpanMapper:
     Args:
         rules: None when there are none.
         pseudonymise: From identifier and type to a data subject.
+
+    Attributes:
+        has_rules: Whether a rule may take a span; without any, only its own attributes make it an Actie.
     """
 
     def __init__(self, rules: Rules | None, pseudonymise: Callable[[object, object], DataSubject]) -> None:
         self._rules = rules
         self._pseudonymise = pseudonymise
+        self.has_rules = rules is not None
 
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule that takes the span as it is now.
@@ -75,14 +81,20 @@ class SpanMapper:
         added: dict[str, object] = {}
         if rule.activity and not activity_of(attributes):
             added[PROCESSING_ACTIVITY_ID] = rule.activity
-        if rule.read_api and not attributes.get(EXTERNAL_READ_API_ID):
-            added[EXTERNAL_READ_API_ID] = rule.read_api
+        if rule.read_api and not any(attributes.get(name) for name in NEXT_LOGBOOK_NAMES):
+            added[NEXT_LOGBOOK_ID] = rule.read_api
         if added:
             facts.attributes = {**attributes, **added}
         if rule.name:
             facts.name = rule.name
         if rule.subjects:
-            subjects = [self._pseudonymise(identifier, type_) for identifier, type_ in identifiers]
+            limit = facts.length_limit
+            subjects = [
+                of_nobody(type_)
+                if limit is not None and may_be_cut(identifier, type_, attributes, limit)
+                else self._pseudonymise(identifier, type_)
+                for identifier, type_ in identifiers
+            ]
             if not subjects and not facts.subjects and DATA_SUBJECT_ID not in attributes:
                 # The rule says that the span is about somebody: the record shows that no identifier was in it.
                 subjects = [self._pseudonymise("", rule.subjects[0].type)]

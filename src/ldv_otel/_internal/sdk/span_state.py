@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -26,17 +27,21 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceState
 
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
-from ldv_otel._internal.record.actie import EnclosingActie, ForeignOperation, activity_of, is_actie
+from ldv_otel._internal.record.actie import activity_of, is_actie
+from ldv_otel._internal.record.span_facts import EnclosingActie, ForeignOperation
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.inbound_context import INBOUND, foreign_of
 from ldv_otel._internal.sdk.span_record import SpanRecord
 from ldv_otel._internal.sdk.span_rules import SpanSnapshot
-from ldv_otel._internal.sdk.span_subjects import KnownSubjects, TraceSubjects
+from ldv_otel._internal.sdk.span_subjects import FORGOTTEN, KnownSubjects, TraceSubjects
 from ldv_otel.attributes import DATA_SUBJECT_ID
 
 if TYPE_CHECKING:
     # Importing these takes time that only those who use them are to pay.
     from ldv_otel._internal.parties.parties import Parties
+    from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
+    from ldv_otel._internal.record.actie import LogregelMaker
+    from ldv_otel._internal.record.error_status import ErrorStatuses
     from ldv_otel._internal.rules.rule_file import Rule
     from ldv_otel._internal.sdk.extensions import Extensions
 
@@ -61,8 +66,11 @@ class SpanOwner(Protocol):
     #: Whether Acties without a level of their own have their start committed before they begin.
     writes_ahead: bool
     delivery: Delivery
+    stray: StrayNumbers
+    maker: LogregelMaker
     parties: Parties
     extensions: Extensions
+    statuses: ErrorStatuses
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
@@ -129,13 +137,14 @@ class LiveSpan(weakref.ref[Span]):
         self.record = SpanRecord()
         self.snapshot: SpanSnapshot | None = None
         if above is None:
-            self.known_subjects = KnownSubjects(TraceSubjects())
-            if otel_context.get_value(INBOUND, started_in) is not None:
+            self.known_subjects = KnownSubjects(subjects_of_trace(ids >> 64))
+            if INBOUND in (otel_context.get_current() if started_in is None else started_in):
                 self.foreign = foreign_of(started_in, None)
             return
         self.parent = _of_context(above)
         if self.parent is None:
-            self.known_subjects = KnownSubjects(TraceSubjects())
+            # Another span of the trace may live here all the same: its parent has ended, or is known by its ids only.
+            self.known_subjects = KnownSubjects(subjects_of_trace(ids >> 64))
             self._follow_unrecorded(above, started_in)
             if self.parent is None:
                 return
@@ -155,7 +164,7 @@ class LiveSpan(weakref.ref[Span]):
         if has_repeated_ids(above):
             # No evidence says which of them is the parent, so the record takes over from neither. Each may be about
             # somebody who is quoted here, and may be named later, so other exporters see no text of this trace.
-            self.ids_repeated = self.known_subjects.trace.incomplete = True
+            self.ids_repeated = self.known_subjects.trace.closed = True
 
     @property
     def span_id(self) -> bytes:
@@ -230,23 +239,34 @@ class LiveSpan(weakref.ref[Span]):
                 if live.parent is None:
                     return live._enclosing  # its own class
             elif live.is_actie:
-                return live._enclosed(live._own_activity())
+                return live._enclosed(live._activity())
             live = live.parent
         return None
 
     def extended(self) -> Mapping[str, object]:
         """Return the attributes of extensions: the span's own, its caller's, and those inherited."""
-        names = self.owner.extensions.attributes
-        if not names:
+        extensions = self.owner.extensions
+        if not extensions.attributes:
             return _NO_ATTRIBUTES
-        span, around = self(), self.parent.as_enclosing() if self.parent is not None else None
-        caller = self.caller() if around is None else None
-        own = _private.attributes(span) if span is not None else _NO_ATTRIBUTES
-        return {
-            **(around.inherited if around is not None else {}),
-            **(caller.attributes if caller is not None else {}),
-            **{name: value for name, value in own.items() if name in names},
-        }
+        # The Acties around that have not ended, the outermost last. In a loop: they may be nested as deep as one likes.
+        around, above = [self], self.parent
+        while above is not None and not (above.ended and above.parent is None):
+            if not above.ended and above.is_actie:
+                around.append(above)
+            above = above.parent
+        enclosing = above._enclosing if above is not None else None  # its own class
+        values: Mapping[str, object] = _NO_ATTRIBUTES
+        if enclosing is not None:
+            inherited = enclosing.inherited
+        else:
+            caller = around[-1].caller()
+            inherited = caller.attributes if caller is not None else _NO_ATTRIBUTES
+        for live in reversed(around):
+            span = live()
+            own = _private.attributes(span) if span is not None else _NO_ATTRIBUTES
+            values = {**inherited, **{name: value for name, value in own.items() if name in extensions.attributes}}
+            inherited = {name: value for name, value in values.items() if name in extensions.inherited}
+        return values
 
     def caller(self) -> ForeignOperation | None:
         """Return the caller at the top of this span's chain."""
@@ -267,7 +287,7 @@ class LiveSpan(weakref.ref[Span]):
         while top.parent is not None:
             top = top.parent
         caller = top.foreign or ForeignOperation(b"", b"")
-        top.foreign = ForeignOperation(caller.trace_id, caller.span_id, url, caller.attributes)
+        top.foreign = msgspec.structs.replace(caller, processor=url)
 
     def add_read_api(self, url: object) -> None:
         """Keep where a called party can be read, where `add_outbound` keeps the id of the call."""
@@ -298,6 +318,8 @@ class LiveSpan(weakref.ref[Span]):
             above.outbound.extend(self.outbound)
         for url in self.read_apis:
             above.add_read_api(url)
+        if self.record.said is not None:
+            above.record.said = self.record.said
 
     def _enclosed(self, activity: str) -> EnclosingActie:
         span_id, names = self.span_id, self.owner.extensions.inherited
@@ -307,19 +329,30 @@ class LiveSpan(weakref.ref[Span]):
             span_id, activity, {name: value for name, value in self.extended().items() if name in names}
         )
 
+    def _activity(self) -> str:
+        """Return the processing activity of this Actie: its own, or that of the nearest above that has one (LDV-A3)."""
+        live: LiveSpan | None = self
+        while live is not None:
+            if live.ended:
+                if live.parent is None:
+                    enclosing = live._enclosing  # its own class
+                    return enclosing.processing_activity_id if enclosing is not None else ""
+            elif named := live._own_activity():
+                return named
+            live = live.parent
+        return ""
+
     def _own_activity(self) -> str:
         if self.record.activity:
             return self.record.activity
         span = self()
-        if span is not None:
-            attributes = _private.attributes(span)
-            if named := activity_of(attributes):
-                return str(named)
-            rule = self.owner.rule_for(span, attributes)
-            if rule is not None and rule.activity:
-                return rule.activity
-        above = self.parent.as_enclosing() if self.parent is not None else None
-        return above.processing_activity_id if above is not None else ""
+        if span is None:
+            return ""
+        attributes = _private.attributes(span)
+        if named := activity_of(attributes):
+            return str(named)
+        rule = self.owner.rule_for(span, attributes)
+        return rule.activity if rule is not None else ""
 
 
 class LiveParentState(TraceState):
@@ -362,6 +395,48 @@ _recent_ids: Final = memoryview(bytearray(8 << 16)).cast("Q")
 _SLOT_MASK: Final = (1 << 16) - 1
 
 
+class _MemoryOfTrace(weakref.ref[TraceSubjects]):
+    """Refers to the memory of a trace, without keeping it."""
+
+    __slots__ = ("trace_id",)
+    trace_id: int
+
+
+#: The memory of each trace that has a span here, by trace id; an entry goes with the last of those spans.
+_memories: dict[int, _MemoryOfTrace] = {}
+
+
+def _forget_memory(memory: weakref.ref[TraceSubjects]) -> None:
+    """Remove a memory that is gone, unless another took its place; Python calls this at any point of any thread."""
+    if isinstance(memory, _MemoryOfTrace) and _memories.get(memory.trace_id) is memory:
+        del _memories[memory.trace_id]
+
+
+def subjects_of_trace(trace_id: int) -> TraceSubjects:
+    """Return the memory of a trace, which all its spans in this process share.
+
+    Runs in any thread without a lock: `setdefault` lets one of two threads be the first.
+    """
+    subjects = TraceSubjects()
+    memory = _MemoryOfTrace(subjects, _forget_memory)
+    memory.trace_id = trace_id
+    first = _memories.setdefault(trace_id, memory)
+    if first is memory:
+        return subjects
+    kept = first()
+    if kept is not None:
+        return kept
+    # Its last span went at this very moment.
+    _memories[trace_id] = memory
+    return subjects
+
+
+def known_of_trace(trace_id: int) -> TraceSubjects | None:
+    """Return the memory of a trace; None where it has no span here."""
+    memory = _memories.get(trace_id)
+    return memory() if memory is not None else None
+
+
 def _register(live_span: LiveSpan) -> None:
     """Enter a span under its ids, and mark it and a span in memory with the same ids.
 
@@ -397,7 +472,7 @@ def _forget(reference: weakref.ref[Span]) -> None:
         else:
             del _by_ids[ids]
     # The span context may be kept for longer, by exporters and links, but identifiers are not.
-    live_span.known_subjects = KnownSubjects(TraceSubjects())
+    live_span.known_subjects = KnownSubjects(FORGOTTEN)
     live_span.record.exception = None
 
 

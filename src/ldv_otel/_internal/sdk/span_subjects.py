@@ -1,7 +1,8 @@
 """Known subjects: the identifiers of data subjects that the privacy shield and the record search for in texts.
 
-They stay in this process's memory, in the live spans where they were named, and go with them. A trace keeps the last
-few only, so that a job about a million people does not keep a million.
+They stay in this process's memory as long as one of the spans of their trace does, whoever its parent is: a span that a
+queue or a thread starts from ids alone quotes the same people. A trace keeps the last few only, so that a job about a
+million people does not keep a million; from then on its spans are closed to other exporters.
 """
 
 from __future__ import annotations
@@ -12,39 +13,67 @@ from typing import Final
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
+from ldv_otel._internal.privacy.identifier_forms import SHORT
 from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
-from ldv_otel._internal.privacy.redaction import REDACT_ALL, SHORT, Redactor, RedactorPair
+from ldv_otel._internal.privacy.redaction import REDACT_ALL, Redactor, RedactorPair
 from ldv_otel._internal.record.actie import identifiers_in
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk.span_rules import SpanSnapshot
 from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE
 
 SUBJECT_ATTRIBUTES: Final = frozenset({DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE})
-#: How many identifiers a trace keeps, and how many a span.
+#: How many identifiers are searched for in the spans of a trace that other exporters get.
 MAX_IDENTIFIERS: Final = 64
+#: How many are searched for in the record of the span that they were named for.
+MAX_OWN_IDENTIFIERS: Final = 1_024
 
 #: An identifier as it was named, as text, with its type.
 KnownSubject = tuple[str, str | None]
 
 
-class TraceSubjects(list[KnownSubject]):
-    """The last identifiers that were named in a trace; all its live spans here share it.
+class TraceSubjects(dict[KnownSubject, None]):
+    """The last identifiers that were named in a trace; all its spans in this process share it.
 
     Attributes:
         version: Goes up with each identifier.
         redactor: The redactor for all of them, and the version that it was made at.
-        incomplete: The trace hangs below a span that cannot be told from another, so it may quote others as well.
+        closed: More were named than are searched for, or the trace hangs below a span that cannot be told from another:
+            it may quote others as well, so of its spans others get ids and times only.
     """
 
     version = 0
-    incomplete = False
+    closed = False
     redactor: tuple[int, Redactor] | None = None
 
     def add(self, subject: KnownSubject) -> None:
         """Add an identifier; the oldest goes when there are too many."""
-        self.append(subject)
-        del self[:-MAX_IDENTIFIERS]
+        if subject in self:
+            return
+        self[subject] = None
         self.version += 1
+        if len(self) > MAX_IDENTIFIERS:
+            self.closed = True
+            self.pop(next(iter(self)), None)
+
+    def long(self) -> list[KnownSubject]:
+        """Return the identifiers that are searched for in any span of the trace.
+
+        Short ones are searched for in their own span only: elsewhere a `7` is something else.
+        """
+        # A copy first: another thread may add one meanwhile.
+        return [subject for subject in tuple(self) if len(subject[0]) >= SHORT]
+
+
+class _ForgottenSubjects(TraceSubjects):
+    """What a span that was collected refers to: nobody is kept here, and so nothing is shown that asks it."""
+
+    closed = True
+
+    def add(self, subject: KnownSubject) -> None:
+        """Keep nobody."""
+
+
+FORGOTTEN: Final = _ForgottenSubjects()
 
 
 class KnownSubjects(msgspec.Struct):
@@ -52,7 +81,7 @@ class KnownSubjects(msgspec.Struct):
 
     Attributes:
         trace: The identifiers known for its trace.
-        own: The identifiers of this span; None for none.
+        own: The identifiers of this span, in the order in which they were named; None for none.
         on_span: Whether one of them stands on the span itself.
         too_many: Whether more stand on the span than are kept, or they could not be found out: then no text of the
             span is shown to others.
@@ -62,7 +91,7 @@ class KnownSubjects(msgspec.Struct):
     """
 
     trace: TraceSubjects
-    own: list[KnownSubject] | None = None
+    own: dict[KnownSubject, None] | None = None
     on_span: bool = False
     too_many: bool = False
     redactor: tuple[int, Redactor] | None = None
@@ -79,14 +108,19 @@ class KnownSubjects(msgspec.Struct):
         if not text:
             return
         self.on_span = self.on_span or on_span
-        if self.own is None:
-            self.own = []
         subject = (text, type_ if isinstance(type_, str) else None)
-        if len(self.own) < MAX_IDENTIFIERS:
-            self.own.append(subject)
-        elif on_span:
+        if self.own is None:
+            self.own = {subject: None}
+        elif len(self.own) < MAX_OWN_IDENTIFIERS:
+            self.own[subject] = None
+        elif on_span and subject not in self.own:
             self.too_many = True
         self.trace.add(subject)
+
+    @property
+    def full(self) -> bool:
+        """Whether another identifier would be kept neither for the span nor for its trace."""
+        return self.trace.closed and self.own is not None and len(self.own) >= MAX_OWN_IDENTIFIERS
 
     def learn(self, snapshot: SpanSnapshot) -> None:
         """Keep the identifiers that a snapshot of the span holds: in its own attributes, and by its mapping rule."""
@@ -101,7 +135,7 @@ class KnownSubjects(msgspec.Struct):
 
     def shield_redactor(self) -> Redactor | None:
         """Return the redactor for what other exporters see of the span; None when nobody is known."""
-        if self.too_many or self.trace.incomplete:
+        if self.too_many or self.trace.closed:
             return REDACT_ALL
         return self.known_redactor() if self.trace else None
 
@@ -118,26 +152,27 @@ class KnownSubjects(msgspec.Struct):
     def known_redactor(self) -> Redactor:
         """Return the redactor for the identifiers known of the span and of its trace."""
         trace, own = self.trace, self.own or ()
+        version = trace.version
+        if version == 1:
+            # One person, as in most traces; whom the span named is that one.
+            if trace.redactor is not None and trace.redactor[0] == 1:
+                return trace.redactor[1]
+            identifiers = tuple(trace)
+            if len(identifiers[0][0]) >= SHORT:
+                redactor = Redactor(identifiers)
+                trace.redactor = (1, redactor)
+                return redactor
         # Making one costs as much as its use for one span; as a rule, all spans of a trace can share it.
-        shared = trace.version <= MAX_IDENTIFIERS and all(len(text) >= SHORT for text, _ in own)
+        shared = version <= MAX_IDENTIFIERS and all(len(text) >= SHORT for text, _ in own)
         holder: TraceSubjects | KnownSubjects = trace if shared else self
-        if holder.redactor is None or holder.redactor[0] != trace.version:
-            identifiers = dict.fromkeys((*own, *self.of_trace()))
-            holder.redactor = (trace.version, Redactor(identifiers))
+        if holder.redactor is None or holder.redactor[0] != version:
+            holder.redactor = (version, Redactor(dict.fromkeys((*own, *trace.long()))))
         return holder.redactor[1]
-
-    def of_trace(self) -> list[KnownSubject]:
-        """Return the identifiers of the trace that are searched for in any of its spans.
-
-        Short ones are searched for in their own span only: elsewhere a `7` is something else.
-        """
-        # A copy first: another thread may add one meanwhile.
-        return [subject for subject in tuple(self.trace) if len(subject[0]) >= SHORT]
 
     def may_be_quoted(self) -> bool:
         """Return whether the span may quote anybody, so that others need not get it as it is."""
         trace = self.trace
-        return bool(trace or trace.incomplete or self.too_many or self.exposed)
+        return bool(trace or trace.closed or self.too_many or self.exposed)
 
     def _add_once(self, subject: KnownSubject) -> None:
         if subject[0] and not self.too_many and (self.own is None or subject not in self.own):

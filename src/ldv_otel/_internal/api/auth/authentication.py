@@ -9,8 +9,11 @@ from typing import Protocol
 from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.certificates import certificate_of
+from ldv_otel._internal.api.auth.claims import ClaimNames
 from ldv_otel._internal.api.auth.clients import Client, ClientList, Scope, read_clients
-from ldv_otel._internal.api.auth.tokens import IssuerKeys, TokenVerifier, bearer_token
+from ldv_otel._internal.api.auth.issuer_keys import IssuerKeys
+from ldv_otel._internal.api.auth.tokens import TokenVerifier, TrustedIssuer, bearer_token
+from ldv_otel._internal.api.auth.trace_tokens import TraceTokenVerifier
 from ldv_otel._internal.api.envelope import log_client
 from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.problem import Problem
@@ -45,24 +48,34 @@ class CredentialAuthentication:
     Args:
         clients: The file of the clients.
         tokens: None when tokens are not accepted.
+        trace_tokens: None when tokens that open one trace are not accepted.
     """
 
-    def __init__(self, settings: ServeSettings, clients: ClientList, tokens: TokenVerifier | None) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        clients: ClientList,
+        tokens: TokenVerifier | None = None,
+        trace_tokens: TraceTokenVerifier | None = None,
+    ) -> None:
         self._settings = settings
         self._clients = clients
         self._tokens = tokens
+        self._trace_tokens = trace_tokens
 
     async def client(self, request: Request) -> Client:
         """Return the client; a token goes before a certificate."""
         certificate = certificate_of(request, self._settings)
         token = bearer_token(request)
         # With a token the certificate identifies no client: it only binds the token (RFC 8705).
+        if token is not None and self._trace_tokens is not None and self._trace_tokens.recognises(token):
+            return self._clients.by_trace_token(await self._trace_tokens.verify(token, certificate))
         if token is not None and self._tokens is not None:
             return self._clients.by_token(await self._tokens.verify(token, certificate))
         client = self._clients.by_certificate(certificate) if certificate is not None else None
         if client is None:
             # A 401 has to name a way to authenticate (RFC 9110, section 15.5.2).
-            challenge = "Bearer" if self._tokens is not None else "Mutual-TLS"
+            challenge = "Bearer" if self._tokens is not None or self._trace_tokens is not None else "Mutual-TLS"
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "Geef een toegangstoken mee, of gebruik een clientcertificaat dat hier bekend is.",
@@ -91,8 +104,10 @@ def configured_authentication(settings: ServeSettings, *, others: bool = False) 
                 "Let LDV_SERVE_CLIENTS name a file with the certificates of the clients."
             )
         asks_certificates = False
-    tokens = configured_tokens(settings)
-    return CredentialAuthentication(settings, clients, tokens) if tokens is not None or asks_certificates else None
+    tokens, trace_tokens = configured_tokens(settings), configured_trace_tokens(settings)
+    if tokens is None and trace_tokens is None and not asks_certificates:
+        return None
+    return CredentialAuthentication(settings, clients, tokens, trace_tokens)
 
 
 def configured_tokens(settings: ServeSettings) -> TokenVerifier | None:
@@ -109,11 +124,56 @@ def configured_tokens(settings: ServeSettings) -> TokenVerifier | None:
     if not all_or_none(needed, "Access tokens need"):
         return None
     return TokenVerifier(
-        issuer=settings.issuer,
-        audience=settings.audience,
-        keys=IssuerKeys(settings.jwks),
+        TrustedIssuer(settings.issuer, settings.audience, IssuerKeys(settings.jwks, proxy=settings.outbound_proxy)),
         algorithms=settings.algorithms,
+        # Wherever access tokens are taken, in the APIs of GEMMA too, one for a single trace is not: its other claims
+        # could say more.
+        without=settings.trace_claim,
+        names=_claim_names(settings),
     )
+
+
+def configured_trace_tokens(settings: ServeSettings) -> TraceTokenVerifier | None:
+    """Return what checks tokens that open one trace; None when the settings name no claim for it.
+
+    Raises:
+        ConfigurationError: They name half of what is needed, or its keys cannot be used.
+    """
+    own = {
+        "LDV_SERVE_TRACE_ISSUER": settings.trace_issuer,
+        "LDV_SERVE_TRACE_AUDIENCE": settings.trace_audience,
+        "LDV_SERVE_TRACE_JWKS": settings.trace_jwks,
+    }
+    has_own = all_or_none(own, "Tokens for one trace, of another issuer than access tokens, need")
+    if not settings.trace_claim:
+        if has_own:
+            raise ConfigurationError(
+                "An issuer of tokens for one trace is named, and LDV_SERVE_TRACE_CLAIM is not set. Nothing was "
+                "started. Let it name the claim with the trace, such as trace_id."
+            )
+        return None
+    issuer, audience, jwks = own.values() if has_own else (settings.issuer, settings.audience, settings.jwks)
+    if settings.trace_claim in {*settings.client_claims, *settings.scope_claims}:
+        raise ConfigurationError(
+            "LDV_SERVE_TRACE_CLAIM names a claim that LDV_SERVE_CLIENT_CLAIMS or LDV_SERVE_SCOPE_CLAIMS names too, so "
+            "every access token would be one for a single trace. Nothing was started. Let it name a claim of its own."
+        )
+    if not jwks:
+        raise ConfigurationError(
+            "LDV_SERVE_TRACE_CLAIM is set, and nothing says whose tokens are meant. Nothing was started. Set "
+            f"{', '.join(own)}, or those of access tokens, LDV_SERVE_ISSUER and so on, when it is the same issuer."
+        )
+    variable = "LDV_SERVE_TRACE_JWKS" if has_own else "LDV_SERVE_JWKS"
+    verifier = TokenVerifier(
+        TrustedIssuer(issuer, audience, IssuerKeys(jwks, variable=variable, proxy=settings.outbound_proxy)),
+        algorithms=settings.algorithms,
+        names=_claim_names(settings),
+    )
+    return TraceTokenVerifier(verifier, settings.trace_claim)
+
+
+def _claim_names(settings: ServeSettings) -> ClaimNames:
+    return ClaimNames(settings.client_claims, settings.scope_claims)
 
 
 def all_or_none(variables: Mapping[str, object], sentence: str) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ldv_otel._internal.api.auth.tokens import AccessToken
+from ldv_otel._internal.api.auth.trace_tokens import TraceToken
 from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.parties.evidence import Certificate, CertificateMatch
 
@@ -42,6 +43,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: For the access log and the rate limit; never a citizen's identifier.
         activities: Prefixes of the only processing activities it may see; none for all.
+        trace_id: The only trace it may see, 16 bytes; empty for all.
         requests_per_minute: 0 for the server's own limit.
         person: The person who uses it, where its token says so (`sub`); it goes into no log.
     """
@@ -49,6 +51,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     scopes: frozenset[str]
     activities: tuple[str, ...] = ()
+    trace_id: bytes = b""
     requests_per_minute: int = 0
     person: str = ""
 
@@ -105,10 +108,20 @@ class ClientList:
     def by_token(self, token: AccessToken) -> Client:
         """Return the client that a token names, with the token's scopes as far as the file leaves them."""
         entry = self._by_id.get(token.client_id)
+        scopes = token.scopes or frozenset()
         if entry is None:
-            return Client(id=token.client_id, scopes=token.scopes, person=token.person)
+            return Client(id=token.client_id, scopes=scopes, person=token.person)
         # The file only takes away: rights are given by the issuer, which also takes them back.
-        return entry.client(token.scopes if entry.scopes is None else token.scopes & entry.scopes, token.person)
+        return entry.client(scopes if entry.scopes is None else scopes & entry.scopes, token.person)
+
+    def by_trace_token(self, token: TraceToken) -> Client:
+        """Return the client of a token that opens one trace: it may read that, as far as the file leaves it."""
+        scopes: frozenset[str] = frozenset({Scope.READ})
+        entry = self._by_id.get(token.client_id)
+        if entry is None:
+            return Client(id=token.client_id, scopes=scopes, trace_id=token.trace_id)
+        client = entry.client(scopes if entry.scopes is None else scopes & entry.scopes)
+        return msgspec.structs.replace(client, trace_id=token.trace_id)
 
     @property
     def with_certificate(self) -> bool:

@@ -2,106 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import msgspec
-from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
+from joserfc import jws, jwt
+from joserfc.errors import BadSignatureError, ClaimError, ExpiredTokenError, JoseError
 from starlette.requests import Request
 
+from ldv_otel._internal.api.auth.claims import RFC_9068, ClaimNames, UnreadableClaimError
+from ldv_otel._internal.api.auth.issuer_keys import IssuerKeys, NoFittingKeyError, keys_for
 from ldv_otel._internal.api.problem import Problem, unavailable
-from ldv_otel._internal.http.bounded_answers import content_of
 from ldv_otel._internal.parties.evidence import Certificate
-from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import LogboekUnavailable
 
 _logger = logging.getLogger(__name__)
 
 #: How far the clock of the other side may be ahead of ours, or behind it.
 LEEWAY_SECONDS: Final = 30
-_MAX_TOKEN_CHARACTERS: Final = 8_192
-_MAX_JWKS_BYTES: Final = 1 << 20
-#: Keys from an address are good for so long, and are fetched again no sooner than the second of these: tokens with a
-#: key id that nobody has are free to make, and must not make us knock at the issuer's for each.
-_FRESH_SECONDS: Final = 3_600
-_RETRY_SECONDS: Final = 30
-
-
-class IssuerKeys:
-    """The keys of an issuer, from a file or an address; fetched again when they are old or a token names another one.
-
-    Args:
-        source: Path, or https URL.
-        clock: Seconds; monotonic.
-
-    Raises:
-        ConfigurationError: The file is not there or holds no keys. An address is asked when first needed.
-    """
-
-    def __init__(self, source: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._source = source
-        self._clock = clock
-        self._remote = "://" in source
-        self._keys: KeySet | None = None
-        self._fetched = float("-inf")
-        self._tried = float("-inf")
-        self._lock = asyncio.Lock()
-        if not self._remote:
-            self._keys = self._from_file()
-
-    async def current(self) -> KeySet:
-        """Return the keys; they are fetched first when there are none or they are old.
-
-        Raises:
-            LogboekUnavailable: There are none, and the address does not answer.
-        """
-        if self._remote and self._clock() - self._fetched > _FRESH_SECONDS:
-            await self.refresh()
-        if self._keys is None:
-            raise LogboekUnavailable(f"LDV_SERVE_JWKS: no keys from {self._source} yet; no token can be checked.")
-        return self._keys
-
-    async def refresh(self) -> None:
-        """Fetch the keys again, unless that was tried a moment ago; on failure the old ones stay.
-
-        The lock lets requests that need the keys at the same time wait for one fetch.
-        """
-        async with self._lock:
-            if not self._remote or self._clock() - self._tried < _RETRY_SECONDS:
-                return
-            self._tried = self._clock()
-            try:
-                self._keys = key_set(await self._fetch())
-                self._fetched = self._clock()
-            except (httpx.HTTPError, ValueError) as error:
-                # Old keys go on to be good: an issuer that is away for a moment must not take this server with it.
-                _logger.error("LDV_SERVE_JWKS: %s gave no keys (%s).", self._source, type(error).__name__)
-
-    async def _fetch(self) -> bytes:
-        async with (
-            # No redirect and no proxy of the environment: whoever answers in the issuer's place decides who is let in.
-            httpx.AsyncClient(timeout=5, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET", self._source, headers={"Accept": "application/json"}) as answer,
-        ):
-            answer.raise_for_status()
-            return await content_of(answer, _MAX_JWKS_BYTES)
-
-    def _from_file(self) -> KeySet:
-        try:
-            return key_set(Path(self._source).read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"LDV_SERVE_JWKS: {self._source} cannot be read ({error.strerror}).") from error
-        except ValueError as error:
-            raise ConfigurationError(f"LDV_SERVE_JWKS: {self._source} holds no JWKS of public keys.") from error
+#: Tokens with a role for each group of a person are long: those of Entra ID and Keycloak pass 8 kB.
+_MAX_TOKEN_CHARACTERS: Final = 16_384
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -110,19 +33,16 @@ class AccessToken(msgspec.Struct, frozen=True):
     Attributes:
         client_id: The client to which it was given.
         claims: All that it says.
+        scopes: What it lets the client do; None when it says nothing about that.
     """
 
     client_id: str
     claims: dict[str, Any]
+    scopes: frozenset[str] | None = None
 
     def __repr__(self) -> str:
         """Leave the claims out: they may name a person."""
         return f"AccessToken({self.client_id!r})"
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """Return its scopes."""
-        return frozenset(self.claims.get("scope", "").split())
 
     @property
     def person(self) -> str:
@@ -131,31 +51,48 @@ class AccessToken(msgspec.Struct, frozen=True):
         return person if isinstance(person, str) else ""
 
 
+class TrustedIssuer(msgspec.Struct, frozen=True):
+    """Who gives out tokens that are taken.
+
+    Attributes:
+        name: The claim `iss` of its tokens.
+        audience: In the claim `aud` of those that are meant for here.
+    """
+
+    name: str
+    audience: str
+    keys: IssuerKeys
+
+
 class TokenVerifier:
     """Checks access tokens.
 
     Args:
         algorithms: The only signatures that are accepted.
         types: What `typ` in the header may say, in lower case; an absent one means `jwt`.
+        without: A claim that gives a token another meaning, so that it is none of these; empty for none.
+        names: In which claims this issuer names the client and its scopes.
     """
 
     def __init__(
         self,
+        issuer: TrustedIssuer,
         *,
-        issuer: str,
-        audience: str,
-        keys: IssuerKeys,
         algorithms: tuple[str, ...],
         types: frozenset[str] = frozenset({"jwt", "at+jwt"}),
+        without: str = "",
+        names: ClaimNames = RFC_9068,
     ) -> None:
-        self._keys = keys
+        self._without = without
+        self._names = names
+        self._keys = issuer.keys
         self._types = types
         self._algorithms = list(algorithms)
         self._claims = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_SECONDS,
-            iss={"essential": True, "value": issuer},
+            iss={"essential": True, "value": issuer.name},
             # Without it a token that was given for another API would be valid here.
-            aud={"essential": True, "value": audience},
+            aud={"essential": True, "value": issuer.audience},
             exp={"essential": True},
         )
 
@@ -170,14 +107,21 @@ class TokenVerifier:
             Problem: 401, the token is not valid; 503, there are no keys to check it with.
         """
         claims = await self.claims(token)
+        if self._without and self._without in claims:
+            raise refused(
+                "Dit toegangstoken opent één trace van de lezen-API, en geldt hier niet.",
+                f"the token opens one trace: it has the claim {self._without}",
+            )
         bound_to = claims.get("cnf")
         if bound_to is not None and (certificate is None or bound_to != _confirmation(certificate)):
-            raise refused("Het toegangstoken hoort bij een ander clientcertificaat.")
-        # Not `sub`: that may be a person's identifier, and this goes into the access log.
-        client_id = next((claims[name] for name in ("client_id", "azp") if claims.get(name)), None)
-        if not isinstance(client_id, str) or not isinstance(claims.get("scope", ""), str):
-            raise refused("Het toegangstoken noemt geen client.")
-        return AccessToken(client_id, claims)
+            raise refused(
+                "Het toegangstoken hoort bij een ander clientcertificaat.",
+                "the token is bound to another client certificate than the one shown, or to one and none is shown",
+            )
+        try:
+            return AccessToken(self._names.client_of(claims), claims, self._names.scopes_of(claims))
+        except UnreadableClaimError as error:
+            raise refused("Het toegangstoken noemt geen client, of geen leesbare rechten.", str(error)) from error
 
     async def claims(self, token: str) -> dict[str, Any]:
         """Return the claims of a token whose signature, issuer, audience, time and type are right.
@@ -188,24 +132,55 @@ class TokenVerifier:
         try:
             return await self._checked(token)
         except LogboekUnavailable as error:
-            _logger.error("%s", error)
+            _logger.error("%s", str(error))
             raise unavailable() from error
         except (JoseError, ValueError, RecursionError) as error:
-            raise refused("Het toegangstoken is niet geldig.") from error
+            raise refused("Het toegangstoken is niet geldig.", reason_of(error)) from error
 
     async def _checked(self, token: str) -> dict[str, Any]:
         check_token_form(token)
+        header = jws.extract_compact(token.encode()).headers()
+        if header.get("alg") not in self._algorithms:
+            raise TokenFormError("its algorithm is none of LDV_SERVE_ALGORITHMS")
         try:
-            decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
-        except InvalidKeyIdError:
+            decoded = await self._decoded(token, header)
+        except (NoFittingKeyError, BadSignatureError):
             # The issuer may have begun to sign with a new key since its keys were fetched.
             await self._keys.refresh()
-            decoded = jwt.decode(token, await self._keys.current(), algorithms=self._algorithms)
+            decoded = await self._decoded(token, header)
         # The issuer signs other kinds of tokens with the same keys, such as `logout+jwt`, which give no rights.
         if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in self._types:
-            raise ValueError("another kind of token")
+            raise TokenFormError("it is a token of another kind (`typ`)")
         self._claims.validate(decoded.claims)
         return decoded.claims
+
+    async def _decoded(self, token: str, header: Mapping[str, Any]) -> jwt.Token:
+        """Return the token as the first key gives it whose signature fits."""
+        failure: JoseError = BadSignatureError()
+        for key in keys_for(await self._keys.current(), header):
+            try:
+                return jwt.decode(token, key, algorithms=self._algorithms)
+            except JoseError as error:
+                failure = error
+        raise failure
+
+
+class TokenFormError(ValueError):
+    """What is wrong with a token; its text says it without a value."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a sentence for the log why a token is refused; never anything of the token itself."""
+    match error:
+        case ExpiredTokenError():
+            return "the token has expired (`exp`)"
+        case ClaimError(claim=claim):
+            return f"the claim `{claim}` of the token is missing or not the expected one"
+        case BadSignatureError():
+            return "the signature of the token fits no key of the issuer"
+        case TokenFormError() | NoFittingKeyError():
+            return f"the token is refused: {error}"
+    return f"the token cannot be read ({type(error).__name__})"
 
 
 def _confirmation(certificate: Certificate) -> dict[str, str]:
@@ -227,29 +202,18 @@ def check_token_form(token: str) -> None:
         ValueError: It is too long for a token, or has other characters.
     """
     if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii():
-        raise ValueError("no token")
+        raise TokenFormError(f"it has over {_MAX_TOKEN_CHARACTERS} characters, or others than ASCII")
 
 
-def key_set(content: bytes) -> KeySet:
-    """Return the keys of a JWKS.
+def refused(detail: str, reason: str = "") -> Problem:
+    """Return the answer to a token that is not valid (RFC 6750).
 
-    Raises:
-        ValueError: It is none, has none, or has secret ones.
+    Args:
+        reason: For the log of this server, where the client's developer need not know it.
     """
-    jwks = json.loads(content)
-    if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list) or not jwks["keys"]:
-        raise ValueError("no keys")
-    # With a shared secret among them whoever can check a token could also make one.
-    if any(not isinstance(key, dict) or key.get("kty") == "oct" for key in jwks["keys"]):
-        raise ValueError("a shared secret is no key for this")
-    try:
-        return KeySet.import_key_set({"keys": jwks["keys"]})
-    except JoseError as error:
-        raise ValueError("no keys") from error
-
-
-def refused(detail: str) -> Problem:
-    """Return the answer to a token that is not valid (RFC 6750)."""
     return Problem(
-        HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="ldv", error="invalid_token"'}
+        HTTPStatus.UNAUTHORIZED,
+        detail,
+        headers={"WWW-Authenticate": 'Bearer realm="ldv", error="invalid_token"'},
+        reason=reason,
     )

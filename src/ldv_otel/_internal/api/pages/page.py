@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ldv_otel._internal.api.problem import Problem, unavailable, unexpected
+from ldv_otel._internal.api.problem import Problem, log_refusal, unavailable, unexpected
 from ldv_otel._internal.api.services import services_of
+from ldv_otel._internal.record.bidirectional import isolated
 from ldv_otel.errors import LdvError, QueryError
 
 #: The browser may load the one stylesheet and send forms back here; no script at all.
@@ -30,10 +31,17 @@ PAGE_HEADERS: Final = {
     "X-Robots-Tag": "noindex",
 }
 
+
+def _without_direction(value: object) -> object:
+    """Isolate the texts that come into a page; what is HTML already (`__html__`) was made of such."""
+    return isolated(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 _environment: Final = Environment(
     loader=PackageLoader("ldv_otel._internal.api.pages"),
     # Names of Acties come from applications and from other parties.
     autoescape=True,
+    finalize=_without_direction,
     # A misspelt name is an error and not an empty text, which might be a reason or a term that is missing.
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -92,6 +100,7 @@ class PageRoute(APIRoute):
             try:
                 return await inner(request)
             except Problem as problem:
+                log_refusal(request, problem)
                 return error_page(request, problem, self.no_access)
             except HTTPException as error:
                 return error_page(request, Problem(HTTPStatus(error.status_code), ""))

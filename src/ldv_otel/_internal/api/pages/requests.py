@@ -12,11 +12,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.messages import media_type_of
 from ldv_otel._internal.api.pages.view import DutchTexts, activity_key
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries.models import Cursor
-from ldv_otel._internal.clickhouse.register_table import stored_activities
+from ldv_otel._internal.clickhouse.register_table import stored_versions
 
 _FORM_BYTES: Final = 8_192
 _FIELDS: Final = 10
@@ -37,7 +38,8 @@ async def form_of(request: Request) -> dict[str, str]:
     Pages have no script and so no token against forged requests: the browser itself says which site sent the form.
 
     Raises:
-        Problem: 403, another site's page sent it, or the browser does not say; 413, it is too large; 400, no form.
+        Problem: 403, another site's page sent it, or the browser does not say; 415, it is none; 413, it is too large;
+            400, it cannot be read.
     """
     origin = request.headers.get("origin", "")
     is_ours = request.headers.get("sec-fetch-site") == "same-origin"
@@ -45,7 +47,9 @@ async def form_of(request: Request) -> dict[str, str]:
     if "sec-fetch-site" not in request.headers:
         is_ours = bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
     if not is_ours:
-        raise Problem(HTTPStatus.FORBIDDEN, "")
+        raise Problem(HTTPStatus.FORBIDDEN, "", reason="the page of another site sent this form")
+    if media_type_of(request) != "application/x-www-form-urlencoded":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "")
     body = await request.body()
     if len(body) > _FORM_BYTES:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
@@ -93,8 +97,14 @@ async def texts_of(request: Request, *, confidential: bool) -> DutchTexts:
         confidential: Whether the reader may see its confidential entries.
     """
     services = services_of(request)
-    register = await services.reader.ask(stored_activities)
-    return DutchTexts(register, services.remotes.apis, zone_of(request), confidential=confidential)
+    register = await services.reader.ask(stored_versions)
+    return DutchTexts(
+        register,
+        services.remotes.apis,
+        zone_of(request),
+        confidential=confidential,
+        unknown_caller=services.settings.unknown_caller_url,
+    )
 
 
 def zone_of(request: Request) -> ZoneInfo:

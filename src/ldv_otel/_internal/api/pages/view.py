@@ -14,11 +14,17 @@ import msgspec
 from ldv_otel._internal.api.pages.dutch import date_words, day_words, duration_words, local, time_words
 from ldv_otel._internal.chain.remote import api_base
 from ldv_otel._internal.clickhouse.queries.models import UsedActivity
-from ldv_otel._internal.clickhouse.register_table import StoredActivity
+from ldv_otel._internal.clickhouse.register_table import StoredVersions, version_at
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
+from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.outcomes import with_outcomes
 from ldv_otel._internal.register.register import ProcessingActivity
 
+#: Behind `Gevraagd door`: another application asked, of whoever it is.
+_UNKNOWN_CALLER: Final = "een ander systeem"
 #: 48 bits, which keep apart the activities of any Register.
 _KEY_CHARACTERS: Final = 12
 
@@ -49,8 +55,9 @@ class ShownStep(msgspec.Struct, frozen=True):
     Attributes:
         moment: Its start in ISO 8601, for the attribute `datetime`.
         asked: Name of the organisation that was asked; empty for none.
-        asked_by: Name of the organisation on whose behalf it was done; empty for none.
+        asked_by: Name of the organisation on whose behalf it was done, or words for an unknown one; empty for none.
         until: The day on which it is removed; empty when the Register has no term.
+        repeated: Whether another record beside it has the same ids.
     """
 
     name: str
@@ -60,6 +67,7 @@ class ShownStep(msgspec.Struct, frozen=True):
     asked: str = ""
     asked_by: str = ""
     until: str = ""
+    repeated: bool = False
 
 
 class Card(msgspec.Struct):
@@ -94,6 +102,7 @@ class DutchTexts:
         register: The Register in force in the Logboek.
         apis: Read APIs of other parties, by their base.
         confidential: Whether its confidential entries may be shown; otherwise they are left out.
+        unknown_caller: The URL of a caller that nobody knows.
 
     Attributes:
         hidden: URIs of the activities that are left out.
@@ -102,29 +111,34 @@ class DutchTexts:
 
     def __init__(
         self,
-        register: Mapping[str, StoredActivity],
+        register: StoredVersions,
         apis: Mapping[str, ReadApi],
         zone: ZoneInfo,
         *,
         confidential: bool = False,
+        unknown_caller: str = UNKNOWN_CALLER_URL,
     ) -> None:
-        self._entries = {
-            uri: stored.activity for uri, stored in register.items() if confidential or not stored.activity.confidential
-        }
+        self._unknown_caller = unknown_caller
+        self._register = register
+        self._confidential = confidential
         # Records of these are left out of chains too, where other parties do not know our Register.
-        self.hidden = frozenset(register) - frozenset(self._entries)
+        self.hidden = frozenset(
+            uri
+            for uri, versions in register.items()
+            if not confidential and any(version.activity.confidential for version in versions)
+        )
         self._apis = apis
         self._by_processor = {processor: api for api in apis.values() for processor in api.processors}
         self.zone = zone
 
-    def activity(self, uri: str) -> ShownActivity:
-        """Return an activity; one that the Register lacks has a name that says so."""
+    def activity(self, uri: str, time_ms: int) -> ShownActivity:
+        """Return an activity as it was at a time (LDV-N12); one that the Register lacks has a name that says so."""
         key = activity_key(uri)
         # A confidential activity is looked up in the same way as one that does not exist, and so looks the same.
-        entry = self._entries.get(uri)
+        entry = self._entry(uri, time_ms)
         if entry is None:
             return ShownActivity(key, uri, name="Handeling zonder uitleg", registered=False)
-        parent = self._entries.get(entry.parent)
+        parent = self._entry(entry.parent, time_ms)
         return ShownActivity(
             key,
             uri,
@@ -132,9 +146,15 @@ class DutchTexts:
             registered=True,
             purpose=entry.purpose,
             legal_ground=entry.legal_ground,
-            kept=duration_words(entry.term) if entry.term is not None else "",
+            kept=duration_words(entry.term) if entry.term is not None else entry.retention_text,
             part_of=parent.name if parent is not None else "",
         )
+
+    def _entry(self, uri: str, time_ms: int) -> ProcessingActivity | None:
+        version = version_at(self._register.get(uri, ()), time_ms)
+        if version is None or (version.activity.confidential and not self._confidential):
+            return None
+        return version.activity
 
     def days(self, records: Iterable[Logregel]) -> list[Day]:
         """Return records by day.
@@ -142,21 +162,25 @@ class DutchTexts:
         Args:
             records: The newest first; so are the days, and the cards of a day. Within a card they are in order of time.
         """
+        # An Actie and its outcome are in one trace, and mostly on one page; there they are one step.
+        records = with_outcomes(records)
         days: dict[str, Day] = {}
         cards: dict[tuple[str, bytes, str], Card] = {}
-        for record in records:
+        for record, repeated in zip(records, ids_repeated(records), strict=True):
             began = local(record.start_time_ms, self.zone)
             date = began.date().isoformat()
             day = days.setdefault(date, Day(day_words(began), date, []))
             key = (date, record.trace_id, record.processing_activity_id)
             if key not in cards:
-                cards[key] = Card(record.trace_id.hex(), self.activity(record.processing_activity_id), [])
+                cards[key] = Card(
+                    record.trace_id.hex(), self.activity(record.processing_activity_id, record.start_time_ms), []
+                )
                 day.cards.append(cards[key])
             # In front, because the records come newest first.
-            cards[key].steps.insert(0, self.step(record))
+            cards[key].steps.insert(0, self.step(record, repeated=repeated))
         return list(days.values())
 
-    def step(self, record: Logregel) -> ShownStep:
+    def step(self, record: Logregel, *, repeated: bool = False) -> ShownStep:
         """Return one record in Dutch."""
         began = local(record.start_time_ms, self.zone)
         return ShownStep(
@@ -165,15 +189,18 @@ class DutchTexts:
             moment=began.isoformat(timespec="milliseconds"),
             failed=record.status == Status.ERROR,
             asked=self.party(record.external_read_api_id),
-            asked_by=self.processor(record.foreign_operation_processor),
-            until=self._until(self._entries.get(record.processing_activity_id), began),
+            asked_by=self.caller(record),
+            until=self._until(
+                self._entry(record.processing_activity_id, record.start_time_ms), local(record.end_time_ms, self.zone)
+            ),
+            repeated=repeated,
         )
 
     def summaries(self, used: Iterable[UsedActivity]) -> list[ActivitySummary]:
         """Return the activities in a person's records."""
         return [
             ActivitySummary(
-                self.activity(entry.activity),
+                self.activity(entry.activity, entry.last_ms),
                 entry.logregels,
                 date_words(local(entry.first_ms, self.zone)),
                 date_words(local(entry.last_ms, self.zone)),
@@ -185,6 +212,16 @@ class DutchTexts:
         """Return the name of the party with that read API, or its host when the file of parties has no name for it."""
         api = self._apis.get(api_base(url)) if url else None
         return (api.name if api is not None else "") or host_of(url)
+
+    def caller(self, record: Logregel) -> str:
+        """Return who asked for what a record says, in words; empty where it was no other application."""
+        url = processor_of(record)
+        return _UNKNOWN_CALLER if is_unknown_caller(url, self._unknown_caller) else self.processor(url)
+
+    def names_other_party(self, record: Logregel) -> bool:
+        """Return whether a record names a party that was called, or one that called and is known."""
+        url = processor_of(record)
+        return bool(record.external_read_api_id or (url and not is_unknown_caller(url, self._unknown_caller)))
 
     def processor(self, url: str) -> str:
         """Return the name of the party with that application; as `party`."""
@@ -199,11 +236,11 @@ class DutchTexts:
         return api.contact or ("" if api.offered else api.url)
 
     @staticmethod
-    def _until(entry: ProcessingActivity | None, began: datetime) -> str:
+    def _until(entry: ProcessingActivity | None, ended: datetime) -> str:
         if entry is None or entry.term is None:
             return ""
         try:
-            return date_words(entry.term.after(began))
+            return date_words(entry.term.after(ended))
         except ValueError:
             return ""
 

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from ldv_otel._internal.api.auth.authentication import client_with
 from ldv_otel._internal.api.auth.clients import Client, Scope
+from ldv_otel._internal.api.constraints import parse_trace_id_field
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import json_response
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.api.read_api.openapi import own_url
-from ldv_otel._internal.api.read_api.request import parse_trace_id_field
 from ldv_otel._internal.api.read_api.response import processing_activity
 from ldv_otel._internal.api.services import Services, services_of
 from ldv_otel._internal.chain.follow import follow
@@ -91,6 +91,7 @@ def _as_json(followed: Chain) -> dict[str, Any]:
                 **processing_activity(item.logregel),
                 "party": item.party,
                 "circle": item.circle,
+                "repeated": item.repeated,
                 **({"parent": item.parent, "relation": item.relation} if item.parent is not None else {}),
             }
             for item in followed.logregels

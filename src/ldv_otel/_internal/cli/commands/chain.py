@@ -71,7 +71,7 @@ def chain(
             return query(client, *arguments, **keywords)
 
         async def followed() -> Chain:
-            async with Remotes(parties.read_apis) as remotes:
+            async with Remotes(parties.read_apis, proxy=settings.proxy) as remotes:
                 logboek = ThisLogboek(ask, confidential=True)
                 return await follow(first_trace, logboek, remotes, own_url=own_url(settings.serve), seconds=seconds)
 
@@ -98,6 +98,7 @@ def _as_json(chain: Chain) -> dict[str, Any]:
                 "parent": item.parent,
                 "relation": item.relation,
                 "circle": item.circle,
+                "repeated": item.repeated,
             }
             for item in chain.logregels
         ],
@@ -131,7 +132,7 @@ def _print(chain: Chain) -> None:
 
 def _label(chain: Chain, item: ChainLogregel) -> Text:
     party = chain.parties[item.party]
-    label = rendering.logregel_label(item.logregel)
+    label = rendering.logregel_label(item.logregel, repeated=item.repeated)
     if party.url:
         label.append("\npartij: ", style="dim")
         label.append(rendering.plain(party.name or party.url), style="cyan")

@@ -20,6 +20,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.export import ExportSelection, count_logregels, export_pages
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.record.spreadsheet_cells import guarded_cell
 from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.errors import ConfigurationError, LdvError
 
@@ -76,10 +77,20 @@ def _write(pages: Iterator[Any], target: BinaryIO, format_: str, advance: Callab
                 make = library.ParquetWriter if format_ == "parquet" else library.CSVWriter
                 options = {"compression": "zstd"} if format_ == "parquet" else {}
                 writer = open_writer.enter_context(make(target, page.schema, **options))
-            writer.write_table(page)
+            writer.write_table(page if format_ == "parquet" else _guarded(page))
             rows += page.num_rows
             advance(page.num_rows)
     return rows
+
+
+def _guarded(page: Any) -> Any:
+    """Return a page whose texts no spreadsheet program takes for formulas."""
+    arrow: Any = importlib.import_module("pyarrow")
+    for place, field in enumerate(page.schema):
+        if arrow.types.is_string(field.type) or arrow.types.is_large_string(field.type):
+            cells = [text if text is None else guarded_cell(text) for text in page.column(place).to_pylist()]
+            page = page.set_column(place, field, arrow.array(cells, type=field.type))
+    return page
 
 
 @contextlib.contextmanager

@@ -14,11 +14,11 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.sink import open_sink
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.delivery.write_gates import gated
 from ldv_otel._internal.importer.run import ImportReport, import_files
-from ldv_otel._internal.privacy.key_file import keys_for
-from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.times.instants import now_ms
+from ldv_otel._internal.record.overlooked import sentence_about
+from ldv_otel._internal.register.known_activities import known_activities
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,15 +27,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="OTLP/JSON files and their relatives; .gz too.")],
+    files: Annotated[list[Path], typer.Argument(help="OTLP/JSON, Jaeger and Zipkin files; packed ones too.")],
     *,
     as_json: AsJson = False,
 ) -> None:
     """Store the Acties of recorded traces. What is in the Logboek already is not stored again."""
     settings = read_settings(os.environ)
-    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
-    maker = LogregelMaker(pseudonymiser.subject, exception_messages=settings.exception_messages)
-    sink = open_sink(settings)
+    maker = LogregelMaker.from_settings(settings)
+    if (activities := known_activities(settings)) is not None:
+        maker.knows = activities.knows
+    sink = gated(open_sink(settings), settings)
     sink.open()
     try:
         with LogboekClient(settings) as client:
@@ -43,8 +44,7 @@ def import_(
                 files,
                 maker=maker,
                 sink=sink,
-                existing=lambda traces: read.spans_of_traces(client, traces),
-                now_ms=now_ms(),
+                existing=lambda traces: read.stored_in_traces(client, traces),
             )
     finally:
         sink.close()
@@ -65,6 +65,10 @@ def _print_report(report: ImportReport) -> None:
         out.print(f"empty {name}", markup=False)
     for reason, count in report.left_out.items():
         out.print(f"left out {count}: {reason}", markup=False)
+    for attribute in report.overlooked:
+        out.print(sentence_about(attribute), style="bold red", markup=False, soft_wrap=True)
+    for name, count in report.resource_left_out.most_common():
+        out.print(f"not kept {count}: {name} of a resource (LDV_RESOURCE_ATTRIBUTES)", markup=False, soft_wrap=True)
     for flag, count in report.flags.items():
         out.print(f"flagged {count}: {flag}", markup=False)
     errors: Any = console(stderr=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.identifiers import ask_pseudonyms
 from ldv_otel._internal.cli.output import (
     AsCsv,
     AsJson,
@@ -20,12 +20,12 @@ from ldv_otel._internal.cli.periods import Since, Until
 from ldv_otel._internal.cli.query_options import After, Confidential, Limit, page_limits, print_page
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
 from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS
+from ldv_otel._internal.clickhouse.queries.subject_links import person_of
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.privacy.key_file import keys_for
-from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
-from ldv_otel.errors import QueryError
+from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,30 +52,18 @@ def inzage(  # options of a command
     format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
-    pseudonymiser = Pseudonymiser(keys_for(settings), settings.pseudonymous_types)
-    candidates = pseudonymiser.candidates(_identifier(identifier, type_), type_)
-    if not candidates:
-        raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
+    pseudonymiser = pseudonymiser_for(settings)
+    candidates = ask_pseudonyms(pseudonymiser, type_, argument=identifier)
     with checked(LogboekClient(settings)) as client:
         page = read.by_subject(client, candidates, limits, confidential=confidential)
+        lacking = person_of(client, candidates).lacking(pseudonymiser.keys.keys)
+        missing = records_under_other_keys(client, pseudonymiser.keys.keys)
+    if lacking:
+        console(stderr=True).print(
+            f"A link between this person's numbers is older than key {', '.join(lacking)}: records under the other "
+            "number that were made with it are missing here. Link the numbers once more with `ldv subject link`.",
+            soft_wrap=True,
+        )
+    if missing:
+        console(stderr=True).print(sentence_about_keys(missing), markup=False, soft_wrap=True)
     print_page(page, format_, title="Verwerkingen van deze betrokkene")
-
-
-def _identifier(argument: str | None, type_: str) -> str:
-    warn = console(stderr=True)
-    if argument is not None:
-        warn.print("An identifier on the command line stays in the shell's history; leave it out to be asked for it.")
-        identifier = argument
-    elif sys.stdin.isatty():
-        identifier = typer.prompt(type_, hide_input=True, err=True)
-    else:
-        identifier = sys.stdin.readline()
-    if type_.upper() == "BSN" and not _valid_bsn(identifier):
-        warn.print("This is no valid BSN (elfproef); it is looked for as it is.")
-    return identifier
-
-
-def _valid_bsn(identifier: str) -> bool:
-    from stdnum.nl import bsn  # only this command needs it
-
-    return bool(bsn.is_valid(identifier))

@@ -10,6 +10,7 @@ import typer
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.privacy.key_file import place_of_keys
 from ldv_otel.errors import ConfigurationError
 
 
@@ -35,9 +36,14 @@ def logboek(
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8123.")
     path = path.expanduser().absolute()
     # The tables are made through the engine in this process, before anybody else can ask for them.
-    apply_schema(Settings(logboek=LogboekAddress(scheme="chdb", path=str(path), database=database)))
+    embedded = Settings(logboek=LogboekAddress(scheme="chdb", path=str(path), database=database))
+    apply_schema(embedded)
 
     def ready(address: str) -> None:
         typer.echo(f"Logboek {path} is ready: LDV_LOGBOEK=clickhouse+{address}/{database}")
+        keys = place_of_keys(embedded)
+        if keys is not None and keys.exists():
+            # Under another key nobody of before is found.
+            typer.echo(f"Records were made with the keys beside it: LDV_KEYS={keys}")
 
     serve(path, host.strip("[]"), int(port), ready=ready)

@@ -13,6 +13,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register, compare, register_changes
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.linked_data.graphs import RdfFormat, register_text
 from ldv_otel._internal.register.source import load_register
 
 register_app = typer.Typer(
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the group to the application."""
     register_app.command("check")(check)
     register_app.command("apply")(apply)
+    register_app.command("export")(export)
     app.add_typer(register_app, name="register")
 
 
@@ -58,6 +60,15 @@ def check(*, as_json: AsJson = False) -> None:
             out.print(line, markup=False, soft_wrap=True)
     if not comparison.ok:
         raise typer.Exit(1)
+
+
+def export(
+    *,
+    format_: Annotated[RdfFormat, typer.Option("--format", help="How the triples are written.")] = RdfFormat.TURTLE,
+) -> None:
+    """Print the Register as linked data. It is read as it is in LDV_REGISTER; the Logboek is not asked."""
+    register = load_register(read_settings(os.environ))
+    typer.echo(register_text(register, format_), nl=False)
 
 
 def apply(

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.output import console
+from ldv_otel._internal.cli.program_python import check_python, python_of
 from ldv_otel._internal.sdk import autostart
 from ldv_otel.errors import ConfigurationError
 
@@ -39,4 +41,15 @@ def run(
     # The directory of work is searched too, for programs that are no Python file themselves, such as gunicorn.
     paths = [autostart_directory, str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+    python = python_of(Path(executable), arguments or [])
+    if python is not None:
+        check_python(python, program)
+    else:
+        # Such as uWSGI, which brings Python along, or a shell script that starts it.
+        console(stderr=True).print(
+            f"ldv run: {program} is no Python program that can be looked into. A Python that it starts keeps a Logboek "
+            "or does not start, unless it is given -E, -I or -S or another PYTHONPATH; anything else keeps none.",
+            markup=False,
+            soft_wrap=True,
+        )
     os.execv(executable, [executable, *(arguments or [])])  # noqa: S606  (the program that was asked for, without a shell)

@@ -15,10 +15,12 @@ from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.delivery.durable import drain, retry_quarantine
 from ldv_otel._internal.delivery.paths import spool_base, spool_root
 from ldv_otel._internal.delivery.sink import make_sink
-from ldv_otel._internal.delivery.spool.inspect import inspect_spools
+from ldv_otel._internal.delivery.spool.inspect import backlog_of, inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine, QuarantinedRecord
+from ldv_otel._internal.delivery.write_gates import gated
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel._internal.record.standard_json import as_standard
+from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import QueryError
 
 spool_app = typer.Typer(help="Records on this machine that the Logboek has not confirmed, or that it refused.")
@@ -37,14 +39,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show the spools for this Logboek; exit code 1 when a record is quarantined or a spool is damaged."""
+    """Show the spools for this Logboek; exit code 1 when a record is quarantined, a spool is damaged, the disk full."""
     base = _base()
     spools = inspect_spools(base)
+    backlog = backlog_of(base, spools, now_ms())
     quarantine = Quarantine(base / QUARANTINE_NAME)
     refused, damaged = len(quarantine.records()), len(quarantine.segments())
     if as_json:
         report: dict[str, Any] = {
             "directory": str(base),
+            "backlog": msgspec.to_builtins(backlog),
             "spools": msgspec.to_builtins(spools),
             "quarantined": refused,
             "damaged_segments": damaged,
@@ -53,17 +57,19 @@ def status(*, as_json: AsJson = False) -> None:
     else:
         out = console()
         out.print(f"spool       {base}", markup=False, soft_wrap=True)
+        for line in rendering.backlog_lines(backlog, len(spools)):
+            out.print(f"            {line}", style="bold red" if backlog.full else "", soft_wrap=True)
         out.print(f"quarantine  {refused} records, {damaged} damaged segments")
         for line in rendering.spool_lines(spools):
             out.print(line, soft_wrap=True)
-    if refused or damaged or any(spool.damaged_bytes for spool in spools):
+    if backlog.full or refused or damaged or any(spool.damaged_bytes for spool in spools):
         raise typer.Exit(1)
 
 
 def drain_spools() -> None:
     """Send the records of processes that died; those that run send their own."""
     settings = read_settings(os.environ)
-    adopted, refused = drain(make_sink(settings), _base())
+    adopted, refused = drain(gated(make_sink(settings), settings), _base())
     typer.echo(f"confirmed {adopted}, quarantined {refused}")
     if refused:
         raise typer.Exit(1)
@@ -97,10 +103,11 @@ def show(
 def retry() -> None:
     """Send all quarantined records once more, after the cause was removed."""
     settings = read_settings(os.environ)
-    count = retry_quarantine(_base())
-    adopted, refused = drain(make_sink(settings), _base())
-    typer.echo(f"tried {count}: confirmed {adopted}, quarantined {refused}")
-    if refused:
+    count = len(_quarantine().records())
+    confirmed, _ = retry_quarantine(gated(make_sink(settings), settings), _base())
+    left = len(_quarantine().records())
+    typer.echo(f"tried {count}: confirmed {confirmed}, quarantined {left}")
+    if left:
         raise typer.Exit(1)
 
 

@@ -19,13 +19,19 @@ from ldv_otel._internal.cli.output import (
 )
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
 from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
-from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.clickhouse.seal_key import SealStatus, seal_status
+from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery.losses import LossReport, read_losses
 from ldv_otel._internal.delivery.paths import losses_directory, spool_base, spool_root
-from ldv_otel._internal.delivery.spool.inspect import SpoolStatus, inspect_spools
+from ldv_otel._internal.delivery.spool.inspect import BacklogStatus, SpoolStatus, backlog_of, inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
+from ldv_otel._internal.privacy.key_file import place_of_keys, read_keys
+from ldv_otel._internal.record.overlooked import OverlookedAttribute, sentence_about
+from ldv_otel._internal.times.instants import now_ms
+from ldv_otel.errors import LdvError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,43 +39,60 @@ def add_to(app: typer.Typer) -> None:
     app.command()(status)
 
 
-class StatusReport(msgspec.Struct, frozen=True):
-    """The counts of `ldv status`."""
+class StatusReport(msgspec.Struct, kw_only=True):
+    """The counts of `ldv status`.
+
+    Attributes:
+        problem: What has to be done, or why the Logboek could not be asked; empty for neither.
+        overlooked: Attributes of the standard on refused spans of a Collector that are no Acties (LDV-N9).
+        missing_keys: How many Logregels are under keys that the key file lacks; None where that was not compared.
+        resource_left_out: How many Logregels lack an attribute of their resource, by its name (LDV-N8).
+        seal: Whether services on this machine seal what they store; None where the Logboek is no ClickHouse.
+        schema: None when it could not be asked; then only what is on this machine is said.
+    """
 
     logboek: str
-    schema: SchemaStatus
-    problem: str
-    totals: Totals | None
-    writers: list[WriterCounts]
-    losses: list[LossReport]
+    problem: str = ""
+    seal: SealStatus | None = None
+    schema: SchemaStatus | None = None
+    totals: Totals | None = None
+    writers: list[WriterCounts] = []
+    refused: int = 0
+    overlooked: tuple[OverlookedAttribute, ...] = ()
+    resource_left_out: dict[str, int] = {}
+    missing_keys: dict[str, int] | None = None
+    backlog: BacklogStatus
     spools: list[SpoolStatus]
     quarantined: int
-    refused: int
+    losses: list[LossReport]
 
     @property
     def ok(self) -> bool:
         """Whether nothing is missing or wrong; a row that was stored twice is not, readers see it once."""
-        wrong = self.problem or self.losses or self.quarantined or self.refused
-        return not wrong and not any(writer.missing for writer in self.writers)
+        wrong = self.problem or self.losses or self.quarantined or self.refused or self.backlog.full
+        unsealed = self.seal is not None and self.seal.problem
+        return not (wrong or unsealed or self.missing_keys) and not any(writer.missing for writer in self.writers)
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show how the Logboek is doing; exit code 1 when Logregels are missing or something has to be done."""
+    """Show how the Logboek is doing; exit code 1 when Logregels are missing or something has to be done.
+
+    During an outage it shows what waits on this machine, since when, and why the Logboek does not answer.
+    """
     settings = read_settings(os.environ)
     base = spool_base(spool_root(settings), settings.logboek)
-    with LogboekClient(settings) as client:
-        schema = schema_status(client)
-        report = StatusReport(
-            logboek=str(settings.logboek),
-            schema=schema,
-            problem=schema.problem(),
-            totals=read.totals(client) if schema.current else None,
-            writers=read.writers(client) if schema.current else [],
-            refused=read.count_refused_spans(client) if schema.collector else 0,
-            spools=inspect_spools(base),
-            quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
-            losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
-        )
+    spools = inspect_spools(base)
+    report = StatusReport(
+        logboek=str(settings.logboek),
+        backlog=backlog_of(base, spools, now_ms()),
+        spools=spools,
+        quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
+        losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
+    )
+    try:
+        _ask(report, settings)
+    except LdvError as error:
+        report.problem = str(error)
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:
@@ -78,10 +101,33 @@ def status(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def _ask(report: StatusReport, settings: Settings) -> None:
+    """Add to a report what the Logboek says."""
+    seals = settings.logboek.scheme.partition("+")[0] in {"chdb", "clickhouse"}
+    if seals:
+        report.seal = seal_status(settings, None)
+    with LogboekClient(settings) as client:
+        report.schema = schema = schema_status(client)
+        report.problem = schema.problem()
+        if seals and not report.problem:
+            report.seal = seal_status(settings, client)
+        if schema.current:
+            report.totals = read.totals(client)
+            report.writers = read.writers(client)
+            report.resource_left_out = read.resource_left_out(client)
+            keys = place_of_keys(settings)
+            if keys is not None and keys.exists():
+                report.missing_keys = records_under_other_keys(client, read_keys(keys).keys)
+        if schema.collector:
+            report.refused = read.count_refused_spans(client)
+            report.overlooked = read.overlooked_attributes(client)
+
+
 def _print_status(report: StatusReport) -> None:
     out = console()
     out.print(f"Logboek     {report.logboek}", markup=False)
-    out.print(f"tables      version {report.schema.current} of {report.schema.latest}")
+    if report.schema is not None:
+        out.print(f"tables      version {report.schema.current} of {report.schema.latest}")
     if report.totals is not None:
         totals = report.totals
         span = ""
@@ -105,20 +151,44 @@ def _print_status(report: StatusReport) -> None:
                 rendering.moment(writer.last_ms),
             )
         out.print(table)
+    for name, count in report.resource_left_out.items():
+        out.print(f"not kept    {name} of the resource of {count} Logregels", markup=False, soft_wrap=True)
+    if report.seal is not None:
+        _print_seal(out, report.seal)
+    if report.missing_keys:
+        out.print(
+            f"NOT FOUND   {sentence_about_keys(report.missing_keys)}", style="bold red", markup=False, soft_wrap=True
+        )
     _print_waiting(out, report)
+
+
+def _print_seal(out: Console, seal: SealStatus) -> None:
+    """Print whether records are sealed, and with which key: what is to be compared with what verifiers have."""
+    if seal.problem:
+        out.print(f"NOT SEALED  {seal.problem}", style="bold red", markup=False, soft_wrap=True)
+    elif seal.key:
+        out.print(f"sealed with {seal.key} ({seal.key_file})", markup=False, soft_wrap=True)
+    elif seal.on and seal.key_file:
+        out.print(f"seal key    made with the first record, in {seal.key_file}", markup=False, soft_wrap=True)
+    else:
+        out.print("not sealed  LDV_SEAL=0: a change of records would not show", markup=False, soft_wrap=True)
 
 
 def _print_waiting(out: Console, report: StatusReport) -> None:
     """Print the records that are not in the Logboek (yet)."""
-    if report.spools:
-        pending = sum(spool.pending for spool in report.spools)
-        out.print(f"on disk     {pending} Logregels of {len(report.spools)} processes are pending")
+    if report.spools or report.backlog.full:
+        first, *others = rendering.backlog_lines(report.backlog, len(report.spools))
+        out.print(f"on disk     {first}", soft_wrap=True)
+        for line in others:
+            out.print(f"            {line}", style="bold red" if report.backlog.full else "", soft_wrap=True)
         for line in rendering.spool_lines(report.spools):
             out.print(f"            {line}", soft_wrap=True)
     if report.quarantined:
         out.print(f"quarantined {report.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     if report.refused:
         out.print(f"refused     {report.refused} spans of a Collector (table collector_refused)", style="bold red")
+    for attribute in report.overlooked:
+        out.print(f"            {sentence_about(attribute)}", style="bold red", markup=False, soft_wrap=True)
     for loss in report.losses:
         out.print(
             f"LOST        {loss.lost} Logregels of writer {loss.writer_id} (pid {loss.pid}), "
@@ -127,4 +197,4 @@ def _print_waiting(out: Console, report: StatusReport) -> None:
             markup=False,
         )
     if report.problem:
-        out.print(report.problem, style="bold red", markup=False)
+        out.print(report.problem, style="bold red", markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.traces import across_traces
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.record.outcomes import with_outcomes
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def trace(
-    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID.")],
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits or a UUID; or an FSC transaction id.")],
     *,
     confidential: Confidential = True,
     as_table: AsTable = False,
@@ -42,6 +43,6 @@ def trace(
     with checked(LogboekClient(read_settings(os.environ))) as client:
         records = across_traces(client, trace_id, confidential=confidential)
     if format_ is OutputFormat.TREE and records:
-        page_out(rendering.trace_tree([stored.logregel for stored in records], title=f"trace {trace_id}"))
+        page_out(rendering.trace_tree(with_outcomes(stored.logregel for stored in records), title=f"trace {trace_id}"))
     else:
         print_records(records, format_, title=f"trace {trace_id}")

@@ -29,7 +29,7 @@ from ldv_otel._internal.gemma.model import (
     element,
 )
 from ldv_otel._internal.parties.evidence import Certificate
-from ldv_otel._internal.record.actie import ForeignOperation
+from ldv_otel._internal.record.span_facts import ForeignOperation
 from ldv_otel._internal.sdk.extension_contract import OutboundCall, ReadHeader
 
 VERWERKING_ID: Final = "gemma.verwerking_id"

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel._internal.config.secrets import logboek_password
+from ldv_otel._internal.config.secrets import logboek_password, read_token
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.tls import logboek_tls_context
 from ldv_otel._internal.delivery.batch import Batch
@@ -35,11 +35,12 @@ from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.model import IDENTIFICATOR_CHARACTERS
 from ldv_otel._internal.http.retry_after import retry_after_seconds
+from ldv_otel._internal.http.strange_answers import answered, likely_cause
 from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import datetime_from_ms, rfc3339_from_ms
-from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
+from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -65,6 +66,11 @@ _RETRIES: Final = frozenset(
 )
 #: Words of a register that an error may show: names of elements and codes, no sentences, which may quote a value.
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,80}")
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+_OWN_HEADERS: Final = frozenset(
+    {"authorization", "accept", "accept-encoding", "user-agent", "host", "content-type", "content-length", "connection"}
+)
 
 #: The writer and sequence number of a record.
 RecordKey = tuple[str, int]
@@ -92,6 +98,7 @@ class GemmaSink:
         self._pseudonymiser = Pseudonymiser(keys, settings.pseudonymous_types)
         self._mapper = VerwerkingsactieMapper(self._pseudonymiser)
         self._authorization = _authorization(settings)
+        self._api_key = _api_key(settings)
         self._base = _base(settings.logboek)
         self._http: SinkClient | None = None
         self._pid = 0
@@ -99,7 +106,8 @@ class GemmaSink:
         # that the register has already must not go there twice.
         self._stored: set[RecordKey] = set()
         self._in_doubt: set[RecordKey] = set()
-        self._refused: dict[RecordKey, BatchRefused] = {}
+        # Message and code, not the error: in its frames is the record with its identifier as it is.
+        self._refused: dict[RecordKey, tuple[str, int | None, bool]] = {}
 
     def open(self) -> None:
         """Connect, and check that the register lets us in: a client that it knows is told what the query lacks.
@@ -110,7 +118,7 @@ class GemmaSink:
         if self._http is None or self._pid != os.getpid():
             self._http, self._pid = _client(self._settings), os.getpid()
         answer = self._request("GET", "/verwerkingsacties")
-        if answer.status_code not in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} or not _is_json(answer):
+        if answer.status_code not in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} or not _is_fault(answer):
             raise self._error(answer)
 
     def send(self, batch: Batch) -> None:
@@ -139,7 +147,8 @@ class GemmaSink:
         if key in self._stored:
             return
         if key in self._refused:
-            raise self._refused[key]
+            message, code, certain = self._refused[key]
+            raise BatchRefused(message, code=code, certain=certain)
         if key in self._in_doubt and self._has(record):
             self._stored.add(key)
             return
@@ -151,7 +160,7 @@ class GemmaSink:
             raise
         except BatchRefused as error:
             # The batch comes again in halves until this record is alone: no need to send it once more each time.
-            self._refused = {key: error}
+            self._refused = {key: (str(error), error.code, error.certain)}
             raise
         self._stored.add(key)
 
@@ -163,8 +172,9 @@ class GemmaSink:
                 f"The register {self._settings.logboek} lets us log nothing that is `vertrouwelijk`. Ask for "
                 "create:confidential there, then run `ldv spool quarantine retry`.",
                 code=answer.status_code,
+                certain=True,
             )
-        if answer.status_code != HTTPStatus.CREATED or not _is_json(answer):
+        if answer.status_code != HTTPStatus.CREATED or not _has_id(answer):
             raise self._error(answer)
 
     def verwerkingsactie(self, record: Logregel) -> dict[str, Any]:
@@ -185,9 +195,13 @@ class GemmaSink:
     def _identifier(self, record: Logregel) -> str:
         identifier = self._mapper.identifier(record)
         if not identifier:
-            raise BatchRefused("The data subject was not sealed, and a pseudonym means nothing to a register.")
+            raise BatchRefused(
+                "The data subject was not sealed, and a pseudonym means nothing to a register.", certain=True
+            )
         if len(identifier) > IDENTIFICATOR_CHARACTERS:
-            raise BatchRefused(f"The data subject has an identifier of over {IDENTIFICATOR_CHARACTERS} characters.")
+            raise BatchRefused(
+                f"The data subject has an identifier of over {IDENTIFICATOR_CHARACTERS} characters.", certain=True
+            )
         return identifier
 
     def _has(self, record: Logregel) -> bool:
@@ -219,7 +233,7 @@ class GemmaSink:
         path = "/verwerkingsacties"
         for _ in range(_MAX_PAGES):
             answer = self._request("GET", path, params=parameters)
-            if answer.status_code == HTTPStatus.FORBIDDEN:
+            if answer.status_code == HTTPStatus.FORBIDDEN and _is_fault(answer):
                 _logger.warning(
                     "The register %s does not let us read, so what it did not confirm is sent again and may be there "
                     "twice. Ask for a read scope.",
@@ -229,7 +243,10 @@ class GemmaSink:
             if answer.status_code != HTTPStatus.OK or not _is_json(answer):
                 raise self._error(answer)
             page = answer.json()
-            yield from (each for each in page.get("results") or () if isinstance(each, dict))
+            if not isinstance(page.get("results"), list):
+                # No list is not an empty one: what was not asked would be sent twice.
+                raise self._error(answer)
+            yield from (each for each in page["results"] if isinstance(each, dict))
             if not page.get("next"):
                 return
             # Only the query of the address in the answer: at another host our token would be given away.
@@ -240,19 +257,23 @@ class GemmaSink:
             self.open()
         if self._http is None:
             raise RuntimeError("open() returned without a connection")
-        headers = {"Authorization": self._authorization(), "Accept": "application/json"}
+        headers = {"Authorization": self._authorization(), "Accept": "application/json", **self._api_key}
         return self._http.request(method, self._base + path, headers=headers, **content)
 
     def _error(self, answer: httpx.Response) -> LdvError:
         """Return the error that an answer means which is no confirmation."""
-        status = answer.status_code
-        sentence = f"The register {self._settings.logboek} answered {status}{_faults(answer)}."
+        status, kind = answer.status_code, answer.headers.get("Content-Type", "")
+        sentence = f"The register {self._settings.logboek} {answered(status, kind)}{_faults(answer)}."
+        if not _is_fault(answer):
+            sentence = f"{sentence} {likely_cause(status, kind)}".rstrip()
         if status in _REFUSED and answer.request.method == "POST":
-            return BatchRefused(f"{sentence} It will never take this record as it is.", code=status)
-        if status == HTTPStatus.FORBIDDEN:
-            return ConfigurationError(f"{sentence} Our client has no right to this there.")
+            return BatchRefused(
+                f"{sentence} It will never take this record as it is.", code=status, certain=_is_json(answer)
+            )
+        if status == HTTPStatus.FORBIDDEN and _is_fault(answer):
+            return LogboekSetupError(f"{sentence} Our client has no right to this there.")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIES:
-            return ConfigurationError(
+            return LogboekSetupError(
                 f"{sentence} Check that LDV_LOGBOEK names its Bewerking API and our client there, and the secret."
             )
         return LogboekUnavailable(
@@ -294,6 +315,16 @@ def _is_json(answer: httpx.Response) -> bool:
         return False
 
 
+def _has_id(answer: httpx.Response) -> bool:
+    """Whether an answer names the Verwerkingsactie that it made: nothing on the way there could."""
+    return _is_json(answer) and isinstance(actie_id := answer.json().get("actieId"), str) and bool(actie_id)
+
+
+def _is_fault(answer: httpx.Response) -> bool:
+    """Whether an answer is a fault message of a register (IR-05), and not of a gateway before it."""
+    return _is_json(answer) and str(answer.json().get("status")) == str(answer.status_code)
+
+
 def _faults(answer: httpx.Response) -> str:
     """Return the faults that an answer names, as far as their words cannot hold an identifier."""
     if not _is_json(answer):
@@ -325,13 +356,34 @@ def _authorization(settings: Settings) -> Callable[[], str]:
     return lambda: f"Bearer {zgw_token(client_id, secret)}"
 
 
+def _api_key(settings: Settings) -> dict[str, str]:
+    """Return the header for a gateway that asks for a key of its own; none where no key is set."""
+    path, header = settings.gemma.api_key_file, settings.gemma.api_key_header
+    if path is None:
+        return {}
+    key = read_token(path, "LDV_GEMMA_API_KEY_FILE")
+    if not _HEADER_VALUE.fullmatch(key):
+        raise ConfigurationError(
+            f"LDV_GEMMA_API_KEY_FILE: {path} has no API key that fits in a header, on one line and in ASCII. "
+            "Logging did not start."
+        )
+    if header.lower() in _OWN_HEADERS:
+        raise ConfigurationError(
+            f"LDV_GEMMA_API_KEY_HEADER: {header} is a header that we send ourselves. Logging did not start. "
+            "Name the one that the gateway asks for, such as X-Api-Key."
+        )
+    return {header: key}
+
+
 def _client(settings: Settings) -> SinkClient:
     try:
+        from ldv_otel._internal.http.outgoing import proxy_for
         from ldv_otel._internal.http.sink_client import SinkClient  # imports an extra
     except ImportError as error:
         raise _not_installed(settings) from error
     return SinkClient(
         f"The register {settings.logboek}",
+        proxy=proxy_for(str(settings.logboek).partition("+")[2], settings.proxy),
         tls=logboek_tls_context(settings),
         answer_seconds=_ANSWER_SECONDS,
         connect_seconds=_CONNECT_SECONDS,

@@ -13,18 +13,20 @@ from starlette.responses import Response
 from ldv_otel._internal.api.app import Api, create_app
 from ldv_otel._internal.api.auth.authentication import AccessGuard, Authentication, NoAuthentication
 from ldv_otel._internal.api.limits import RateLimiter
-from ldv_otel._internal.api.messages import document_response
+from ldv_otel._internal.api.messages import document_response, mounted_at
 from ldv_otel._internal.api.server import ExtraApi
+from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.gemma.conversion import VerwerkingsactieMapper
 from ldv_otel._internal.gemma.provider import bewerking_router as bewerking
 from ldv_otel._internal.gemma.provider import inzage_router as inzage
-from ldv_otel._internal.gemma.provider import responses
 from ldv_otel._internal.gemma.provider.clients import read_registered_clients
 from ldv_otel._internal.gemma.provider.dependencies import Provider
 from ldv_otel._internal.gemma.provider.openapi import API_VERSION, BASE_PATH, openapi_document
 from ldv_otel._internal.gemma.provider.repository import VerwerkingsactieRepository
 from ldv_otel._internal.gemma.provider.scopes import AllRights, Authorisation
+from ldv_otel._internal.privacy.stray_numbers import stray_numbers
+from ldv_otel._internal.register.known_activities import known_activities
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ class OpenAccess(NoAuthentication, AllRights):
 @router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
     """Return the OpenAPI document; anybody may have it."""
-    return document_response(openapi_document(responses.base_url(request)))
+    address = services_of(request).settings.serve.url or mounted_at(request)
+    return document_response(openapi_document(f"{address}{BASE_PATH}"))
 
 
 def create_gemma_app(settings: Settings, clients: ClientDirectory) -> FastAPI:
@@ -92,6 +95,7 @@ def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
             "The active key does not seal, and the APIs give identifiers back as they were sent. Nothing was started. "
             "Make a key that does with `ldv key new --seal`."
         )
+    activities = known_activities(settings)
     app.state.gemma = Provider(
         # Clients of these APIs are not those of the read API, so they have a guard and a count of their own.
         access_guard=AccessGuard(clients, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
@@ -99,7 +103,13 @@ def install_gemma(app: FastAPI, clients: ClientDirectory) -> None:
         repository=VerwerkingsactieRepository(
             services.reader,
             services.writer,
-            VerwerkingsactieMapper(services.pseudonymiser, processor=gemma.processor),
+            VerwerkingsactieMapper(
+                services.pseudonymiser,
+                processor=gemma.processor,
+                stray=stray_numbers(settings),
+                unknown_caller=settings.unknown_caller_url,
+                knows=activities.knows if activities is not None else None,
+            ),
             gebruiker=gemma.gebruiker,
         ),
         activity=gemma.activity,

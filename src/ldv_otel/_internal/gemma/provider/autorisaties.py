@@ -21,6 +21,7 @@ from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.gemma.provider.scopes import SCOPES, Component
 from ldv_otel._internal.gemma.zgw_token import SecretHolder, zgw_token
 from ldv_otel._internal.http.bounded_answers import content_of
+from ldv_otel._internal.http.outgoing import async_client
 
 _logger = logging.getLogger(__name__)
 
@@ -64,11 +65,15 @@ class Autorisatiecomponent:
 
     Args:
         secret: Ours there.
+        proxy: `LDV_PROXY`; may be empty.
         clock: Seconds; monotonic.
     """
 
-    def __init__(self, settings: Autorisaties, secret: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Autorisaties, secret: str, *, proxy: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
+        self._proxy = proxy
         self._secret = secret
         self._clock = clock
         #: Client id to when it was asked for, and the answer; None for a client that the AC does not know.
@@ -104,7 +109,7 @@ class Autorisatiecomponent:
         verify = tls_context(
             self._settings.ca_file or None, None, named_by="LDV_GEMMA_CLIENTS: ca_file of autorisaties"
         )
-        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=verify) as http:
+        async with async_client(self._settings.url, self._proxy, tls=verify, timeout=_TIMEOUT_SECONDS) as http:
             url = f"{self._settings.url.rstrip('/')}/applicaties/consumer"
             async with http.stream("GET", url, params={"clientId": client_id}, headers=headers) as answer:
                 if answer.status_code == HTTPStatus.NOT_FOUND:

@@ -200,7 +200,9 @@ class RegisteredClients:
         if self._issued is None:
             raise refused("Het JWT is niet ondertekend op een manier die hier geldt.")
         access_token = await self._issued.verify(token, certificate)
-        return _registered(access_token.client_id, access_token.claims)
+        if access_token.scopes is None:
+            return _registered(access_token.client_id, access_token.claims)
+        return RegisteredClient(id=access_token.client_id, scopes=frozenset(), token_scopes=access_token.scopes)
 
     def _with_own_token(self, token: str) -> RegisteredClient:
         """Return the client that signed a token with its secret.
@@ -242,7 +244,9 @@ def read_registered_clients(path: Path, serve: ServeSettings) -> RegisteredClien
     issued = configured_tokens(serve)
     component = None
     if file.autorisaties is not None:
-        component = Autorisatiecomponent(file.autorisaties, read_secret(file.autorisaties, path))
+        component = Autorisatiecomponent(
+            file.autorisaties, read_secret(file.autorisaties, path), proxy=serve.outbound_proxy
+        )
     secrets = {entry.id: OctKey.import_key(read_secret(entry, path)) for entry in file.clients if entry.secret_file}
     if not secrets and issued is None:
         raise ConfigurationError(

@@ -85,8 +85,12 @@ def _constrain(properties: dict[str, Any]) -> None:
 
 
 def _elements(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the types of those elements of a struct that are text."""
-    return {field.encode_name: field.type for field in msgspec.structs.fields(struct) if field.name not in model.PARTS}
+    """Return the types of those elements of a struct that are text; one that is optional may be `null`."""
+    return {
+        field.encode_name: field.type if field.default != "" else field.type | None
+        for field in msgspec.structs.fields(struct)
+        if field.name not in model.PARTS
+    }
 
 
 def _bodies(schemas: dict[str, Any]) -> dict[str, Any]:

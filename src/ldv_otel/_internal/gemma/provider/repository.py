@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import uuid
 from collections import defaultdict
@@ -28,6 +29,7 @@ from ldv_otel._internal.gemma.conversion import (
     trace_of,
 )
 from ldv_otel._internal.gemma.provider.requests import VerwerkingsactiesQuery
+from ldv_otel._internal.gemma.provider.validation import invalid
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import (
     ms_from_datetime,
@@ -35,6 +37,9 @@ from ldv_otel._internal.times.instants import (
     us_from_ms,
     within_record_time,
 )
+from ldv_otel.errors import BatchRefused
+
+_logger = logging.getLogger(__name__)
 
 _PAGE_RECORDS: Final = 2_000
 _OBJECT_ID: Final = "gemma.verwerkt_object_id"
@@ -146,7 +151,12 @@ class VerwerkingsactieRepository:
         records: list[Logregel] = []
         for version in versions:
             records += self._mapper.logregels(version)
-        await self._writer.write(records)
+        try:
+            await self._writer.write(records)
+        except BatchRefused as error:
+            # Its sentence is ours and quotes nothing; the same request will never be taken.
+            _logger.error("%s", str(error))
+            raise invalid("body", "Het Logboek neemt deze gegevens zo niet aan.", code="refused") from None
 
     def _kept(self, actie: model.Verwerkingsactie, trace_id: bytes) -> model.Verwerkingsactie:
         """Return an actie without `gebruiker`, where that is not kept, and with ids for objects that have none."""

@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.requests import Request
 
 from ldv_otel._internal.api.constraints import Date, Moment, Uuid, check_moment, in_any_case
-from ldv_otel._internal.api.messages import media_type_of
+from ldv_otel._internal.api.messages import check_json_body
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.gemma import model
 from ldv_otel._internal.gemma.provider.validation import Faults, ValidatieFout, invalid
@@ -124,8 +124,8 @@ def check_media_types(request: Request) -> None:
     fitting = {"*/*", "application/*", "application/json"}
     if not any(kind.strip() in fitting and not _is_refused(options) for kind, *options in ranges):
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, "Deze API antwoordt met application/json.")
-    if request.method in {"POST", "PUT", "PATCH"} and media_type_of(request) != "application/json":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Stuur application/json.")
+    if request.method in {"POST", "PUT", "PATCH"}:
+        check_json_body(request)
 
 
 async def json_of(request: Request) -> object:

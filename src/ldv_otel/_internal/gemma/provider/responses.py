@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ldv_otel._internal.api.envelope import log_records
-from ldv_otel._internal.api.messages import json_response, server_url
+from ldv_otel._internal.api.messages import json_response, query_with, server_url
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.gemma.model import Version
 from ldv_otel._internal.gemma.provider.openapi import BASE_PATH
@@ -72,6 +72,6 @@ def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]
 
 def _page_url(request: Request, query: VerwerkingsactiesQuery, number: int) -> str:
     # With the moment of the first page: new acties would push others from one page to the next.
-    target = request.url.include_query_params(**{"page": number, MOMENT: rfc3339_from_ms(query.moment_ms)})
-    resource = request.url.path.rpartition("/")[2]
-    return f"{base_url(request)}/{resource}?{target.query}"
+    target = query_with(request, **{"page": number, MOMENT: rfc3339_from_ms(query.moment_ms)})
+    resource = request.scope["path"].rpartition("/")[2]
+    return f"{base_url(request)}/{resource}?{target}"

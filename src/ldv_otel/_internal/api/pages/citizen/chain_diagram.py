@@ -20,6 +20,8 @@ _ROW: Final = 76
 _BOX_HEIGHT: Final = 52
 _MARGIN: Final = 10
 _NAME_CHARACTERS: Final = 25
+#: How deep the list goes.
+_LIST_LEVELS: Final = 12
 
 
 class DiagramNode(msgspec.Struct):
@@ -81,12 +83,43 @@ class Drawing(msgspec.Struct, frozen=True):
     silent: list[DiagramBox]
 
 
+class ListedStep(msgspec.Struct, frozen=True):
+    """A step in the list, in which what was done because of it stands below it.
+
+    Attributes:
+        opens: Whether a list of steps below this one follows.
+        closes: How many lists end after it.
+    """
+
+    node: DiagramNode
+    opens: bool
+    closes: int
+
+
 class ChainDiagram(msgspec.Struct, frozen=True):
     """One trace for one citizen."""
 
     roots: list[DiagramNode]
     others: list[OtherParty]
     drawing: Drawing
+
+    @property
+    def listed(self) -> list[ListedStep]:
+        """The steps in their order, as a list of lists that goes no deeper than people can read.
+
+        Deeper ones stand below one another on the last level: other parties decide how deep a chain is.
+        """
+        ordered: list[tuple[int, DiagramNode]] = []
+        left = [(0, root) for root in reversed(self.roots)]
+        while left:
+            depth, node = left.pop()
+            ordered.append((depth, node))
+            left += [(min(depth + 1, _LIST_LEVELS), child) for child in reversed(node.children)]
+        depths = [depth for depth, _ in ordered[1:]] + [0]
+        return [
+            ListedStep(node, opens=following > depth, closes=max(depth - following, 0))
+            for (depth, node), following in zip(ordered, depths, strict=True)
+        ]
 
 
 def chain_diagram(chain: Chain, texts: DutchTexts, organisation: str) -> ChainDiagram:
@@ -105,8 +138,8 @@ def chain_diagram(chain: Chain, texts: DutchTexts, organisation: str) -> ChainDi
         nodes[index] = DiagramNode(
             item.party,
             names[item.party],
-            texts.step(item.logregel),
-            texts.activity(item.logregel.processing_activity_id),
+            texts.step(item.logregel, repeated=item.repeated),
+            texts.activity(item.logregel.processing_activity_id, item.logregel.start_time_ms),
             [],
         )
     for index, node in nodes.items():
@@ -182,7 +215,10 @@ def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: s
     lines: list[str] = []
     asked: dict[str, DiagramBox] = {}
 
-    def draw(node: DiagramNode, depth: int, parent: DiagramBox | None) -> None:
+    # In a loop and not by a function that calls itself: other parties decide how deep a chain is (LDV-R6).
+    left: list[tuple[DiagramNode, int, DiagramBox | None]] = [(root, 0, None) for root in reversed(roots)]
+    while left:
+        node, depth, parent = left.pop()
         column = columns[node.party]
         x = _MARGIN + column * _COLUMN + min(depth, 2) * _INDENT
         y = _HEAD + len(boxes) * _ROW
@@ -201,11 +237,7 @@ def _drawing(roots: list[DiagramNode], others: list[OtherParty], organisation: s
             lines.append(_line(parent, box))
         if node.step.asked:
             asked.setdefault(node.step.asked, box)
-        for child in node.children:
-            draw(child, depth + 1 if child.party == node.party else 0, box)
-
-    for root in roots:
-        draw(root, 0, None)
+        left += [(child, depth + 1 if child.party == node.party else 0, box) for child in reversed(node.children)]
     silent: list[DiagramBox] = []
     for other in others:
         if not other.mentions:

@@ -12,17 +12,18 @@ import msgspec
 from ldv_otel._internal.api.pages.dutch import local
 from ldv_otel._internal.api.pages.view import DutchTexts
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.spreadsheet_cells import guarded_cell
+from ldv_otel._internal.tamper.proof import RecordProof
 
 _RESULTS: Final = {Status.UNSET: "uitgevoerd", Status.OK: "gelukt", Status.ERROR: "niet gelukt"}
 #: With these a spreadsheet program would begin a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def file_rows(records: Iterable[Logregel], texts: DutchTexts, organisation: str) -> list[dict[str, Any]]:
     """Return a row for each record, with the Register's texts on its activity."""
     rows = []
     for record in records:
-        activity, step = texts.activity(record.processing_activity_id), texts.step(record)
+        activity, step = texts.activity(record.processing_activity_id, record.start_time_ms), texts.step(record)
         rows.append(
             {
                 "begin": step.moment,
@@ -43,6 +44,11 @@ def file_rows(records: Iterable[Logregel], texts: DutchTexts, organisation: str)
     return rows
 
 
+def with_proofs(rows: Iterable[dict[str, Any]], proofs: Iterable[RecordProof | None]) -> list[dict[str, Any]]:
+    """Return rows with the proof of each as the member `bewijs`, or null where there is none."""
+    return [{**row, "bewijs": proof} for row, proof in zip(rows, proofs, strict=True)]
+
+
 def as_json(rows: list[dict[str, Any]], *, complete: bool) -> bytes:
     """Return the file as JSON; `volledig` says whether it has all records."""
     return msgspec.json.format(msgspec.json.encode({"volledig": complete, "regels": rows}), indent=2)
@@ -54,12 +60,8 @@ def as_csv(rows: Sequence[Mapping[str, Any]], *, complete: bool) -> bytes:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), delimiter=";")
         writer.writeheader()
-        writer.writerows({name: _without_formula(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: guarded_cell(value) for name, value in row.items()} for row in rows)
     # In the file itself, because it goes on without the page that it came from.
     if not complete:
         text.write("Dit bestand is niet volledig.\r\n")
     return text.getvalue().encode("utf-8-sig")
-
-
-def _without_formula(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value

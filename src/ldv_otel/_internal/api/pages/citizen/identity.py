@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ldv_otel._internal.api.auth.authentication import all_or_none
-from ldv_otel._internal.api.auth.tokens import LEEWAY_SECONDS, IssuerKeys, TokenVerifier
+from ldv_otel._internal.api.auth.issuer_keys import IssuerKeys
+from ldv_otel._internal.api.auth.tokens import LEEWAY_SECONDS, TokenVerifier, TrustedIssuer
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.config.networks import asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, Settings
@@ -71,9 +72,11 @@ class ProxyIdentity:
         self._pseudonymiser = pseudonymiser
         self._clock = clock
         self._verifier = TokenVerifier(
-            issuer=settings.issuer,
-            audience=settings.audience,
-            keys=IssuerKeys(settings.jwks),
+            TrustedIssuer(
+                settings.issuer,
+                settings.audience,
+                IssuerKeys(settings.jwks, variable="LDV_INZAGE_JWKS", proxy=settings.outbound_proxy),
+            ),
             algorithms=algorithms,
             # An ID token; an access token of the same issuer (`at+jwt`) says nothing about who sits at the browser.
             types=frozenset({"jwt"}),
@@ -83,14 +86,16 @@ class ProxyIdentity:
         """Return the citizen that the assertion names."""
         assertions = request.headers.getlist(self._settings.header)
         # Of two, the client sent one.
-        if len(assertions) != 1 or asgi_peer(request.scope) not in self._settings.proxies:
-            raise not_signed_in()
+        if len(assertions) != 1:
+            raise not_signed_in(f"the header {self._settings.header} is there {len(assertions)} times and not once")
+        if asgi_peer(request.scope) not in self._settings.proxies:
+            raise not_signed_in(f"{self._settings.header} comes from an address that LDV_INZAGE_PROXIES does not name")
         claims = await self._verifier.claims(assertions[0].strip())
         issued_at = claims.get("iat")
         # Beside `exp`, which proxies set to hours: somebody who left a shared computer must be signed out sooner.
         age = self._clock() - issued_at if isinstance(issued_at, int | float) else float("inf")
         if not -LEEWAY_SECONDS <= age <= self._settings.minutes * 60:
-            raise not_signed_in()
+            raise not_signed_in("the token is older than LDV_INZAGE_MINUTES, or does not say when it was made (`iat`)")
         identifier = claims.get(self._settings.claim)
         return citizen_of(identifier, self._settings.subject_type, self._pseudonymiser)
 
@@ -123,7 +128,7 @@ class DemoIdentity:
         """Return the citizen that signed in with this browser."""
         began, citizen = self._sessions.get(request.cookies.get(_DEMO_COOKIE, ""), (float("-inf"), None))
         if citizen is None or self._clock() - began > self._seconds:
-            raise not_signed_in()
+            raise not_signed_in("no session of the demonstration, or one that is over")
         return citizen
 
     def sign_in(self, identifier: str, response: Response) -> None:
@@ -160,17 +165,21 @@ def citizen_of(identifier: object, subject_type: str, pseudonymiser: Pseudonymis
     Raises:
         Problem: 401, it is no identifier.
     """
-    if not isinstance(identifier, str) or not 0 < len(identifier.strip()) <= _MAX_IDENTIFIER:
-        raise not_signed_in()
-    subjects = tuple(pseudonymiser.candidates(identifier, subject_type))
+    subjects: tuple[bytes, ...] = ()
+    if isinstance(identifier, str) and 0 < len(identifier.strip()) <= _MAX_IDENTIFIER:
+        subjects = tuple(pseudonymiser.candidates(identifier, subject_type))
     if not subjects:
-        raise not_signed_in()
+        raise not_signed_in("what should name the citizen is no identifier (LDV_INZAGE_CLAIM, LDV_INZAGE_SUBJECT_TYPE)")
     return Citizen(subjects)
 
 
-def not_signed_in() -> Problem:
-    """Return the answer to a request of nobody who is signed in, or no longer."""
-    return Problem(HTTPStatus.UNAUTHORIZED, "U bent niet ingelogd, of uw sessie is voorbij.")
+def not_signed_in(reason: str) -> Problem:
+    """Return the answer to a request of nobody who is signed in, or no longer.
+
+    Args:
+        reason: For the log; never an identifier.
+    """
+    return Problem(HTTPStatus.UNAUTHORIZED, "U bent niet ingelogd, of uw sessie is voorbij.", reason=reason)
 
 
 def configured_identity(settings: Settings, pseudonymiser: Pseudonymiser) -> ProxyIdentity | None:

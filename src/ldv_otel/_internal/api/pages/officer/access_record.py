@@ -10,6 +10,7 @@ import msgspec
 from ldv_otel._internal.api.auth.clients import Client
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser
 from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import now_ms
@@ -29,12 +30,14 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         pseudonyms: The pseudonyms under which the person's records are stored, one for each live key.
         reason: As the officer wrote it; the record has it without the person's identifier.
         redactor: Searches for that identifier.
+        stray: What becomes of BSNs of others in the reason.
     """
 
     subject: DataSubject
     pseudonyms: tuple[bytes, ...]
     reason: str
     redactor: Redactor
+    stray: StrayNumbers
 
     def __repr__(self) -> str:
         """Show nothing: the reason may quote the identifier."""
@@ -49,7 +52,7 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         moment_ms = now_ms()
         # A Logregel names no employee (LDV-A9); the key leads from the pseudonym back to this one.
         officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
-        builder = LogregelBuilder(secrets.token_bytes(16), secrets.token_bytes(8), self.redactor)
+        builder = LogregelBuilder(secrets.token_bytes(16), secrets.token_bytes(8), self.redactor, stray=self.stray)
         builder.name(NAME)
         builder.period(moment_ms, moment_ms)
         builder.activities(activity, "")
@@ -61,7 +64,9 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         return builder.build()
 
 
-def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> OfficerAccess | dict[str, str]:
+def officer_access(
+    form: dict[str, str], pseudonymiser: Pseudonymiser, stray: StrayNumbers | None = None
+) -> OfficerAccess | dict[str, str]:
     """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form."""
     number, type_ = form.get("nummer", ""), form.get("soort", "")
     reason = " ".join(form.get("reden", "").split())
@@ -76,7 +81,9 @@ def officer_access(form: dict[str, str], pseudonymiser: Pseudonymiser) -> Office
         wrong["nummer"] = "Dit nummer kan niet kloppen. Kijk het na."
     if len(reason) < _REASON_LEAST:
         wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {_REASON_LEAST} tekens."
+    redactor, stray = Redactor([(number, type_)]), stray or StrayNumbers()
+    if stray.policy == "refuse" and stray.finds(redactor.text(reason)):
+        wrong["reden"] = "Haal het BSN uit deze tekst: het hoort niet bij de persoon van uw vraag."
     if wrong:
         return wrong
-    redactor = Redactor([(number, type_)])
-    return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), reason, redactor)
+    return OfficerAccess(subject, tuple(pseudonymiser.candidates(number, type_)), reason, redactor, stray)

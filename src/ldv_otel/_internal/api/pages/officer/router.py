@@ -20,7 +20,14 @@ from ldv_otel._internal.api.auth.authentication import require
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, officer_access
-from ldv_otel._internal.api.pages.officer.view import Period, gap_row, period_figures, period_of, record_row
+from ldv_otel._internal.api.pages.officer.view import (
+    Period,
+    gap_row,
+    period_figures,
+    period_of,
+    record_row,
+    verification_row,
+)
 from ldv_otel._internal.api.pages.page import PageRoute, page
 from ldv_otel._internal.api.pages.requests import (
     add_not_found_page,
@@ -36,7 +43,11 @@ from ldv_otel._internal.clickhouse.queries import oversight
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, OversightKind
+from ldv_otel._internal.clickhouse.queries.subject_links import person_of
+from ldv_otel._internal.clickhouse.verification.made import latest_verifications
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
+from ldv_otel._internal.privacy.stray_numbers import stray_numbers
+from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import REASON
 from ldv_otel.errors import LdvError
 
@@ -63,7 +74,7 @@ async def _officer(request: Request) -> Client:
     client = await services_of(request).access_guard.enter(request, frozenset({Scope.OVERSEE}))
     if client.activities:
         # An officer who sees some activities only would take a part for the whole.
-        raise Problem(HTTPStatus.FORBIDDEN, "")
+        raise Problem(HTTPStatus.FORBIDDEN, "", reason="LDV_SERVE_CLIENTS lets this client see some activities only")
     return client
 
 
@@ -107,7 +118,7 @@ async def records(request: Request, client: Officer) -> Response:
         "toezicht/regels.html",
         period=period,
         kind=kind,
-        chosen=None if activity is None else texts.activity(activity),
+        chosen=None if activity is None else texts.activity(activity, now_ms()),
         rows=[record_row(record.logregel, texts) for record in result.records],
         following=result.following or "",
         later=after is not None,
@@ -123,6 +134,15 @@ async def sequences(request: Request, client: Officer) -> Response:
     return page(request, "toezicht/reeksen.html", section="reeksen", rows=rows)
 
 
+@router.get("/controles")
+async def verifications(request: Request, client: Officer) -> Response:
+    """Show when the Logboek was last checked for changes, by whom, and what came out."""
+    del client
+    made = await services_of(request).reader.ask(latest_verifications)
+    rows = [verification_row(each, zone_of(request)) for each in made]
+    return page(request, "toezicht/controles.html", section="controles", rows=rows)
+
+
 @router.get("/persoon")
 async def person(request: Request, client: Officer) -> Response:
     """Show the form that asks for a person and a reason."""
@@ -136,7 +156,7 @@ async def records_about(request: Request, client: Officer) -> Response:
     require(client, frozenset({Scope.IDENTIFY}))
     services = services_of(request)
     form = await form_of(request)
-    access = officer_access(form, services.pseudonymiser)
+    access = officer_access(form, services.pseudonymiser, stray_numbers(services.settings))
     if isinstance(access, dict):
         return _form(request, HTTPStatus.UNPROCESSABLE_ENTITY, given=form, wrong=access)
     period = period_of(form, zone_of(request)) if form.get("van") or form.get("tot") else None
@@ -151,8 +171,10 @@ async def records_about(request: Request, client: Officer) -> Response:
     except LdvError:
         # Without a record of the access no data is shown; up to here nothing was read.
         return _form(request, HTTPStatus.SERVICE_UNAVAILABLE, given=form, failed=True)
-    texts, result = await asyncio.gather(
+    texts, linked, missing, result = await asyncio.gather(
         texts_of(request, confidential=_sees_confidential(client)),
+        services.reader.ask(person_of, access.pseudonyms),
+        services.missing_keys.counts(),
         services.reader.ask(
             read.latest_by_subject,
             access.pseudonyms,
@@ -172,6 +194,8 @@ async def records_about(request: Request, client: Officer) -> Response:
         days=texts.days(stored.logregel for stored in result.records),
         count=len(result.records),
         more=result.following is not None,
+        lacking=linked.lacking(services.pseudonymiser.keys.keys),
+        missing=missing,
         period=period,
         reason=record.attributes[REASON],
         trace_id=record.trace_id.hex(),

@@ -12,6 +12,7 @@ import msgspec
 from ldv_otel._internal.api.pages.dutch import date_words, local, time_words
 from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, SequenceGap
+from ldv_otel._internal.clickhouse.verification.made import VerificationMade
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.attributes import Flag
@@ -35,6 +36,7 @@ FLAG_WORDS: Final[Mapping[str, str]] = {
     Flag.SUBJECT_REDACTED: "had een nummer van een persoon in een tekst; dat is weggehaald",
     Flag.FOREIGN_ID_MALFORMED: "noemt een handeling van een ander met een kenmerk dat niet klopt",
     Flag.ID_REPLACED: "had een kenmerk dat niet klopt; het heeft een nieuw kenmerk",
+    Flag.IDENTITY_TAKEN: "heeft hetzelfde kenmerk als een handeling die er al was",
     Flag.SPAN_ID_REPEATED: "heeft hetzelfde kenmerk als een andere handeling",
     Flag.END_BEFORE_START: "eindigde voordat het begon",
     Flag.END_MISSING: "had geen eindtijd",
@@ -43,6 +45,9 @@ FLAG_WORDS: Final[Mapping[str, str]] = {
     Flag.VALUE_CONVERTED: "had een waarde die geen tekst was",
     Flag.VALUE_CUT: "had een waarde die te lang was",
     Flag.ATTRIBUTES_DROPPED: "had te veel kenmerken; een deel is er niet meer",
+    Flag.STRAY_BSN: "had een BSN in een tekst van iemand die het niet noemt als betrokkene",
+    Flag.ACTIVITY_UNKNOWN: "noemt een verwerking die niet in het register stond toen hij werd vastgelegd",
+    Flag.RECORD_FAILED: "kon niet in zijn geheel worden vastgelegd; alleen het belangrijkste is bewaard",
 }
 
 
@@ -141,11 +146,29 @@ class SequenceGapRow(msgspec.Struct, frozen=True):
     last: str
 
 
+class VerificationRow(msgspec.Struct, frozen=True):
+    """A check of the Logboek for changes."""
+
+    made: VerificationMade
+    date: str
+    time: str
+    moment: str
+
+
+def verification_row(made: VerificationMade, zone: ZoneInfo) -> VerificationRow:
+    """Return a check in Dutch."""
+    began = local(made.at_ms, zone)
+    return VerificationRow(made, date_words(began), time_words(began), began.isoformat(timespec="milliseconds"))
+
+
 def period_figures(used: Iterable[ActivityCounts], texts: DutchTexts) -> PeriodFigures:
     """Return the counts of a period in Dutch."""
     rows = [
         UsedActivityRow(
-            texts.activity(counts.activity), counts, _day(counts.first_ms, texts.zone), _day(counts.last_ms, texts.zone)
+            texts.activity(counts.activity, counts.last_ms),
+            counts,
+            _day(counts.first_ms, texts.zone),
+            _day(counts.last_ms, texts.zone),
         )
         for counts in used
     ]
@@ -166,7 +189,7 @@ def record_row(record: Logregel, texts: DutchTexts) -> RecordRow:
         time=time_words(began),
         moment=began.isoformat(timespec="milliseconds"),
         name=record.name,
-        activity=texts.activity(record.processing_activity_id),
+        activity=texts.activity(record.processing_activity_id, record.start_time_ms),
         failed=record.status == Status.ERROR,
         # A flag that a later version adds is shown by its own name.
         flags=[FLAG_WORDS.get(flag, flag) for flag in record.flags],

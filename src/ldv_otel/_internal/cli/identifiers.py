@@ -1,0 +1,49 @@
+"""Asking for an identifier, so that it stays out of the shell's history, the screen and the list of processes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ldv_otel._internal.cli.output import console
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel.errors import QueryError
+
+
+def ask_identifier(question: str, type_: str, *, argument: str | None = None) -> str:
+    """Return an identifier: asked for at a terminal without an echo, otherwise the next line of standard input.
+
+    Args:
+        question: What is asked at a terminal.
+        argument: As it stood on the command line, if it did; that is warned about.
+    """
+    warn = console(stderr=True)
+    if argument is not None:
+        warn.print("An identifier on the command line stays in the shell's history; leave it out to be asked for it.")
+        identifier = argument
+    elif sys.stdin.isatty():
+        identifier = typer.prompt(question, hide_input=True, err=True)
+    else:
+        identifier = sys.stdin.readline()
+    if type_.upper() == "BSN" and not _valid_bsn(identifier):
+        warn.print("This is no valid BSN (elfproef); it is looked for as it is.")
+    return identifier
+
+
+def ask_pseudonyms(pseudonymiser: Pseudonymiser, type_: str, *, argument: str | None = None) -> list[bytes]:
+    """Return the pseudonyms of the person whose identifier is asked for, as `ask_identifier` asks.
+
+    Raises:
+        QueryError: There was none.
+    """
+    candidates = pseudonymiser.candidates(ask_identifier(type_, type_, argument=argument), type_)
+    if not candidates:
+        raise QueryError("No identifier was given. Type it at the prompt, or pass it on standard input.")
+    return candidates
+
+
+def _valid_bsn(identifier: str) -> bool:
+    from stdnum.nl import bsn  # only commands about a person need it
+
+    return bool(bsn.is_valid(identifier))

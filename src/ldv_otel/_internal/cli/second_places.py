@@ -1,0 +1,21 @@
+"""Second places as options name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel.errors import ConfigurationError
+
+
+def second_place(text: str, option: str) -> SecondPlace:
+    """Return the place of an option.
+
+    Raises:
+        ConfigurationError: It is none that can be used.
+    """
+    parts = urlsplit(text)
+    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise ConfigurationError(f"{option} {text!r} is no second place; give a directory as file:///DIR.")
+    return SecondPlace(Path(unquote(parts.path)))
