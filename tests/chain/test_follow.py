@@ -72,7 +72,7 @@ def party(answer: Answer) -> Iterator[tuple[str, list[str]]]:
     class Handler(BaseHTTPRequestHandler):
         def handle_any(self) -> None:
             asked.append(f"{self.command} {self.path}")
-            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             answer(self)
 
         do_GET = do_POST = handle_any  # noqa: N815
@@ -115,7 +115,7 @@ def chain_of(*logregels: Logregel, apis: list[ReadApi], seconds: float = 20.0, o
     return asyncio.run(followed())
 
 
-@pytest.mark.parametrize("ending", ["", "/", "/openapi.json", "/processing-activities"])
+@pytest.mark.parametrize("ending", ["", "/", "/openapi.json", "/processing-activities", "/data-processing-operations"])
 def test_a_party_is_asked_however_its_api_is_spelt(ending: str) -> None:
     """Logregels name the base, the document or the resource."""
     with party(says({"processingActivities": [activity()]})) as (url, _):
@@ -150,7 +150,7 @@ def test_a_redirect_and_a_next_page_elsewhere_are_not_followed() -> None:
         assert found.parties[1].state == PartyState.UNREADABLE
         with party(says({"processingActivities": []}, Link=f'<{stranger}?cursor=1>; rel="next"')) as (url, there):
             found = chain_of(calling(url), apis=[ReadApi(url=url)])
-        assert "POST /lezenapi/v1/processing-activities?cursor=1" in there
+        assert "POST /lezenapi/v1/data-processing-operations?cursor=1" in there
         assert len(there) <= 20
         assert not found.parties[1].complete
     assert asked == []
@@ -220,7 +220,8 @@ def test_records_that_cannot_be_read_or_were_not_asked_for_are_left_out() -> Non
     ]
     with party(says({"processingActivities": odd})) as (url, _):
         found = chain_of(calling(url), apis=[ReadApi(url=url)])
-    assert [item.logregel.name for item in found.logregels] == ["a", "b"]
+    # An end that no Logregel can have is moved to that limit, and so it is another record than the first.
+    assert [item.logregel.name for item in found.logregels] == ["a", "b", "b"]
     assert not found.parties[1].complete
 
 
@@ -241,6 +242,15 @@ def test_a_party_s_times_are_the_contract_s_or_those_of_a_working_version_after_
         found = chain_of(calling(url), apis=[ReadApi(url=url)])
     assert start_time_ms in {item.logregel.start_time_ms for item in found.logregels}
     assert len(found.logregels) == 2
+
+
+def test_records_with_the_same_ids_are_all_shown() -> None:
+    """Callers choose ids, so a second record is no repeat of the first; only what is equal in everything is one."""
+    twice = [activity(), activity(name="c"), activity()]
+    with party(says({"processingActivities": twice})) as (url, _):
+        found = chain_of(calling(url), apis=[ReadApi(url=url)])
+    assert sorted(item.logregel.name for item in found.logregels) == ["a", "b", "c"]
+    assert {item.logregel.name: item.repeated for item in found.logregels} == {"a": False, "b": True, "c": True}
 
 
 def test_parties_that_name_one_another_come_to_an_end() -> None:

@@ -87,6 +87,8 @@ def test_every_record_is_in_one_tree(collected: list[tuple[int, Logregel]], aske
     assert sorted((item.party, item.logregel.span_id, item.logregel.trace_id) for item in items) == sorted(
         (party, record.span_id, record.trace_id) for party, record in collected
     )
+    keys = [(item.party, item.logregel.trace_id, item.logregel.span_id) for item in items]
+    assert [item.repeated for item in items] == [keys.count(key) > 1 for key in keys]
     for item in items:
         steps = 0
         while item.parent is not None:
