@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import ServeSettings, Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.privacy.key_file import add_key, read_keys
+from ldv_otel._internal.privacy.key_file import read_keys
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel.attributes import FSC_TRANSACTION_ID
+from tests.support.key_ring import write_ring
 from tests.support.logboek import LogboekProcess
 
 BSN = "123456782"
@@ -29,6 +32,7 @@ DEBTS = "https://register.example/activiteiten/schulden"
 PARTY = "https://rdw.example/lezenapi/v1"
 START = 1_767_225_600_000
 TRACES = [bytes([number]) * 16 for number in range(1, 6)]
+FSC_ID = str(uuid.UUID(f"{START:012x}7abc8def0123456789ab"))
 NOBODY = b"\x99" * 16
 FOREIGN = b"\xfa" * 16
 
@@ -38,8 +42,7 @@ def served_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
     """Where the Logboek of these tests is; filled once."""
     directory = tmp_path_factory.mktemp("api")
     keys = directory / "keys.json"
-    add_key(keys, key_id="old")
-    add_key(keys, key_id="new")
+    write_ring(keys, "old", "new")
     with LogboekProcess(directory / "logboek") as process:
         address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=process.port, database="ldv")
         settings = Settings(
@@ -79,8 +82,9 @@ def logregels(keys: Path) -> list[Logregel]:
                 foreign_operation_processor="https://elders.example/app" if number == 7 else "",
                 external_read_api_id=PARTY if number == 3 else "",
                 outbound_span_ids=(b"\xee" * 8,) if number == 3 else (),
-                attributes={"dpl.objects.dataset": "kentekens", "exception.message": f"for {bsn}"},
-                resource='{"service.name":"parkeren"}',
+                attributes={"dpl.objects.dataset": "kentekens", "exception.message": f"for {bsn}"}
+                | ({FSC_TRANSACTION_ID: FSC_ID} if number == 7 else {}),
+                resource='{"ldv.left_out":"os.type","service.name":"parkeren"}',
             )
         )
     # One about nobody, which no question about somebody may find.

@@ -107,7 +107,10 @@ def test_without_token_there_is_a_challenge(with_tokens: TestClient) -> None:
         {"client_id": None},
         {"client_id": None, "sub": "123456782"},
         {"client_id": 7},
-        {"scope": ["ldv:read"]},
+        {"client_id": "two\nlines"},
+        {"scope": 7},
+        {"scope": {"ldv:read": True}},
+        {"scope": ["ldv:read", 7]},
     ],
     ids=str,
 )

@@ -45,8 +45,9 @@ def resolved(node: Any, root: Any, directory: Path | None = None) -> Any:
         return json.loads((directory / reference).read_bytes())
     found = {name: resolved(value, root, directory) for name, value in node.items()}
     merged: dict[str, Any] = {}
-    for part in found.pop("allOf", []):
-        merged["properties"] = merged.get("properties", {}) | part["properties"]
+    if all("properties" in part for part in found.get("allOf", [])):
+        for part in found.pop("allOf", []):
+            merged["properties"] = merged.get("properties", {}) | part["properties"]
     return merged | found
 
 
@@ -69,11 +70,12 @@ def test_the_served_document_is_the_contract_where_that_speaks(api: TestClient) 
     """All of it but the address of the server, which the contract asks to fill in."""
     contract = json.loads((CONTRACT / "ldv-lezen-openapi.json").read_bytes())
     served = api.get("/lezenapi/v1/openapi.json").json()
-    del contract["servers"]
+    # The address is to be filled in, and with the form of 2026 beside it this is a next version.
+    del contract["servers"], contract["info"]["version"]
     gone = missing(resolved(contract, contract, CONTRACT), resolved(served, served))
     assert all("ProcessingActivityRequest/" in line or "/requestBody/" in line for line in gone)
     assert {line.rpartition("properties/")[2] for line in gone} == DEPARTURES
-    assert served["servers"] == [{"url": "http://testserver/lezenapi/v1"}]
+    assert served["servers"] == [{"url": "/lezenapi/v1"}]
 
 
 def test_the_served_document_states_the_rule_that_the_contract_leaves_out(api: TestClient) -> None:

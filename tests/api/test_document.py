@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from ldv_otel._internal.api.read_api.openapi import openapi_document
+from ldv_otel._internal.api.read_api.request import MALFORMED_IDENTIFIER
 from tests.api.conftest import BSN, PARKING, PARTY
 from tests.support.chance import examples
 from tests.support.document import ABSENT, Document, SentRequest, at, at_the_edges, changed, is_sendable, near
@@ -28,7 +29,33 @@ QUESTION: dict[str, Any] = {
     "startTime": 1_767_225_600_000,
     "endTime": 1_767_225_700_000,
 }
+OPERATION: dict[str, Any] = {
+    "traceId": TRACE,
+    "startTime": "2026-01-01T00:00:00.000Z",
+    "endTime": 1_767_225_700_000,
+    "attributes": {
+        "dpl": {
+            "core": {
+                "processingActivityId": PARKING,
+                "dataSubjectId": BSN,
+                "dataSubjectIdType": "BSN",
+                "foreignOperation": {"processor": "https://elders.example/app"},
+            },
+            "read": {"nextLogbookId": PARTY},
+        }
+    },
+}
+BATCH = {
+    "context": {"startTime": "2026-01-01T01:00:00+01:00", "endTime": 1_767_225_700_000},
+    "requests": [{name: value for name, value in OPERATION.items() if "Time" not in name}, {"traceId": TRACE}],
+}
 REQUESTS = {
+    "operations": SentRequest(
+        "POST", "/data-processing-operations", {"path": {}, "header": {}, "query": PAGE}, OPERATION
+    ),
+    "batch": SentRequest(
+        "POST", "/data-processing-operations/_batch", {"path": {}, "header": {}, "query": {"limit": "10"}}, BATCH
+    ),
     "processing activities": SentRequest(
         "POST", "/processing-activities", {"path": {}, "header": {}, "query": PAGE}, QUESTION
     ),
@@ -51,6 +78,10 @@ def agree(api: TestClient, request: SentRequest) -> bool:
         content=None if request.body is ABSENT else json.dumps(request.body),
     )
     assert answer.status_code in {200, 400}
+    if answer.status_code == 400 and {error.get("code") for error in answer.json()["errors"]} == {MALFORMED_IDENTIFIER}:
+        # How many digits an identifier has depends on its type, which stands in another member: the document says it
+        # in words.
+        return DOCUMENT.allows(request)
     return (answer.status_code == 200) is DOCUMENT.allows(request)
 
 

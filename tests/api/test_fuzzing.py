@@ -42,6 +42,10 @@ def document(server: ServeProcess) -> Any:
 @pytest.mark.parametrize(
     ("path", "method", "mode"),
     [
+        ("/data-processing-operations", "POST", GenerationMode.POSITIVE),
+        ("/data-processing-operations", "POST", GenerationMode.NEGATIVE),
+        ("/data-processing-operations/_batch", "POST", GenerationMode.POSITIVE),
+        ("/data-processing-operations/_batch", "POST", GenerationMode.NEGATIVE),
         ("/processing-activities", "POST", GenerationMode.POSITIVE),
         ("/processing-activities", "POST", GenerationMode.NEGATIVE),
         ("/foreign-operations", "GET", GenerationMode.POSITIVE),
@@ -49,6 +53,8 @@ def document(server: ServeProcess) -> Any:
         ("/chains/{traceId}", "GET", GenerationMode.POSITIVE),
         ("/chains/{traceId}", "GET", GenerationMode.NEGATIVE),
         ("/openapi.json", "GET", GenerationMode.POSITIVE),
+        ("/context", "GET", GenerationMode.POSITIVE),
+        ("/terms", "GET", GenerationMode.POSITIVE),
     ],
     ids=str,
 )

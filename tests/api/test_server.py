@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.privacy.key_file import add_key
+from ldv_otel._internal.privacy.key_file import add_key, keys_for
 from ldv_otel._internal.record.logregel import Logregel
 from tests.support.logboek import LogboekProcess
 from tests.support.serving import ServeProcess, environ_of
@@ -28,8 +30,10 @@ OPEN = "--without-authentication"
 
 
 def fill(settings: Settings) -> None:
-    """Store fifty records."""
+    """Store fifty records, as a service does: with its keys there."""
     apply_schema(settings)
+    if settings.logboek.embedded:
+        keys_for(settings)
     sink = ClickHouseSink(settings)
     sink.open()
     records = [
@@ -64,6 +68,42 @@ fill(read_settings({environ!r}))
                 str(number + 1) for number in range(limit)
             ]
         assert process.stop() == 0
+
+
+def test_one_client_leaves_connections_to_others(tmp_path: Path) -> None:
+    """Half-open ones too, and before it has said who it is: the limit is of an address, and is given back."""
+    environ = {"LDV_LOGBOEK": f"chdb://{tmp_path / 'logboek'}", "LDV_SERVE_SECONDS": "60"}
+    filler = f"""
+import os
+from ldv_otel._internal.config.settings import read_settings
+from tests.api.test_server import fill
+fill(read_settings({environ!r}))
+"""
+    subprocess.run([sys.executable, "-c", filler], check=True, timeout=60)
+    with ServeProcess(environ, OPEN, log=tmp_path / "log") as process, ExitStack() as stack:
+        target = urlsplit(process.address)
+        assert target.port
+        # All of 127.0.0.0/8 is this machine, so this is another client.
+        other = stack.enter_context(httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=30))
+        half_open = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", target.port), timeout=10)) for _ in range(600)
+        ]
+        for connection in half_open[:50]:
+            connection.sendall(b"POST /lezenapi/v1/processing-activities HTTP/1.1\r\n")
+        assert other.post(f"{process.base}/processing-activities", json={"traceId": TRACE.hex()}).status_code == 200
+        # The same client gets no further one.
+        with pytest.raises(httpx.TransportError):
+            ask(process)
+        for connection in half_open:
+            connection.close()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert ask(process).status_code == 200
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
 
 def test_while_the_store_is_away_questions_get_503_and_later_answers_again(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
+from ldv_otel._internal.clickhouse.verification.made import write_verification
+from ldv_otel._internal.clickhouse.verification.verify import verify
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
@@ -127,6 +129,7 @@ def stored(
         register = EXAMPLE / "gemeente.register.yaml"
         with LogboekClient(settings) as client:
             apply_register(client, parse_register(register.read_text("utf-8"), source="register"))
+            write_verification(client, verify(client), keys_named=True)
 
 
 def actie(keys: KeyRing, bsn: str, span: int, name: str, **more: Any) -> Logregel:

@@ -31,6 +31,7 @@ from ldv_otel.attributes import OFFICER, REASON, Flag
 from ldv_otel.errors import ConfigurationError
 from tests.api.conftest import BSN, DEBTS, START, Named
 from tests.support.faults import FaultFront, is_insert, refuse
+from tests.support.logboek import SECRET
 
 ACTIVITY = "https://register.example/activiteiten/toezicht"
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -103,7 +104,7 @@ def test_no_record_no_data(settings: Settings) -> None:
     """Where the Logboek does not take the record of looking, nothing is shown."""
     with FaultFront(settings.logboek.port) as front:
         address = msgspec.structs.replace(settings.logboek, port=front.port)
-        through = msgspec.structs.replace(settings, logboek=address)
+        through = msgspec.structs.replace(settings, logboek=address, password=SECRET)
         front.add(refuse(), when=is_insert)
         with TestClient(create_app(through, Named(**CLIENTS), apis=[TOEZICHT], writes=True)) as client:
             answer = ask(client)
@@ -133,7 +134,7 @@ def test_rights(pages: TestClient, settings: Settings) -> None:
     """The pages need one scope, one person another; who may see a part only would take it for the whole."""
     before = len(looked(settings))
     for who in ("ordinary", "narrow"):
-        for path in ("", "/regels", "/reeksen", "/persoon"):
+        for path in ("", "/regels", "/reeksen", "/controles", "/persoon"):
             answer = pages.get(f"/toezicht{path}", headers={"X-Client": who})
             assert answer.status_code == HTTPStatus.FORBIDDEN
             assert "U mag deze pagina niet zien" in answer.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -73,6 +74,17 @@ def test_what_is_missing_of_a_sequence(opened: Opened, world: World) -> None:
         expect(lost).to_have_text("1")
 
 
+def test_when_the_logboek_was_checked_for_changes(opened: Opened, world: World) -> None:
+    """The last check, who made it, and what came out; and that this is what the Logboek itself says."""
+    with opened() as page:
+        page.goto(f"{world.address}/toezicht/controles")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.locator("tbody tr")).to_contain_text("geen verandering")
+        expect(page.get_by_role("main")).to_contain_text("Er is geen verandering gevonden.")
+        expect(page.get_by_role("main")).to_contain_text(socket.gethostname())
+        expect(page.get_by_role("main")).to_contain_text("Dit staat in het Logboek zelf.")
+
+
 def test_looking_at_one_person_is_on_record_for_that_person(opened: Opened, world: World) -> None:
     """The officer sees the records; the person sees that somebody looked, under an activity of its own."""
     with opened(ROBIN) as page:
@@ -124,6 +136,7 @@ def every_state(page: Page, world: World) -> Iterator[str]:
         f"/regels?{PERIOD}",
         f"/regels?{PERIOD}&soort=aangepast",
         "/reeksen",
+        "/controles",
         "/persoon",
         "/bestaat-niet",
     ):
