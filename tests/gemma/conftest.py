@@ -9,17 +9,16 @@ import pytest
 
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel._internal.config.settings import Settings
 from tests.gemma.provider import Provider, provided
 from tests.support.faults import FaultFront
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import LogboekProcess, settings_at
 
 
 @pytest.fixture(scope="session")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultFront]:
     """A Logboek behind HTTP, that fails when a test says so."""
     with LogboekProcess(tmp_path_factory.mktemp("gemma") / "logboek") as process, FaultFront(process.port) as found:
-        apply_schema(Settings(logboek=address_of(found)))
+        apply_schema(settings_at(found.port))
         yield found
 
 

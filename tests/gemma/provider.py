@@ -14,6 +14,7 @@ import httpx
 from ldv_otel._internal.gemma.zgw_token import zgw_token
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.gemma.contract import check
+from tests.support.logboek import SECRET as SECRET_OF_THE_LOGBOEK
 from tests.support.serving import ServeProcess
 
 ACTIVITY: Final = "https://var.example/api/v1/verwerkingsactiviteiten/5f0bef4c-f66f-4311-84a5-19e8bf359eaf"
@@ -118,7 +119,7 @@ def provided(directory: Path, logboek: str, **environ: str) -> Iterator[Provider
     """Run a provider."""
     keys = directory / "keys.json"
     if not keys.exists():
-        add_key(keys, key_id="one", sealing=True)
+        add_key(keys, name="one", sealing=True)
     (directory / "secret").write_text(SECRET, encoding="utf-8")
     clients = directory / "clients.yaml"
     if not clients.exists():
@@ -126,6 +127,7 @@ def provided(directory: Path, logboek: str, **environ: str) -> Iterator[Provider
         clients.write_text(json.dumps({"clients": known}), encoding="utf-8")
     variables = {
         "LDV_LOGBOEK": logboek,
+        "LDV_LOGBOEK_PASSWORD": SECRET_OF_THE_LOGBOEK,
         "LDV_KEYS": str(keys),
         "LDV_GEMMA_CLIENTS": str(clients),
         "LDV_GEMMA_ACTIVITY": ACTIVITY,

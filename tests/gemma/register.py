@@ -67,6 +67,8 @@ class Register(LoopbackServer):
         self.faults: list[Answer | str | None] = []
         self.readable = True
         self.away: Answer | None = None
+        #: Header and key that a gateway before it asks for.
+        self.api_key: tuple[str, str] | None = None
 
     def store(self, actie: Any) -> Answer:
         """Take a Verwerkingsactie, if it is one."""
@@ -127,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _let_in(self, serve: Callable[[], Answer]) -> Answer:
         if self.server.away is not None:
             return self.server.away
+        if self.server.api_key is not None and self.headers[self.server.api_key[0]] != self.server.api_key[1]:
+            return 403, {"Content-Type": "text/html"}, None
         try:
             token = self.headers["Authorization"].removeprefix("Bearer ")
             claims = jwt.decode(token, OctKey.import_key(SECRET), algorithms=["HS256"]).claims

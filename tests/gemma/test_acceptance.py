@@ -22,7 +22,6 @@ from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
 from ldv_otel._internal.clickhouse.retention.plan import plan_retention
 from ldv_otel._internal.clickhouse.sql_text import Sql
-from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.gemma.provider.openapi import contract
 from ldv_otel._internal.gemma.zgw_token import zgw_token
 from ldv_otel._internal.register.register import ProcessingActivity, Register
@@ -33,6 +32,7 @@ from tests.gemma.contract import check
 from tests.gemma.provider import ACTIVITY, DOELBINDING, OIN, SECRET, Api, Provider, body, provided
 from tests.support.chance import new_bsn, new_uuid
 from tests.support.faults import FaultFront, is_insert, refuse
+from tests.support.logboek import settings_at
 
 FULL = {
     "actieNaam": "Opvragen adresgegevens",
@@ -69,7 +69,7 @@ def ordinary(provider: Provider) -> Api:
 @pytest.fixture
 def store(front: FaultFront) -> Iterator[LogboekClient]:
     """Into the Logboek behind `over_http`."""
-    with LogboekClient(Settings(logboek=address_of(front))) as client:
+    with LogboekClient(settings_at(front.port)) as client:
         yield client
 
 

@@ -19,16 +19,16 @@ from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.register.register import ProcessingActivity, Register
-from tests.gemma.conftest import address_of
 from tests.gemma.provider import Provider, body
 from tests.support.chance import new_bsn, new_id, new_uuid
 from tests.support.faults import FaultFront
+from tests.support.logboek import settings_at
 
 
 @pytest.fixture
 def settings(front: FaultFront) -> Settings:
     """Of the Logboek behind the provider."""
-    return Settings(logboek=address_of(front))
+    return settings_at(front.port)
 
 
 @pytest.fixture

@@ -160,7 +160,6 @@ def test_a_logregel_of_an_application_is_a_verwerkingsactie() -> None:
         ({"uitvoerder": "1" * 21}, "uitvoerder"),
         ({"uitvoerder": "1" * 20 + "\n"}, "uitvoerder"),
         ({"actieNaam": "x" * 243}, "actieNaam"),
-        ({"actieNaam": None}, "actieNaam"),
         ({"bewaartermijn": "150"}, "bewaartermijn"),
         ({"bewaartermijn": "P"}, "bewaartermijn"),
         ({"verwerkingId": "x"}, "verwerkingId"),

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "gemma.md").read_text(encoding="utf
 
 def example(word: str, type_: type[Any]) -> Any:
     """The example that begins with a word."""
-    (found,) = re.findall(rf"```yaml\n({word}:.*?)```", PAGE, re.DOTALL)
+    found, *_ = re.findall(rf"```yaml\n({word}:.*?)```", PAGE, re.DOTALL)
     return parse_yaml(found, "gemma.md", type_)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as property_settings
+from hypothesis import strategies as st
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.config.settings import GemmaSettings, Settings, read_settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain, retry_quarantine
 from ldv_otel._internal.delivery.paths import spool_base
@@ -30,6 +32,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from tests.gemma.register import CLIENT_ID, SECRET, Answer, Register
 from tests.strategies import logregels as any_logregels
+from tests.support.chance import examples
 from tests.support.sending import deliver_whole
 
 BSN = "123456782"
@@ -278,8 +281,8 @@ def test_a_record_that_is_refused_is_set_apart_with_its_reason(
     (apart,) = Quarantine(tmp_path / QUARANTINE_NAME).records()
     assert "systeem, unknown" in apart.reason
     assert len(set(names(register))) == len(register.acties) == 5
-    assert retry_quarantine(tmp_path) == 1
-    assert drain(GemmaSink(settings), tmp_path) == (1, 0)
+    assert retry_quarantine(GemmaSink(settings), tmp_path) == (1, 0)
+    assert Quarantine(tmp_path / QUARANTINE_NAME).records() == []
     assert len(set(names(register))) == len(register.acties) == 6
 
 
@@ -409,3 +412,82 @@ def test_any_record_about_nobody_is_a_verwerkingsactie(server: Register, keys: P
     sent = GemmaSink(settings_for(server, keys)).verwerkingsactie(record)
     status, _, answer = server.store(sent)
     assert status == 201, answer
+
+
+@property_settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    status=st.sampled_from((200, 201, 201, 201, 202, 204, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503)),
+    kind=st.sampled_from(("application/json", "application/problem+json", "text/html", "")),
+    body=st.sampled_from((None, {}, [], {"actieId": "abc"}, {"actieId": ""}, {"actieId": 7}, {"status": 201})),
+)
+def test_only_a_register_that_names_the_actie_confirms(  # noqa: PLR0917  (what an answer consists of)
+    register: Register, sink: GemmaSink, keys: Path, status: int, kind: str, body: Any
+) -> None:
+    """Status 201 and JSON with the `actieId` that it gave; no gateway on the way can make one up."""
+    register.faults[:] = [(status, {"Content-Type": kind}, body)]
+    batch = a_batch(keys, 1)
+    confirmed = True
+    try:
+        sink.send(batch)
+    except LdvError:
+        confirmed = False
+    assert confirmed == (status == 201 and "json" in kind and body == {"actieId": "abc"})
+    register.faults.clear()
+
+
+@pytest.mark.parametrize("body", [None, {}, {"results": None}, {"results": {}}, {"count": 0}])
+def test_an_answer_without_a_list_is_not_an_empty_one(
+    register: Register, sink: GemmaSink, keys: Path, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any] | None
+) -> None:
+    """Otherwise what the register has would be sent to it a second time."""
+    batch = a_batch(keys, 1)
+    register.faults += ["cut after"]
+    with pytest.raises(LogboekUnavailable):
+        sink.send(batch)
+    with monkeypatch.context() as patched:
+        patched.setattr(register, "list", lambda _: (200, {}, body))
+        with pytest.raises(LdvError):
+            sink.read_back(batch)
+    assert sink.read_back(batch) == {0}
+    assert len(register.acties) == 1
+
+
+def test_a_gateways_refusal_is_not_the_registers(register: Register, settings: Settings) -> None:
+    """Status 403 of a gateway, JSON or not, is no answer of a register that knows us; its cause is named."""
+    for body in (None, {"message": "Forbidden"}):
+        register.away = (403, {"Content-Type": "application/json"}, body)
+        with closing(GemmaSink(settings)) as sink, pytest.raises(ConfigurationError, match=r"403 Forbidden.*gateway"):
+            sink.open()
+
+
+def test_a_gateways_api_key_goes_with_every_request(register: Register, keys: Path, tmp_path: Path) -> None:
+    """In the header that the gateway wants, beside our own token."""
+    (tmp_path / "key").write_text("sleutel-van-de-poort\n")
+    environ = {"LDV_GEMMA_API_KEY_FILE": str(tmp_path / "key"), "LDV_GEMMA_API_KEY_HEADER": "apikey"}
+    register.api_key = ("apikey", "sleutel-van-de-poort")
+    with closing(GemmaSink(settings_for(register, keys))) as sink, pytest.raises(LdvError):
+        sink.open()
+    with closing(GemmaSink(settings_for(register, keys, **environ))) as sink:
+        sink.open()
+        sink.send(a_batch(keys))
+        assert len(register.acties) == 3
+    assert "sleutel" not in repr(settings_for(register, keys, **environ))
+
+
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [("", "apikey"), ("two\nlines", "apikey"), ("s\u00e9", "apikey"), (None, "apikey"), ("key", "Authorization")],
+)
+def test_an_api_key_that_cannot_be_sent_stops_the_start(
+    settings: Settings, tmp_path: Path, content: str | None, header: str
+) -> None:
+    """With the name of its variable, and without the key."""
+    if content is not None:
+        (tmp_path / "key").write_text(content, encoding="utf-8")
+    gemma = GemmaSettings(api_key_file=tmp_path / "key", api_key_header=header)
+    named = "LDV_GEMMA_API_KEY_HEADER" if content == "key" else "LDV_GEMMA_API_KEY_FILE"
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        GemmaSink(msgspec.structs.replace(settings, gemma=gemma))
+    assert "two" not in str(caught.value)
