@@ -137,7 +137,7 @@ def written(spans: Iterable[GivenSpan], spelling: Spelling | None = None) -> byt
 
 def records_of(content: bytes) -> list[Logregel]:
     """Return the records of a file, and check that all of it could be read."""
-    reading = read_spans(content, file="f", now_ms=NOW_MS)
+    reading = read_spans(content, file="f", resource_of=MAKER.record_resource)
     assert reading.problems == []
     return link(without_repeats(reading.spans)[0], set(), MAKER)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from ldv_otel._internal.importer.any_value import attributes_of, whole_numbers
+from ldv_otel._internal.importer.any_value import attributes_of
 from tests.importer.spelling import any_json
 
 
@@ -95,26 +95,9 @@ def test_depth_is_bounded() -> None:
     assert isinstance(inner, dict)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (123456782.0, 123456782),
-        (1.5, 1.5),
-        ([1.0, "x"], [1, "x"]),
-        ("1.0", "1.0"),
-        (float("inf"), float("inf")),
-        (None, None),
-    ],
-)
-def test_a_number_of_a_person_has_no_fraction(value: object, expected: object) -> None:
-    """`123456782.0` would be another person than `123456782`."""
-    assert str(whole_numbers(value)) == str(expected)
-
-
 @given(any_json)
 def test_no_value_raises(value: Any) -> None:
     """Whatever stands where attributes belong, something comes out."""
     attributes_of(value)
     attributes_of([value])
     attributes_of([{"key": "a", "value": value}])
-    whole_numbers(value)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.queries.records import by_trace, spans_of_traces, totals
+from ldv_otel._internal.clickhouse.queries.records import by_trace, stored_in_traces, totals
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.importer.run import import_files
-from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, Spelling, records_of, written
+from tests.importer.spelling import ACTIVITY, MAKER, GivenSpan, Spelling, records_of, written
 from tests.support.logboek import LogboekProcess
 
 #: More traces than are asked for at once.
@@ -48,9 +48,7 @@ def test_into_the_real_engine_and_again(settings: Settings, tmp_path: Path) -> N
     sink.open()
     try:
         with LogboekClient(settings) as client:
-            run = partial(
-                import_files, [path], maker=MAKER, sink=sink, existing=partial(spans_of_traces, client), now_ms=NOW_MS
-            )
+            run = partial(import_files, [path], maker=MAKER, sink=sink, existing=partial(stored_in_traces, client))
             assert run().stored == TRACES
             again = run()
             assert (again.stored, again.already_there, totals(client).logregels) == (0, TRACES, TRACES)

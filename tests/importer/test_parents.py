@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.importer.parents import Key, link, without_repeats
 from ldv_otel._internal.importer.spans import ImportedSpan, read_spans
 from ldv_otel._internal.record.logregel import Logregel
-from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, traces, written
+from tests.importer.spelling import ACTIVITY, MAKER, GivenSpan, traces, written
 
 OTHER_ACTIVITY = "https://register.example/activiteiten/tenaamstelling"
 
@@ -27,7 +27,7 @@ def linked(*spans: GivenSpan, stored: set[Key] | None = None) -> dict[int, Logre
 
 
 def _read(*spans: GivenSpan) -> list[ImportedSpan]:
-    reading = read_spans(written(spans), file="f", now_ms=NOW_MS)
+    reading = read_spans(written(spans), file="f", resource_of=MAKER.record_resource)
     assert not reading.problems
     return reading.spans
 
@@ -125,7 +125,7 @@ def test_a_span_that_occurs_twice_is_one() -> None:
 def test_a_replaced_parent_elsewhere_keeps_its_name() -> None:
     """Nobody could find the caller by our replacement."""
     content = written([span(3, 2, ACTIVITY)]).replace(_id(2).hex().encode(), b"span-two")
-    (record,) = link(read_spans(content, file="f", now_ms=NOW_MS).spans, set(), MAKER)
+    (record,) = link(read_spans(content, file="f", resource_of=MAKER.record_resource).spans, set(), MAKER)
     assert record.attributes["ldv.original.parent_span_id"] == "span-two"
     assert record.flags == ("id_replaced",)
     assert record.foreign_operation_span_id == record.parent_span_id != b""

@@ -14,10 +14,12 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.importer.run import ImportReport, import_files
 from ldv_otel._internal.importer.spans import ImportProblem
-from ldv_otel._internal.record.logregel import encode_logregel
+from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.record.overlooked import OverlookedAttribute
+from ldv_otel.attributes import Flag
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
-from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, Spelling, written
+from tests.importer.spelling import ACTIVITY, MAKER, GivenSpan, Spelling, written
 
 DATA = Path(__file__).parent.parent / "data"
 BSN = "123456782"
@@ -40,15 +42,19 @@ class Logboek(InMemoryLogboek):
         super().send(batch)
         self.sizes.append(len(batch.seqs))
 
-    def existing(self, trace_ids: Collection[bytes]) -> set[tuple[bytes, bytes]]:
-        """Trace and span ids of all records of these traces."""
+    def existing(self, trace_ids: Collection[bytes]) -> dict[tuple[bytes, bytes], list[Logregel]]:
+        """All records of these traces, by trace and span id."""
         self.asked.append(len(trace_ids))
-        return {(record.trace_id, record.span_id) for record in self.logregels if record.trace_id in trace_ids}
+        stored: dict[tuple[bytes, bytes], list[Logregel]] = {}
+        for record in self.logregels:
+            if record.trace_id in trace_ids:
+                stored.setdefault((record.trace_id, record.span_id), []).append(record)
+        return stored
 
 
 def run(logboek: Logboek, *paths: str | Path, **more: Any) -> ImportReport:
     """Import into this Logboek without waiting."""
-    given: dict[str, Any] = {"maker": MAKER, "sink": logboek, "existing": logboek.existing, "now_ms": NOW_MS}
+    given: dict[str, Any] = {"maker": MAKER, "sink": logboek, "existing": logboek.existing}
     return import_files(paths, **(given | {"wait": lambda _: True} | more))
 
 
@@ -84,6 +90,41 @@ def test_a_file_is_stored_and_a_second_import_stores_nothing(tmp_path: Path) -> 
     assert again.complete
 
 
+def test_attributes_that_make_no_record_are_named(tmp_path: Path) -> None:
+    """Nobody loses a Logregel to a misspelling without being told (LDV-N9); a repeated span counts once."""
+    misspelled = GivenSpan(span_id=b"12345678", attributes={"dpl.core.processing_activity": BSN})
+    paths = [file(tmp_path, actie(1), misspelled, name=name) for name in ("a.json", "b.json")]
+    report = run(Logboek(), *paths)
+    assert report.overlooked == (
+        OverlookedAttribute("dpl.core.processing_activity", 1, "dpl.core.processing_activity_id"),
+    )
+    assert BSN not in str(report)
+    assert report.complete
+
+
+def test_what_is_not_kept_of_a_resource_is_named(tmp_path: Path) -> None:
+    """Records keep what names the system (LDV-N8)."""
+    logboek = Logboek()
+    acties = [actie(number, resource={"service.name": "balie", "process.owner": "jan"}) for number in (1, 2)]
+    report = run(logboek, file(tmp_path, *acties, actie(3)))
+    assert report.resource_left_out == {"process.owner": 2}
+    assert {record.resource for record in logboek.logregels} == {
+        '{"ldv.left_out":"process.owner","service.name":"balie"}',
+        '{"service.name":"parkeren"}',
+    }
+
+
+def test_the_caller_is_read_without_its_namespace(tmp_path: Path) -> None:
+    """LDV-N9: a bare `foreign_operation.*` beside the marks of an Actie."""
+    logboek = Logboek()
+    run(
+        logboek,
+        file(tmp_path, actie(1, attributes={"dpl.objects.dataset": "x", "foreign_operation.span_id": "ab" * 8})),
+    )
+    (record,) = logboek.logregels
+    assert record.foreign_operation_span_id == b"\xab" * 8
+
+
 def test_the_same_spans_in_another_spelling_are_stored_once(tmp_path: Path) -> None:
     """What one tool exported and another exported too is still one record."""
     logboek = Logboek()
@@ -95,15 +136,59 @@ def test_the_same_spans_in_another_spelling_are_stored_once(tmp_path: Path) -> N
     assert len(logboek.logregels) == 1
 
 
-def test_two_acties_with_the_same_ids_are_not_passed_over_in_silence(tmp_path: Path) -> None:
-    """Some tools use constant ids; only one record can have them, and the other is missing (LDV-A3)."""
-    report = run(
-        Logboek(), file(tmp_path, actie(1), actie(1, start_ms=1_750_000_000_125), actie(1, end_ms=1_750_000_001_000))
-    )
-    assert (report.stored, report.left_out) == (1, {"span that occurs more than once in the files": 1})
-    (problem,) = report.problems
-    assert problem.location == "trace 0102030405060708090a0b0c0d0e0f10, span 0000000000000001"
-    assert problem.reason == "another Actie in these files has the same ids; this one was not stored"
+def test_two_acties_with_the_same_ids_are_both_stored(tmp_path: Path) -> None:
+    """Some tools use constant ids: no record is lost by that, nor doubled without a sign (LDV-N17)."""
+    logboek = Logboek()
+    path = file(tmp_path, actie(1), actie(1, start_ms=1_750_000_000_125), actie(1), actie(1, name="Iets anders"))
+    report = run(logboek, path)
+    assert (report.stored, report.left_out) == (3, {"span that occurs more than once in the files": 1})
+    assert [problem.location for problem in report.problems] == [
+        "trace 0102030405060708090a0b0c0d0e0f10, span 0000000000000001"
+    ] * 2
+    assert {problem.reason for problem in report.problems} == {
+        "another record has the same ids; this one is stored beside it and flagged"
+    }
+    assert [Flag.IDENTITY_TAKEN in record.flags for record in logboek.logregels].count(True) == 2
+    assert run(logboek, path).already_there == 3
+    assert len(logboek.logregels) == 3
+
+
+#: What makes a record another one, where its ids are the same.
+OTHER_RECORDS: list[dict[str, Any]] = [
+    {"name": "Iets anders"},
+    {"start_ms": 1_750_000_000_125},
+    {"end_ms": 1_750_000_002_000},
+    {"status": "ERROR"},
+    {"attributes": {"dpl.core.processing_activity_id": "https://register.example/anders"}},
+    {"attributes": {"dpl.core.processing_activity_id": ACTIVITY, "dpl.objects.dataset": "kentekens"}},
+    {
+        "attributes": {
+            "dpl.core.processing_activity_id": ACTIVITY,
+            "dpl.core.data_subject_id": "999990019",
+            "dpl.core.data_subject_id_type": "BSN",
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("other", OTHER_RECORDS, ids=str)
+@pytest.mark.parametrize("together", [True, False])
+def test_another_record_under_taken_ids_is_never_dropped(
+    tmp_path: Path, other: dict[str, Any], *, together: bool
+) -> None:
+    """Whether it comes with the first or in a later import; and a third time it is nothing new."""
+    logboek = Logboek()
+    first, second = actie(1), actie(1, **other)
+    if together:
+        report = run(logboek, file(tmp_path, first, second))
+    else:
+        assert run(logboek, file(tmp_path, first)).complete
+        report = run(logboek, file(tmp_path, second, name="later.json"))
+    assert not report.complete
+    assert len(logboek.logregels) == 2
+    assert [Flag.IDENTITY_TAKEN in record.flags for record in logboek.logregels] == [False, True]
+    again = run(logboek, file(tmp_path, first, second, name="again.json"))
+    assert (again.stored, again.already_there, again.problems) == (0, 2, [])
 
 
 def test_a_half_stored_file_is_completed(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ldv_otel._internal.importer.span_fields import (
     Id,
@@ -15,13 +13,10 @@ from ldv_otel._internal.importer.span_fields import (
     is_outbound,
     read_id,
     read_status,
-    read_times,
 )
 from ldv_otel._internal.record.logregel import Status
-from ldv_otel.attributes import Flag
 from tests.importer.spelling import any_json
 
-NOW_NS = 1_790_000_000_000_000_000
 TRACE = "3TyLHab1r5n8seXR6t3hkg=="
 SPAN = "PXuTjAp8o1Q="
 
@@ -86,95 +81,6 @@ def test_a_numeric_span_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected_ns"),
-    [
-        ("1745333267994934004", 1_745_333_267_994_934_004),
-        (1745333267994934004, 1_745_333_267_994_934_004),
-        ("1745333267994934", 1_745_333_267_994_934_000),
-        (1745333267994, 1_745_333_267_994_000_000),
-        ("1745333267.994934004", 1_745_333_267_994_934_004),
-        (1745333267.5, 1_745_333_267_500_000_000),
-        (1745333267, 1_745_333_267_000_000_000),
-        ("1.745333267e18", 1_745_333_267_000_000_000),
-        ("2025-04-22T14:47:47.994934Z", 1_745_333_267_994_934_000),
-        ("2025-04-22T16:47:47.994934004+02:00", 1_745_333_267_994_934_000),
-        ("2025-04-22 14:47:47,994", 1_745_333_267_994_000_000),
-        ("100000000000", 100_000_000_000_000_000),
-        ("99999999999", None),
-    ],
-)
-def test_units_of_time_are_told_apart_by_magnitude(value: object, expected_ns: int | None) -> None:
-    """Seconds, milliseconds, microseconds, nanoseconds or ISO 8601, as number or text."""
-    times = read_times(value, value, now_ns=NOW_NS)
-    assert times.start_ns == times.end_ns == (expected_ns or NOW_NS)
-    assert bool(times.flags) is (expected_ns is None)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        "",
-        " ",
-        0,
-        "0",
-        "0000",
-        1,
-        "5",
-        -1,
-        "-1745333267994",
-        99_999_999,
-        2**63,
-        10**30,
-        "1e999999999",
-        "-1e999999999",
-        "1e-999999999",
-        float("inf"),
-        float("nan"),
-        "NaN",
-        "sNaN",
-        "soon",
-        "1970-01-01T00:00:00Z",
-        "9999-12-31",
-        "9" * 100,
-        True,
-        [1],
-        {"seconds": 1},
-    ],
-)
-def test_no_time_is_ever_1970(value: object) -> None:
-    """A time that is missing, or is no time, takes the other one's place; both: the time of the import."""
-    good = 1_745_333_267_994_000_000
-    assert read_times(value, good, now_ns=NOW_NS).start_ns == good
-    assert Flag.TIME_OUT_OF_RANGE in read_times(value, good, now_ns=NOW_NS).flags
-    assert read_times(good, value, now_ns=NOW_NS).end_ns == good
-    neither = read_times(value, value, now_ns=NOW_NS)
-    assert neither.start_ns == neither.end_ns == NOW_NS
-
-
-def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file means the same wherever it is imported."""
-    monkeypatch.setenv("TZ", "Europe/Amsterdam")
-    time.tzset()
-    try:
-        assert read_times("2025-04-22T14:47:47", None, now_ns=NOW_NS).start_ns == 1_745_333_267_000_000_000
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-def test_what_was_bent_about_times_is_named() -> None:
-    """Nothing given is one thing, something unreadable another, and that is kept."""
-    assert read_times("1745333267994", "", now_ns=NOW_NS).flags == (Flag.END_MISSING,)
-    assert read_times("1745333267994", "0", now_ns=NOW_NS).originals == {}
-    soon = read_times("1745333267994", "soon", now_ns=NOW_NS)
-    assert soon.flags == (Flag.TIME_OUT_OF_RANGE,)
-    assert soon.originals == {"end_time": "soon"}
-    assert read_times(12, None, now_ns=NOW_NS).originals == {"start_time": "12"}
-    assert read_times([1], None, now_ns=NOW_NS).originals == {"start_time": "list"}
-
-
-@pytest.mark.parametrize(
     ("value", "status"),
     [
         (None, Status.UNSET),
@@ -219,19 +125,5 @@ def test_no_field_raises(value: Any) -> None:
     """Whatever stands in a field, something comes out."""
     assert len(read_id(value, 8).raw) in (0, 8)
     assert len(read_id(value, 16).raw) in (0, 16)
-    times = read_times(value, value, now_ns=NOW_NS)
-    assert times.start_ns > 10**16
     read_status(value)
     is_outbound(value)
-
-
-@given(st.text(alphabet="0123456789eE+-._TZ: "))
-def test_no_text_of_a_time_raises(text: str) -> None:
-    """As above, for what looks like a time."""
-    assert read_times(text, text, now_ns=NOW_NS).start_ns > 10**16
-
-
-@given(st.datetimes(timezones=st.timezones()))
-def test_no_date_raises(moment: Any) -> None:
-    """As above, at the ends of the calendar too."""
-    assert read_times(moment.isoformat(), None, now_ns=NOW_NS).start_ns > 10**16

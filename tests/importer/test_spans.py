@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.importer.parents import link, without_repeats
 from ldv_otel._internal.importer.spans import FileSpans, ImportProblem, read_spans
 from ldv_otel._internal.record.logregel import Status, encode_logregel
-from tests.importer.spelling import ACTIVITY, MAKER, NOW_MS, GivenSpan, any_json, records_of, written
+from tests.importer.spelling import ACTIVITY, MAKER, GivenSpan, any_json, records_of, written
 from tests.support.chance import examples
 
 SPAN = {
@@ -26,7 +26,7 @@ SPAN = {
 
 def read(document: Any) -> FileSpans:
     """What a file with this document gives."""
-    return read_spans(json.dumps(document).encode(), file="f.json", now_ms=NOW_MS)
+    return read_spans(json.dumps(document).encode(), file="f.json", resource_of=MAKER.record_resource)
 
 
 def problems(document: Any) -> list[tuple[str, str]]:
@@ -101,14 +101,14 @@ def test_problems_are_not_listed_without_end() -> None:
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\xef\xbb\xbf\n", gzip.compress(b"", mtime=0), b"\xff\xfe"])
 def test_an_empty_file_is_no_problem(content: bytes) -> None:
     """A service that did nothing leaves an empty file."""
-    assert read_spans(content, file="f", now_ms=NOW_MS) == FileSpans(empty=True)
+    assert read_spans(content, file="f", resource_of=MAKER.record_resource) == FileSpans(empty=True)
 
 
 def test_a_cut_file_gives_its_whole_lines() -> None:
     """What a crash left of the last line is told; the lines before it are read."""
     spans = [GivenSpan(span_id=bytes([0, 0, 0, 0, 0, 0, 0, number])) for number in range(1, 4)]
     content = b"\n".join(written([span]) for span in spans)[:-40]
-    reading = read_spans(content, file="f.json", now_ms=NOW_MS)
+    reading = read_spans(content, file="f.json", resource_of=MAKER.record_resource)
     assert [span.span_id[-1] for span in reading.spans] == [1, 2]
     assert reading.problems == [ImportProblem("f.json", "line 3", "cut off: the file ends inside this value")]
 
@@ -116,10 +116,10 @@ def test_a_cut_file_gives_its_whole_lines() -> None:
 def test_packing_that_is_cut_is_told() -> None:
     """The spans before the cut are read, and the file is no empty one."""
     content = gzip.compress(written([GivenSpan()]) * 2)
-    reading = read_spans(content[:-4], file="f", now_ms=NOW_MS)
+    reading = read_spans(content[:-4], file="f", resource_of=MAKER.record_resource)
     assert len(reading.spans) == 2
     assert [problem.reason for problem in reading.problems] == ["the gzip stream is cut off"]
-    assert not read_spans(content[:5], file="f", now_ms=NOW_MS).empty
+    assert not read_spans(content[:5], file="f", resource_of=MAKER.record_resource).empty
 
 
 def test_numbers_as_subjects() -> None:
@@ -266,7 +266,7 @@ span_like = st.recursive(
 
 def store(content: bytes) -> list[bytes]:
     """Read and link any bytes; everything that reads must also become bytes again."""
-    reading = read_spans(content, file="f", now_ms=NOW_MS)
+    reading = read_spans(content, file="f", resource_of=MAKER.record_resource)
     assert reading.empty or reading.spans or reading.problems or reading.left_out or content.strip()
     records = link(without_repeats(reading.spans)[0], set(), MAKER)
     assert all(record.start_time_ms > 10**11 for record in records)
@@ -293,10 +293,13 @@ def test_any_json(document: object) -> None:
     )
 )
 def test_any_change_of_a_span(change: dict[str, Any]) -> None:
-    """One odd field does not make an import fail, and a span with ids and an activity is stored."""
-    stored = store(json.dumps(in_resource_spans(SPAN | change)).encode())
+    """One odd field does not make an import fail, and a span with ids, a time and an activity is stored."""
+    document = in_resource_spans(SPAN | change)
+    stored = store(json.dumps(document).encode())
     if not change.keys() & {"traceId", "spanId", "attributes"}:
-        assert stored
+        reasons = [problem.reason for problem in read(document).problems]
+        assert stored or reasons == ["an Actie without a time that can be read; it was not stored"]
+        assert stored or {"startTimeUnixNano", "endTimeUnixNano"} <= change.keys()
 
 
 @given(st.binary(max_size=40), st.data())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from ldv_otel._internal.importer.spans import read_spans
 from ldv_otel._internal.record.logregel import Status
-from tests.importer.spelling import NOW_MS, GivenSpan, Spelling, records_of, spellings, traces, written
+from tests.importer.spelling import MAKER, GivenSpan, Spelling, records_of, spellings, traces, written
 from tests.support.chance import examples
 
 DATA = Path(__file__).parent.parent / "data"
@@ -129,7 +129,7 @@ def test_the_stdout_exporter_of_the_go_sdk() -> None:
     assert (record.processing_activity_id, record.status) == ("urn:x:y", Status.OK)
     assert record.data_subject_id == records_of(written([_with_subject()]))[0].data_subject_id
     assert record.parent_span_id == record.foreign_operation_span_id == b""
-    assert record.attributes == {"dpl.objects.dataset": '["a","b"]'}
+    assert record.attributes == {"dpl.objects.dataset": '["a","b"]', "ldv.json": "dpl.objects.dataset"}
     assert record.resource == '{"service.name":"tenaamstelling"}'
     assert record.start_time_ms == 1_795_354_335_980
 
@@ -211,7 +211,7 @@ def test_bytes_that_are_no_text_are_repaired_and_flagged() -> None:
 def test_metrics_and_logs_of_the_same_collector_are_left_out() -> None:
     """A Collector may write all signals into one file."""
     content = b'{"resourceMetrics":[]}\n{"resourceLogs":[]}\n' + written([GivenSpan()])
-    reading = read_spans(content, file="f", now_ms=NOW_MS)
+    reading = read_spans(content, file="f", resource_of=MAKER.record_resource)
     assert reading.problems == []
     assert len(reading.spans) == 1
     assert reading.left_out == {"a document of metrics or logs, not of spans": 2}
