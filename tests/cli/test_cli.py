@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.collector import free_port
+
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 BSN = "123456782"
 WRITE = f"""
@@ -251,6 +253,27 @@ LossWriter(settings)("lossy", 7, "the queue was full")
     assert json.loads(done.stdout)["writers"][0]["missing"] == 3
 
 
+def test_status_in_an_outage_shows_what_waits_here(environ: dict[str, str], tmp_path: Path) -> None:
+    """Since when, how much room the disk has, and the Logboek's error; with exit code 1, for a monitor."""
+    mine = environ | {
+        "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{free_port()}",
+        "LDV_SPOOL": str(tmp_path / "spool"),
+        "LDV_DELIVERY": "durable",
+        "LDV_KEYS": str(tmp_path / "keys.json"),
+    }
+    ldv(mine, "key", "new")
+    script = f"import os\nimport ldv_otel as ldv\nldv.install()\nwith ldv.processing({ACTIVITY!r}): pass\nos._exit(0)\n"
+    subprocess.run([sys.executable, "-c", script], env=mine, check=True, capture_output=True)
+    shown = ldv(mine, "status")
+    assert shown.returncode == 1
+    assert "1 Logregels of 1 processes are pending, the oldest since 20" in shown.stdout
+    assert " free" in shown.stdout
+    assert "cannot be reached" in shown.stdout
+    report = json.loads(ldv(mine, "status", "--json").stdout)
+    assert (report["schema"], report["backlog"]["pending"], report["backlog"]["full"]) == (None, 1, False)
+    assert "cannot be reached" in report["problem"]
+
+
 def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str], tmp_path: Path) -> None:
     """`ldv spool status` shows it, `ldv spool drain` sends it."""
     mine = environ | {
@@ -277,6 +300,7 @@ def test_what_a_killed_service_left_is_seen_and_drained(environ: dict[str, str],
         assert "last confirmed never" in shown
     assert "1 Logregels of 1 processes are pending" in ldv(mine, "status").stdout
     assert as_json(mine, "status")["spools"] == found["spools"]
+    assert as_json(mine, "status")["backlog"]["oldest_ms"] == found["backlog"]["oldest_ms"]
     assert ldv(mine, "spool", "drain").stdout == "confirmed 2, quarantined 0\n"
     assert as_json(mine, "spool", "status")["spools"] == []
     assert sorted(record["name"] for record in as_json(mine, "activity", ACTIVITY)) == ["cut off", "last words"]
@@ -313,7 +337,6 @@ Quarantine(base / QUARANTINE_NAME).add("w1", 3, encode_logregel(record), "The Lo
     [
         (("trace", "xyz"), "32 hexadecimal digits"),
         (("activity", "x", "--from", "yesterday"), "'yesterday' is no date"),
-        (("key", "new"), "--file"),
         (("logboek", "--path", "/tmp/x", "--listen", "8123"), "--listen"),  # noqa: S108  (never made)
     ],
 )
@@ -338,7 +361,7 @@ def test_a_new_key_is_made_and_older_ones_stay(environ: dict[str, str], tmp_path
     assert ldv(environ, "key", "new", "--file", str(path)).returncode == 0
     done = ldv({**environ, "LDV_KEYS": str(path)}, "key", "new", "--id", "tweede", "--seal")
     ring = json.loads(path.read_text())
-    assert ring["active"] == "tweede"
+    assert ring["active"].startswith("tweede.fp-")
     assert len(ring["keys"]) == 2
     assert all(key["secret"] not in done.stdout + done.stderr for key in ring["keys"])
 
@@ -354,6 +377,19 @@ def test_importing_a_real_trace_twice_stores_it_once(environ: dict[str, str], tm
     assert record["name"] == "Aanvraag_span"
     assert record["status"] == "Ok"
     assert json.loads(record["attributes"]["dpl.objects.dataset"])[0]["dataset_id"] == "bomen"
+
+
+def test_attributes_that_make_no_record_are_named(environ: dict[str, str], tmp_path: Path) -> None:
+    """`ldv import` says which, and what was probably meant (LDV-N9); never a value."""
+    recorded = Path(__file__).parents[1] / "data" / "otlp-geonovum-kapvergunning.json"
+    span = {"traceId": "ab" * 16, "spanId": "cd" * 8, "startTimeUnixNano": "1750000000000000000"}
+    misspelled = tmp_path / "misspelled.json"
+    misspelled.write_text(json.dumps(span | {"attributes": {"dpl.core.processing_activity": "123456782"}}))
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    done = ldv(mine, "import", str(misspelled), str(recorded))
+    assert "The attribute dpl.core.processing_activity is on 1 span that is no Actie" in done.stdout
+    assert "Did you mean dpl.core.processing_activity_id?" in done.stdout
+    assert "123456782" not in done.stdout + done.stderr
 
 
 def test_a_file_that_cannot_be_read_fails_and_the_rest_is_stored(environ: dict[str, str], tmp_path: Path) -> None:

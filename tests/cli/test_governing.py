@@ -13,6 +13,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,45 @@ def test_from_the_register_to_removal(environ: dict[str, str], tmp_path: Path) -
     broken = ldv(mine, "register", "check")
     assert broken.returncode == 1
     assert "register.yaml:2: urn:a: unknown field `nam`" in broken.stderr
+
+
+def test_the_end_of_a_term_in_words(environ: dict[str, str], tmp_path: Path) -> None:
+    """Nothing goes until somebody sets when it ends: of a record before its trace, and of each the last counts."""
+    words = "20 jaar na onherroepelijk worden van het besluit"
+    register = tmp_path / "register.yaml"
+    register.write_text(f"activities:\n- {{id: {A}, name: Eerste, retention_text: {words}}}\n", encoding="utf-8")
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_REGISTER": str(register)}
+    subprocess.run([sys.executable, "-c", WRITE], env=mine, capture_output=True, text=True, check=True)
+    assert ldv(mine, "register", "apply").stdout == f"new {A}\n"
+    trace, first = "74" * 16, "00" * 7 + "01"
+
+    def past_their_term() -> int:
+        return int(sum(one["logregels"] for name in ("expired", "own", "dated") for one in plan()[name]))
+
+    def plan() -> dict[str, Any]:
+        found: dict[str, Any] = as_json(mine, "retention", "plan")
+        return found
+
+    assert past_their_term() == 0
+    assert [kept["retention_text"] for kept in plan()["without_term"] if kept["activity"] == A] == [words]
+    one = ldv(mine, "retention", "date", trace, "--until", "2020-12-31", "--span", first)
+    assert one.stdout == "kept until 2020-12-31: 1 Logregels whose activity has a term in words\n"
+    assert past_their_term() == 1
+    whole = ldv(mine, "retention", "date", trace, "--until", "2046-12-31")
+    assert whole.stdout == "kept until 2046-12-31: 39 Logregels whose activity has a term in words\n"
+    assert past_their_term() == 1
+    assert ldv(mine, "retention", "date", trace, "--until", "2046-12-31", "--span", first).returncode == 0
+    assert past_their_term() == 0
+    assert ldv(mine, "retention", "date", trace, "--until", "2020-12-31", "--span", first).returncode == 0
+    assert "removed 1 of" in ldv(mine, "retention", "apply", "--yes").stderr
+    assert len(as_json(mine, "activity", A)) == 39
+    for arguments in (("--until", "31-12-2046"), ("--until", "2046-02-30"), ("--until", "2046-12-31", "--span", "x")):
+        refused = ldv(mine, "retention", "date", trace, *arguments)
+        assert refused.returncode != 0
+        assert "Traceback" not in refused.stderr
+    assert ldv(mine, "retention", "date", "no trace", "--until", "2046-12-31").returncode != 0
+    unused = ldv(mine, "retention", "date", "75" * 16, "--until", "2046-12-31")
+    assert unused.stdout == "kept until 2046-12-31: 0 Logregels whose activity has a term in words\n"
 
 
 def test_roles_are_printed_and_an_embedded_logboek_has_none(environ: dict[str, str]) -> None:
