@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from ldv_otel._internal.config.settings import Settings
 from tests.support import collector
 from tests.support.collector import CollectorProcess, HttpRecorder
 from tests.support.faults import FaultFront
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 
 
 @pytest.fixture(scope="session")
@@ -65,66 +65,47 @@ def tracing() -> Iterator[HttpRecorder]:
         yield found
 
 
-def line(  # noqa: PLR0917  (the parts of a line)
-    config: str,
-    program: Path,
-    served: LogboekProcess,
-    front: FaultFront,
-    tracing: HttpRecorder,
-    directory: Path,
-    **environ: str,
-) -> Line:
-    """Start a Collector on tables of its own."""
-    database = f"line_{config.partition('.')[0]}_{directory.name.replace('-', '_')}"
-    address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=served.port, database=database)
-    settings = Settings(logboek=address)
-    apply_schema(settings, collector=True)
-    process = CollectorProcess(
-        program,
-        [config],
-        directory,
-        {
-            "LDV_CLICKHOUSE_ENDPOINT": f"http://127.0.0.1:{front.port}",
-            "LDV_CLICKHOUSE_DATABASE": database,
-            "LDV_TRACING_ENDPOINT": f"http://127.0.0.1:{tracing.port}",
-            **environ,
-        },
-    )
-    return Line(process, front, settings, tracing)
+NewLine = Callable[..., Line]
 
 
 @pytest.fixture(scope="module")
-def confirmed(
-    program: Path,
-    served: LogboekProcess,
-    front: FaultFront,
-    tracing: HttpRecorder,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Line]:
+def new_line(program: Path, served: LogboekProcess, front: FaultFront, tracing: HttpRecorder) -> NewLine:
+    """Starts a Collector on tables of its own: by its configuration, a directory, and what its environment adds."""
+
+    def start(config: str, directory: Path, **environ: str) -> Line:
+        database = f"line_{config.partition('.')[0]}_{directory.name.replace('-', '_')}"
+        address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=served.port, database=database)
+        settings = Settings(logboek=address)
+        apply_schema(settings, collector=True)
+        process = CollectorProcess(
+            program,
+            [config],
+            directory,
+            {
+                "LDV_CLICKHOUSE_ENDPOINT": f"http://127.0.0.1:{front.port}",
+                "LDV_CLICKHOUSE_PASSWORD": SECRET,
+                "LDV_CLICKHOUSE_DATABASE": database,
+                "LDV_TRACING_ENDPOINT": f"http://127.0.0.1:{tracing.port}",
+                **environ,
+            },
+        )
+        return Line(process, front, settings, tracing)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def confirmed(new_line: NewLine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The line with confirmed.yaml."""
-    found = line(
-        "confirmed.yaml",
-        program,
-        served,
-        front,
-        tracing,
-        tmp_path_factory.mktemp("confirmed"),
-        LDV_CLICKHOUSE_TIMEOUT="3s",
-    )
+    found = new_line("confirmed.yaml", tmp_path_factory.mktemp("confirmed"), LDV_CLICKHOUSE_TIMEOUT="3s")
     with found.collector:
         yield found
 
 
 @pytest.fixture(scope="module")
-def buffered(
-    program: Path,
-    served: LogboekProcess,
-    front: FaultFront,
-    tracing: HttpRecorder,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Line]:
+def buffered(new_line: NewLine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The line with buffered.yaml."""
-    found = line("buffered.yaml", program, served, front, tracing, tmp_path_factory.mktemp("buffered"))
+    found = new_line("buffered.yaml", tmp_path_factory.mktemp("buffered"))
     with found.collector:
         yield found
 

@@ -34,18 +34,26 @@ def actie(attributes: Mapping[str, Any] | None = None, **fields: Any) -> Span:
 
 def request_of(spans: Iterable[Span], resource: Mapping[str, Any] | None = None) -> bytes:
     """An export request."""
+    return _request_of_scopes([ScopeSpans(spans=list(spans))], resource)
+
+
+def _request_of_scopes(scopes: Iterable[ScopeSpans], resource: Mapping[str, Any] | None) -> bytes:
     about = Resource(attributes=_attributes({"service.name": "node-dienst", **(resource or {})}))
-    scope = ScopeSpans(spans=list(spans))
     found: bytes = ExportTraceServiceRequest(
-        resource_spans=[ResourceSpans(resource=about, scope_spans=[scope])]
+        resource_spans=[ResourceSpans(resource=about, scope_spans=list(scopes))]
     ).SerializeToString()
     return found
 
 
 def post(url: str, spans: Iterable[Span], resource: Mapping[str, Any] | None = None) -> requests.Response:
     """Send spans once."""
+    return post_scopes(url, [ScopeSpans(spans=list(spans))], resource)
+
+
+def post_scopes(url: str, scopes: Iterable[ScopeSpans], resource: Mapping[str, Any] | None = None) -> requests.Response:
+    """Send spans once, with what their scopes say."""
     headers = {"Content-Type": "application/x-protobuf"}
-    return requests.post(url, data=request_of(spans, resource), headers=headers, timeout=60)
+    return requests.post(url, data=_request_of_scopes(scopes, resource), headers=headers, timeout=60)
 
 
 def _attributes(given: Mapping[str, Any]) -> list[KeyValue]:

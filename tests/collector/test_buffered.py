@@ -10,12 +10,10 @@ import pytest
 
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.sql_text import Sql
-from tests.collector.conftest import Line, line
+from tests.collector.conftest import Line, NewLine
 from tests.collector.spans import actie, post
 from tests.support import faults
-from tests.support.collector import HttpRecorder
 from tests.support.faults import FaultFront
-from tests.support.logboek import LogboekProcess
 
 SUBJECT = {"dpl.core.data_subject_id": "876543219", "dpl.core.data_subject_id_type": "BSN"}
 
@@ -55,11 +53,9 @@ def test_a_doubtful_insert_is_repeated_and_seen_once(buffered: Line, fault: faul
     assert seen(buffered, sent.trace_id, 1) == [sent.span_id]
 
 
-def test_killed_between_answer_and_insert(
-    program: Path, served: LogboekProcess, front: FaultFront, tracing: HttpRecorder, tmp_path: Path
-) -> None:
+def test_killed_between_answer_and_insert(new_line: NewLine, front: FaultFront, tmp_path: Path) -> None:
     """Nothing lost, nothing seen twice, over several kills; and only pseudonyms were on the disk."""
-    killed = line("buffered.yaml", program, served, front, tracing, tmp_path)
+    killed = new_line("buffered.yaml", tmp_path)
     sent = [actie(SUBJECT) for _ in range(60)]
     with killed.collector:
         for number, each in enumerate(sent):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel.attributes import JSON_VALUES
 from tests.collector.conftest import Line
 from tests.collector.spans import ACTIVITY, actie, post, span
 from tests.support import faults
@@ -37,7 +38,7 @@ def test_a_span_is_a_record_when_the_answer_is_200(confirmed: Line) -> None:
     assert record.processing_activity_id == ACTIVITY
     assert record.data_subject_id == PSEUDONYMISER.subject("123456782", "BSN").pseudonym
     assert (record.data_subject_id_type, record.key_id) == ("BSN", KEY_ID)
-    assert record.attributes == {"dpl.custom": "7"}
+    assert record.attributes == {"dpl.custom": "7", JSON_VALUES: "dpl.custom"}
     assert record.resource == '{"service.name":"node-dienst"}'
     assert record.start_time_ms == sent.start_time_unix_nano // 1_000_000
     assert record.flags == ()
@@ -47,8 +48,28 @@ identifiers = st.one_of(
     st.integers(0, 10**12),
     st.from_regex(r"[0-9]{1,12}", fullmatch=True),
     st.from_regex(r"\s?[0-9]{2,3}[ .\u00a0][0-9]{3}[ .][0-9]{0,3}\s?", fullmatch=True),
-    st.text(st.characters(codec="ascii", exclude_characters="\x00\n"), max_size=12),
-    st.sampled_from(["Jansen é", "0", "...", " ", "000000000", "1234567890", "a" * 32, "0" * 64]),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.integers(0, 10**9).map(float),
+    st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"]), max_size=12),
+    st.text(st.sampled_from("0123456789.-+ eE\u0661\uff11\u200b\n\u0301é"), max_size=12),
+    st.sampled_from(
+        [
+            "Jansen é",
+            "Jansen e\u0301",
+            "nan",
+            "NaT",
+            "None",
+            "**********",
+            "12345672.0",
+            "0",
+            "...",
+            " ",
+            "000000000",
+            "1234567890",
+            "a" * 32,
+            "0" * 64,
+        ]
+    ),
 )
 types = st.sampled_from(
     [
@@ -73,7 +94,7 @@ types = st.sampled_from(
     max_examples=examples(4), phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(people=st.lists(st.tuples(identifiers, types), min_size=150, max_size=150))
-def test_it_makes_the_pseudonym_of_the_sdk(confirmed: Line, people: list[tuple[int | str, str]]) -> None:
+def test_it_makes_the_pseudonym_of_the_sdk(confirmed: Line, people: list[tuple[int | float | str, str]]) -> None:
     """From the same key, however a number is written: so one person is found with one question."""
     sent = [actie({SUBJECT: identifier, TYPE: type_}) for identifier, type_ in people]
     for each in sent:
@@ -84,6 +105,7 @@ def test_it_makes_the_pseudonym_of_the_sdk(confirmed: Line, people: list[tuple[i
         record, subject = found[each.span_id], PSEUDONYMISER.subject(identifier, type_)
         said = (record.data_subject_id, record.data_subject_id_type, record.key_id)
         assert said == (subject.pseudonym, subject.type, subject.key_id), (identifier, type_)
+        assert set(subject.flags) <= set(record.flags), (identifier, type_)
 
 
 def test_a_pseudonym_is_left_alone(confirmed: Line) -> None:
@@ -161,8 +183,9 @@ def test_odd_spans_never_block_their_neighbours(confirmed: Line) -> None:
     answer = post(confirmed.collector.url, spans)
     assert answer.status_code == 200, confirmed.collector.log.read_text()[-2000:]
     assert len(trace(confirmed, good.trace_id)) == 1
-    for each in (far, empty, people, nul, lines):
+    for each in (far, empty, nul, lines):
         assert len(trace(confirmed, each.trace_id)) == 1
+    assert len(trace(confirmed, people.trace_id)) == 2
     with confirmed.client() as client:
         assert read.count_refused_spans(client) == 1
 

@@ -21,7 +21,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LdvError
 from tests.collector.spans import actie, request_of, span
 from tests.support.collector import CollectorProcess, free_port
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 from tests.support.tls import Authority
 
 
@@ -45,6 +45,7 @@ def network(program: Path, served: LogboekProcess, tmp_path_factory: pytest.Temp
     port = free_port()
     environ = {
         "LDV_CLICKHOUSE_ENDPOINT": f"http://127.0.0.1:{served.port}",
+        "LDV_CLICKHOUSE_PASSWORD": SECRET,
         "LDV_CLICKHOUSE_DATABASE": "network",
         "LDV_TECHNICAL_SPANS": "drop",
         "LDV_LISTEN_HOST": "127.0.0.1",
