@@ -34,6 +34,16 @@ ROOT = HERE.parent.parent
 RECORDED = ROOT / "tests" / "data" / "otlp-geonovum-kapvergunning.json"
 LDV = (sys.executable, "-m", "ldv_otel._internal.cli")
 
+#: What runs a statement without the Logboek.
+BEHIND = """
+import os, sys
+from ldv_otel import read_settings
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.sql_text import Sql
+with LogboekClient(read_settings(os.environ)) as client:
+    client.command(Sql.verbatim(sys.argv[1]))
+"""
+
 console = Console(highlight=False)
 
 
@@ -99,7 +109,30 @@ def play(home: Path) -> tuple[Organisation, Organisation]:
         gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
         for organisation in (gemeente, rdw):
             organisation.ldv("register", "apply")
+    tamper(gemeente, home)
     return gemeente, rdw
+
+
+def tamper(gemeente: Organisation, home: Path) -> None:
+    """Change one row behind the municipality's back, show how that is found, and change it back."""
+    # The Logboek has stopped: who holds its directory holds everything in it.
+    environ = gemeente.environ | {"LDV_LOGBOEK": f"chdb://{gemeente.directory}"}
+    place = f"file://{home / 'second-place'}"
+    console.rule("ldv seal: a signed checkpoint, with a copy in a second place")
+    subprocess.run([*LDV, "seal", "--to", place], env=environ, check=True)
+    console.rule("ldv verify")
+    subprocess.run([*LDV, "verify", "--against", place], env=environ, check=True)
+    console.rule("An administrator changes one row, and the Logboek says nothing")
+    change = (
+        "ALTER TABLE logregel UPDATE name = {name} WHERE name = {other} AND writer_id = "
+        "(SELECT min(toString(writer_id)) FROM logregel WHERE name = {other}) SETTINGS mutations_sync = 1"
+    )
+    wrong, right = "'Bekijk kenteken'", "'Wijzig kenteken'"
+    console.print(statement := change.format(name=wrong, other=right), markup=False)
+    subprocess.run([sys.executable, "-c", BEHIND, statement], env=environ, check=True)
+    console.rule("ldv verify")
+    subprocess.run([*LDV, "verify", "--against", place], env=environ, check=False)
+    subprocess.run([sys.executable, "-c", BEHIND, change.format(name=right, other=wrong)], env=environ, check=True)
 
 
 def keep_up(gemeente: Organisation, rdw: Organisation, home: Path) -> None:
@@ -246,7 +279,7 @@ def answers(url: str) -> bool:
     """Say whether anything answers there."""
     try:
         requests.get(url, timeout=1)
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
     return True
 

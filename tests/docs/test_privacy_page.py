@@ -1,17 +1,19 @@
-"""docs/privacy.md: every claim has its test, and every test that it names is there."""
+"""docs/privacy.md and docs/serve.md: every claim has its test, and every test that they name is there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
 
 
-def test_each_claim_points_at_tests_that_exist() -> None:
+@pytest.mark.parametrize("page", ["privacy.md", "serve.md"])
+def test_each_claim_points_at_tests_that_exist(page: str) -> None:
     """By file and name; a test that was renamed leaves a claim without proof."""
-    claims, _, tests = PAGE.partition("## The tests")
+    claims, _, tests = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("## The tests")
     listed = {
         int(number): names
         for number, names in re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", tests, re.MULTILINE | re.DOTALL)
