@@ -34,7 +34,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from tests.support.collector import CONFIGS, KEY_ID, KEY_SECRET, CollectorProcess, binary
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import SECRET, LogboekProcess
 
 import ldv_otel as ldv
 from ldv_otel._internal.clickhouse.client import LogboekClient
@@ -87,7 +87,11 @@ def main() -> None:
         directory = Path(name)
         settings = Settings(logboek=LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=store.port))
         apply_schema(settings, collector=True)
-        environ = {"LDV_CLICKHOUSE_ENDPOINT": store.address, "LDV_CLICKHOUSE_TIMEOUT": "30s"}
+        environ = {
+            "LDV_CLICKHOUSE_ENDPOINT": store.address,
+            "LDV_CLICKHOUSE_TIMEOUT": "30s",
+            "LDV_CLICKHOUSE_PASSWORD": SECRET,
+        }
         with CollectorProcess(program, [without_tracing(directory)], directory, environ) as collector:
             for _ in range(wanted.rounds):
                 for variant, rounds in costs.items():

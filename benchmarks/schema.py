@@ -114,6 +114,7 @@ class Asking(LogboekClient):
         *,
         settings: Mapping[str, Any] | None = None,
         bytes_columns: Sequence[str] = (),
+        self_proving: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Run a query; see `LogboekClient.rows`."""
         return super().rows(
@@ -121,6 +122,7 @@ class Asking(LogboekClient):
             parameters,
             settings={**(settings or {}), **self.more},
             bytes_columns=bytes_columns,
+            self_proving=self_proving,
         )
 
     @contextlib.contextmanager

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import fastapi
@@ -48,9 +48,19 @@ def service(provider: TracerProvider, bsns: list[str]) -> Callable[[int], None]:
     return lambda count: loop.run_until_complete(request_all(count))
 
 
+def one_request(provider: TracerProvider, bsns: list[str]) -> Callable[[int], Awaitable[None]]:
+    """Return what sends the service one request by ASGI, in the loop that runs."""
+    app = _app(provider)
+
+    async def request(number: int) -> None:
+        await _request(app, _path(bsns, number))
+
+    return request
+
+
 def service_with_server(provider: TracerProvider, bsns: list[str]) -> Callable[[int], None]:
     """Return what sends the service a number of requests by HTTP on loopback, on one connection, to uvicorn."""
-    server = uvicorn.Server(uvicorn.Config(_app(provider), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(_app(provider), port=0, log_level="error", timeout_keep_alive=3600))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.01)
