@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot assets test fuzz torture format bench clean collector
+.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom terms pages
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -27,6 +27,11 @@ test: .venv/test.stamp
 	@$(PYTHON) collector-config/build.py --if-possible
 	@$(BIN)/python tests/stages.py
 
+# With each supported Python that is installed; `--small`, as in CI: the core, the SDK side and delivery.
+.PHONY: test-pythons
+test-pythons: .venv/test.stamp
+	@$(BIN)/python tests/pythons.py $(PYTHONS)
+
 # Real servers, kills, crash points and faults. Most of it is waiting, so there are more workers than cores.
 TORTURE = $(BIN)/pytest -n 3 --dist worksteal tests/processes tests/torture
 
@@ -39,12 +44,27 @@ fuzz: .venv/test.stamp
 	LDV_FUZZ=$(FUZZ) LDV_TEST_SEED=$(SEED) $(BIN)/pytest -n 2 --dist loadfile -m hypothesis -o timeout=14400 \
 	  --hypothesis-seed=$(SEED) --ignore tests/processes --ignore tests/torture
 
+# 10,000 lawful histories of a Logboek, of which none may raise an alarm; some hours.
+histories: SEED := $(SEED)
+histories: .venv/test.stamp
+	LDV_FUZZ=1000 LDV_TEST_SEED=$(SEED) $(BIN)/pytest tests/clickhouse/test_lawful_lives.py -o timeout=86400 \
+	  --hypothesis-seed=$(SEED)
+
 # The same in large sizes, a day, with its figures; SIZE=0.1 for a tenth of that, SEED=... repeats a run.
 SIZE ?= full
 torture: SEED := $(SEED)
 torture: .venv/test.stamp
 	LDV_TORTURE=$(SIZE) LDV_TEST_SEED=$(SEED) $(TORTURE) -rP --show-capture=stdout
 	@$(MAKE) --no-print-directory fuzz FUZZ=60 SEED=$(SEED)
+
+# Every fault that we or a peer was measured with, and a table of what became of the records; SIZE=full for larger ones.
+faults: .venv/test.stamp
+	LDV_TORTURE=$(if $(filter command line,$(origin SIZE)),$(SIZE),0.1) $(BIN)/python -m tests.fault_table
+
+# Every attack of tests/attack in full size against the running product, and a table of what was tried and got through.
+attack: SEED := $(SEED)
+attack: .venv/test.stamp
+	LDV_TEST_SEED=$(SEED) $(BIN)/python -m tests.attack_table
 
 format: .venv/test.stamp
 	$(BIN)/ruff format .
@@ -59,9 +79,40 @@ bench: .venv/test.stamp
 	$(BIN)/python -m benchmarks.gemma --rows $(ROWS)
 	$(BIN)/python -m benchmarks.rules
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.instructions
+	$(BIN)/python -m benchmarks.event_loop
 	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m benchmarks.tamper
 	@$(PYTHON) collector-config/build.py
 	$(BIN)/python -m benchmarks.collector
+
+# The versions that a release was tested with, with the hashes of their files; it names no registry.
+constraints: .venv/release.stamp
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --generate-hashes --allow-unsafe --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file=- pyproject.toml \
+	  | grep -v -e '^#' -e '^ldv-otel @' > release/constraints.new
+	mv release/constraints.new release/constraints.txt
+
+# The terms of the record and of the Register as linked data, from the list in `linked_data/terms.py`.
+TERMS := src/ldv_otel/_internal/linked_data/terms.ttl
+terms: .venv/test.stamp
+	$(BIN)/python -m ldv_otel._internal.linked_data > $(TERMS).new
+	mv $(TERMS).new $(TERMS)
+
+# docs/requirements.md and docs/conformance.md, from docs/requirements.yaml; docs/compatibility.md, from the tests' list.
+pages: .venv/test.stamp
+	$(BIN)/python -m tests.docs.requirement_pages
+	$(BIN)/python -m tests.docs.compatibility_page
+
+# The bill of materials of those versions (CycloneDX): what was really installed from them, its licences and what needs what.
+sbom: .venv/release.stamp
+	rm -rf build/sbom && mkdir -p dist
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --require-hashes --no-deps -r release/constraints.txt
+	build/sbom/bin/python -m pip install --quiet --no-deps .
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	  --output-file dist/ldv_otel.cdx.json build/sbom/bin/python
+	@echo "dist/ldv_otel.cdx.json"
 
 clean:
 	rm -rf .venv .demo dist build
@@ -74,6 +125,10 @@ clean:
 
 .venv/demo.stamp: .venv/pip.stamp pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group example
+	@touch $@
+
+.venv/release.stamp: .venv/pip.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --group release
 	@touch $@
 
 .venv/test.stamp: .venv/pip.stamp pyproject.toml

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import coverage
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
@@ -24,6 +26,18 @@ def pytest_report_header() -> str:
     """Say what repeats this run."""
     kind = f"LDV_FUZZ={FUZZ} --hypothesis-seed={SEED} " if FUZZ else ""
     return f"chance: {kind}LDV_TEST_SEED={SEED}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Save what this process measured of the branches, which it would do at its exit.
+
+    pytest-xdist kills a worker that has not exited after ten seconds, and on a busy machine one has not: what half of
+    the tests took was missing then. Until this returns it waits.
+    """
+    if measured := coverage.Coverage.current():
+        measured.stop()
+        measured.save()
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -23,6 +23,7 @@ import ldv_otel as ldv
 from ldv_otel import Logregel, testing
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from tests.processes.rig import Rig
 from tests.support.tls import Authority
 
@@ -112,7 +113,7 @@ def among(tmp_path: Path, gateways: str = "127.0.0.1") -> Iterator[testing.InMem
 
 def check(record: Logregel, processor: str) -> None:
     """Check who is recorded as the caller, and what became of its trace."""
-    assert record.foreign_operation_processor == processor
+    assert record.foreign_operation_processor == (processor or UNKNOWN_CALLER_URL)
     assert record.foreign_operation_trace_id.hex() == TRACE_ID
     assert record.foreign_operation_span_id.hex() == SPAN_ID
     assert (record.trace_id.hex() == TRACE_ID) == bool(processor)

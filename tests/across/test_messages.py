@@ -7,6 +7,7 @@ import pytest
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.traces import across_traces
+from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from tests.processes.rig import Rig, wait_until
 
 PARTIES = """
@@ -49,7 +50,7 @@ def test_the_actie_that_sent_a_message_is_the_parent(rig: Rig, *, restarts: bool
         if restarts:
             assert receiver.trace_id != sender.trace_id
             assert receiver.parent_span_id == b""
-            assert receiver.foreign_operation_processor == ""
+            assert receiver.foreign_operation_processor == UNKNOWN_CALLER_URL
         else:
             assert receiver.trace_id == sender.trace_id
             assert receiver.parent_span_id == sender.span_id

@@ -47,12 +47,16 @@ def test_the_story_of_the_introduction(tmp_path: Path) -> None:
         env=os.environ | {"COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Verstrek houdergegevens" in done.stdout
     assert "123456782" not in done.stdout
+    before, changed, after = done.stdout.partition("An administrator changes one row")
+    assert changed
+    assert "all are as they were sealed" in before
+    assert after.count("changed: 3 Logregels of writer") == 1
 
     gemeente = records_of(tmp_path / "demo" / "gemeente")
     rdw = records_of(tmp_path / "demo" / "rdw")

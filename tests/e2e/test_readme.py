@@ -22,21 +22,27 @@ def test_the_ten_lines_come_early_and_work(tmp_path: Path) -> None:
     assert len(ten_lines.splitlines()) <= 10
     assert README[: README.index(ten_lines) + len(ten_lines)].count("\n") < 40
     assert README[: README.index("ldv inzage --type BSN")].count("\n") < 40
-    place = "/tmp/ldv-voorbeeld/logboek"  # noqa: S108  (what the README says)
-    assert place in ten_lines
-    environ = os.environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
-    done = subprocess.run([sys.executable, "-c", ten_lines], env=environ, capture_output=True, text=True, check=False)
+    (place,) = re.findall(r"^\$ export LDV_LOGBOEK=(\S+)", blocks("console")[1], re.MULTILINE)
+    assert f'"{place}"' in ten_lines
+    # As it stands there: in the current directory, which nobody else can prepare as they can a name below /tmp.
+    environ = {name: value for name, value in os.environ.items() if name != "LDV_LOGBOEK"}
+    done = subprocess.run(
+        [sys.executable, "-c", ten_lines], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"True [0-9a-f]{32}\n", done.stdout)
     shown = subprocess.run(
         [sys.executable, "-m", "ldv_otel._internal.cli", "inzage", "--type", "BSN"],
-        env=environ,
+        cwd=tmp_path,
+        env=environ | {"LDV_LOGBOEK": place},
         input="123456782\n",
         capture_output=True,
         text=True,
         check=False,
     )
     assert "Wijzig kenteken" in shown.stdout, shown.stderr
+    made = tmp_path / place.removeprefix("chdb:")
+    assert made.stat().st_mode & 0o777 == made.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_example_for_peoples_own_tests_works(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def commands(tmp_path: Path, port: int) -> tuple[dict[str, str], list[str]]:
     words = [word for line in lines if line.startswith("export ") for word in shlex.split(line)[1:]]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
     environ = kept | dict(word.split("=", 1) for word in words)
-    assert environ["LDV_LOGBOEK"] == "chdb:///tmp/ldv-zero-code/logboek"
+    assert environ["LDV_LOGBOEK"] == "chdb:ldv-zero-code/logboek"
     environ["LDV_LOGBOEK"] = f"chdb://{tmp_path}/logboek"
     environ["LDV_SPOOL"] = str(tmp_path / "spool")
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"

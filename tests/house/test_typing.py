@@ -90,7 +90,7 @@ def within_a_block() -> None:
         assert_type(actie.trace_id, str)
         assert_type(actie.span_id, str)
         ldv.data_subject(123456782, type="BSN")
-        ldv.foreign_read_api("https://rdw.example/ldv/v1")
+        ldv.next_logbook("https://rdw.example/ldv/v1")
         actie.data_subject("123456782", type="BSN")
         actie.set_attribute("dpl.objects.algorithm_id", "zoeken")
         actie.ok()

@@ -12,14 +12,15 @@ ROOT: Final = Path(__file__).parents[2]
 BY_OTHERS: Final = {
     "FastAPI, which calls the functions of routes": {
         "stylesheet", "icon", "timeline", "downloads", "json_file", "csv_file", "overview", "sequences",
-        "records_about", "not_found", "openapi_json", "foreign_operations", "list_",
+        "records_about", "not_found", "openapi_json", "foreign_operations", "list_", "processing_activities",
+        "json_ld_context", "proven_trace", "proven_file", "verifications",
     },
-    "templates of the pages": {"drawing", "unexplained", "part_of"},
+    "templates of the pages": {"closes", "opens", "part_of", "unexplained"},
     "JSON that is written or read": {
         "file_bytes", "uitvoerder", "gegevensbron", "verwerkingsactiviteit_id_afnemer",
         "verwerkingsactiviteit_url_afnemer",
     },
-    "entry points": {"pre_instrument", "TracesExporter"},
+    "entry points": {"TracesExporter"},
     "Python's protocols": {"__getattr__", "__annotations__", "error_type", "memo"},
     "settings of libraries' objects": {"http_retries", "should_exit", "log_errors"},
 }  # fmt: skip

@@ -48,12 +48,12 @@ class Service:
         log: File for standard output and standard error; part of every failure's message.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path, cwd: Path = ROOT) -> None:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=cwd,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -91,6 +91,10 @@ class Service:
             return self._process.wait(HANG_SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"It did not stop in {HANG_SECONDS} s.\n{self.output}") from None
+
+    def interrupt_all(self) -> None:
+        """Signal the whole group, as a terminal does with Ctrl-C."""
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def end(self, timeout_seconds: float) -> int:
         """Wait until it ends by itself, and return its status."""
@@ -136,6 +140,8 @@ class Rig:
             "LDV_DELIVERY": "durable",
             "LDV_SPOOL": str(self.spool),
             "LDV_STATE": str(directory / "state"),
+            # Sealing says that it made a key; tests compare all that a service says.
+            "LDV_SEAL": "0",
             # Where apps and children write down what they have done, for those that nobody waits for.
             "ACKNOWLEDGEMENTS": str(self.acknowledgements),
             "PYTHONUNBUFFERED": "1",
@@ -190,7 +196,8 @@ class Rig:
             text=True,
         )
         assert adopter.stdout is not None
-        assert adopter.stdout.readline() == "ready\n"
+        # Before it, perhaps, what it has to say about its start, such as that it made a key.
+        assert "ready\n" in iter(adopter.stdout.readline, "")
         return adopter
 
     def verdict(self, *, acknowledged: Iterable[str], issued: Iterable[str]) -> None:

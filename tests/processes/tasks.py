@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from celery import Celery  # type: ignore[import-untyped]  # it has no types
+from celery import Celery
 
 import ldv_otel as ldv
 from tests.processes.children import log

@@ -20,6 +20,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from tests.processes.rig import Rig
 from tests.support import faults
+from tests.support.logboek import SECRET
 from tests.support.tls import TlsRelay, make_certificates
 
 pytestmark = pytest.mark.slow
@@ -165,12 +166,17 @@ SWITCHES: Final = {
     ),
     "table gone": Switch(
         "stored",
-        "install(); sql('RENAME TABLE logregel TO elsewhere'); log()",
+        "install(); sql('ALTER TABLE logregel RENAME COLUMN name TO elsewhere'); log()",
         environ={"LDV_FLUSH_SECONDS": "0.5"},
         says="stay in the spool",
-        repair="RENAME TABLE elsewhere TO logregel",
+        repair="ALTER TABLE logregel RENAME COLUMN elsewhere TO name",
     ),
-    "wrong database": Switch("start", environ={"LDV_LOGBOEK": "clickhouse+http://127.0.0.1:{port}/elsewhere"}),
+    "no such database": Switch(
+        "stored",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        answers=(faults.server_error(81, 404, "UNKNOWN_DATABASE"), faults.anything),
+        says="UNKNOWN_DATABASE (81)",
+    ),
     "user who may not insert": Switch(
         "stored",
         environ={"LDV_FLUSH_SECONDS": "0.5"},
@@ -190,13 +196,20 @@ SWITCHES: Final = {
         says="AUTHENTICATION_FAILED (516). Check user, password and rights",
     ),
     "password that has expired": Switch(
-        "start", answers=(faults.server_error(516, 403, "AUTHENTICATION_FAILED"), faults.anything)
+        "stored",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        answers=(faults.server_error(516, 403, "AUTHENTICATION_FAILED"), faults.anything),
+        says="AUTHENTICATION_FAILED (516). Check user, password and rights",
     ),
     "certificate of an unknown authority": Switch(
         "stored", environ={"LDV_FLUSH_SECONDS": "0.5"}, tls=True, says="LDV_LOGBOEK_CA_FILE"
     ),
     "deduplication window 0": Switch(
-        "start", "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()"
+        "stored",
+        "sql('ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 0'); install(); log()",
+        environ={"LDV_FLUSH_SECONDS": "0.5"},
+        says="remembers 0 batches",
+        repair="ALTER TABLE logregel MODIFY SETTING non_replicated_deduplication_window = 10000",
     ),
     "spool below a file": Switch("start", environ={"LDV_SPOOL": "{directory}/keys.json/spool"}),
     "spool on a read-only file system": Switch("start", environ={"LDV_SPOOL": "/proc/spool"}),
@@ -210,7 +223,7 @@ SWITCHES: Final = {
         install(); log()
         """,
         environ={"LDV_FLUSH_SECONDS": "0.5"},
-        says="broken sink",
+        says="ZeroDivisionError in send",
     ),
     "drainer dead": Switch(
         "stored",
@@ -253,7 +266,7 @@ SWITCHES: Final = {
     "python -O": Switch("stored", options=("-OO",)),
     "after shutdown": Switch("stored", "install(); trace.get_tracer_provider().shutdown(); log()"),
     "an exit handler that runs before ours": Switch("stored", "install(); atexit.register(log)"),
-    "an exit handler that runs after ours": Switch("call", "atexit.register(log); install()"),
+    "an exit handler that runs after ours": Switch("stored", "atexit.register(log); install()"),
     "a thread that outlives the main one": Switch(
         "stored", "import threading, time\ninstall(); threading.Thread(target=lambda: (time.sleep(0.3), log())).start()"
     ),
@@ -313,7 +326,7 @@ def put_between(rig: Rig, switch: Switch) -> Iterator[Callable[[], None]]:
         if (other := front or relay) is not None:
             scheme = "clickhouse+https" if relay else "clickhouse+http"
             address = msgspec.structs.replace(rig.settings.logboek, scheme=scheme, port=other.port)
-            rig.environ["LDV_LOGBOEK"] = str(address)
+            rig.environ |= {"LDV_LOGBOEK": str(address), "LDV_LOGBOEK_PASSWORD": SECRET}
 
         def put_right() -> None:
             if front is not None:

@@ -160,15 +160,17 @@ def server_error(code: int, status: int, name: str) -> Action:
 
 
 def answer_of_another() -> Action:
-    """Pass on the backend's true answer to another insert; of ours it hears nothing."""
+    """Pass on the backend's true answer to another request, as empty as one to an insert; of ours it hears nothing."""
 
     async def act(exchange: Exchange) -> None:
-        query = urlencode({"query_id": uuid.uuid4().hex, "query": "INSERT INTO FUNCTION null('x UInt8') VALUES (1)"})
+        query = urlencode({"query_id": uuid.uuid4().hex, "query": "SELECT 1 WHERE 0 FORMAT Native"})
         target = f"/?{query}"
-        other = Request(f"POST {target} HTTP/1.1\r\nHost: localhost".encode() + _HEAD_END, b"", {}, target)
+        proof = exchange.request.headers.get("authorization", "")
+        head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {proof}"
+        other = Request(head.encode() + _HEAD_END, b"", {}, target)
         answer = await replace(exchange, request=other).forward()
         if not answer.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"the other insert was to succeed: {answer[:500]!r}")
+            raise RuntimeError(f"the other request was to succeed: {answer[:500]!r}")
         await exchange.reply(answer)
 
     return act

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
+from ldv_otel._internal.clickhouse.front_secret import secret_file
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 
@@ -18,8 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+#: The secret of every Logboek of tests: what stands between it and a client, such as `tests.support.faults`, hides the
+#: port by which clients find it by themselves.
+SECRET: Final = "the-secret-of-the-tests"
+#: Where tests make tables of their own: chDB's `default` is an overlay of files, to which there is no right here.
+DATABASE: Final = "tests"
+AUTHORISED: Final = {"X-ClickHouse-Key": SECRET, "X-ClickHouse-Database": DATABASE}
 _START_SECONDS: Final = 30
 _STOP_SECONDS: Final = 30
+
+
+_DIRECTLY: Final = """
+import sys
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.sql_text import Sql
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+with LogboekClient(Settings(logboek=LogboekAddress(scheme="chdb", path=sys.argv[1])), database="default") as client:
+    for statement in sys.argv[2:]:
+        client.command(Sql.verbatim(statement))
+"""
 
 
 class LogboekProcess:
@@ -32,6 +51,9 @@ class LogboekProcess:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.port = 0
+        secret_file(path).parent.mkdir(parents=True, exist_ok=True)
+        secret_file(path).touch(mode=0o600)
+        secret_file(path).write_text(f"{SECRET}\n")
         self._process: subprocess.Popen[str] | None = None
         self.start()
 
@@ -60,6 +82,7 @@ class LogboekProcess:
         if not self.port:
             self.kill()
             raise RuntimeError("the embedded Logboek did not start; its standard error says why")
+        ask(self, f"CREATE DATABASE IF NOT EXISTS {DATABASE}".encode(), headers={"X-ClickHouse-Database": "default"})
 
     def stop(self) -> int:
         """Stop it as a service manager does, and return its exit status."""
@@ -72,6 +95,12 @@ class LogboekProcess:
     def restart(self) -> None:
         """Stop it if it runs, and start it on the same directory and port."""
         self.stop()
+        self.start()
+
+    def directly(self, *statements: str) -> None:
+        """Run statements that `ldv logboek` serves to nobody, such as DROP and RENAME, while it does not run."""
+        self.stop()
+        subprocess.run([sys.executable, "-c", _DIRECTLY, os.fspath(self.path), *statements], check=True)
         self.start()
 
     def __enter__(self) -> Self:
@@ -108,7 +137,7 @@ class LogboekProcess:
 def settings_at(port: int, database: str = "ldv") -> Settings:
     """Return the settings of who logs to what listens on a port of this machine."""
     address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=port, database=database)
-    return Settings(logboek=address)
+    return Settings(logboek=address, password=SECRET)
 
 
 class Got(NamedTuple):
@@ -133,11 +162,11 @@ def ask(
     headers: Mapping[str, str] | None = None,
     **parameters: str,
 ) -> Got:
-    """Send one request without a driver."""
+    """Send one request without a driver, with the secret unless headers say otherwise."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
         target = f"{path}?{urlencode(parameters)}" if parameters else path
-        connection.request(method, target, body=body or None, headers=dict(headers or {}))
+        connection.request(method, target, body=body or None, headers=AUTHORISED | dict(headers or {}))
         answer = connection.getresponse()
         return Got(answer.status, answer.headers, answer.read())
     finally:

@@ -117,6 +117,7 @@ class Issuer:
         *,
         key: ECKey | RSAKey | None = None,
         header: dict[str, Any] | None = None,
+        without_kid: bool = False,
         **claims: Any,
     ) -> str:
         """Return a token; `claims` of None are left out."""
@@ -130,6 +131,8 @@ class Issuer:
             "scope": scope,
         } | claims
         head = {"alg": "ES256", "kid": "one", "typ": "at+jwt"} | (header or {})
+        if without_kid:
+            del head["kid"]
         return jwt.encode(
             head,
             {name: value for name, value in given.items() if value is not None},
@@ -139,8 +142,10 @@ class Issuer:
 
 
 def environ_of(settings: Any) -> dict[str, str]:
-    """Return the variables that name the Logboek of some settings."""
+    """Return the variables that name the Logboek of some settings, and what answers of its read API say of it."""
     return {
+        "LDV_ORGANISATION": settings.organisation or "Gemeente Voorbeeld",
+        "LDV_LOGBOEK_ID": "https://logboek.example/lezenapi/v1",
         "LDV_LOGBOEK": str(settings.logboek),
         "LDV_KEYS": str(settings.keys),
     }

@@ -22,7 +22,7 @@ from tests.support.faults import (
     late_exception,
     refuse,
 )
-from tests.support.logboek import LogboekProcess
+from tests.support.logboek import DATABASE, SECRET, LogboekProcess
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def front(logboek: LogboekProcess) -> Iterator[FaultFront]:
     """A front before it, with an empty table `t` behind both."""
     with FaultFront(logboek.port, kill=logboek.kill) as opened:
         with connect(opened.port) as client:
-            client.command("CREATE OR REPLACE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id")
+            client.command("CREATE TABLE IF NOT EXISTS t (id UInt64) ENGINE = MergeTree ORDER BY id")
+        _before.append(rows_of(logboek))
         opened.counts.clear()
         yield opened
 
@@ -45,7 +46,13 @@ def front(logboek: LogboekProcess) -> Iterator[FaultFront]:
 def connect(port: int) -> Client:
     """Open the real driver; it must not hide faults by trying again."""
     client = clickhouse_connect.get_client(
-        host="127.0.0.1", port=port, autogenerate_session_id=False, query_retries=0, connect_timeout=5
+        host="127.0.0.1",
+        port=port,
+        password=SECRET,
+        database=DATABASE,
+        autogenerate_session_id=False,
+        query_retries=0,
+        connect_timeout=5,
     )
     transport: Any = client
     transport.http_retries = 0
@@ -57,8 +64,17 @@ def insert(client: Client) -> None:
     client.insert("t", [[1]], column_names=["id"], column_type_names=["UInt64"])
 
 
+#: Rows that the table had before each test: `ldv logboek` lets nobody drop or empty one.
+_before: list[int] = []
+
+
 def stored(logboek: LogboekProcess) -> int:
-    """Count the rows, past the front."""
+    """Count the rows of a test, past the front."""
+    return rows_of(logboek) - _before[-1]
+
+
+def rows_of(logboek: LogboekProcess) -> int:
+    """Count all rows."""
     with connect(logboek.port) as client:
         return int(client.query("SELECT count() FROM t").result_rows[0][0])
 

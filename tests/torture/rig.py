@@ -261,7 +261,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the pauses out of delivery: a test of a hundred outages is not a test of patience."""
     monkeypatch.setattr(drainer, "_GATHER_SECONDS", 0.005)
     monkeypatch.setattr(drainer, "OPENING", RetryPolicy(first_pause_seconds=0.05, longest_pause_seconds=0.05))
-    monkeypatch.setattr(drainer, "SENDING", RetryPolicy(first_pause_seconds=0.02, longest_pause_seconds=0.05))
+    monkeypatch.setattr(
+        drainer, "SENDING", RetryPolicy(first_pause_seconds=0.02, longest_pause_seconds=0.05, suspicion_seconds=20.0)
+    )
 
 
 def strace(pid: int, *options: str) -> subprocess.Popen[str]:

@@ -9,15 +9,18 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import ldv_otel as ldv
+from ldv_otel._internal.cli.rendering import backlog_lines
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
+from ldv_otel._internal.delivery.spool.inspect import backlog_of, inspect_spools
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME
 from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord, scan_segment
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter
@@ -48,9 +51,22 @@ class Away(InMemoryLogboek):
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
-    path = tmp_path / "disk"
+    with small_disk(tmp_path / "disk", DISK_BYTES) as path:
+        yield path
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A small volume: one and a half of the largest segments."""
+    with small_disk(tmp_path / "volume", 12 << 20) as path:
+        yield path
+
+
+@contextmanager
+def small_disk(path: Path, size_bytes: int) -> Iterator[Path]:
+    """Mount a disk of so many bytes."""
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
     tried = subprocess.run(mount, capture_output=True, text=True, check=False) if shutil.which("mount") else None
     if tried is None or tried.returncode:
         pytest.skip(f"a small disk takes the right to mount: {tried.stderr.strip() if tried else 'no mount here'}")
@@ -98,6 +114,130 @@ def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch:
         processor.shutdown()
         assert list((disk / "spools").iterdir()) == []
         (disk / "filler").unlink()
+
+
+@pytest.mark.timeout(300)
+def test_a_small_volume_is_used_to_its_end_and_comes_back(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments shrink with the room: most of it holds records, and after each outage it takes as many again."""
+    hurry(monkeypatch)
+    sink = Away()
+    delivery = DurableDelivery(sink, volume / "spools")
+    acknowledged = 0
+    fitted = []
+    for _ in range(3):
+        sink.away = True
+        before = acknowledged
+        with pytest.raises(LogboekUnavailable, match="No space left"):
+            while True:
+                delivery.submit(record(acknowledged, "x" * 10_000))
+                acknowledged += 1
+        fitted.append((acknowledged - before) * 10_000)
+        sink.away = False
+        wait_until(lambda: delivery.pending == 0)
+    print(f"bytes of records that fitted into 12 MiB, each time: {fitted}")
+    assert min(fitted) > 6 << 20
+    stored = [logregel.span_id for logregel in sink.logregels]
+    assert len(stored) == len(set(stored)) == acknowledged
+    delivery.shutdown(20)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("free", [8 << 20, 1 << 20, 100 << 10])
+def test_what_another_program_leaves_is_enough(volume: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """However far a spool has got before: the next segment is as large as the room allows."""
+    hurry(monkeypatch)
+    sink = Away()
+    delivery = DurableDelivery(sink, volume / "spools")
+    number = 0
+    with pytest.raises(LogboekUnavailable):
+        while True:
+            delivery.submit(record(number, "x" * 50_000))
+            number += 1
+    sink.away = False
+    wait_until(lambda: delivery.pending == 0)
+    fill(volume / "filler", leave=free)
+    sink.away = True
+    for more in range(number, number + free // 20_000):
+        delivery.submit(record(more, "x" * 1_000))
+    sink.away = False
+    wait_until(lambda: delivery.pending == 0)
+    delivery.shutdown(20)
+
+
+@pytest.mark.timeout(300)
+def test_a_refusal_takes_no_room_and_little_time(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is asked, not filled up to find out; the log has one line for all refusals of a minute."""
+    sink = Away()
+    delivery = DurableDelivery(sink, volume / "spools")
+    with pytest.raises(LogboekUnavailable):
+        for number in range(_MORE_THAN_FITS):
+            delivery.submit(record(number, "x" * 20_000))
+    spools = volume / "spools"
+    backlog = backlog_of(spools, inspect_spools(spools), record(0).end_time_ms + 3_600_000)
+    assert backlog.full
+    assert "THE DISK IS FULL" in "".join(backlog_lines(backlog, 1))
+    free = os.statvfs(volume).f_bavail
+    written: list[int] = []
+    write = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        written.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    began = time.monotonic()
+    for number in range(200):
+        with pytest.raises(LogboekUnavailable, match="No space left"):
+            delivery.submit(record(number, "x" * 20_000))
+    assert time.monotonic() - began < 20
+    assert sum(written) < 1 << 20
+    assert os.statvfs(volume).f_bavail == free
+    sink.away = False
+    delivery.shutdown(60)
+
+
+@pytest.mark.timeout(300)
+def test_a_smaller_record_still_finds_the_room_that_a_larger_one_did_not(volume: Path) -> None:
+    """What is left of the present segment is not given up with a refusal that never touched it."""
+    sink = Away()
+    delivery = DurableDelivery(sink, volume / "spools")
+    delivery.submit(record(0))
+    fill(volume / "filler")
+    for number in range(1, 10):
+        with pytest.raises(LogboekUnavailable):
+            delivery.submit(record(100 + number, "x" * 100_000))
+        delivery.submit(record(number))
+    sink.away = False
+    delivery.shutdown(60)
+    assert [logregel.name for logregel in sink.logregels] == [record(number).name for number in range(10)]
+
+
+@pytest.mark.timeout(300)
+def test_a_quota_that_only_refuses_is_met_with_smaller_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has room, this account has not: after a few refusals a segment fits, and then they grow again."""
+    hurry(monkeypatch)
+    allowed = 200 << 10
+    write = os.write
+
+    def quota(descriptor: int, data: bytes) -> int:
+        if os.fstat(descriptor).st_size + len(data) > allowed:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", quota)
+    sink = InMemoryLogboek()
+    delivery = DurableDelivery(sink, tmp_path / "spools")
+    refused = 0
+    for number in range(400):
+        try:
+            delivery.submit(record(number, "x" * 5_000))
+        except LogboekUnavailable:
+            refused += 1
+    assert refused < 100
+    delivery.shutdown(60)
+    assert len(sink.logregels) == 400 - refused
 
 
 @pytest.mark.timeout(300)

@@ -25,8 +25,9 @@ from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
-from ldv_otel._internal.record.actie import LogregelMaker, SpanFacts
+from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
+from ldv_otel._internal.record.span_facts import SpanFacts
 from ldv_otel.attributes import FIELDS, NAMESPACE, PROCESSING_ACTIVITY_ID
 from tests.strategies import anything
 from tests.support.chance import SEED, new_id

@@ -87,7 +87,10 @@ def logged(rig: Rig) -> list[Logregel]:
 
 def test_every_section_is_tried() -> None:
     """None is left out."""
-    assert re.findall(r"^## (\w+)", DOCS, re.MULTILINE) == list(CLIENTS)
+    *frameworks, last = re.findall(r"^## (.+)", DOCS, re.MULTILINE)
+    assert frameworks == list(CLIENTS)
+    # It has no rules; `tests/sdk/test_contexts.py` runs what it prints.
+    assert last == "Where the work goes on elsewhere"
 
 
 @pytest.mark.parametrize("framework", CLIENTS)

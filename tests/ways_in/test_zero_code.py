@@ -15,7 +15,14 @@ from ldv_otel._internal.sdk.entry_points import sampler
 from tests.processes.rig import Rig
 from tests.ways_in.starting import APPLICATION, QUIET, Ended, instrumented, ldv_run, run
 
-_NO_LDV = {"LDV_LOGBOEK": "", "LDV_KEYS": "", "LDV_DELIVERY": "", "LDV_SPOOL": "", "LDV_STATE": ""}
+_NO_LDV = {
+    "LDV_LOGBOEK": "",
+    "LDV_KEYS": "",
+    "LDV_DELIVERY": "",
+    "LDV_SPOOL": "",
+    "LDV_STATE": "",
+    "LDV_SEAL": "",
+}
 
 
 @pytest.mark.parametrize("by", [instrumented, ldv_run])
