@@ -84,9 +84,14 @@ def test_gunicorn_workers_that_are_replaced(rig: Rig) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("delivery", ["durable", "memory"])
 @pytest.mark.parametrize("how", ["--enable-threads", "--py-call-uwsgi-fork-hooks", "--lazy-apps"])
-def test_uwsgi(rig: Rig, how: str) -> None:
-    """A server that forks in C: its workers have a spool of their own each."""
+def test_uwsgi(rig: Rig, how: str, delivery: str) -> None:
+    """A server that forks in C: its workers have a spool of their own each, or a queue.
+
+    Its master has no thread of ours when it forks. One that waits for the interpreter's lock then leaves a worker in
+    which every request waits for ever; that is seldom, so that not the waiting is tested but what it takes.
+    """
     # Beside this interpreter first: `make test` does not put the environment's programs on the path.
     command = shutil.which("uwsgi", path=str(Path(sys.executable).parent)) or shutil.which("uwsgi")
     if command is None:
@@ -102,15 +107,18 @@ def test_uwsgi(rig: Rig, how: str) -> None:
         f"--virtualenv={sys.prefix}",
         f"--module={_WSGI}",
         how,
+        LDV_DELIVERY=delivery,
     )
     with service:
         port = int(service.wait_for(r"bound to TCP address 127\.0\.0\.1:(\d+)")[1])
         loaded = "WSGI app 0 .*WSGI app 0 " if how == "--lazy-apps" else ""
         service.wait_for(r"(?s)spawned uWSGI worker 2.*" + loaded)
+        assert len(list(Path(f"/proc/{service.pid}/task").iterdir())) == 1
         answered = request_all(port, ids)
         service.stop()
     assert answered == ids, service.output
     assert "Traceback" not in service.output
+    assert "No thread" not in service.output
     rig.verdict(acknowledged=answered, issued=ids)
 
 

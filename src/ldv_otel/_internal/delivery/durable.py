@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from ldv_otel._internal.config.daemon_thread import forks_later
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
@@ -328,7 +329,7 @@ class DurableDelivery:
         with self._locks.setdefault(os.getpid(), threading.Lock()):
             if self._own is not None and not (self._draining or self._last_words):
                 self._draining = self._own[1].start()
-                if not self._draining:
+                if not (self._draining or forks_later()):
                     self._no_thread.log(
                         "No thread can be started to send Logregels. They stay in the spool %s; the next record tries "
                         "again, and other processes of this service send what is left.",

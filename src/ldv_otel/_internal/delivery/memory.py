@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from ldv_otel._internal.config.daemon_thread import start_thread
+from ldv_otel._internal.config.daemon_thread import forks_later, start_thread
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.clock import Clock, SystemClock
@@ -64,6 +64,8 @@ class MemoryDelivery:
         self._history = SendHistory()
         self._on_loss = on_loss
         self._no_thread = RepeatedLine(_logger, logging.ERROR, clock=self._clock)
+        #: A lock for each process: an inherited one may be held by a thread that does not exist here.
+        self._locks: dict[int, threading.Lock] = {}
         self._start()
         if hasattr(os, "register_at_fork"):
             # Fork hooks cannot be taken back, so this one must not keep the delivery alive.
@@ -77,7 +79,6 @@ class MemoryDelivery:
         self.confirmed = 0
         self.confirmed_ms: int | None = None
         self.lost = self.retried = 0
-        self._pid = os.getpid()
         self._next_seq = 0
         self._in_flight = 0
         self._oldest_ms = 0
@@ -88,6 +89,15 @@ class MemoryDelivery:
         self._away = False
         self._wanted = False
         self._worker: threading.Thread | None = None
+        # The last: a thread that sees it goes on with what is above.
+        self._pid = os.getpid()
+
+    def _begin_here(self) -> None:
+        """Begin anew in a child that was forked without hooks, as uWSGI does in C."""
+        if self._pid != os.getpid():
+            with self._locks.setdefault(os.getpid(), threading.Lock()):
+                if self._pid != os.getpid():
+                    self._after_fork()
 
     def _after_fork(self) -> None:
         """Begin anew in a forked child: the parent keeps and delivers what was queued, and its thread is not here."""
@@ -100,6 +110,7 @@ class MemoryDelivery:
 
     def stats(self) -> DeliveryStats:
         """Return how it is doing."""
+        self._begin_here()
         with self._changed:
             return DeliveryStats(
                 pending=self.pending,
@@ -120,6 +131,7 @@ class MemoryDelivery:
         """
         if level not in (None, "memory"):
             raise _too_much(level)
+        self._begin_here()
         with self._changed:
             if self._stopping or len(self._queue) >= self._limit:
                 reason = "the delivery was shut down" if self._stopping else f"the queue of {self._limit} was full"
@@ -135,7 +147,7 @@ class MemoryDelivery:
 
     def _start_worker(self) -> None:
         self._worker = start_thread(self._work, "ldv-delivery")
-        if self._worker is None:
+        if self._worker is None and not forks_later():
             self._no_thread.log(
                 "No thread can be started to send Logregels. %d wait in memory; the next record tries again.",
                 self.pending,
@@ -174,6 +186,7 @@ class MemoryDelivery:
 
     def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
         """Wait until nothing is pending; True only if that came true in time and nothing was ever lost."""
+        self._begin_here()
         was_away = self._away
         if not patient and was_away:
             timeout_seconds = min(timeout_seconds, AWAY_SECONDS)
