@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.collector import free_port
+from tests.support.loopback import free_port
 
 ACTIVITY = "https://register.example/activiteiten/parkeren"
 BSN = "123456782"

@@ -20,8 +20,9 @@ from ldv_otel._internal.delivery.otlp_sink import OtlpSink
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import LdvError
 from tests.collector.spans import actie, request_of, span
-from tests.support.collector import CollectorProcess, free_port
+from tests.support.collector import CollectorProcess
 from tests.support.logboek import SECRET, LogboekProcess
+from tests.support.loopback import free_port
 from tests.support.tls import Authority
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LdvError, LogboekUnavailable
 from tests.support.chance import examples
 from tests.support.collector import HttpRecorder
+from tests.support.loopback import free_port
 from tests.support.sending import deliver_whole
 from tests.support.tls import Authority, TlsRelay
 
@@ -158,9 +158,7 @@ def test_what_another_process_sent_is_sent_again(stranger: HttpRecorder, sink: O
 
 def test_a_collector_that_is_away() -> None:
     """Opening says so; delivery tries again."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(LogboekUnavailable, match="cannot be reached"):
         OtlpSink(settings_for(port)).open()
 

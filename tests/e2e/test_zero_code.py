@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.support.loopback import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "zero-code"
 _START_SECONDS = 40
@@ -53,9 +54,7 @@ def get(url: str, service: subprocess.Popen[bytes]) -> bytes:
 def test_the_example_without_code(tmp_path: Path) -> None:
     """No code, one Logregel for the request about a person, none for the other, and the person finds it."""
     assert "ldv" not in (EXAMPLE / "app.py").read_text(encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ, start = commands(tmp_path, port)
     with subprocess.Popen(start, cwd=EXAMPLE, env=environ, stderr=subprocess.PIPE) as service:
         try:

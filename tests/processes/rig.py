@@ -29,9 +29,9 @@ from tests.support.logboek import LogboekProcess, settings_at
 
 ROOT: Final = Path(__file__).parents[2]
 #: What a service may take to stop before it counts as hanging.
-HANG_SECONDS: Final = 60.0
-_START_SECONDS: Final = 60.0
-_ADOPT_SECONDS: Final = 60.0
+HANG_SECONDS: Final = 120.0
+_START_SECONDS: Final = 120.0
+_ADOPT_SECONDS: Final = 120.0
 _CLIENTS: Final = 8
 _CLEAN: Final = ("LDV_", "OTEL_", "PYTHONWARNINGS")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.sdk.reloaders import only_restarts
 from tests.processes.rig import Service, wait_until
+from tests.support.loopback import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -302,9 +302,7 @@ def test_a_server_that_reloads(tmp_path: Path, name: str) -> None:
         tmp_path, logboek, HOME=str(tmp_path), DJANGO_SETTINGS_MODULE="app", **_QUIET, OTEL_PYTHON_LOG_LEVEL="info"
     )
     environ["LDV_FLUSH_SECONDS"] = "20"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     executable, *arguments = command_on(str(port))
     with Service([str(BIN / executable), *arguments], environ, tmp_path / "log", cwd=program) as service:
         wait_until(lambda: answer(port) == "een", _START_SECONDS, lambda: service.output)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final, Self
 
+from tests.support.loopback import free_port
+
 CONFIGS: Final = Path(__file__).parents[2] / "collector-config"
 KEY_ID: Final = "2026"
 KEY_SECRET: Final = "for tests only: not a secret, but long enough"  # says so itself
 
-_START_SECONDS: Final = 30
+_START_SECONDS: Final = 120
 
 
 def binary() -> Path | None:
@@ -27,13 +28,6 @@ def binary() -> Path | None:
     command = [sys.executable, str(CONFIGS / "build.py"), "--where"]
     found = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     return found if found.exists() else None
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class CollectorProcess:

@@ -21,6 +21,7 @@ from typing import Final, Self, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ldv_otel._internal.clickhouse.embedded.body import RequestBody, decompressed
+from tests.support.loopback import free_port
 
 _TAG: Final = "faultfaultfault1"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -236,7 +237,7 @@ class FaultFront:
 
     backend_port: int
     kill: Callable[[], object] = bool
-    port: int = 0
+    port: int = field(default_factory=free_port)
     counts: Counter[str] = field(default_factory=Counter)
     _rules: list[_Rule] = field(default_factory=list)
     # The loop itself refers to tasks weakly, and one whose client is gone has nobody else.
@@ -276,7 +277,6 @@ class FaultFront:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=_LIMIT_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _unlisten(self) -> None:
         self._server.close()

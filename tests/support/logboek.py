@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from ldv_otel._internal.clickhouse.front_secret import secret_file
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
+from tests.support.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,9 @@ SECRET: Final = "the-secret-of-the-tests"
 #: Where tests make tables of their own: chDB's `default` is an overlay of files, to which there is no right here.
 DATABASE: Final = "tests"
 AUTHORISED: Final = {"X-ClickHouse-Key": SECRET, "X-ClickHouse-Database": DATABASE}
-_START_SECONDS: Final = 30
-_STOP_SECONDS: Final = 30
+#: Nobody waits so long but on a machine that stands still.
+_START_SECONDS: Final = 120
+_STOP_SECONDS: Final = 60
 
 
 _DIRECTLY: Final = """
@@ -50,7 +52,7 @@ class LogboekProcess:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.port = 0
+        self.port = free_port()
         secret_file(path).parent.mkdir(parents=True, exist_ok=True)
         secret_file(path).touch(mode=0o600)
         secret_file(path).write_text(f"{SECRET}\n")
@@ -78,8 +80,7 @@ class LogboekProcess:
         command += ["--path", os.fspath(self.path), "--listen", f"127.0.0.1:{self.port}"]
         # Its own process group, so that a signal meant for the test run is not one for the Logboek, nor back.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        self.port = urlsplit(self._first_line()).port or 0
-        if not self.port:
+        if urlsplit(self._first_line()).port != self.port:
             self.kill()
             raise RuntimeError("the embedded Logboek did not start; its standard error says why")
         ask(self, f"CREATE DATABASE IF NOT EXISTS {DATABASE}".encode(), headers={"X-ClickHouse-Database": "default"})

@@ -1,10 +1,35 @@
-"""A server of a test on a free port of loopback, in a thread of its own."""
+"""Ports of loopback, and a server of a test on one of them, in a thread of its own."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Final, Self
+
+#: Below those that the kernel gives to outgoing connections (from 32,768 on, and 49,152 elsewhere).
+_FIRST: Final = 10_000
+_COUNT: Final = 22_000
+_numbers = itertools.count()
+
+
+def free_port() -> int:
+    """Return a port that nobody has, and that no outgoing connection gets in the meantime.
+
+    For a server that is stopped and started on the same port, that starts later, or that never does.
+    """
+    for _ in range(_COUNT):
+        # Processes that test side by side begin at different places.
+        port = _FIRST + (os.getpid() * 97 + next(_numbers)) % _COUNT
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port of loopback is free")
 
 
 class LoopbackServer(ThreadingHTTPServer):

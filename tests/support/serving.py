@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-_START_SECONDS: Final = 30
-_STOP_SECONDS: Final = 30
+_START_SECONDS: Final = 120
+_STOP_SECONDS: Final = 60
 
 
 class ServeProcess:
