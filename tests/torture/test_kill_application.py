@@ -17,6 +17,7 @@ from ldv_otel._internal.delivery.paths import spool_base
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess
+from tests.support.sealing import not_whole
 from tests.torture.rig import FileLogboek, Forge, hurry, orphaned_segments, size, span_ids
 
 
@@ -51,6 +52,7 @@ def test_a_service_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, monk
         hurry(monkeypatch)
         drain(ClickHouseSink(settings), spool_base(tmp_path / "spool", settings.logboek))
         verdict = forge.oracle.verdict(span_ids(settings, "logregel"))
+        assert not_whole(settings) == []
     assert len(forge.oracle.acknowledged) > size(100, 2_000)
     print(f"{len(forge.oracle.acknowledged)} acknowledged: {verdict}")
     assert verdict.clean, verdict

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
@@ -17,6 +18,7 @@ from ldv_otel._internal.delivery.durable import DurableDelivery
 from tests.support import faults
 from tests.support.chance import dice
 from tests.support.logboek import LogboekProcess, settings_at
+from tests.support.sealing import not_whole, with_seal_key
 from tests.support.sending import deliver_whole
 from tests.torture.rig import Oracle, hurry, record, size, span_ids, strace
 
@@ -41,7 +43,7 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
         with faults.FaultFront(process.port, kill=kill) as front:
             direct = settings_at(process.port)
             apply_schema(direct)
-            behind = settings_at(front.port)
+            behind = with_seal_key(settings_at(front.port), tmp_path)
             delivery = DurableDelivery(ClickHouseSink(behind), tmp_path / "spool")
 
             def log() -> None:
@@ -65,6 +67,7 @@ def test_a_logboek_that_is_killed_has_everything_once(tmp_path: Path, monkeypatc
             stop.set()
             logger.join()
             assert delivery.shutdown(60)
+        assert not_whole(msgspec.structs.replace(behind, logboek=direct.logboek)) == []
         raw, shown = oracle.verdict(span_ids(direct, "logregel")), oracle.verdict(span_ids(direct, "logregels"))
     print(f"{len(oracle.acknowledged)} acknowledged; raw: {raw}; shown: {shown}")
     assert shown.clean, f"raw: {raw}; shown: {shown}"
@@ -78,7 +81,7 @@ def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
     """Killed at the rename of the part: the engine has noted the token, says so to the retry, and has no rows."""
     oracle = Oracle()
     with LogboekProcess(tmp_path / "logboek") as process:
-        store = settings_at(process.port)
+        store = with_seal_key(settings_at(process.port), tmp_path)
         apply_schema(store)
         sink, reader, writer_id = ClickHouseSink(store), ClickHouseSink(store), new_writer_id()
 
@@ -107,6 +110,7 @@ def test_a_logboek_that_dies_between_token_and_rows_gets_them_again(
             assert tracer.returncode is not None, "no rename was seen, and so nothing was killed"
         oracle.issued |= oracle.acknowledged
         shown = oracle.verdict(span_ids(store, "logregels"))
+        assert not_whole(store) == []
     repaired = sum("records are missing" in said.getMessage() for said in caplog.records)
     print(f"{number} kills, {repaired} repaired; shown: {shown}")
     assert false_ok == 0
