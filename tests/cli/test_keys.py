@@ -35,6 +35,7 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
             "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{process.port}/ldv",
             "LDV_KEYS": str(tmp_path / "keys.json"),
             "LDV_STATE": str(tmp_path / "state"),
+            "LDV_SEAL_KEY": str(tmp_path / "seal.key"),
             "COLUMNS": "200",
         }
         apply_schema(read_settings(found))
@@ -127,6 +128,12 @@ def test_who_asks_without_a_key_is_told(environ: dict[str, str], tmp_path: Path)
     assert status.exit_code == 1
     assert re.search(sentence, status.stdout)
     assert json.loads(ldv(other, "status", "--json").stdout)["missing_keys"] == {first: 3}
+    verified = ldv(other, "verify", "--subject", "BSN", typed=f"{BSN}\n")
+    assert verified.exit_code == 3
+    assert "checked   1 Logregels" in verified.stdout
+    assert re.search(sentence, verified.stderr)
+    as_json = json.loads(ldv(other, "verify", "--subject", "BSN", "--json", typed=f"{BSN}\n").stdout)
+    assert (as_json["ok"], as_json["complete"], as_json["missingKeys"]) == (True, False, {first: 3})
     # And with both nothing is said.
     both = tmp_path / "both.json"
     rings = [json.loads(Path(each["LDV_KEYS"]).read_text(encoding="utf-8")) for each in (environ, other)]
@@ -136,6 +143,7 @@ def test_who_asks_without_a_key_is_told(environ: dict[str, str], tmp_path: Path)
     asked = ldv(whole, "inzage", "--json", typed=f"{BSN}\n")
     assert (len(json.loads(asked.stdout)), asked.stderr.count("cannot be found")) == (4, 0)
     assert ldv(whole, "key", "check").exit_code == 0
+    assert ldv(whole, "verify", "--subject", "BSN", typed=f"{BSN}\n").exit_code == 0
     # Who has no keys cannot compare, and is not told that all is well with them.
     without = {name: value for name, value in environ.items() if name != "LDV_KEYS"}
     assert json.loads(ldv(without, "status", "--json").stdout)["missing_keys"] is None

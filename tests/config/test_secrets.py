@@ -7,6 +7,7 @@ import pytest
 
 from ldv_otel._internal.config.secrets import logboek_client_certificate, logboek_password, read_token
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.privacy.key_file import add_key, keys_for
 from ldv_otel.errors import ConfigurationError
 
 LOGBOEK = {"LDV_LOGBOEK": "clickhouse+https://ldv@logboek.example/ldv"}
@@ -50,6 +51,32 @@ def test_a_secret_that_is_no_text_is_not_shown(tmp_path: Path) -> None:
         read_token(tmp_path / "token", "LDV_PARTIES: token_file")
     assert "s3cret" not in "".join(format_exception(raised.value))
     assert raised.value.__cause__ is None
+
+
+def test_a_credential_of_systemd_is_named_and_never_guessed(tmp_path: Path) -> None:
+    """By its name alone; what has none, or leads elsewhere, stops the start and names variable and unit."""
+    named = LOGBOEK | {"LDV_KEYS": "credential:ldv-keys", "LDV_LOGBOEK_PASSWORD_FILE": "credential:wachtwoord"}
+    with pytest.raises(ConfigurationError, match=r"LDV_LOGBOEK_PASSWORD_FILE names.*LoadCredential=wachtwoord:"):
+        read_settings(named)
+    here = named | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    add_key(tmp_path / "ldv-keys")
+    (tmp_path / "wachtwoord").write_text("geheim\n")
+    # As systemd makes them: readable for the service, and nothing more.
+    (tmp_path / "ldv-keys").chmod(0o400)
+    tmp_path.chmod(0o500)
+    settings = read_settings(here)
+    assert settings.keys == tmp_path / "ldv-keys"
+    assert (len(keys_for(settings).keys), logboek_password(settings)) == (1, "geheim")
+    (tmp_path / "ldv-keys").chmod(0o444)
+    with pytest.raises(ConfigurationError, match="others may read"):
+        keys_for(settings)
+    for name in ("", "../keys.json", "a/b", ".", ".."):
+        with pytest.raises(ConfigurationError, match="LDV_KEYS cannot be used: after `credential:`"):
+            read_settings(here | {"LDV_KEYS": f"credential:{name}"})
+    # What is there is not used unless it is named.
+    assert read_settings(LOGBOEK | {"CREDENTIALS_DIRECTORY": str(tmp_path)}).keys is None
+    with pytest.raises(ConfigurationError, match="CREDENTIALS_DIRECTORY is not set"):
+        read_settings(named | {"CREDENTIALS_DIRECTORY": "relative"})
 
 
 def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,15 +12,19 @@ from ldv_otel._internal.clickhouse.verification.verify import Verification
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
 
-def verification_json(verification: Verification, *, keys_known: bool) -> dict[str, Any]:
+def verification_json(
+    verification: Verification, *, keys_known: bool, missing_keys: Mapping[str, int]
+) -> dict[str, Any]:
     """Return a check as JSON has it.
 
     Args:
         keys_known: Whether it was said which keys are those of services.
+        missing_keys: How many records are under keys of pseudonyms that are missing here, where a person was asked for.
     """
     return {
         "ok": verification.ok,
-        "complete": verification.complete,
+        "complete": verification.complete and not missing_keys,
+        "missingKeys": dict(missing_keys),
         "keysKnown": keys_known,
         "records": verification.records,
         "manifests": verification.manifests,

@@ -5,9 +5,10 @@ Nothing here reads the environment or a file: entry points hand in the mapping.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -26,6 +27,10 @@ from ldv_otel._internal.config.variables import (
     Variable,
 )
 from ldv_otel.errors import ConfigurationError
+
+_CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+_CREDENTIAL: Final = "credential:"
+_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +175,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read and check all settings.
 
     Args:
-        environ: Usually `os.environ`. Only names that start with `LDV_` are read.
+        environ: Usually `os.environ`. Only names that start with `LDV_` are read, and `CREDENTIALS_DIRECTORY` where one
+            of them names a credential of systemd.
 
     Raises:
         ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
@@ -223,6 +229,9 @@ def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[s
         raw = environ.get(variable.name)
         if raw is None or (not raw and variable.field != "password"):
             continue
+        if variable.names_a_file and raw.startswith(_CREDENTIAL):
+            values[variable.name] = _credential(variable, raw.removeprefix(_CREDENTIAL), environ)
+            continue
         try:
             values[variable.name] = variable.parse(raw)
         except ValueError as error:
@@ -230,6 +239,26 @@ def _parsed(environ: Mapping[str, str], variables: Iterable[Variable]) -> dict[s
                 f"{variable.name} cannot be used: {_reason(error)}. Logging did not start. {variable.meaning}"
             ) from None
     return values
+
+
+def _credential(variable: Variable, name: str, environ: Mapping[str, str]) -> Path:
+    """Return where systemd put a credential of this service; its name leads to nothing else.
+
+    Source: systemd.exec(5), LoadCredential= and CREDENTIALS_DIRECTORY.
+    """
+    directory = environ.get(_CREDENTIALS_DIRECTORY, "")
+    if not _CREDENTIAL_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{variable.name} cannot be used: after `{_CREDENTIAL}` comes the name of a credential, of letters, digits "
+            f"and `._-`. Logging did not start. {variable.meaning}"
+        )
+    if not directory.startswith("/"):
+        raise ConfigurationError(
+            f"{variable.name} names the credential {name!r}, and this process has none ({_CREDENTIALS_DIRECTORY} is "
+            f"not set). Logging did not start. Put `LoadCredential={name}:/path/of/the/file` into the unit of the "
+            "service, or let the variable name the file."
+        )
+    return Path(directory, name)
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -59,6 +59,11 @@ class Variable:
     meaning: str
     parse: Callable[[str], Any]
 
+    @property
+    def names_a_file(self) -> bool:
+        """Whether its value is the path of a file or directory, and so may name a credential of systemd."""
+        return self.parse is _path
+
 
 def _text(value: str) -> str:
     return value

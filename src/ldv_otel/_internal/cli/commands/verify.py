@@ -16,6 +16,7 @@ from ldv_otel._internal.cli.progress import progress_bar
 from ldv_otel._internal.cli.second_places import second_place
 from ldv_otel._internal.cli.verification_output import print_verification, verification_json
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
 from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.clickhouse.seal_key import is_there
@@ -33,7 +34,7 @@ from ldv_otel._internal.tamper.signing_key import read_signer
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms, rfc3339_from_ms
 from ldv_otel.errors import ConfigurationError, LdvError
 
-#: Nothing shows tampering, and not everything is sealed.
+#: Nothing shows tampering, and not everything is sealed, or not every record of the person could be found.
 _INCOMPLETE: Final = 3
 
 
@@ -84,7 +85,7 @@ def verify_logboek(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that records are as they were sealed; exit code 1 when some are not, 3 when some are not sealed."""
+    """Check that records are as they were sealed; exit code 1 when some are not, 3 when some lack a seal or a key."""
     if proof is not None:
         _verify_proof(proof, _named_keys(key or []), as_json=as_json)
         return
@@ -95,13 +96,16 @@ def verify_logboek(
     since_ms = None if begin is None else ms_from_datetime(begin)
     keys = _keys(settings, key or [])
     public = None if keys is None else [each.public for each in keys]
-    pseudonyms = None if subject is None else ask_pseudonyms(pseudonymiser_for(settings), subject)
+    pseudonymiser = None if subject is None else pseudonymiser_for(settings)
+    pseudonyms = None if pseudonymiser is None else ask_pseudonyms(pseudonymiser, subject or "")
+    missing: dict[str, int] = {}
     with checked(LogboekClient(settings)) as client, progress_bar("verify") as progress:
         if trace is not None:
             rows = rows_of_trace(client, parse_trace_id(trace))
             verification = verify_rows(client, rows, keys=public, progress=progress)
-        elif pseudonyms is not None:
+        elif pseudonymiser is not None and pseudonyms is not None:
             rows = rows_of_subject(client, pseudonyms)
+            missing = records_under_other_keys(client, pseudonymiser.keys.keys)
             verification = verify_rows(client, rows, keys=public, progress=progress)
         else:
             verification = verify(
@@ -115,13 +119,15 @@ def verify_logboek(
         if whole:
             _write_down(client, verification, keys_named=keys is not None)
     if as_json:
-        print_json(verification_json(verification, keys_known=keys is not None))
+        print_json(verification_json(verification, keys_known=keys is not None, missing_keys=missing))
     else:
         print_verification(verification, keys_known=keys is not None, whole=whole)
+    if missing:
+        console(stderr=True).print(sentence_about_keys(missing), markup=False, soft_wrap=True)
     log = verification.log
     if whole and verification.ok and log.origin:
         write_verified(settings, VerifiedLog(size=log.size, root=log.root, at_ms=now_ms()))
-    if not verification.complete:
+    if missing or not verification.complete:
         raise typer.Exit(_INCOMPLETE if verification.ok else 1)
 
 

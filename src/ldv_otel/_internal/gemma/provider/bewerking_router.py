@@ -69,7 +69,7 @@ async def list_(request: Request, client: AuthenticatedClient) -> Response:
         for version in versions
         if query.kinds is None or version.actie.vertrouwelijkheid in query.kinds
     ]
-    return responses.page(request, query, acties)
+    return await responses.page(request, query, acties)
 
 
 @router.get("/verwerkingsacties/{actieId}")

@@ -42,7 +42,7 @@ async def list_(request: Request, client: AuthenticatedClient) -> Response:
         if _is_visible(version, right)
         for verwerkt_object in responses.verwerkte_objecten(version, base)
     ]
-    return responses.page(request, query, objects)
+    return await responses.page(request, query, objects)
 
 
 @router.get("/verwerkte-objecten/{verwerktObjectId}")

@@ -20,7 +20,15 @@ from ldv_otel._internal.gemma.provider.requests import HEADERS, KIND_PARAMETERS,
 
 API_VERSION: Final = "0.9.0"
 BASE_PATH: Final = "/api/v1"
+#: Beside the members of a list: true where people may be in records that cannot be found here.
+MISSING_KEYS: Final = "ontbrekendeSleutels"
 
+_MISSING_KEYS: Final = {
+    "type": "boolean",
+    "enum": [True],
+    "description": "Staat er alleen als het log regels heeft onder sleutels die hier ontbreken: over deze persoon "
+    "kunnen er dan meer zijn.",
+}
 #: A page has at most 1,000, whatever is asked for.
 _WHOLE: Final = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
 _SCHEMAS: Final = "#/components/schemas/"
@@ -58,7 +66,7 @@ def overlaid(name: str) -> dict[str, Any]:
                 parameter["schema"] = _of_parameter(parameter["name"], parameter["schema"])
             if method == "get":
                 parameters += _headers(required=is_list and name == "inzage")
-                parameters += _added(name) if is_list else ()
+                parameters += _added(name, operation) if is_list else ()
     return document
 
 
@@ -132,8 +140,10 @@ def _of_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return constrained(schema, QUERY.get(name, Uuid))
 
 
-def _added(name: str) -> list[dict[str, Any]]:
-    """Return the parameters of a list beyond those that the contracts have."""
+def _added(name: str, operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of a list beyond those that the contracts have, and add the member of its answer."""
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    answer["properties"][MISSING_KEYS] = deepcopy(_MISSING_KEYS)
     schemas = {"page": _WHOLE, "pageSize": _WHOLE, MOMENT: schema_of(QUERY[MOMENT])}
     if name == "bewerking":
         schemas[KIND_PARAMETERS[1]] = schema_of(QUERY[KIND_PARAMETERS[1]])

@@ -13,7 +13,7 @@ from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import json_response, query_with, server_url
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.gemma.model import Version
-from ldv_otel._internal.gemma.provider.openapi import BASE_PATH
+from ldv_otel._internal.gemma.provider.openapi import BASE_PATH, MISSING_KEYS
 from ldv_otel._internal.gemma.provider.requests import MOMENT, VerwerkingsactiesQuery
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
@@ -54,8 +54,12 @@ def verwerkte_objecten(version: Version, base: str) -> list[dict[str, Any]]:
     return [{**each, "verwerkingsactie": {**shown, "verwerkteObjecten": [each]}} for each in whole["verwerkteObjecten"]]
 
 
-def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]) -> Response:
-    """Return a page of all results of a query, with the addresses of the pages beside it (GW-49, GW-50)."""
+async def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]) -> Response:
+    """Return a page of all results of a query, with the addresses of the pages beside it (GW-49, GW-50).
+
+    Where records are under keys of pseudonyms that are missing here, a member says that the person may be in those too
+    (LDV-R7); otherwise an answer has the members of the contract and no other.
+    """
     begin = (query.page - 1) * query.page_size
     end = begin + query.page_size
     on_page = results[begin:end]
@@ -66,6 +70,7 @@ def page(request: Request, query: VerwerkingsactiesQuery, results: Sequence[Any]
             "next": _page_url(request, query, query.page + 1) if end < len(results) else None,
             "previous": _page_url(request, query, query.page - 1) if query.page > 1 else None,
             "results": on_page,
+            **({MISSING_KEYS: True} if await services_of(request).missing_keys.counts() else {}),
         }
     )
 
