@@ -20,6 +20,7 @@ from ldv_otel._internal.api.auth.authentication import (
 )
 from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
 from ldv_otel._internal.api.auth.clients import read_clients
+from ldv_otel._internal.api.health import store_readiness, with_health
 from ldv_otel._internal.api.pages.assets import OPMAAK
 from ldv_otel._internal.api.pages.citizen.identity import DemoIdentity, Identity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
@@ -28,6 +29,7 @@ from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
 from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.http.bounded_protocol import BoundedProtocol
+from ldv_otel._internal.http.health import HealthEndpoints
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel.errors import ConfigurationError
@@ -99,7 +101,8 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         install_inzage(app, identity)
     # Before the server's own start, whose errors uvicorn turns into an exit status and a traceback.
     app.state.services.open()
-    server = _Server(_config(app, settings.serve, host, port), ready)
+    readiness = store_readiness(settings)
+    server = _Server(_config(with_health(app, readiness, settings), settings.serve, host, port), ready)
     try:
         with stopping_on_signals(server):
             server.run()
@@ -108,6 +111,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
             f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
         ) from error
     finally:
+        readiness.close()
         # Also when the lifespan has done so: closing again is harmless, and a start that failed had no lifespan.
         app.state.services.close()
     if not server.started:
@@ -233,7 +237,7 @@ def _check_tls(settings: Settings, host: str) -> None:
     )
 
 
-def _config(app: FastAPI, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:
+def _config(app: HealthEndpoints, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:
     tls: dict[str, Any] = {}
     if settings.certificate is not None:
         tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.private_key}

@@ -46,6 +46,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         url: Where clients find the server, as it is shown to them; empty for the address of the request.
         records: The most records in one answer.
         seconds: The most time for one answer.
+        metrics_from: Addresses and networks that may read `/metrics`; empty for this machine alone.
         outbound_proxy: The proxy of `Settings`, for what is fetched.
     """
 
@@ -69,6 +70,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int = 300
     records: int = 500
     seconds: float = 10.0
+    metrics_from: Networks = Networks()
     outbound_proxy: str = ""
 
 

@@ -542,6 +542,13 @@ VARIABLES: Final = (
         _between(0.1, 600, float),
     ),
     Variable(
+        "LDV_SERVE_METRICS_FROM",
+        "serve.metrics_from",
+        "(this machine, where no proxy is on it)",
+        "Addresses and networks that may read `/metrics` of `ldv serve`; what a proxy passes on is never answered.",
+        _networks,
+    ),
+    Variable(
         "LDV_INZAGE_ISSUER",
         "inzage.issuer",
         "",

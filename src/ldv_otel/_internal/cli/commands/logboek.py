@@ -46,4 +46,4 @@ def logboek(
             # Under another key nobody of before is found.
             typer.echo(f"Records were made with the keys beside it: LDV_KEYS={keys}")
 
-    serve(path, host.strip("[]"), int(port), ready=ready)
+    serve(path, host.strip("[]"), int(port), database=database, ready=ready)

@@ -25,6 +25,7 @@ from ldv_otel._internal.clickhouse.embedded.request import (
     refuse_session_checks,
 )
 from ldv_otel._internal.config.error_places import type_and_places
+from ldv_otel._internal.http.openmetrics import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -70,6 +71,15 @@ class LogboekApp:
         self._executor = executor
         self._secret = secret
         self._max_body_bytes = max_body_bytes
+        self._written = Counts("ldv_logboek_written_rows", "Rows that were stored.")
+        self._read = Counts("ldv_logboek_read_rows", "Rows that were read for answers that were given whole.")
+        for counts in self.figures:
+            counts.add((), 0)  # a figure that is not there yet is not seen to begin
+
+    @property
+    def figures(self) -> tuple[Counts, ...]:
+        """What it counts."""
+        return self._written, self._read
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -102,6 +112,8 @@ class LogboekApp:
             await _send_whole(send, 404, self._headers(request.query_id), b"There is no such page here.\n")
             return
         answer = await self._run(self._answer, request, body)
+        self._written.add((), answer.summary.get("written_rows", 0))
+        self._read.add((), answer.summary.get("read_rows", 0))
         headers = self._headers(request.query_id, answer)
         if answer.rest is None:
             await _send_whole(send, 200, headers, answer.content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from base64 import b64decode
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ldv_otel._internal.clickhouse.embedded.errors import (
 )
 from ldv_otel._internal.clickhouse.embedded.framing import unframed
 from ldv_otel._internal.clickhouse.embedded.native_revision import SERIALISATION_REVISION
+from ldv_otel._internal.http.health import is_loopback_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def refuse_browsers(request: EngineRequest) -> None:
     Raises:
         EngineError: It is one of those.
     """
-    if not _is_loopback_host(request.headers.get("host", "")):
+    if not is_loopback_host(request.headers.get("host", "")):
         raise EngineError.of(ACCESS_DENIED, "The Host of this request is not a loopback address")
     if any(name == "origin" or name.startswith("sec-fetch-") for name in request.headers):
         raise EngineError.of(ACCESS_DENIED, "Requests of browsers are refused")
@@ -186,16 +186,6 @@ def engine_query(request: EngineRequest, body: RequestBody, owned: ExitStack) ->
             or request.protocol_version >= SERIALISATION_REVISION
         ),
     )
-
-
-def _is_loopback_host(host: str) -> bool:
-    name = host.rpartition(":")[0] if re.search(r":\d*\Z", host) and not host.endswith("]") else host
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _form_fields(content_type: str, body: RequestBody) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,13 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from ldv_otel._internal.clickhouse.connect import locked_directory
 from ldv_otel._internal.clickhouse.embedded.app import LogboekApp
+from ldv_otel._internal.clickhouse.embedded.check import EngineCheck
 from ldv_otel._internal.clickhouse.embedded.engine import Engine
 from ldv_otel._internal.clickhouse.front_secret import announced, make_secret
+from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine
+from ldv_otel._internal.http.openmetrics import Counts, Histogram, MetricFamily
+from ldv_otel._internal.http.readiness import Readiness
 from ldv_otel._internal.http.serving import address_of, stopping_on_signals
+from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     import uvicorn
@@ -37,7 +43,7 @@ _CONNECTIONS: Final = 500
 _MAX_HEAD_BYTES: Final = (1 << 20) + (64 << 10)
 
 
-def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:
+def serve(path: Path, host: str, port: int, *, database: str = "", ready: Callable[[str], None] | None = None) -> None:
     """Serve one directory over ClickHouse's HTTP interface until SIGTERM or SIGINT.
 
     Statements under way are finished first. Whoever has the secret, which is made beside the directory and which only
@@ -47,6 +53,8 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
         path: The chDB directory; made (0700) if it is not there.
         host: A loopback address, or `localhost`.
         port: 0 for any that is free.
+        database: Where the tables are whose version it looks at to be ready; empty for an engine that only has to
+            answer.
         ready: Called once, with `http://host:port`, when requests are answered.
 
     Raises:
@@ -59,11 +67,31 @@ def serve(path: Path, host: str, port: int, *, ready: Callable[[str], None] | No
         with _listening(host, port) as listener, locked_directory(path, "--path"):
             secret = make_secret(path)
             with Engine(path) as engine, ThreadPoolExecutor(_STATEMENTS_AT_A_TIME, "ldv-logboek") as executor:
-                server = _server(LogboekApp(engine, executor, secret), listener, ready)
-                with stopping_on_signals(server), announced(listener.getsockname()[1], path):
-                    server.run(sockets=[listener])
+                app = LogboekApp(engine, executor, secret)
+                readiness = Readiness(EngineCheck(engine, database))
+                health = HealthEndpoints(
+                    app, readiness, version=__version__, may_read=is_of_this_machine, figures=_figures(app, path)
+                )
+                server = _server(health, listener, ready)
+                try:
+                    with stopping_on_signals(server), announced(listener.getsockname()[1], path):
+                        server.run(sockets=[listener])
+                finally:
+                    readiness.close()
     finally:
         os.umask(previous_mask)
+
+
+def _figures(app: LogboekApp, path: Path) -> Callable[[], Awaitable[list[MetricFamily | Histogram | Counts]]]:
+    async def figures() -> list[MetricFamily | Histogram | Counts]:
+        disk = shutil.disk_usage(path)
+        return [
+            *app.figures,
+            MetricFamily("ldv_logboek_disk_free_bytes", "gauge", "Room on the disk of the Logboek.", {(): disk.free}),
+            MetricFamily("ldv_logboek_disk_size_bytes", "gauge", "Size of that disk.", {(): disk.total}),
+        ]
+
+    return figures
 
 
 def _require_extra() -> None:
@@ -74,7 +102,7 @@ def _require_extra() -> None:
         )
 
 
-def _server(app: LogboekApp, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
+def _server(app: HealthEndpoints, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
     """Return a uvicorn server that calls `ready` when it has started."""
     import uvicorn  # an extra that only this command needs
 
