@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -32,8 +33,11 @@ from ldv_otel._internal.cli.commands import (
     verify,
 )
 from ldv_otel._internal.cli.output import console
+from ldv_otel._internal.config.settings import unknown_variables
 from ldv_otel._version import __version__
 from ldv_otel.errors import LdvError
+
+_logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="ldv",
@@ -75,6 +79,7 @@ def _version(wanted: bool) -> None:  # typer's callback
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
@@ -83,6 +88,9 @@ def options(
     """Options of all commands."""
     del version
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    if context.invoked_subcommand != "run":  # the program that it starts says so itself
+        for sentence in unknown_variables(os.environ):
+            _logger.warning("%s", sentence)
 
 
 def main() -> None:

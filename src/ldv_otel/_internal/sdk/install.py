@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -19,6 +21,7 @@ from opentelemetry.metrics import get_meter
 from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.daemon_thread import start_thread
+from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach
@@ -139,6 +142,8 @@ def set_up(
         settings = settings or read_settings(os.environ)
         provider = _sdk_provider()
         installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
+        for sentence in _warnings_about_places(settings):
+            _logger.warning("%s", sentence)
         installation.listen_to(provider)
         use_propagator(installation.processor.parties, installation.processor.extensions)
         _private.watch(on_refusal(installation.listen_to))
@@ -146,6 +151,16 @@ def set_up(
         _exit_on_sigterm()
         _installation = installation
         observe(get_meter(SCOPE, __version__), health)
+
+
+def _warnings_about_places(settings: Settings) -> list[str]:
+    """Return what does not keep what is put there: the spool, and the directory of an embedded Logboek."""
+    from ldv_otel._internal.delivery.paths import spool_root  # importing a service waits for nothing of this
+
+    places = [] if settings.delivery == "memory" else [(spool_root(settings), "LDV_SPOOL")]
+    if settings.logboek.embedded:
+        places.append((Path(settings.logboek.path), "LDV_LOGBOEK"))
+    return [sentence for sentence in itertools.starmap(warning_about_place, places) if sentence]
 
 
 def force_flush(timeout_seconds: float = 30.0) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,12 @@ import typer
 
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.key_file import place_of_keys
 from ldv_otel.errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,6 +42,8 @@ def logboek(
     # The tables are made through the engine in this process, before anybody else can ask for them.
     embedded = Settings(logboek=LogboekAddress(scheme="chdb", path=str(path), database=database))
     apply_schema(embedded)
+    if sentence := warning_about_place(path, "--path"):
+        _logger.warning("%s", sentence)
 
     def ready(address: str) -> None:
         typer.echo(f"Logboek {path} is ready: LDV_LOGBOEK=clickhouse+{address}/{database}")

@@ -23,6 +23,7 @@ from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys,
 from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.clickhouse.seal_key import SealStatus, seal_status
+from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.delivery.losses import LossReport, read_losses
 from ldv_otel._internal.delivery.paths import losses_directory, spool_base, spool_root
@@ -44,6 +45,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
 
     Attributes:
         problem: What has to be done, or why the Logboek could not be asked; empty for neither.
+        short_lived: Why the place of the spools does not keep them; empty where it does, or there are none.
         overlooked: Attributes of the standard on refused spans of a Collector that are no Acties (LDV-N9).
         missing_keys: How many Logregels are under keys that the key file lacks; None where that was not compared.
         resource_left_out: How many Logregels lack an attribute of their resource, by its name (LDV-N8).
@@ -63,6 +65,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
     missing_keys: dict[str, int] | None = None
     backlog: BacklogStatus
     spools: list[SpoolStatus]
+    short_lived: str = ""
     quarantined: int
     losses: list[LossReport]
 
@@ -86,6 +89,7 @@ def status(*, as_json: AsJson = False) -> None:
         logboek=str(settings.logboek),
         backlog=backlog_of(base, spools, now_ms()),
         spools=spools,
+        short_lived=warning_about_place(spool_root(settings), "LDV_SPOOL") if spools else "",
         quarantined=len(Quarantine(base / QUARANTINE_NAME).records()),
         losses=[loss for loss in read_losses(losses_directory(settings)) if loss.logboek == str(settings.logboek)],
     )
@@ -183,6 +187,8 @@ def _print_waiting(out: Console, report: StatusReport) -> None:
             out.print(f"            {line}", style="bold red" if report.backlog.full else "", soft_wrap=True)
         for line in rendering.spool_lines(report.spools):
             out.print(f"            {line}", soft_wrap=True)
+    if report.short_lived:
+        out.print(f"            {report.short_lived}", style="bold red", markup=False, soft_wrap=True)
     if report.quarantined:
         out.print(f"quarantined {report.quarantined} Logregels (`ldv spool quarantine list`)", style="bold red")
     if report.refused:
