@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
+#: Id, parent, device, root, point, options; those after them differ.
+_FIELDS: Final = 6
 #: Whose lock and sync calls do not promise what a spool needs.
 _ON_A_NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph"})
 
@@ -66,7 +68,7 @@ def mount_of(directory: Path, mountinfo: str) -> Mount:
     for line in mountinfo.splitlines():
         before, separator, after = line.partition(" - ")
         fields = before.split(" ")
-        if not separator or len(fields) < 6:  # noqa: PLR2004  (id, parent, device, root, point, options)
+        if not separator or len(fields) < _FIELDS:
             continue
         point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]))
         if point in above and (best is None or len(point.parts) >= len(best.point.parts)):

@@ -20,6 +20,9 @@ BUCKETS_SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0)
 #: Series of one family, so that memory has a bound whatever comes in; what is beyond goes under one label.
 _MAX_SERIES: Final = 1_000
 
+#: Whole numbers up to here are written as such; every float below it has its own.
+_WHOLE: Final = 1e15
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -125,4 +128,4 @@ def _escaped(text: str) -> str:
 def _number(value: float) -> str:
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))  # noqa: PLR2004
+    return str(int(value)) if value == int(value) and abs(value) < _WHOLE else repr(float(value))

@@ -55,7 +55,9 @@ class Readiness:
         now = time.monotonic()
         if self._running is None and now >= self._until:
             self._began = now
-            self._running = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._executor, self._run))
+            self._running = asyncio.ensure_future(
+                asyncio.get_running_loop().run_in_executor(self._executor, self._check)
+            )
         if self._running is not None:
             left = self._began + self._seconds - now
             # Shielded by `wait`: who leaves does not end the question for the others.
@@ -75,17 +77,16 @@ class Readiness:
 
     def _keep(self) -> None:
         if self._running is not None and self._running.done():
-            self._problem = self._running.result()
+            # Whatever was raised: without an answer nothing is ready. Texts of others may quote anything.
+            match self._running.exception():
+                case None:
+                    self._problem = self._running.result()
+                case LdvError() as error:
+                    self._problem = str(error)
+                case error:
+                    self._problem = f"the check failed with {type(error).__name__}"
             self._until = time.monotonic() + self._fresh_seconds
             self._running = None
-
-    def _run(self) -> str:
-        try:
-            return self._check()
-        except LdvError as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001  (whatever it is: without an answer nothing is ready)
-            return f"the check failed with {type(error).__name__}"
 
     def _log(self) -> None:
         """Log a change, once."""
