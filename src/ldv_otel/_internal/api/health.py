@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
+from ldv_otel._internal.api.problem import Problem
+from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.services import WINDOW_MS, ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
 from ldv_otel._internal.config.networks import Networks, asgi_peer
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine, was_forwarded
+from ldv_otel._internal.http.openmetrics import MetricFamily
 from ldv_otel._internal.http.readiness import ANSWER_SECONDS, Readiness
+from ldv_otel._internal.times.instants import now_ms
 from ldv_otel._version import __version__
+from ldv_otel.errors import LdvError
 
+#: It reads some columns of 8 days; Prometheus asks four times a minute.
+_SERVICES_SECONDS: Final = 60.0
+_ASKING_SECONDS: Final = 5.0
+#: Services with figures of their own: those that are expected or silent first, then the largest.
+_MOST_SERVICES: Final = 200
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -53,9 +67,66 @@ def store_readiness(settings: Settings) -> Readiness:
     return Readiness(check, close=check.close)
 
 
-def with_health(app: Any, readiness: Readiness, settings: Settings) -> HealthEndpoints:
+class ServiceFigures:
+    """What `/metrics` says of the services in the Logboek; asked once a minute at most.
+
+    Their names are those that they give themselves, and of no person.
+    """
+
+    def __init__(self, settings: Settings, reader: StoreReader) -> None:
+        self._expected = dict(settings.expected_services)
+        self._reader = reader
+        self._services: list[ServiceActivity] = []
+        self._until = 0.0
+
+    async def __call__(self) -> list[MetricFamily]:
+        """Return the figures; those of before where the Logboek does not answer in time."""
+        now = time.monotonic()
+        if now >= self._until:
+            # Before it: whoever comes meanwhile has the figures of before.
+            self._until = now + _SERVICES_SECONDS
+            since = now_ms() - max([WINDOW_MS, *(2 * longest for longest in self._expected.values())])
+            question = self._reader.ask(service_activity, now_ms(), self._expected, since_ms=since)
+            with suppress(LdvError, Problem, TimeoutError):
+                self._services = await asyncio.wait_for(question, _ASKING_SECONDS)
+        named = {service.name: service for service in sorted(self._services, key=_loudest)[:_MOST_SERVICES]}
+
+        def of_each(name: str, meaning: str, value: Callable[[ServiceActivity], float | None]) -> MetricFamily:
+            values = {(("service", each.name),): value(each) for each in named.values()}
+            return MetricFamily(
+                name, "gauge", meaning, {labels: figure for labels, figure in values.items() if figure is not None}
+            )
+
+        return [
+            of_each("ldv_service_logregels_day", "Logregels of the last 24 hours.", lambda each: each.day),
+            of_each(
+                "ldv_service_logregels_day_week_before",
+                "Logregels of the same 24 hours a week before.",
+                lambda each: each.week_before,
+            ),
+            of_each(
+                "ldv_service_last_seen_timestamp_seconds",
+                "When the last Logregel of a service started, since 1970.",
+                lambda each: None if each.last_ms is None else each.last_ms / 1_000,
+            ),
+            of_each(
+                "ldv_service_silent",
+                "1 for a service that is silent for longer than it may, or that stopped since a week ago.",
+                lambda each: float(each.silent),
+            ),
+        ]
+
+
+def with_health(app: Any, readiness: Readiness, settings: Settings, reader: StoreReader) -> HealthEndpoints:
     """Return an application with `/health/live`, `/health/ready` and `/metrics` before it."""
-    return HealthEndpoints(app, readiness, version=__version__, may_read=metrics_readers(settings))
+    figures = ServiceFigures(settings, reader)
+    return HealthEndpoints(
+        app, readiness, version=__version__, may_read=metrics_readers(settings), figures=figures.__call__
+    )
+
+
+def _loudest(service: ServiceActivity) -> tuple[bool, int, str]:
+    return not (service.expected or service.silent), -service.day, service.name
 
 
 def metrics_readers(settings: Settings) -> Callable[[Mapping[str, Any]], bool]:

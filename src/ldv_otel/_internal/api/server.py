@@ -102,7 +102,9 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     # Before the server's own start, whose errors uvicorn turns into an exit status and a traceback.
     app.state.services.open()
     readiness = store_readiness(settings)
-    server = _Server(_config(with_health(app, readiness, settings), settings.serve, host, port), ready)
+    server = _Server(
+        _config(with_health(app, readiness, settings, app.state.services.reader), settings.serve, host, port), ready
+    )
     try:
         with stopping_on_signals(server):
             server.run()

@@ -127,7 +127,11 @@ class GemmaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings, read and checked. Make one with `read_settings`."""
+    """All settings, read and checked. Make one with `read_settings`.
+
+    Attributes:
+        expected_services: Names, each with its longest silence in ms.
+    """
 
     logboek: LogboekAddress
     password: str = ""
@@ -163,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gemma: GemmaSettings = GemmaSettings()
     rules: Path | None = None
     resource_attributes: tuple[str, ...] = ()
+    expected_services: tuple[tuple[str, int], ...] = ()
     expose_subject: ExposedSubject = "nothing"
     stray_bsn: StrayBsn = "redact"
     stray_bsn_except: tuple[str, ...] = ()

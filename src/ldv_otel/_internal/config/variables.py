@@ -28,6 +28,8 @@ _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 #: The name of an attribute of a resource, or the beginning of names: never nothing but a `*`.
 _RESOURCE_ATTRIBUTE: Final = re.compile(r"[A-Za-z0-9_/-][A-Za-z0-9_./-]{0,255}[*]?")
+_LONGEST_SILENCE: Final = re.compile(r"(\d{1,5})(min|h|d)")
+_UNIT_MS: Final = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}
 #: Which status an exception gives; of several attributes, separated by `|`, the first that has an HTTP status decides.
 STATUS_ENTRY: Final = re.compile(r"[A-Za-z_][\w.]*=(Unset|Ok|Error|http:[A-Za-z_][\w.]*([|][A-Za-z_][\w.]*)*)")
 #: Signatures that a server can check without being able to make them; `none` and shared secrets are not among them.
@@ -98,6 +100,17 @@ def _resource_attributes(value: str) -> tuple[str, ...]:
     if not all(_RESOURCE_ATTRIBUTE.fullmatch(word) for word in words):
         raise ValueError("it is no list of names like cmdb_ci,k8s.cluster.name,cloud.*")
     return words
+
+
+def _expected_services(value: str) -> tuple[tuple[str, int], ...]:
+    services = {}
+    for word in _words(value):
+        name, _, longest = (part.strip() for part in word.rpartition("=")) if "=" in word else (word, "", "24h")
+        match = _LONGEST_SILENCE.fullmatch(longest)
+        if not name or match is None:
+            raise ValueError("it is no list like parkeren=1h,burgerzaken=3d: service.name, and the longest silence")
+        services[name] = int(match[1]) * _UNIT_MS[match[2]]
+    return tuple(services.items())
 
 
 def _status_of(value: str) -> tuple[str, ...]:
@@ -728,6 +741,14 @@ VARIABLES: Final = (
         "Comma separated attributes of the OpenTelemetry resource that records keep beside those that name a system, "
         "application or component by the usual names: whole names, or the beginning of names with a `*` (LDV-N8).",
         _resource_attributes,
+    ),
+    Variable(
+        "LDV_EXPECTED_SERVICES",
+        "expected_services",
+        "",
+        "Comma separated services (`service.name`) that have to be in the Logboek, each with the longest silence that "
+        "is not worth a word: `parkeren=1h,burgerzaken=3d`; without one 24 hours. For `ldv status` and `ldv serve`.",
+        _expected_services,
     ),
     Variable(
         "LDV_EXPOSE_SUBJECT",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ldv_otel._internal.http.openmetrics import CONTENT_TYPE, Counts, Histogram, Labels, MetricFamily, openmetrics
@@ -53,7 +53,7 @@ class HealthEndpoints:
         *,
         version: str,
         may_read: Callable[[Mapping[str, Any]], bool],
-        figures: Callable[[], Awaitable[Iterable[MetricFamily | Histogram | Counts]]] | None = None,
+        figures: Callable[[], Awaitable[Sequence[MetricFamily | Histogram | Counts]]] | None = None,
     ) -> None:
         self._app = app
         self._readiness = readiness

@@ -21,6 +21,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
 from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
+from ldv_otel._internal.clickhouse.queries.services import ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.clickhouse.seal_key import SealStatus, seal_status
 from ldv_otel._internal.config.mounts import warning_about_place
@@ -50,6 +51,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
         missing_keys: How many Logregels are under keys that the key file lacks; None where that was not compared.
         resource_left_out: How many Logregels lack an attribute of their resource, by its name (LDV-N8).
         seal: Whether services on this machine seal what they store; None where the Logboek is no ClickHouse.
+        services: What each service logs, those that fell silent first.
         schema: None when it could not be asked; then only what is on this machine is said.
     """
 
@@ -58,6 +60,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
     seal: SealStatus | None = None
     schema: SchemaStatus | None = None
     totals: Totals | None = None
+    services: list[ServiceActivity] = []
     writers: list[WriterCounts] = []
     refused: int = 0
     overlooked: tuple[OverlookedAttribute, ...] = ()
@@ -74,7 +77,9 @@ class StatusReport(msgspec.Struct, kw_only=True):
         """Whether nothing is missing or wrong; a row that was stored twice is not, readers see it once."""
         wrong = self.problem or self.losses or self.quarantined or self.refused or self.backlog.full
         unsealed = self.seal is not None and self.seal.problem
-        return not (wrong or unsealed or self.missing_keys) and not any(writer.missing for writer in self.writers)
+        missed = any(service.expected and service.silent for service in self.services)
+        lost = any(writer.missing for writer in self.writers)
+        return not (wrong or unsealed or self.missing_keys or missed or lost)
 
 
 def status(*, as_json: AsJson = False) -> None:
@@ -117,6 +122,9 @@ def _ask(report: StatusReport, settings: Settings) -> None:
             report.seal = seal_status(settings, client)
         if schema.current:
             report.totals = read.totals(client)
+            report.services = service_activity(
+                client, now_ms(), dict(settings.expected_services), with_collector=schema.collector
+            )
             report.writers = read.writers(client)
             report.resource_left_out = read.resource_left_out(client)
             keys = place_of_keys(settings)
@@ -141,20 +149,10 @@ def _print_status(report: StatusReport) -> None:
         out.print(
             f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
         )
+    if report.services:
+        _print_services(out, report.services)
     if report.writers:
-        table = Table(header_style="bold", box=SIMPLE_HEAD)
-        for caption in ("writer", "service", "stored", "missing", "doubled", "last (UTC)"):
-            table.add_column(caption)
-        for writer in report.writers:
-            table.add_row(
-                writer.writer_id,
-                Text(rendering.plain(rendering.service_of(writer.resource))),
-                str(writer.stored),
-                f"[bold red]{writer.missing}[/]" if writer.missing else "0",
-                str(writer.doubled),
-                rendering.moment(writer.last_ms),
-            )
-        out.print(table)
+        _print_writers(out, report.writers)
     for name, count in report.resource_left_out.items():
         out.print(f"not kept    {name} of the resource of {count} Logregels", markup=False, soft_wrap=True)
     if report.seal is not None:
@@ -164,6 +162,44 @@ def _print_status(report: StatusReport) -> None:
             f"NOT FOUND   {sentence_about_keys(report.missing_keys)}", style="bold red", markup=False, soft_wrap=True
         )
     _print_waiting(out, report)
+
+
+def _print_writers(out: Console, writers: list[WriterCounts]) -> None:
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
+    for caption in ("writer", "service", "stored", "missing", "doubled", "last (UTC)"):
+        table.add_column(caption)
+    for writer in writers:
+        table.add_row(
+            writer.writer_id,
+            Text(rendering.plain(rendering.service_of(writer.resource))),
+            str(writer.stored),
+            f"[bold red]{writer.missing}[/]" if writer.missing else "0",
+            str(writer.doubled),
+            rendering.moment(writer.last_ms),
+        )
+    out.print(table)
+
+
+def _print_services(out: Console, services: list[ServiceActivity]) -> None:
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
+    for caption in ("service", "last seen (UTC)", "24 hours", "a week before", "all", ""):
+        table.add_column(caption)
+    for service in services:
+        words = [
+            "[bold red]SILENT[/]" if service.silent else "",
+            "expected" if service.expected else "",
+            "through a Collector" if service.through_collector else "",
+            f"[bold red]{service.refused} refused[/]" if service.refused else "",
+        ]
+        table.add_row(
+            Text(rendering.plain(service.name) or "(no service.name)"),
+            "never" if service.last_ms is None else rendering.moment(service.last_ms),
+            str(service.day),
+            str(service.week_before),
+            str(service.logregels),
+            ", ".join(filter(None, words)),
+        )
+    out.print(table)
 
 
 def _print_seal(out: Console, seal: SealStatus) -> None:
