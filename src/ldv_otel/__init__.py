@@ -1,5 +1,6 @@
 """Logboek Dataverwerkingen for OpenTelemetry: every processing of data, on record."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from ldv_otel._internal.config.settings import Settings, read_settings
@@ -34,6 +35,7 @@ from ldv_otel.errors import (
 )
 
 if TYPE_CHECKING:
+    from ldv_otel._internal.sdk import outbox
     from ldv_otel._internal.sdk.exporter import ClickHouseSpanExporter
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "install",
     "next_logbook",
     "ok",
+    "outbox",
     "processing",
     "read_settings",
     "reject",
@@ -80,4 +83,7 @@ def __getattr__(name: str) -> Any:
 
         _publish(__name__, [name], {name: ClickHouseSpanExporter})
         return ClickHouseSpanExporter
+    if name == "outbox":
+        # By its name: `from ... import` would look for the attribute here again.
+        return _import_module("ldv_otel._internal.sdk.outbox")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -42,6 +42,7 @@ __all__ = [
     "PARENT_PROCESSING_ACTIVITY_ID",
     "PROCESSING_ACTIVITY_ID",
     "REASON",
+    "ROLLED_BACK",
     "VERSION",
     "VERSION_OF",
     "WITHDRAWN",
@@ -107,6 +108,8 @@ KEPT_UNTIL: Final = "ldv.kept_until"
 JSON_VALUES: Final = "ldv.json"
 #: In the record of an outcome that came later: the span id of the Actie that it is the outcome of (LDV-N18).
 OUTCOME_OF: Final = "ldv.outcome_of"
+#: `true` where an Actie ended well and its database transaction was rolled back afterwards: what it did was undone.
+ROLLED_BACK: Final = "ldv.rolled_back"
 #: In a resource: the names of its attributes that the record does not keep, with commas (LDV-N8).
 LEFT_OUT: Final = "ldv.left_out"
 #: Where a value that had to be cut or replaced is kept whole: `ldv.original.<field>`.
@@ -164,3 +167,4 @@ class Flag(StrEnum):
     RECORD_FAILED = "record_failed"
     STRAY_BSN = "stray_bsn"
     ACTIVITY_UNKNOWN = "activity_unknown"
+    AFTER_COMMIT = "after_commit"

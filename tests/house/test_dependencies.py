@@ -18,7 +18,17 @@ PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_te
 #: The distribution behind a module, where it has another name.
 DISTRIBUTIONS: Final = {"yaml": "pyyaml", "re2": "google-re2", "jwt": "joserfc", "stdnum": "python-stdnum"}
 #: What is imported where it is there, and not needed: an application brings it along.
-OPTIONAL: Final = {"gevent", "pandas", "numpy", "pydantic", "uwsgi", "uwsgidecorators", "typing_extensions", "requests"}
+OPTIONAL: Final = {
+    "gevent",
+    "pandas",
+    "numpy",
+    "pydantic",
+    "uwsgi",
+    "uwsgidecorators",
+    "typing_extensions",
+    "requests",
+    "sqlalchemy",
+}
 #: The first version without a hole that was known when it was set.
 FIRST_WITHOUT_HOLE: Final = {
     "urllib3": ("2.6.3", "bombs of compressed answers and redirects (CVE-2025-66418, CVE-2025-66471, CVE-2026-21441)"),

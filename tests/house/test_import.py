@@ -25,7 +25,7 @@ HEAVY = [
 
 
 #: Public names whose modules are imported when they are asked for.
-LATE = {"ClickHouseSpanExporter"}
+LATE = {"ClickHouseSpanExporter", "outbox"}
 
 #: What setting logging up needs, or what only some services use: `import ldv_otel` does not wait for it.
 NEEDED_LATER = [

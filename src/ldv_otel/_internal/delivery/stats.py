@@ -19,6 +19,32 @@ class SealState(msgspec.Struct, frozen=True, kw_only=True):
     unsealed: int = 0
 
 
+class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
+    """How an outbox is doing, as its sender in this process saw it last. Counts of sending are of this process.
+
+    Attributes:
+        waiting: Logregels of all processes that no sender has claimed; counted up to some ten thousand Acties.
+        in_batches: Logregels that a sender has claimed, and the Logboek has not confirmed.
+        refused: Logregels that the Logboek refuses as data; `ldv outbox refused` shows them.
+        oldest_ms: When the oldest one that nobody has claimed ended, in ms since 1970-01-01 UTC; None for none.
+        confirmed: Confirmed by the Logboek through this process.
+        confirmed_ms: When it last confirmed some, in ms since 1970-01-01 UTC; None for never.
+        taken_over: Batches that a sender had begun to send and did not finish, most often because it died.
+        retried: How often opening the Logboek or sending a batch was tried again.
+        problem: Why nothing can be sent; empty for no such reason.
+    """
+
+    waiting: int = 0
+    in_batches: int = 0
+    refused: int = 0
+    oldest_ms: int | None = None
+    confirmed: int = 0
+    confirmed_ms: int | None = None
+    taken_over: int = 0
+    retried: int = 0
+    problem: str = ""
+
+
 class DeliveryStats(msgspec.Struct, frozen=True, kw_only=True):
     """The state of delivery in this process. Counts are of Logregels, since the process started.
 

@@ -420,6 +420,21 @@ TERMS: Final = (
         broader="extension",
     ),
     Term(
+        id="rolledBack",
+        nl="teruggedraaid",
+        en="rolled back",
+        definition_nl=(
+            "`true` bij een actie die goed eindigde en waarvan de transactie daarna werd teruggedraaid: wat zij "
+            "deed, is ongedaan gemaakt."
+        ),
+        definition_en=(
+            "`true` for an action that ended well and whose transaction was rolled back afterwards: what it did "
+            "was undone."
+        ),
+        written=names.ROLLED_BACK,
+        broader="extension",
+    ),
+    Term(
         id="fscTransactionId",
         nl="transactie van FSC",
         en="transaction of FSC",

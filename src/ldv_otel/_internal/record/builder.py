@@ -611,6 +611,36 @@ def interrupted(record: Logregel) -> Logregel:
     return msgspec.structs.replace(record, status=Status.ERROR, attributes=attributes)
 
 
+def undone(record: Logregel) -> Logregel:
+    """Return the record of an Actie whose database transaction was undone after it had ended: it failed."""
+    return msgspec.structs.replace(
+        record, status=Status.ERROR, attributes={**record.attributes, names.ROLLED_BACK: "true"}
+    )
+
+
+def after_commit(records: Sequence[Logregel], span_id: bytes) -> list[Logregel]:
+    """Return the outcome (LDV-N18) of an Actie that ran on after its record had committed with its transaction.
+
+    Args:
+        records: Of the Actie itself, and of its further data subjects.
+        span_id: For the outcome.
+    """
+    actie = records[0].span_id
+    outcomes = []
+    for record in records:
+        own = record.span_id == actie
+        late = flagged(record, Flag.AFTER_COMMIT)
+        outcomes.append(
+            msgspec.structs.replace(
+                late,
+                span_id=span_id if own else record.span_id,
+                parent_span_id=actie if own else span_id,
+                attributes={**late.attributes, names.OUTCOME_OF: actie.hex()},
+            )
+        )
+    return outcomes
+
+
 def flagged(record: Logregel, flag: Flag) -> Logregel:
     """Return a record with one more flag, of what was seen after it was made."""
     attributes = {**record.attributes, FLAGS: ",".join(sorted({*record.flags, flag}))}

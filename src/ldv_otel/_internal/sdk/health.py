@@ -6,9 +6,25 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ldv_otel._internal.delivery.stats import DeliveryStats
+from ldv_otel._internal.delivery.stats import DeliveryStats, OutboxState
 from ldv_otel._internal.record.overlooked import OverlookedAttribute
 from ldv_otel._internal.times.instants import now_ms
+
+
+class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How the outboxes of a process are doing.
+
+    Attributes:
+        rolled_back: Logregels of Acties whose transaction was rolled back, since the process started.
+        refused_writes: Logregels that a database refused; the application got an error each time.
+        in_doubt: Transactions with Acties of which nobody knows whether they committed.
+        databases: For each outbox, as its sender in this process saw it last.
+    """
+
+    rolled_back: int = 0
+    refused_writes: int = 0
+    in_doubt: int = 0
+    databases: dict[str, OutboxState] = msgspec.field(default_factory=dict)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -38,6 +54,8 @@ class Health(msgspec.Struct, frozen=True):
         propagator_replaced: Whether another propagator was set afterwards: records do not name callers (LDV-A6), and
             calls do not name the Actie that makes them.
         silenced_tracers: Tracers that a tracer configurator of the SDK has disabled: they make no spans to log.
+        outbox: How the outboxes are doing; None where `install()` was given none. What is in them counts in `pending`
+            and the other numbers, whichever process wrote it.
     """
 
     installed: bool
@@ -61,6 +79,7 @@ class Health(msgspec.Struct, frozen=True):
     provider_replaced: bool = False
     propagator_replaced: bool = False
     silenced_tracers: tuple[str, ...] = ()
+    outbox: OutboxHealth | None = None
 
     @property
     def ok(self) -> bool:
@@ -103,4 +122,21 @@ def health_of(
         unsealed=stats.seal.unsealed,
         provider_replaced=provider_replaced,
         silenced_tracers=tuple(silenced_tracers),
+    )
+
+
+def with_outboxes(health: Health, outbox: OutboxHealth) -> Health:
+    """Return the health of a process that also sends what is in outboxes."""
+    states = outbox.databases.values()
+    ages = [(now_ms() - state.oldest_ms) / 1_000 for state in states if state.oldest_ms is not None]
+    return msgspec.structs.replace(
+        health,
+        pending=health.pending + sum(state.waiting + state.in_batches for state in states),
+        oldest_seconds=max(health.oldest_seconds, *ages, 0.0),
+        confirmed=health.confirmed + sum(state.confirmed for state in states),
+        confirmed_ms=max([ms for ms in (health.confirmed_ms, *(s.confirmed_ms for s in states)) if ms], default=None),
+        retried=health.retried + sum(state.retried for state in states),
+        quarantined=health.quarantined + sum(state.refused for state in states),
+        lost=health.lost + outbox.refused_writes,
+        outbox=outbox,
     )

@@ -10,10 +10,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from opentelemetry import trace
@@ -25,13 +25,17 @@ from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach
-from ldv_otel._internal.sdk.health import Health, health_of
+from ldv_otel._internal.sdk.health import Health, health_of, with_outboxes
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import is_used, use_propagator
 from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ldv_otel._internal.sdk.outbox.contract import Outbox
+    from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +50,8 @@ class _InstalledProcessor(LdvSpanProcessor):
 
     def shutdown(self) -> None:
         """Deliver what is pending."""
+        if self.outboxes is not None:
+            self.outboxes.flush(self.flush_seconds)
         self.delivery.flush(self.flush_seconds)
 
     def close(self) -> None:
@@ -53,6 +59,8 @@ class _InstalledProcessor(LdvSpanProcessor):
 
         Exit handlers that were registered before ours run after it, and may log too: with a spool to the last moment.
         """
+        if self.outboxes is not None:
+            self.outboxes.close(self.flush_seconds)
         self.delivery.shutdown(self.flush_seconds, last_words=True)
 
 
@@ -98,7 +106,7 @@ _installation: _Installation | None = None
 _installing = threading.Lock()
 
 
-def install(settings: Settings | None = None) -> None:
+def install(settings: Settings | None = None, *, outbox: Outbox | Sequence[Outbox] | None = None) -> None:
     """Keep a Logboek from here on: every Actie of this process is logged, sampled or not.
 
     Call it once, anywhere at the start: before or after the application sets its tracer provider, which it keeps. A
@@ -106,23 +114,27 @@ def install(settings: Settings | None = None) -> None:
 
     Args:
         settings: By default read from the `LDV_*` environment variables.
+        outbox: A database of the application, or several, with whose transactions records commit; see
+            `ldv_otel.outbox`.
 
     Raises:
         ConfigurationError: It could not work: the message names the variable and the way out. A server that is not
             there at the moment is no such reason.
     """
-    set_up(settings)
+    set_up(settings, outbox=outbox)
 
 
 def set_up(
     settings: Settings | None = None,
     *,
+    outbox: Outbox | Sequence[Outbox] | None = None,
     on_refusal: Callable[[Callable[[TracerProvider], None]], Callable[[TracerProvider], None]] = lambda listen: listen,
 ) -> None:
     """Do what `install` says.
 
     Args:
         settings: As for `install`.
+        outbox: As for `install`.
         on_refusal: Wraps what is called with each provider that the service sets later, and may raise.
 
     Raises:
@@ -131,6 +143,12 @@ def set_up(
     global _installation  # noqa: PLW0603  (one Logboek a process)
     with _installing:
         if _installation is not None:
+            if outbox is not None and _installation.processor.outboxes is None:
+                raise ConfigurationError(
+                    "install(outbox=...) was called when logging was set up already without an outbox, so no record "
+                    "would commit with a transaction. Give the outbox to the first call (ldv.toml and "
+                    "opentelemetry-instrument set logging up before the application can)."
+                )
             return
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             raise ConfigurationError(
@@ -144,6 +162,8 @@ def set_up(
         installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
         for sentence in _warnings_about_places(settings):
             _logger.warning("%s", sentence)
+        if outbox is not None:
+            installation.processor.outboxes = _open_outboxes(outbox, installation)
         installation.listen_to(provider)
         use_propagator(installation.processor.parties, installation.processor.extensions)
         _private.watch(on_refusal(installation.listen_to))
@@ -163,6 +183,27 @@ def _warnings_about_places(settings: Settings) -> list[str]:
     return [sentence for sentence in itertools.starmap(warning_about_place, places) if sentence]
 
 
+def _open_outboxes(outbox: Outbox | Sequence[Outbox], installation: _Installation) -> InstalledOutboxes:
+    """Begin to see the transactions of the application's databases, and to send what is in their outboxes.
+
+    Raises:
+        ConfigurationError: One cannot be used like this.
+    """
+    from ldv_otel._internal.delivery.sink import make_sink
+    from ldv_otel._internal.delivery.write_gates import gated
+    from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
+
+    settings, processor = installation.settings, installation.processor
+    outboxes = InstalledOutboxes(
+        tuple(outbox) if isinstance(outbox, Sequence) else (outbox,),
+        processor.delivery,
+        processor.records_so_far,
+        lambda: gated(make_sink(settings), settings, _private.uninstrumented),
+    )
+    outboxes.open()
+    return outboxes
+
+
 def force_flush(timeout_seconds: float = 30.0) -> bool:
     """Deliver everything that is pending; True only if nothing is pending any more and nothing was ever lost.
 
@@ -171,7 +212,9 @@ def force_flush(timeout_seconds: float = 30.0) -> bool:
     """
     if _installation is None:
         raise ConfigurationError("force_flush was called without install(). Call ldv_otel.install() first.")
-    return _installation.processor.delivery.flush(timeout_seconds)
+    outboxes = _installation.processor.outboxes
+    in_time = outboxes is None or outboxes.flush(timeout_seconds)
+    return _installation.processor.delivery.flush(timeout_seconds) and in_time
 
 
 def health() -> Health:
@@ -187,6 +230,8 @@ def health() -> Health:
         provider_replaced=not _installation.listens_to(provider),
         silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
     )
+    if processor.outboxes is not None:
+        health = with_outboxes(health, processor.outboxes.health())
     return msgspec.structs.replace(
         health,
         propagator_replaced=not is_used(),

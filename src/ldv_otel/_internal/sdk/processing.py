@@ -26,7 +26,7 @@ from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.current_context import leave_elsewhere
 from ldv_otel._internal.sdk.decorators import wrap
 from ldv_otel._internal.sdk.running_call import RunningCall, begin_off_loop, finish_off_loop
-from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.span_state import ActieTransactions, LiveSpan
 from ldv_otel._internal.sdk.span_status import exception_facts
 from ldv_otel._internal.sdk.waiting_threads import do_off_loop
 from ldv_otel._version import __version__
@@ -130,7 +130,9 @@ class Actie:
         }
         activity = ended.record.activity or ""
         name = self.span.name if isinstance(self.span, ReadableSpan) else ""
-        actie = processing(activity, name=name, attributes=attributes, delivery=ended.record.level)._start(  # own class
+        actie = processing(
+            activity, name=name, attributes=attributes, delivery=ended.record.level, outbox=False
+        )._start(  # own class
             trace.set_span_in_context(self.span)
         )
         record = actie._live_span.record
@@ -173,8 +175,13 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         name: What it is called for people; by default the last part of the activity, or the decorated function's name.
         attributes: More attributes of the standard, such as `dpl.objects.algorithm_id`.
         delivery: What is promised when the block has ended, where it is to be more than `LDV_DELIVERY` says.
+        outbox: Where `install()` was given an outbox: the session or connection with whose transaction the record
+            commits, or False for an Actie that changes nothing there. By default the one transaction that is open in
+            this thread and task.
 
     Raises:
+        ConfigurationError: On entering, with an outbox: no transaction is open here, or several are, or it commits each
+            statement by itself.
         ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
         LogboekUnavailable: On entering, with level `write-ahead`, when the disk refused the start; nothing was begun.
         LogboekUnavailable: On leaving, with level `durable`, when the disk refused the record, so that the application
@@ -190,11 +197,13 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         name: str = "",
         attributes: Mapping[str, Any] | None = None,
         delivery: DeliveryLevel | None = None,
+        outbox: object = None,
     ) -> None:
         self._activity = activity if isinstance(activity, str) else storable_text(activity)
         self._name = name
         self._attributes = attributes
         self._delivery = delivery
+        self._outbox = outbox
         self._actie: Any = None
         self._token: Any = None
         self._context: Any = None
@@ -243,7 +252,9 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         name = self._name or _as_words(getattr(function, "__name__", "").replace("<lambda>", ""))
 
         def start() -> RunningCall:
-            again = type(self)(self._activity, name=name, attributes=self._attributes, delivery=self._delivery)
+            again = type(self)(
+                self._activity, name=name, attributes=self._attributes, delivery=self._delivery, outbox=self._outbox
+            )
             actie = again._start()  # own class
             return _running(actie)
 
@@ -277,6 +288,8 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
             raise ConfigurationError(_NOT_LISTENING)
         live_span.record.activity = self._activity
         live_span.record.level = self._delivery
+        if live_span.owner.outboxes is not None or self._outbox:
+            _enter_transaction(span, live_span, self._outbox)
         return Actie(span, live_span)
 
 
@@ -421,6 +434,8 @@ def _writes_ahead(actie: Actie) -> bool:
     """Return whether the start of an Actie has to be on disk before anything is done."""
     live_span = actie._live_span
     level, owner = live_span.record.level, live_span.owner
+    if live_span.record.transaction is not None:
+        return False  # a process that is killed in the block undoes what it changed
     return owner.writes_ahead if level is None else owner.delivery.writes_ahead(level)
 
 
@@ -430,9 +445,32 @@ def _begin(actie: Actie) -> None:
     try:
         live_span.owner.begin(live_span)
     except LogboekUnavailable as error:
-        live_span.end(actie=False)
-        actie.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-        actie.span.end()
+        _never_began(actie.span, live_span, error)
+        raise
+
+
+def _never_began(span: trace.Span, live_span: LiveSpan, error: Exception) -> None:
+    live_span.end(actie=False)
+    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+    span.end()
+
+
+def _installed(outboxes: ActieTransactions | None) -> ActieTransactions:
+    if outboxes is None:
+        raise ConfigurationError(
+            "This processing names an outbox, and install() was given none. The block was not entered. Call "
+            "ldv_otel.install(outbox=...)."
+        )
+    return outboxes
+
+
+def _enter_transaction(span: trace.Span, live_span: LiveSpan, named: object) -> None:
+    """Have an Actie belong to a transaction of an outbox; if there is none for it, there is no Actie."""
+    outboxes = live_span.owner.outboxes
+    try:
+        live_span.record.transaction = _installed(outboxes).enter(live_span, named)
+    except Exception as error:
+        _never_began(span, live_span, error)
         raise
 
 
@@ -444,6 +482,7 @@ def _end(actie: Actie, error: BaseException | None) -> None:
 
 def _end_span(actie: Actie, error: BaseException | None) -> None:
     if error is not None:
+        actie._live_span.record.left_by_error = True
         actie._left_by(error)
     actie.span.end()
 

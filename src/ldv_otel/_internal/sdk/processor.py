@@ -43,6 +43,7 @@ from ldv_otel.errors import LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
     from ldv_otel._internal.delivery.sink import Sink
+    from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
 
 # What sets logging up, and what only some Acties need, is imported where it is used: `import ldv_otel` stays light.
 
@@ -145,6 +146,8 @@ class LdvSpanProcessor(SpanProcessor):
         self.stray = maker.stray
         self.writes_ahead = delivery.writes_ahead(None)
         self._loop_queue = loop_commits.LoopQueue(delivery)
+        #: Databases of the application with whose transactions records commit; `install()` sets it.
+        self.outboxes: InstalledOutboxes | None = None
         self._shut = False
         self._refusals, self._refused_starts = (RepeatedLine(_logger, logging.ERROR) for _ in range(2))
 
@@ -249,6 +252,10 @@ class LdvSpanProcessor(SpanProcessor):
 
     def _records_of_start(self, live_span: LiveSpan) -> list[Logregel]:
         """Return the records that stand if the span is never ended; none when it is no Actie."""
+        return [interrupted(record) for record in self.records_so_far(live_span)]
+
+    def records_so_far(self, live_span: LiveSpan) -> Sequence[Logregel]:
+        """Return the records of a span that runs, as far as they are known; none when it is no Actie."""
         span = live_span()
         try:
             if span is None:
@@ -259,10 +266,10 @@ class LdvSpanProcessor(SpanProcessor):
                 return []
             if snapshot.rule is not None:
                 self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
-            return [interrupted(record) for record in self.maker.make(facts)]
+            return self.maker.make(facts)
         except Exception as error:  # LDV-A8, as in `on_end`
             _logger.error(
-                "The start of an Actie could not be made; only its end is logged. Please report this. %s",
+                "The record of a running Actie could not be made; only its end is logged. Please report this. %s",
                 type_and_places(error),
             )
             return []
@@ -371,6 +378,10 @@ class LdvSpanProcessor(SpanProcessor):
             live_span.known_subjects.exposed = span_subjects.exposed_attributes(records)
         if len(records) > 1 or FLAGS in records[0].attributes:
             self._count_flags(records)
+        if live_span.record.transaction is not None and self.outboxes is not None:
+            records = self.outboxes.hand_over(records, live_span)
+            if not records:
+                return
         commits, level = loop_commits.current(), live_span.record.level
         if commits is not None and self.delivery.commits_together(level):
             actie = EndedActie(list(map(encode_logregel, records)), actie_id(records[0]))

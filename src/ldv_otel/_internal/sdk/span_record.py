@@ -32,6 +32,9 @@ class SpanRecord(msgspec.Struct):
         refusal: Why delivery refused the record, if it did.
         said: What the application said of how it went: `OK`, or `UNSET` where it refused the input; None for nothing.
         outcome_of: Span id of the Actie that the record says the outcome of (LDV-N18); empty for other records.
+        transaction: The database transaction that the record commits with (`outbox/`); None for the ordinary way.
+        committed_before_end: That transaction committed, with a record of the Actie, while the Actie ran on.
+        left_by_error: An exception left the block.
     """
 
     activity: str | None = None
@@ -42,3 +45,6 @@ class SpanRecord(msgspec.Struct):
     refusal: Refusal | None = None
     said: Status | None = None
     outcome_of: str = ""
+    transaction: object = None
+    committed_before_end: bool = False
+    left_by_error: bool = False

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -28,6 +28,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceState
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
 from ldv_otel._internal.record.actie import activity_of, is_actie
+from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.span_facts import EnclosingActie, ForeignOperation
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.inbound_context import INBOUND, foreign_of
@@ -56,6 +57,24 @@ OUTBOUND: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 
 
+class ActieTransactions(Protocol):
+    """The transactions of the application's databases that records may commit with (`outbox/installed.py`)."""
+
+    def enter(self, live_span: LiveSpan, named: object) -> object:
+        """Return the transaction that an Actie belongs to from here on; None for one that belongs to none.
+
+        Args:
+            named: What `processing` was given: a session or connection, False for none, or None to look which one is
+                open here.
+
+        Raises:
+            ConfigurationError: There is none, or there are several and none is named; or it cannot take a record.
+        """
+
+    def hand_over(self, records: Sequence[Logregel], live_span: LiveSpan) -> Sequence[Logregel]:
+        """Put the records of an Actie that ended into its transaction, and return what goes by the ordinary way."""
+
+
 class SpanOwner(Protocol):
     """The processor that logs a span: what a live span and `processing` need of it."""
 
@@ -71,6 +90,10 @@ class SpanOwner(Protocol):
     parties: Parties
     extensions: Extensions
     statuses: ErrorStatuses
+
+    @property
+    def outboxes(self) -> ActieTransactions | None:
+        """Databases with whose transactions records commit."""
 
     def pseudonymise(self, identifier: object, type_: object) -> DataSubject:
         """Return the data subject for an identifier."""
