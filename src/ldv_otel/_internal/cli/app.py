@@ -11,6 +11,7 @@ import typer
 
 from ldv_otel._internal.cli.commands import (
     activity,
+    backup,
     chain,
     export,
     foreign,
@@ -63,6 +64,7 @@ for command in (
     schema,
     key,
     import_,
+    backup,
     logboek,
     spool,
     outbox,

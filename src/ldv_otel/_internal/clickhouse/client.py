@@ -94,6 +94,12 @@ class LogboekClient:
         with self._usable():
             return self._client.query_arrow(self._text(query), parameters=dict(parameters or {}), use_strings=True)
 
+    def native(self, query: Sql, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """Run a query and return its rows as blocks of ClickHouse's format Native; nothing where there are none."""
+        with self._usable():
+            content = self._client.raw_query(self._text(query), parameters=dict(parameters or {}), fmt="Native")
+            return bytes(content)
+
     def insert(self, table: str, columns: Mapping[str, Column], settings: Mapping[str, Any]) -> None:
         """Insert columns as exactly one block; returning means that the server confirmed this very insert.
 
@@ -104,12 +110,23 @@ class LogboekClient:
             BatchRefused: A value does not fit its column, or the server refused one; no try would change that.
             NotProven: It was answered as a success, and nothing shows that the answer is one to this insert.
         """
-        from clickhouse_connect.driver.compression import get_compressor  # as in connect.connect
-
         from ldv_otel._internal.clickhouse.encoding import block  # imports the driver
 
         # Encoded before the request begins: a value that does not fit is refused with nothing sent.
-        content = block(columns)
+        self.insert_native(table, list(columns), block(columns), settings)
+
+    def insert_native(self, table: str, columns: Sequence[str], content: bytes, settings: Mapping[str, Any]) -> None:
+        """Insert blocks of ClickHouse's format Native; returning means that the server confirmed this very insert.
+
+        Args:
+            columns: Names, in the order that the blocks have them.
+
+        Raises:
+            BatchRefused: As `insert`.
+            NotProven: As `insert`.
+        """
+        from clickhouse_connect.driver.compression import get_compressor  # as in connect.connect
+
         with self._usable(inserting=True):
             compression = self._client.write_compression
             compressor: Any = get_compressor(compression)

@@ -1,0 +1,1 @@
+"""A whole Logboek in a directory of files, and back."""
