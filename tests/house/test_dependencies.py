@@ -27,6 +27,7 @@ OPTIONAL: Final = {
     "uwsgidecorators",
     "typing_extensions",
     "requests",
+    "django",
     "sqlalchemy",
 }
 #: The first version without a hole that was known when it was set.

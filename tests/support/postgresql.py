@@ -79,6 +79,11 @@ class PostgresqlServer:
         """Stop it; `immediate` is as if the machine lost its power."""
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
 
+    @property
+    def host(self) -> str:
+        """Directory of its socket."""
+        return str(self._directory)
+
     def conninfo(self, database: str) -> str:
         """Return what libpq connects with."""
         return f"postgresql://ldv@/{database}?host={self._directory}"

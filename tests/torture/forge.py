@@ -16,6 +16,7 @@ import clickhouse_connect.driver.httpclient  # noqa: F401  (imported once here, 
 import ldv_otel as ldv
 from ldv_otel._internal.delivery import drainer as draining
 from ldv_otel._internal.delivery.durable import DurableDelivery
+from tests.torture import outbox_service
 from tests.torture.rig import FileLogboek, record
 
 _THREADS = 8
@@ -120,6 +121,8 @@ def _child(gate: int, workload: str, arguments: list[str]) -> None:
         "ahead": ahead,
         "driver": driver,
         "cycle": cycle,
+        "outbox": lambda *values: outbox_service.service(_tell, *values),
+        "outbox_sender": lambda *values: outbox_service.sender(_tell, *values),
     }
     workloads[workload](*arguments)
 

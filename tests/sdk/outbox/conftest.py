@@ -37,7 +37,9 @@ class Service:
         self.processor = LdvSpanProcessor(LogregelMaker(self._pseudonymiser.subject), self.delivery)
         self.installed = InstalledOutboxes(outboxes, self.delivery, self.processor.records_so_far, self._sink_of_nobody)
         for outbox in outboxes:
-            outbox.store().apply()
+            store = outbox.store()
+            store.apply()
+            store.close()
         self.installed.open()
         self.processor.outboxes = self.installed
         provider = _private.current_provider()

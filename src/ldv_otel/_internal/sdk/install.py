@@ -110,7 +110,7 @@ def install(settings: Settings | None = None, *, outbox: Outbox | Sequence[Outbo
     """Keep a Logboek from here on: every Actie of this process is logged, sampled or not.
 
     Call it once, anywhere at the start: before or after the application sets its tracer provider, which it keeps. A
-    second call changes nothing.
+    second call changes nothing, but that it may be the first with an outbox.
 
     Args:
         settings: By default read from the `LDV_*` environment variables.
@@ -144,11 +144,8 @@ def set_up(
     with _installing:
         if _installation is not None:
             if outbox is not None and _installation.processor.outboxes is None:
-                raise ConfigurationError(
-                    "install(outbox=...) was called when logging was set up already without an outbox, so no record "
-                    "would commit with a transaction. Give the outbox to the first call (ldv.toml and "
-                    "opentelemetry-instrument set logging up before the application can)."
-                )
+                # `opentelemetry-instrument` and `ldv run` set logging up before the application can name its database.
+                _installation.processor.outboxes = _open_outboxes(outbox, _installation)
             return
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ldv_otel._internal.delivery.outbox.dialects import DIALECTS
 from ldv_otel._internal.sdk.outbox.contract import OnRollback, Outbox
 from ldv_otel.errors import ConfigurationError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["Outbox", "sqlalchemy"]
+__all__ = ["Outbox", "django", "sqlalchemy", "statements"]
 
 
 def sqlalchemy(engine: Engine | AsyncEngine, *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
@@ -48,6 +49,42 @@ def sqlalchemy(engine: Engine | AsyncEngine, *, on_rollback: OnRollback = "nothi
             f"ldv.outbox.sqlalchemy needs SQLAlchemy 2 ({error}). Logging did not start. Install sqlalchemy."
         ) from error
     return SqlAlchemyOutbox(engine, on_rollback, sends=sends)
+
+
+def django(using: str = "default", *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
+    """Return an outbox in a database of Django: PostgreSQL, or SQLite in a file.
+
+    An Actie belongs to the `transaction.atomic` that is open when its block is entered, be it that of
+    `ATOMIC_REQUESTS`. One that runs longer than that has its record after the commit, by the spool, for Django says
+    nothing before it commits.
+
+    Args:
+        using: Alias of the database.
+        on_rollback: See `sqlalchemy`.
+        sends: See `sqlalchemy`.
+
+    Raises:
+        ConfigurationError: There can be no outbox in that database, or Django is not installed.
+    """
+    _check(on_rollback)
+    try:
+        from ldv_otel._internal.sdk.outbox.django_hooks import DjangoOutbox
+    except ImportError as error:
+        raise ConfigurationError(
+            f"ldv.outbox.django needs Django ({error}). Logging did not start. Install django."
+        ) from error
+    return DjangoOutbox(using, on_rollback, sends=sends)
+
+
+def statements(dialect: str) -> tuple[str, ...]:
+    """Return the statements that make the tables, for a migration: `postgresql` or `sqlite`.
+
+    Raises:
+        ConfigurationError: There can be no outbox in that kind of database.
+    """
+    if dialect not in DIALECTS:
+        raise ConfigurationError(f"An outbox cannot be in a database of the kind {dialect!r}.")
+    return DIALECTS[dialect].tables
 
 
 def _check(on_rollback: Any) -> None:

@@ -17,7 +17,7 @@ from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.delivery.outbox.sender import OutboxSender
 from ldv_otel._internal.delivery.outbox.store import OutboxAway, OutboxFormat
 from ldv_otel._internal.delivery.sink import Sink
-from ldv_otel._internal.record.builder import after_commit, undone
+from ldv_otel._internal.record.builder import after_commit, flagged, undone
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import OutboxHealth
@@ -25,6 +25,7 @@ from ldv_otel._internal.sdk.outbox.contract import Outbox
 from ldv_otel._internal.sdk.outbox.transaction import Fate, OpenTransaction, TransactionWatcher
 from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.times.instants import now_ms
+from ldv_otel.attributes import Flag
 from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class InstalledOutboxes(TransactionWatcher):
         if transaction.fate is Fate.ROLLED_BACK:
             self.rolled_back(len(records), records if transaction.keeps else ())
             return ()
-        return records
+        # It committed while the Actie ran, and nothing was heard before (Django).
+        return [flagged(each, Flag.AFTER_COMMIT) for each in records]
 
     def _write(self, records: Sequence[Logregel], live_span: LiveSpan, transaction: OpenTransaction) -> None:
         try:
