@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import coverage
 import pytest
@@ -26,6 +29,17 @@ def pytest_report_header() -> str:
     """Say what repeats this run."""
     kind = f"LDV_FUZZ={FUZZ} --hypothesis-seed={SEED} " if FUZZ else ""
     return f"chance: {kind}LDV_TEST_SEED={SEED}"
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that all accounts can get to.
+
+    It is not below pytest's own, which each run of pytest that begins meanwhile closes to others again.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.hookimpl(trylast=True)

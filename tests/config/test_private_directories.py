@@ -46,11 +46,9 @@ def as_us(what: str, path: Path, *groups: int) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(open_path: Path) -> Path:
     """A directory that all accounts can get to."""
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(directory.stat().st_mode | 0o055)
-    return tmp_path
+    return open_path
 
 
 def _owned_by_a_stranger(directory: Path) -> None:

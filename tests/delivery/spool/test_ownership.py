@@ -51,11 +51,9 @@ def write_as(root: Path, account: int) -> str:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
+def shared(open_path: Path) -> Path:
     """What the message of the error says: `install -d -m 1777`."""
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(directory.stat().st_mode | 0o055)
-    root = tmp_path / "spools"
+    root = open_path / "spools"
     subprocess.run(["install", "-d", "-m", "1777", str(root)], check=True)
     return root
 
