@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import msgspec
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import RetryPolicy, Stopped, Wait, deliver, sleep
 from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.importer.exported import exported_record, exported_rows, is_export
 from ldv_otel._internal.importer.packing import CONTENT_MAX_BYTES
 from ldv_otel._internal.importer.parents import Key, link, link_beside, record_key, without_repeats
 from ldv_otel._internal.importer.spans import FileSpans, ImportedSpan, ImportProblem, read_spans
@@ -22,7 +24,7 @@ from ldv_otel._internal.record.identity import is_same_record
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.overlooked import OverlookedAttribute, OverlookedAttributes
 from ldv_otel.attributes import Flag
-from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable, UnreadableInput
 
 #: Asks the Logboek for every record of these traces, by trace and span id.
 Existing = Callable[[Collection[bytes]], Mapping[Key, Sequence[Logregel]]]
@@ -95,7 +97,8 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
         ConfigurationError: As above.
     """
     report = ImportReport()
-    spans = [span for path in paths for span in _spans_of(path, report, maker)]
+    files = [Path(path) for path in paths]
+    spans = [span for path in files if not is_export(path) for span in _spans_of(path, report, maker)]
     unique, beside = without_repeats(spans)
     report.overlooked = _overlooked(unique)
     acties = [span for span in unique if span.facts is not None]
@@ -111,13 +114,46 @@ def import_files(  # noqa: PLR0913  (the import's whole world, so that it can be
     report.problems.extend(_taken(record) for record in new if Flag.IDENTITY_TAKEN in record.flags)
     # In time order, as the table is: a batch touches few of its partitions, and reading it back few of its hours.
     new.sort(key=lambda record: record.start_time_ms)
-    _send(new, sink, wait, report, progress or _silent)
+    send = partial(_send, sink=sink, wait=wait, report=report, progress=progress or _silent)
+    send(new)
+    for path in filter(is_export, files):
+        _import_export(path, report, existing, send)
     return report
 
 
-def _spans_of(path: str | Path, report: ImportReport, maker: LogregelMaker) -> list[ImportedSpan]:
+def _import_export(
+    path: Path, report: ImportReport, existing: Existing, send: Callable[[Sequence[Logregel]], None]
+) -> None:
+    """Store the records of a file that `ldv export` wrote, some thousands at a time."""
+    report.files += 1
+    name = _shown(path)
+    number = 0
+    try:
+        for rows in exported_rows(path):
+            records = []
+            for row in rows:
+                number += 1
+                try:
+                    records.append(exported_record(row))
+                except UnreadableInput as error:
+                    report.problems.append(ImportProblem(name, f"row {number}", str(error)))
+            new = _new_records(records, _stored({record.trace_id for record in records}, existing))
+            report.already_there += len(records) - len(new)
+            report.problems.extend(_taken(record) for record in new if Flag.IDENTITY_TAKEN in record.flags)
+            send(new)
+            if report.unconfirmed:
+                return
+    except UnreadableInput as error:
+        report.problems.append(ImportProblem(name, f"after row {number}", str(error)))
+
+
+def _shown(path: str | Path) -> str:
     # A name that is no UTF-8 could be shown nowhere, and not be written as JSON.
-    file = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _spans_of(path: str | Path, report: ImportReport, maker: LogregelMaker) -> list[ImportedSpan]:
+    file = _shown(path)
     report.files += 1
     file_spans = _read(path, file, maker)
     report.left_out.update(file_spans.left_out)

@@ -27,11 +27,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="OTLP/JSON, Jaeger and Zipkin files; packed ones too.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="OTLP/JSON, Jaeger and Zipkin files, packed ones too; and what `ldv export` wrote."),
+    ],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Store the Acties of recorded traces. What is in the Logboek already is not stored again."""
+    """Store the Acties of recorded traces, or exported Logregels; what is in the Logboek is not stored again."""
     settings = read_settings(os.environ)
     maker = LogregelMaker.from_settings(settings)
     if (activities := known_activities(settings)) is not None:
