@@ -19,6 +19,12 @@ _SQLITE: Final = re.compile(r"sqlite(\+\w+)?:///")
 _BUSY_SECONDS: Final = 10.0
 
 
+def sqlite_path(address: str) -> Path | None:
+    """Return the file of an address of SQLite; None for other addresses."""
+    match = _SQLITE.match(address)
+    return Path(address[match.end() :].partition("?")[0]).resolve() if match else None
+
+
 def store_at(address: str) -> OutboxStore:
     """Return the outbox at an address: `postgresql://...` as libpq knows it, or `sqlite:///PATH`.
 
@@ -38,14 +44,14 @@ def store_at(address: str) -> OutboxStore:
             return psycopg.connect(conninfo, autocommit=True, application_name="ldv outbox")
 
         return OutboxStore(POSTGRESQL, connect_postgresql, pooled=False)
-    if match := _SQLITE.match(address):
-        path = Path(address[match.end() :].partition("?")[0])
+    path = sqlite_path(address)
+    if path is not None:
         if not path.is_file():
             raise ConfigurationError(f"There is no SQLite database at {path}. Nothing was done.")
 
         def connect_sqlite() -> Any:
             # Read and write, and never make a database where the application's was moved away.
-            return sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+            return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
 
         return OutboxStore(SQLITE, connect_sqlite, pooled=False)
     raise ConfigurationError(

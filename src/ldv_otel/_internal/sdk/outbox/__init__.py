@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ldv_otel._internal.delivery.outbox.dialects import DIALECTS
+from ldv_otel._internal.sdk.outbox.connections import DatabaseOutbox, transaction
 from ldv_otel._internal.sdk.outbox.contract import OnRollback, Outbox
 from ldv_otel.errors import ConfigurationError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["Outbox", "django", "sqlalchemy", "statements"]
+__all__ = ["Outbox", "database", "django", "sqlalchemy", "statements", "transaction"]
 
 
 def sqlalchemy(engine: Engine | AsyncEngine, *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
@@ -49,6 +50,23 @@ def sqlalchemy(engine: Engine | AsyncEngine, *, on_rollback: OnRollback = "nothi
             f"ldv.outbox.sqlalchemy needs SQLAlchemy 2 ({error}). Logging did not start. Install sqlalchemy."
         ) from error
     return SqlAlchemyOutbox(engine, on_rollback, sends=sends)
+
+
+def database(address: str, *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
+    """Return an outbox for connections of psycopg 3 or sqlite3 themselves.
+
+    An Actie belongs to the block `with ldv.outbox.transaction(connection):` that is open when its own is entered.
+
+    Args:
+        address: `postgresql://...`, as libpq knows it, or `sqlite:///PATH`; by it a sender connects.
+        on_rollback: See `sqlalchemy`.
+        sends: See `sqlalchemy`.
+
+    Raises:
+        ConfigurationError: There can be no outbox in that database, or psycopg is not installed.
+    """
+    _check(on_rollback)
+    return DatabaseOutbox(address, on_rollback, sends=sends)
 
 
 def django(using: str = "default", *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
