@@ -46,6 +46,7 @@ def set_up(engine: Engine, directory: Path) -> LdvSpanProcessor:
     outbox = ldv.outbox.sqlalchemy(engine)
     store = outbox.store()
     store.apply()
+    store.close()
     installed = InstalledOutboxes([outbox], delivery, processor.records_so_far, Forgetful)
     installed.open()
     processor.outboxes = installed

@@ -15,7 +15,6 @@ from typing import Final
 import pytest
 from sqlalchemy import create_engine, text
 
-import ldv_otel as ldv
 from ldv_otel._internal.delivery.outbox import sender as sending
 from ldv_otel._internal.delivery.outbox import store as storing
 from ldv_otel._internal.delivery.outbox.addresses import store_at
@@ -68,7 +67,9 @@ def test_changes_and_logregels_agree(
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE kenteken (nummer varchar(60) PRIMARY KEY)"))
-    ldv.outbox.sqlalchemy(engine).store().apply()
+    made = store_at(address)
+    made.apply()
+    made.close()
     engine.dispose()
     logboek = tmp_path / "logboek"
     kills = size(12, 600)

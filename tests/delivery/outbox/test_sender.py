@@ -159,7 +159,7 @@ def test_a_sender_goes_on_when_the_database_was_away(database: Database, monkeyp
         return good._connect()
 
     sink = InMemoryLogboek()
-    sender = OutboxSender(sink, OutboxStore(good.dialect, connect, pooled=False))
+    sender = OutboxSender(sink, OutboxStore(good.dialect, connect))
     database.commit([record(1)])
     sender.start()
     deadline = time.monotonic() + 30

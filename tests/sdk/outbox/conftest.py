@@ -55,6 +55,15 @@ class Service:
         """What is on record for a person."""
         return self._pseudonymiser.subject(identifier, "BSN").pseudonym
 
+    def waiting(self) -> int:
+        """How many records are in the outboxes."""
+        count = 0
+        for outbox in self.outboxes:
+            store = outbox.store()
+            count += store.backlog().waiting
+            store.close()
+        return count
+
     def committed(self) -> list[Logregel]:
         """What the outboxes have brought to the Logboek, now that everything there is sent."""
         for outbox in self.outboxes:

@@ -71,7 +71,7 @@ def test_a_committed_actie_is_one_record(engine: Engine, service: Service) -> No
             ldv.data_subject(BSN, type="BSN")
             change(session, "AB-12-CD")
         assert changes(engine) == []
-        assert not service.outboxes[0].store().backlog().waiting
+        assert not service.waiting()
     assert service.logged() == ([("Wijzig kenteken", "Unset")], [])
     assert service.committed()[0].data_subject_id == service.pseudonym(BSN)
     assert changes(engine) == ["AB-12-CD"]

@@ -43,7 +43,7 @@ def store_at(address: str) -> OutboxStore:
         def connect_postgresql() -> Any:
             return psycopg.connect(conninfo, autocommit=True, application_name="ldv outbox")
 
-        return OutboxStore(POSTGRESQL, connect_postgresql, pooled=False)
+        return OutboxStore(POSTGRESQL, connect_postgresql)
     path = sqlite_path(address)
     if path is not None:
         if not path.is_file():
@@ -53,7 +53,7 @@ def store_at(address: str) -> OutboxStore:
             # Read and write, and never make a database where the application's was moved away.
             return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
 
-        return OutboxStore(SQLITE, connect_sqlite, pooled=False)
+        return OutboxStore(SQLITE, connect_sqlite)
     raise ConfigurationError(
         "The address of an outbox's database is to be postgresql://... or sqlite:///PATH. Nothing was done."
     )

@@ -201,6 +201,8 @@ class OutboxSender:
                     _logger.warning("A batch of the outbox took so long that another process sends it now.")
             if not done:
                 break  # what is in batches is another sender's
+        # Not kept until the next look: a process that is forked meanwhile would share it.
+        self._store.close()
         with self._changed:
             self._note_backlog(backlog)
             self._passes = current

@@ -76,14 +76,12 @@ class OutboxStore:
     """The outbox in a database, for one thread at a time.
 
     Args:
-        connect: Returns a connection of the driver.
-        pooled: The connection goes back to a pool after each transaction; otherwise it is kept.
+        connect: Returns a connection of the driver that nobody else uses; it is kept until `close`.
     """
 
-    def __init__(self, dialect: Dialect, connect: Connect, *, pooled: bool) -> None:
+    def __init__(self, dialect: Dialect, connect: Connect) -> None:
         self.dialect = dialect
         self._connect = connect
-        self._pooled = pooled
         self._connection: Any = None
 
     def close(self) -> None:
@@ -116,8 +114,6 @@ class OutboxStore:
             yield cursor
             cursor.execute("COMMIT")
             cursor.close()
-            if self._pooled:
-                self.close()
         except LdvError:
             self._give_up()
             raise

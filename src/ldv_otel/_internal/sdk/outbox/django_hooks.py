@@ -56,7 +56,7 @@ class DjangoOutbox:
             wrapper.connect()
             return wrapper.connection
 
-        return OutboxStore(self._dialect, connect, pooled=False)
+        return OutboxStore(self._dialect, connect)
 
     def open_here(self) -> Sequence[OpenTransaction]:
         """Return the transaction of `atomic` that is open in this thread or task."""

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 
 from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
@@ -115,12 +115,23 @@ class SqlAlchemyOutbox:
                 event.listen(Session, "after_transaction_end", _forget_session)
 
     def store(self) -> OutboxStore:
-        """Return the database by the engine's own pool, or by a blocking driver where that one waits in a loop."""
+        """Return the database by connections as the engine's, or by a blocking driver where that one waits in a loop.
+
+        They come from no pool of the application's: it may be small, and a process that is forked from this one would
+        share them.
+        """
         engine = self._engine
         dialect = DIALECTS[engine.dialect.name]
         if engine.dialect.is_async:
             engine = create_engine(engine.url.set(drivername=_BLOCKING[dialect.name]), poolclass=NullPool)
-        return OutboxStore(dialect, engine.raw_connection, pooled=True)
+        pool = engine.pool.recreate()
+
+        def connect() -> PoolProxiedConnection:
+            connection = pool.connect()
+            connection.detach()
+            return connection
+
+        return OutboxStore(dialect, connect)
 
     def open_here(self) -> Sequence[OpenTransaction]:
         """Return the transactions of this engine that are open in this thread and task."""
