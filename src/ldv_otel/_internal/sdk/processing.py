@@ -212,7 +212,9 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         """Start the Actie and make it current."""
         self._check_idle()
         actie = self._start()
-        if _writes_ahead(actie):
+        if actie._live_span.record.transaction is not None:
+            _check_waits(actie)
+        elif _writes_ahead(actie):
             _begin(actie)
         return self._make_current(actie)
 
@@ -227,7 +229,8 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
     async def __aenter__(self) -> Actie:
         """Start the Actie and make it current; where its start is committed first, that does not hold up the loop."""
         self._check_idle()
-        actie = self._start()
+        actie = self._start(awaited=True)
+        await self._enter_awaited(actie)
         await begin_off_loop(_running(actie))
         return self._make_current(actie)
 
@@ -276,7 +279,16 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         except ValueError:  # a framework goes on in another thread or task
             leave_elsewhere(self._token, self._context)
 
-    def _start(self, context: Context | None = None) -> Actie:
+    async def _enter_awaited(self, actie: Actie) -> None:
+        """Enter a transaction whose driver may have to wait for the event loop."""
+        live_span = actie._live_span
+        outboxes = live_span.owner.outboxes
+        if outboxes is not None and outboxes.run_waiting is not None:
+            await outboxes.run_waiting(_enter_transaction, actie.span, live_span, self._outbox)
+        elif outboxes is not None or self._outbox:
+            _enter_transaction(actie.span, live_span, self._outbox)
+
+    def _start(self, context: Context | None = None, *, awaited: bool = False) -> Actie:
         attributes = {**(self._attributes or {}), PROCESSING_ACTIVITY_ID: self._activity}
         if DATA_SUBJECT_ID in attributes:
             attributes[DATA_SUBJECT_ID] = attribute_form(attributes[DATA_SUBJECT_ID])
@@ -288,7 +300,7 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
             raise ConfigurationError(_NOT_LISTENING)
         live_span.record.activity = self._activity
         live_span.record.level = self._delivery
-        if live_span.owner.outboxes is not None or self._outbox:
+        if (live_span.owner.outboxes is not None or self._outbox) and not awaited:
             _enter_transaction(span, live_span, self._outbox)
         return Actie(span, live_span)
 
@@ -427,6 +439,9 @@ def _running(actie: Actie) -> RunningCall:
     delivery = live_span.owner.delivery
     collects = delivery.commits_together(live_span.record.level)
     end, conclude = functools.partial(_end_span, actie), functools.partial(_conclude, actie)
+    outboxes = live_span.owner.outboxes
+    if outboxes is not None and outboxes.waits(live_span):
+        return RunningCall(context, None, end, conclude, delivery.blocks, collects, outboxes.run_waiting)
     return RunningCall(context, first, end, conclude, delivery.blocks, collects)
 
 
@@ -445,6 +460,17 @@ def _begin(actie: Actie) -> None:
     try:
         live_span.owner.begin(live_span)
     except LogboekUnavailable as error:
+        _never_began(actie.span, live_span, error)
+        raise
+
+
+def _check_waits(actie: Actie) -> None:
+    """See that a plain `with` can write the record; if not, there is no Actie."""
+    live_span = actie._live_span
+    try:
+        if live_span.owner.outboxes is not None:
+            live_span.owner.outboxes.check_waits(live_span)
+    except ConfigurationError as error:
         _never_began(actie.span, live_span, error)
         raise
 

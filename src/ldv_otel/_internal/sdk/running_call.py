@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +28,7 @@ class RunningCall(NamedTuple):
         conclude: Raises, or adds to the error, what went wrong at the end.
         blocks: Whether `end` may wait for a disk or a server.
         collects: Whether what `end` waits for can be collected (`loop_commits.py`), and be waited for afterwards.
+        run_waiting: Runs the end where a driver in it waits for the event loop (`outbox/`); None where none does.
     """
 
     context: Context
@@ -36,6 +37,7 @@ class RunningCall(NamedTuple):
     conclude: Callable[[BaseException | None], None]
     blocks: bool
     collects: bool
+    run_waiting: Callable[..., Awaitable[object]] | None = None
 
     def finish(self, error: BaseException | None) -> None:
         """Finish it here and now."""
@@ -136,6 +138,9 @@ async def finish_off_loop(running: RunningCall, error: BaseException | None) -> 
 
     What is finished stays so if the task that waits is cancelled.
     """
+    if running.run_waiting is not None:
+        await running.run_waiting(running.finish, error)
+        return
     if not running.blocks:
         running.finish(error)
         return

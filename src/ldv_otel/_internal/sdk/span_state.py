@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -58,7 +58,24 @@ _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 
 
 class ActieTransactions(Protocol):
-    """The transactions of the application's databases that records may commit with (`outbox/installed.py`)."""
+    """The transactions of the application's databases that records may commit with (`outbox/installed.py`).
+
+    Attributes:
+        run_waiting: Runs a function so that a driver in it may wait for an event loop; None where no driver does.
+    """
+
+    @property
+    def run_waiting(self) -> Callable[..., Awaitable[object]] | None: ...
+
+    def waits(self, live_span: LiveSpan) -> bool:
+        """Say whether the end of an Actie has to be run so, because its transaction is of such a driver."""
+
+    def check_waits(self, live_span: LiveSpan) -> None:
+        """See that the driver of an Actie's transaction need not wait for an event loop, or may do so where this is.
+
+        Raises:
+            ConfigurationError: It would have to, below a plain `with`.
+        """
 
     def enter(self, live_span: LiveSpan, named: object) -> object:
         """Return the transaction that an Actie belongs to from here on; None for one that belongs to none.

@@ -45,6 +45,7 @@ class DatabaseOutbox:
         self.name = f"{self.dialect.name} {_database_of(address) or '(by its environment)'}"
         self.on_rollback = on_rollback
         self.sends = sends
+        self.run_waiting = None
 
     def listen(self) -> None:
         """Let connections to this database belong here."""

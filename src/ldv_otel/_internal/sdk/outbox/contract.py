@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
@@ -19,11 +19,15 @@ class Outbox(Protocol):
         name: For messages: which database, without a password.
         on_rollback: What becomes of Acties whose transaction was rolled back.
         sends: Whether this process also sends what is in it.
+        run_waiting: Runs a function so that the driver in it may wait for an event loop; None where it does not.
     """
 
     name: str
     on_rollback: OnRollback
     sends: bool
+
+    @property
+    def run_waiting(self) -> Callable[..., Awaitable[object]] | None: ...
 
     def listen(self) -> None:
         """Begin to see the transactions of the database; once."""

@@ -32,6 +32,7 @@ class DjangoOutbox:
         self.name = f"django:{using}"
         self.on_rollback = on_rollback
         self.sends = sends
+        self.run_waiting = None
         connection = connections[using]
         if connection.vendor not in DIALECTS:
             raise ConfigurationError(

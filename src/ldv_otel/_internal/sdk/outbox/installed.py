@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import OutboxHealth
 from ldv_otel._internal.sdk.outbox.contract import Outbox
-from ldv_otel._internal.sdk.outbox.transaction import Fate, OpenTransaction, TransactionWatcher
+from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, Fate, OpenTransaction, TransactionWatcher
 from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import Flag
@@ -97,6 +97,27 @@ class InstalledOutboxes(TransactionWatcher):
                     sender = OutboxSender(self._make_sink(), outbox.store(), quiet=uninstrumented)
                     if sender.start():
                         self._senders[outbox] = sender
+
+    @property
+    def run_waiting(self) -> Callable[..., Awaitable[object]] | None:
+        """Runs a function so that a driver in it may wait for an event loop; None where no driver does."""
+        return next((outbox.run_waiting for outbox in self._outboxes if outbox.run_waiting is not None), None)
+
+    def waits(self, live_span: LiveSpan) -> bool:
+        """Say whether the end of an Actie has to be run so, because its transaction is of such a driver."""
+        transaction = live_span.record.transaction
+        return isinstance(transaction, OpenTransaction) and transaction.waits
+
+    def check_waits(self, live_span: LiveSpan) -> None:
+        """See that the driver of an Actie's transaction need not wait for an event loop, or may do so where this is.
+
+        Raises:
+            ConfigurationError: It would have to, below a plain `with`.
+        """
+        transaction = live_span.record.transaction
+        if isinstance(transaction, OpenTransaction) and transaction.waits and not transaction.may_wait():
+            transaction.leave(live_span)
+            raise ConfigurationError(ASYNC_WITH)
 
     def enter(self, live_span: LiveSpan, named: object) -> OpenTransaction | None:
         """Return the transaction that an Actie belongs to, which is told so; None for one that belongs to none.

@@ -17,15 +17,17 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import MissingGreenlet, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection, StaticPool
+from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
 
 from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
 from ldv_otel._internal.sdk.outbox.current_task import current_task
-from ldv_otel._internal.sdk.outbox.transaction import Fate, OpenTransaction
+from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, Fate, OpenTransaction
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class SqlAlchemyOutbox:
         self.name = inner.url.set(query={}).render_as_string(hide_password=True)
         self.on_rollback = on_rollback
         self.sends = sends
+        self.run_waiting = greenlet_spawn if inner.dialect.is_async else None
         self._open_in_thread = _LocallyOpen()
         self._transactions: weakref.WeakKeyDictionary[Connection, OpenTransaction] = weakref.WeakKeyDictionary()
         self._savepoints: weakref.WeakKeyDictionary[Connection, int] = weakref.WeakKeyDictionary()
@@ -186,7 +189,10 @@ class SqlAlchemyOutbox:
 
     def _connection_of(self, session: Session) -> Connection:
         bind = session.bind if isinstance(session.bind, Connection) else self._engine
-        return session.connection(bind_arguments={"bind": bind})
+        try:
+            return session.connection(bind_arguments={"bind": bind})
+        except MissingGreenlet:
+            raise ConfigurationError(ASYNC_WITH) from None
 
     def _open(self, connection: Connection) -> OpenTransaction:
         transaction = self._transactions.get(connection)
@@ -195,7 +201,8 @@ class SqlAlchemyOutbox:
             transaction = OpenTransaction(
                 _Insert(connection),
                 keeps=self.on_rollback == "record",
-                asynchronous=connection.dialect.is_async,
+                waits=connection.dialect.is_async,
+                may_wait=in_greenlet,
             )
             self._transactions[connection] = transaction
         return transaction
@@ -206,16 +213,20 @@ class SqlAlchemyOutbox:
         Raises:
             ConfigurationError: Each statement commits by itself.
         """
-        driver = connection.connection.dbapi_connection
+        driver = connection.connection.driver_connection
         option = connection.get_execution_options().get("isolation_level")
-        autocommit = option == "AUTOCOMMIT" or getattr(driver, "autocommit", False) is True
+        adapted = connection.connection.dbapi_connection
+        autocommit = option == "AUTOCOMMIT" or getattr(adapted, "autocommit", False) is True
         if connection.dialect.name == "sqlite" and not autocommit and not getattr(driver, "in_transaction", True):
             if getattr(driver, "isolation_level", "") is None:
                 autocommit = True
             else:
                 # Python's driver begins with the first change only. A savepoint would begin one of its own before
                 # that, and commit it when it is released.
-                connection.exec_driver_sql("BEGIN")
+                try:
+                    connection.exec_driver_sql("BEGIN")
+                except MissingGreenlet:
+                    raise ConfigurationError(ASYNC_WITH) from None
         if autocommit:
             raise ConfigurationError(
                 f"The connection to {self.name} commits each statement by itself, so no record can commit together "

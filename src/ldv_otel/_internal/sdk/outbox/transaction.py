@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ldv_otel._internal.delivery.outbox.dialects import rows_of
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 #: Writes rows (number of records, bytes) into the transaction, with the driver's own means.
 Insert = Callable[[Sequence[tuple[int, bytes]]], None]
+
+
+ASYNC_WITH: Final = (
+    "The driver of this database waits for the event loop, and a plain `with` cannot. The block was not entered. Write "
+    "`async with ldv.processing(...)`; a decorated coroutine needs a transaction that has reached the database already."
+)
 
 
 class Fate(Enum):
@@ -67,16 +73,20 @@ class OpenTransaction:
     Args:
         insert: Writes rows into the innermost savepoint that is open.
         keeps: Whether records that are rolled back are asked for, and so have to be kept until the end.
-        asynchronous: The driver waits in an event loop, so it can be used below `async with` only.
+        waits: The driver waits for an event loop, so that it can be used below `async with` only.
+        may_wait: Says whether it can wait where it is called.
 
     Attributes:
         fate: What became of it.
         watcher: Set when the first Actie enters.
     """
 
-    def __init__(self, insert: Insert, *, keeps: bool, asynchronous: bool = False) -> None:
+    def __init__(
+        self, insert: Insert, *, keeps: bool, waits: bool = False, may_wait: Callable[[], bool] = lambda: True
+    ) -> None:
         self.fate = Fate.OPEN
-        self.asynchronous = asynchronous
+        self.waits = waits
+        self.may_wait = may_wait
         self.keeps = keeps
         self.watcher: TransactionWatcher | None = None
         self._insert = insert
