@@ -322,7 +322,7 @@ def test_client_certificates_over_tls(
         assert ask(known, token=issuer.token(cnf={"jkt": "x"})) == 401
         with pytest.raises(httpx.TransportError):
             ask(Authority(stranger_directory).client("a.example", oin=OIN))
-    assert "INFO oin POST /lezenapi/v1/processing-activities 200" in process.log
+    assert process.says("INFO oin POST /lezenapi/v1/processing-activities 200")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_serve_with_its_logboek_and_without(tmp_path: Path) -> None:
             logboek.directly("DROP TABLE ldv.logregel")
             wait_for(address, 503)
             assert "is gone" in get(address, "/health/ready").json()["reason"]
-            assert "Not ready: " in serve.log
+            assert serve.says("Not ready: ")
 
 
 def test_only_who_may_sees_figures(tmp_path: Path) -> None:

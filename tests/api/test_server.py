@@ -125,7 +125,7 @@ def test_while_the_store_is_away_questions_get_503_and_later_answers_again(tmp_p
                 assert str(store.port) not in answer.text
             store.start()
             assert len(ask(process).json()["processingActivities"]) == 50
-            assert f"clickhouse+http://127.0.0.1:{store.port}/ldv" in process.log  # for its owner
+            assert process.says(f"clickhouse+http://127.0.0.1:{store.port}/ldv")  # for its owner
 
 
 HEAD = b"POST /lezenapi/v1/processing-activities HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 _START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 60
+_SAY_SECONDS: Final = 30
 
 
 class ServeProcess:
@@ -59,9 +60,18 @@ class ServeProcess:
         """Where the lezen API is."""
         return f"{self.address}/lezenapi/v1"
 
+    def says(self, text: str) -> bool:
+        """Wait until it has said something on standard error: a line of the access log may come after its answer."""
+        deadline = time.monotonic() + _SAY_SECONDS
+        while text not in self.log:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     @property
     def log(self) -> str:
-        """What it said on standard error."""
+        """What it has said on standard error so far; see `says`."""
         return self._log.read_text(encoding="utf-8")
 
     def stop(self) -> int:
