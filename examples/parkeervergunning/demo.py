@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -20,14 +21,14 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from ldv_otel import Logregel, read_settings
-from ldv_otel._internal.cli.rendering import records_table, trace_tree
+from ldv_otel._internal.cli.listing import ListingTexts, tree_label
+from ldv_otel._internal.cli.rendering import trace_tree
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
+from ldv_otel._internal.clickhouse.register_table import StoredVersions, stored_versions
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -85,6 +86,11 @@ class Organisation:
         with running(command, self.environ | more, lambda: answers(self.url)):
             yield
 
+    def register(self) -> StoredVersions:
+        """Return the Register of this organisation's Logboek."""
+        with LogboekClient(read_settings(self.environ)) as client:
+            return stored_versions(client)
+
     def logregels(self) -> list[Logregel]:
         """Return everything in this organisation's Logboek, through the driver an auditor would use."""
         with LogboekClient(read_settings(self.environ)) as client:
@@ -101,15 +107,19 @@ def play(home: Path) -> tuple[Organisation, Organisation]:
     with ExitStack() as logboeken:
         logboeken.enter_context(gemeente.logboek())
         logboeken.enter_context(rdw.logboek())
+        for organisation in (gemeente, rdw):
+            organisation.ldv("schema", "apply")
+            organisation.ldv("register", "apply")
         for mode in ("continue", "restart"):
             once(gemeente, rdw, mode)
         gemeente.ldv("import", str(RECORDED))
-        show(gemeente.logregels(), rdw.logregels())
-        console.rule("ldv inzage, asked by the municipality about the person at the desk")
+        console.rule("1. The municipality is asked about a person: ldv inzage")
+        gemeente.environ["LDV_PARTIES"] = str(home / "gemeente.parties.yaml")
         gemeente.ldv("inzage", "--type", "BSN", typed="123456782", shown=True)
-        for organisation in (gemeente, rdw):
-            organisation.ldv("register", "apply")
+        console.rule("2. Its request went on to the RDW, in one trace")
+        show(gemeente, rdw)
     tamper(gemeente, home)
+    try_next(gemeente)
     return gemeente, rdw
 
 
@@ -118,21 +128,33 @@ def tamper(gemeente: Organisation, home: Path) -> None:
     # The Logboek has stopped: who holds its directory holds everything in it.
     environ = gemeente.environ | {"LDV_LOGBOEK": f"chdb://{gemeente.directory}"}
     place = f"file://{home / 'second-place'}"
-    console.rule("ldv seal: a signed checkpoint, with a copy in a second place")
+    console.rule("3. Sealed, with a copy in a second place: ldv seal, ldv verify")
     subprocess.run([*LDV, "seal", "--to", place], env=environ, check=True)
-    console.rule("ldv verify")
     subprocess.run([*LDV, "verify", "--against", place], env=environ, check=True)
-    console.rule("An administrator changes one row, and the Logboek says nothing")
+    console.rule("4. An administrator changes one row, and the Logboek says nothing")
     change = (
         "ALTER TABLE logregel UPDATE name = {name} WHERE name = {other} AND writer_id = "
         "(SELECT min(toString(writer_id)) FROM logregel WHERE name = {other}) SETTINGS mutations_sync = 1"
     )
     wrong, right = "'Bekijk kenteken'", "'Wijzig kenteken'"
-    console.print(statement := change.format(name=wrong, other=right), markup=False)
+    statement = change.format(name=wrong, other=right)
+    console.print(f"ALTER TABLE logregel UPDATE name = {wrong} ...", markup=False)
     subprocess.run([sys.executable, "-c", BEHIND, statement], env=environ, check=True)
-    console.rule("ldv verify")
     subprocess.run([*LDV, "verify", "--against", place], env=environ, check=False)
     subprocess.run([sys.executable, "-c", BEHIND, change.format(name=right, other=wrong)], env=environ, check=True)
+
+
+def try_next(gemeente: Organisation) -> None:
+    """Say how to go on with what is there."""
+    console.rule("To try next")
+    for line in (
+        f"export LDV_LOGBOEK=chdb://{gemeente.directory} LDV_KEYS={gemeente.environ['LDV_KEYS']}",
+        "ldv status                    how the Logboek is",
+        "ldv inzage --wide             the same with ids; the number is in examples/parkeervergunning/demo.py",
+        "ldv trace TRACE               one trace, with what called parties did",
+        "ldv serve --demo              pages for citizens and the privacy officer",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def keep_up(gemeente: Organisation, rdw: Organisation, home: Path) -> None:
@@ -202,50 +224,14 @@ def once(gemeente: Organisation, rdw: Organisation, mode: str) -> None:
     # The services have ended, so what they logged is confirmed.
 
 
-def show(gemeente: list[Logregel], rdw: list[Logregel]) -> None:
-    """Show both Logboeken, and how their records fit together in both modes."""
-    console.rule("Logboek of the municipality (with an imported trace of a tree felling permit)")
-    console.print(records_table(gemeente))
-    console.rule("Logboek of the RDW")
-    console.print(records_table(rdw))
-    for called in rdw:
-        mode = "restart" if called.trace_id != called.foreign_operation_trace_id else "continue"
-        trace_id = called.foreign_operation_trace_id
-        together = [*(record for record in gemeente if record.trace_id == trace_id), called]
-        console.rule(f"Both together, where the RDW has `trace: {mode}`")
-        console.print(overall_picture(together))
-        console.print(trace_tree(together, title=f"trace {trace_id.hex()}"))
-
-
-def overall_picture(records: list[Logregel]) -> Table:
-    """Return all relations between records, as the overall picture of the standard's introduction shows them."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for caption in (
-        "Actie",
-        "trace",
-        "span",
-        "parent",
-        "foreign trace",
-        "foreign span",
-        "activiteit",
-        "hoofdactiviteit",
-    ):
-        table.add_column(caption, overflow="fold")
-    for record in records:
-        ids = (
-            record.trace_id,
-            record.span_id,
-            record.parent_span_id,
-            record.foreign_operation_trace_id,
-            record.foreign_operation_span_id,
-        )
-        activities = (record.processing_activity_id, record.parent_processing_activity_id)
-        table.add_row(
-            record.name,
-            *(found.hex()[:6] or "-" for found in ids),
-            *(activity.rpartition("/")[2].replace("-", " ") or "-" for activity in activities),
-        )
-    return table
+def show(gemeente: Organisation, rdw: Organisation) -> None:
+    """Show how the records of both fit together, where the RDW goes on in the municipality's trace."""
+    called = next(record for record in rdw.logregels() if record.trace_id == record.foreign_operation_trace_id)
+    together = [*(record for record in gemeente.logregels() if record.trace_id == called.trace_id), called]
+    register = {**gemeente.register(), **rdw.register()}
+    texts = ListingTexts(register=register)
+    tree = trace_tree(together, title=f"trace {called.trace_id.hex()}", label=partial(tree_label, texts=texts))
+    console.print(tree)
 
 
 @contextmanager
@@ -285,10 +271,12 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now, below those that outgoing connections get meanwhile."""
+    for port in (10_000 + secrets.randbelow(22_000) for _ in range(1_000)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no port of this machine is free")
 
 
 if __name__ == "__main__":

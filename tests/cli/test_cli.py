@@ -205,7 +205,7 @@ for name, unknown, found in calls:
     (trace_id, caller), (same, _), (restarted, _), _ = (line.split() for line in done.stdout.splitlines())
     assert same == trace_id != restarted
     for asked in (trace_id, restarted):
-        shown = ldv(mine, "trace", asked).stdout
+        shown = ldv(mine, "trace", asked, "--wide").stdout
         assert shown.count(f"aangeroepen vanuit: caller, span {caller}") == 3
         depth = {
             name: next(line for line in shown.splitlines() if f"{name}  " in line).index(name)

@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.chain.model import Chain, ChainQuery, Party, PartyState, linked
-from ldv_otel._internal.chain.remote import Remotes, api_base
+from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.chain.source import PartyFailed, RecordSource, SourceAnswer
+from ldv_otel._internal.parties.read_api_paths import api_base
 from ldv_otel._internal.record.identity import content_key
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import ConfigurationError

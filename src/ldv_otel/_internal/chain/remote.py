@@ -26,6 +26,7 @@ from ldv_otel._internal.http.bounded_answers import EncodedError, TooLargeError,
 from ldv_otel._internal.http.links import next_link
 from ldv_otel._internal.http.outgoing import async_client
 from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.parties.read_api_paths import EARLIER_PATH, PATH, api_base
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 from ldv_otel.errors import ConfigurationError
@@ -35,8 +36,6 @@ _logger = logging.getLogger(__name__)
 _MAX_ANSWER: Final = 4 << 20
 _MAX_PAGES: Final = 10
 #: The lezen API in its form of 2026, and in that of 2025.
-_PATH: Final = "/data-processing-operations"
-_EARLIER_PATH: Final = "/processing-activities"
 #: From so many records on an answer without `Link` may have been cut off (LDV-N7a).
 _CUT_RECORDS: Final = 100
 _TIMEOUT: Final = httpx.Timeout(10, connect=3)
@@ -121,7 +120,7 @@ class RemoteLogboek:
             PartyFailed: It does not answer, or not as a read API does.
         """
         refused = ""
-        for path in (_EARLIER_PATH, _PATH) if self._path == _EARLIER_PATH else (_PATH, _EARLIER_PATH):
+        for path in (EARLIER_PATH, PATH) if self._path == EARLIER_PATH else (PATH, EARLIER_PATH):
             try:
                 answer = await self._records_at(path, trace_id)
             except _NotOffered:
@@ -140,7 +139,7 @@ class RemoteLogboek:
         async def ask(window: Window) -> WindowAnswer:
             pages = await self._pages("POST", path, {}, _question(trace_id, window))
             # The form before had no such limit without a sign.
-            return WindowAnswer(pages.answer, cut=pages.may_be_cut and path == _PATH)
+            return WindowAnswer(pages.answer, cut=pages.may_be_cut and path == PATH)
 
         return await read_windows(ask)
 
@@ -271,13 +270,6 @@ class _Pages(NamedTuple):
 
     answer: SourceAnswer
     may_be_cut: bool
-
-
-def api_base(url: str) -> str:
-    """Return the base of a read API for an address that Logregels may spell in several ways."""
-    for ending in ("/", "/openapi.json", _EARLIER_PATH, _PATH, "/"):
-        url = url.removesuffix(ending)
-    return url
 
 
 def _only(answer: SourceAnswer, is_wanted: Callable[[Logregel], bool]) -> SourceAnswer:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import pydoc
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from ldv_otel._internal.cli import rendering
+from ldv_otel._internal.cli.listing import ListingTexts, listing, tree_label
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.outcomes import with_outcomes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; records have the standard's field names.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one line a record.")]
 AsTree = Annotated[bool, typer.Option("--tree", help="Print each trace as a tree.")]
-AsTable = Annotated[bool, typer.Option("--table", help="Print a table.")]
+AsTable = Annotated[bool, typer.Option("--table", help="Print a line for each record, by day.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show ids, pseudonyms, times and flags too.")]
 
 #: As git does: no pager for what fits, colours as they are, and what was shown stays.
 _LESS: Final = "FRX"
@@ -52,12 +58,14 @@ def output_format(default: OutputFormat, **wanted: bool) -> OutputFormat:
     return asked[0] if asked else default
 
 
-def print_records(records: Sequence[StoredLogregel], format_: OutputFormat, *, title: str) -> None:
+def print_records(records: Sequence[StoredLogregel], format_: OutputFormat, *, title: str, texts: ListingTexts) -> None:
     """Print records in one of the formats."""
-    print_groups({"": (title, records)}, format_)
+    print_groups({"": (title, records)}, format_, texts)
 
 
-def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], format_: OutputFormat) -> None:
+def print_groups(
+    groups: dict[str, tuple[str, Sequence[StoredLogregel]]], format_: OutputFormat, texts: ListingTexts
+) -> None:
     """Print several groups of records, each by its name: a key in JSON, a column in CSV, a title for people.
 
     One group with an empty name is printed without it.
@@ -70,13 +78,24 @@ def print_groups(groups: dict[str, tuple[str, Sequence[StoredLogregel]]], format
     elif not any(records for _, records in groups.values()):
         console(stderr=True).print("No Logregels found.")
     else:
-        render = rendering.forest if format_ is OutputFormat.TREE else rendering.records_table
-        parts: list[RenderableType] = [
-            render([stored.logregel for stored in records], title=rendering.plain(title))
-            for title, records in groups.values()
-            if records
-        ]
+        parts: list[RenderableType] = []
+        for title, records in groups.values():
+            if records:
+                if parts:
+                    parts.append(Text())
+                parts.append(_rendered([stored.logregel for stored in records], format_, title, texts))
         page_out(Group(*parts))
+
+
+def _rendered(records: Sequence[Logregel], format_: OutputFormat, title: str, texts: ListingTexts) -> RenderableType:
+    if format_ is OutputFormat.TREE:
+        return rendering.forest(records, title=rendering.plain(title), label=label_of(texts))
+    return listing(with_outcomes(records), texts, title=title, width=console().width)
+
+
+def label_of(texts: ListingTexts) -> Callable[..., Text] | None:
+    """Return what stands for a record in a tree: with `--wide` all of its fields."""
+    return None if texts.wide else functools.partial(tree_label, texts=texts)
 
 
 def page_out(renderable: RenderableType) -> None:

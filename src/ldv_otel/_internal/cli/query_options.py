@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.listing import ListingTexts
 from ldv_otel._internal.cli.output import OutputFormat, console, print_records
 from ldv_otel._internal.cli.periods import parse_period
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
@@ -38,8 +39,8 @@ def page_limits(since: str | None, until: str | None, after: str | None, limit: 
     )
 
 
-def print_page(page: Page, format_: OutputFormat, *, title: str) -> None:
+def print_page(page: Page, format_: OutputFormat, *, title: str, texts: ListingTexts) -> None:
     """Print a page of records, and on standard error the cursor of the next page, where there is one."""
-    print_records(page.records, format_, title=title)
+    print_records(page.records, format_, title=title, texts=texts)
     if page.following is not None:
         console(stderr=True).print(f"There are more: --after {page.following}", soft_wrap=True)

@@ -1,14 +1,12 @@
-"""Records for people: as a table, a trace as a tree, a row of CSV; and the lines of a spool."""
+"""Records for people: a trace as a tree, a row of CSV; and the lines of a spool."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -26,35 +24,11 @@ _STATUS_STYLE = {Status.UNSET: "", Status.OK: "green", Status.ERROR: "bold red"}
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
 
 
-def records_table(records: Iterable[Logregel], *, title: str = "") -> Table:
-    """Return records as a table that fits a terminal of 80 columns, two lines each."""
-    table = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        header_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("start (UTC)", no_wrap=True)
-    table.add_column("naam, verwerkingsactiviteit", overflow="fold", ratio=1)
-    table.add_column("status", no_wrap=True)
-    table.add_column("betrokkene", no_wrap=True)
-    table.add_column("span, parent", no_wrap=True)
-    for record in records:
-        what = Text(plain(record.name), style="bold")
-        what.append(f"\n{plain(record.processing_activity_id) or '-'}", style="not bold")
-        table.add_row(
-            moment(record.start_time_ms).replace(" ", "\n"),
-            what,
-            Text(record.status.label, style=_STATUS_STYLE[record.status]),
-            Text(plain(subject_label(record)).replace(" ", "\n") or "-"),
-            f"{record.span_id.hex()}\n{record.parent_span_id.hex() or '-'}",
-        )
-    return table
-
-
-def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
+def trace_tree(records: Sequence[Logregel], *, title: str, label: Callable[..., Text] | None = None) -> Tree:
     """Return the records of a trace, and of traces that called parties began from it, as a tree.
+
+    Args:
+        label: Gives what stands for a record, and for `repeated`; without it all of its fields do.
 
     A record hangs below the Actie its parent id names, or below the Actie from which a technical span with that id
     went out (as for a call from another organisation); without a parent, below what its foreign operation refers
@@ -91,7 +65,10 @@ def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
         seen.add(index)
         caller = callers[index]
         above_label = None if caller is None else ordered[caller]
-        node = branch.add(logregel_label(ordered[index], above_label, repeated=repeated[index]))
+        if label is None:
+            node = branch.add(logregel_label(ordered[index], above_label, repeated=repeated[index]))
+        else:
+            node = branch.add(label(ordered[index], repeated=repeated[index]))
         waiting += [(node, child) for child in children[index][::-1]]
     return tree
 
@@ -100,14 +77,14 @@ def trace_tree(records: Sequence[Logregel], *, title: str) -> Tree:
 _Id = tuple[bytes, bytes]
 
 
-def forest(records: Sequence[Logregel], *, title: str) -> Tree:
+def forest(records: Sequence[Logregel], *, title: str, label: Callable[..., Text] | None = None) -> Tree:
     """Return records of several traces, each trace as a tree, in the order in which the traces begin."""
     traces: dict[bytes, list[Logregel]] = defaultdict(list)
     for record in records:
         traces[record.trace_id].append(record)
     tree = Tree(Text(title, style="bold"))
     for trace_id, of_trace in traces.items():
-        tree.add(trace_tree(of_trace, title=f"trace {trace_id.hex()}"))
+        tree.add(trace_tree(of_trace, title=f"trace {trace_id.hex()}", label=label))
     return tree
 
 

@@ -21,6 +21,7 @@ from ldv_otel._internal.config.variables import (
     VARIABLES,
     DeliveryLevel,
     ExposedSubject,
+    Language,
     RegisterCheck,
     StrayBsn,
     TraceChoice,
@@ -162,6 +163,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     inzage: InzageSettings = InzageSettings()
+    language: Language | None = None
     toezicht_activity: str = ""
     link_activity: str = ""
     gemma: GemmaSettings = GemmaSettings()

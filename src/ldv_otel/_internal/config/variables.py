@@ -17,6 +17,7 @@ ExposedSubject = Literal["nothing", "pseudonym"]
 StrayBsn = Literal["redact", "flag", "refuse"]
 RegisterCheck = Literal["off", "flag", "refuse"]
 #: What becomes of a caller's trace: it continues in this application, or a new one begins that refers to it (LDV-X2).
+Language = Literal["nl", "en"]
 TraceChoice = Literal["continue", "restart"]
 
 #: Where nobody knows which application called: an address that exists nowhere, and is absolute and https, as others
@@ -248,6 +249,12 @@ def _stray_bsn(value: str) -> str:
 def _register_check(value: str) -> str:
     if value not in get_args(RegisterCheck):
         raise ValueError(f"it must be one of {', '.join(get_args(RegisterCheck))}")
+    return value
+
+
+def _language(value: str) -> str:
+    if value not in get_args(Language):
+        raise ValueError(f"it is not one of {', '.join(get_args(Language))}")
     return value
 
 
@@ -607,6 +614,14 @@ VARIABLES: Final = (
     ),
     Variable(
         "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone
+    ),
+    Variable(
+        "LDV_LANG",
+        "language",
+        "",
+        "`nl` or `en`: the language of lists of records for people. Without it Dutch where the system is (`LANG`), "
+        "else English.",
+        _language,
     ),
     Variable(
         "LDV_INZAGE_PROOF",

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ldv_otel._internal.api.pages.dutch import date_words, day_words, duration_words, local, time_words
-from ldv_otel._internal.chain.remote import api_base
 from ldv_otel._internal.clickhouse.queries.models import UsedActivity
 from ldv_otel._internal.clickhouse.register_table import StoredVersions, version_at
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.parties.read_api_paths import api_base
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
 from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.listing import activity_title, texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
     AsJson,
     AsTree,
     OutputFormat,
+    Wide,
     output_format,
 )
 from ldv_otel._internal.cli.periods import Since, Until
@@ -38,10 +40,13 @@ def activity(  # options of a command
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Show what was logged under one processing activity."""
     format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
     limits = page_limits(since, until, after, limit)
-    with checked(LogboekClient(read_settings(os.environ))) as client:
+    settings = read_settings(os.environ)
+    with checked(LogboekClient(settings)) as client:
         page = read.by_activity(client, uri, limits)
-    print_page(page, format_, title=uri)
+        texts = texts_for(settings, client, wide=wide)
+    print_page(page, format_, title=activity_title(uri, texts), texts=texts)

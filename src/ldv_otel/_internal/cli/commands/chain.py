@@ -12,7 +12,8 @@ from rich.tree import Tree
 
 from ldv_otel._internal.api.read_api.openapi import own_url
 from ldv_otel._internal.cli import rendering
-from ldv_otel._internal.cli.output import AsJson, console, print_json
+from ldv_otel._internal.cli.listing import ListingTexts, texts_for
+from ldv_otel._internal.cli.output import AsJson, Wide, console, label_of, print_json
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.models import parse_trace_id
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
@@ -48,6 +49,7 @@ def chain(
     *,
     seconds: Annotated[float, typer.Option("--seconds", help="Wait so long for other parties.", min=0.1)] = 20.0,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Show a trace over organisations: what was done here, and what the parties of LDV_PARTIES say they did.
 
@@ -76,12 +78,13 @@ def chain(
                 return await follow(first_trace, logboek, remotes, own_url=own_url(settings.serve), seconds=seconds)
 
         whole = asyncio.run(followed())
+        texts = texts_for(settings, client, wide=wide)
     if as_json:
         print_json(_as_json(whole))
     elif not whole.logregels:
         console(stderr=True).print("No Logregels with this trace.")
     else:
-        _print(whole)
+        _print(whole, texts)
     if not whole.complete:
         raise typer.Exit(1)
 
@@ -105,7 +108,7 @@ def _as_json(chain: Chain) -> dict[str, Any]:
     }
 
 
-def _print(chain: Chain) -> None:
+def _print(chain: Chain, texts: ListingTexts) -> None:
     tree = Tree(Text(f"keten {chain.trace_id.hex()}", style="bold"))
     nodes: dict[int | None, Tree] = {None: tree}
     for index in range(len(chain.logregels)):
@@ -116,7 +119,7 @@ def _print(chain: Chain) -> None:
         for step in reversed(path):
             if step not in nodes:
                 item = chain.logregels[step]
-                nodes[step] = nodes[item.parent].add(_label(chain, item))
+                nodes[step] = nodes[item.parent].add(_label(chain, item, texts))
     out = console()
     out.print(tree)
     for party in chain.parties:
@@ -130,9 +133,10 @@ def _print(chain: Chain) -> None:
         out.print(line, soft_wrap=True)
 
 
-def _label(chain: Chain, item: ChainLogregel) -> Text:
+def _label(chain: Chain, item: ChainLogregel, texts: ListingTexts) -> Text:
     party = chain.parties[item.party]
-    label = rendering.logregel_label(item.logregel, repeated=item.repeated)
+    make = label_of(texts) or rendering.logregel_label
+    label = make(item.logregel, repeated=item.repeated)
     if party.url:
         label.append("\npartij: ", style="dim")
         label.append(rendering.plain(party.name or party.url), style="cyan")

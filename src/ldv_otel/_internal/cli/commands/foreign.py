@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.listing import texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
     AsJson,
     AsTree,
     OutputFormat,
+    Wide,
     output_format,
     print_groups,
 )
@@ -35,12 +37,15 @@ def foreign(  # options of a command
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
     format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
-    with checked(LogboekClient(read_settings(os.environ))) as client:
+    settings = read_settings(os.environ)
+    with checked(LogboekClient(settings)) as client:
         called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
         caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
+        texts = texts_for(settings, client, wide=wide)
     print_groups(
-        {"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, format_
+        {"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, format_, texts
     )

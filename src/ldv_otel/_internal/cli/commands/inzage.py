@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from ldv_otel._internal.cli.identifiers import ask_pseudonyms
+from ldv_otel._internal.cli.listing import person_title, texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
     AsJson,
     AsTree,
     OutputFormat,
+    Wide,
     console,
     output_format,
 )
@@ -47,6 +49,7 @@ def inzage(  # options of a command
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
     format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
@@ -58,6 +61,7 @@ def inzage(  # options of a command
         page = read.by_subject(client, candidates, limits, confidential=confidential)
         lacking = person_of(client, candidates).lacking(pseudonymiser.keys.keys)
         missing = records_under_other_keys(client, pseudonymiser.keys.keys)
+        texts = texts_for(settings, client, wide=wide)
     if lacking:
         console(stderr=True).print(
             f"A link between this person's numbers is older than key {', '.join(lacking)}: records under the other "
@@ -66,4 +70,5 @@ def inzage(  # options of a command
         )
     if missing:
         console(stderr=True).print(sentence_about_keys(missing), markup=False, soft_wrap=True)
-    print_page(page, format_, title="Verwerkingen van deze betrokkene")
+    title = person_title([stored.logregel for stored in page.records], texts.words)
+    print_page(page, format_, title=title, texts=texts)

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from ldv_otel._internal.cli import rendering
+from ldv_otel._internal.cli.listing import texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
     AsJson,
     AsTable,
     OutputFormat,
+    Wide,
+    label_of,
     output_format,
     page_out,
     print_records,
@@ -37,12 +40,19 @@ def trace(
     as_table: AsTable = False,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
     format_ = output_format(OutputFormat.TREE, table=as_table, csv=as_csv, json=as_json)
-    with checked(LogboekClient(read_settings(os.environ))) as client:
+    settings = read_settings(os.environ)
+    with checked(LogboekClient(settings)) as client:
         records = across_traces(client, trace_id, confidential=confidential)
+        texts = texts_for(settings, client, wide=wide)
     if format_ is OutputFormat.TREE and records:
-        page_out(rendering.trace_tree(with_outcomes(stored.logregel for stored in records), title=f"trace {trace_id}"))
+        page_out(
+            rendering.trace_tree(
+                with_outcomes(stored.logregel for stored in records), title=f"trace {trace_id}", label=label_of(texts)
+            )
+        )
     else:
-        print_records(records, format_, title=f"trace {trace_id}")
+        print_records(records, format_, title=texts.words.of_trace.format(trace_id), texts=texts)
