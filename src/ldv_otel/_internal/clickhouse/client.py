@@ -18,10 +18,11 @@ from ldv_otel._internal.clickhouse.connect import claim_engine, connect, forked_
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import translated
 from ldv_otel._internal.clickhouse.read_settings import may_set_nothing, without_settings
+from ldv_otel._internal.clickhouse.server_version import check_server_version
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.transport import ProvenAnswers
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import ConfigurationError, SchemaError
 
 
 class LogboekClient:
@@ -33,6 +34,7 @@ class LogboekClient:
         limits: ClickHouse settings for each query of `rows`, such as `max_execution_time` (seconds).
 
     Raises:
+        SchemaError: The server is older than the tables need; an upgrade of it is waited for.
         ConfigurationError: Wrong password, missing database, locked directory, missing extra: it says which.
         LogboekUnavailable: The server does not answer.
     """
@@ -52,6 +54,11 @@ class LogboekClient:
         try:
             with translated(self.address):
                 self._client = self._connect()
+            try:
+                check_server_version(self.address, str(self._client.server_version))
+            except SchemaError:
+                self._client.close()
+                raise
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
