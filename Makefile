@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom terms pages
+.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom release terms pages
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -113,6 +113,10 @@ sbom: .venv/release.stamp
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
 	  --output-file dist/ldv_otel.cdx.json build/sbom/bin/python
 	@echo "dist/ldv_otel.cdx.json"
+
+# What a release has, in dist: wheel, sdist, bill of materials, checksums; tried in a bare environment of each of PYTHONS.
+release: sbom
+	$(BIN)/python release/release.py $(if $(PYTHONS),--pythons $(PYTHONS))
 
 clean:
 	rm -rf .venv .demo dist build

@@ -200,3 +200,17 @@ def test_many_files_are_one_table(tmp_path: Path) -> None:
             assert client.rows(rows) == stored
         with pytest.raises(ConfigurationError, match="has rows"):
             restore_backup(other, tmp_path / "copy")
+
+
+def test_a_plan_to_remove_says_what_to_keep(original: dict[str, str]) -> None:
+    """And removes nothing."""
+    refused = ldv(original, "uninstall")
+    assert (refused.returncode, "--plan" in refused.stderr) == (1, True)
+    done = ldv(original, "uninstall", "--plan", "--json")
+    assert done.returncode == 0, done.stderr
+    steps = {step["what"].split()[0]: step for step in json.loads(done.stdout)}
+    assert "20 Logregels" in steps["records"]["keep"]
+    assert original["LDV_KEYS"] in steps["keys"]["remove"]
+    assert steps["keys"]["keep"]
+    assert len(records(original)) == 20
+    assert "KEEP: " in ldv(original, "uninstall", "--plan").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,10 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.cluster import Cluster
 from ldv_otel._internal.clickhouse.schema.migrations import all_statements, apply_schema, schema_status
 from ldv_otel._internal.clickhouse.schema.roles import apply_roles, role_statements
+from ldv_otel._internal.clickhouse.schema.users import new_users
+from ldv_otel._internal.config.private_files import make_private_file
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel.errors import ConfigurationError
 
 schema_app = typer.Typer(help="The tables of the Logboek: look at their version, bring them up to date.")
 
@@ -23,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     schema_app.command("status")(status)
     schema_app.command("apply")(apply)
     schema_app.command("roles")(roles)
+    schema_app.command("users")(users)
     app.add_typer(schema_app, name="schema")
 
 
@@ -85,3 +90,28 @@ def roles(
     with LogboekClient(settings) as client:
         for name in apply_roles(client):
             typer.echo(f"role {name}")
+
+
+def users(
+    *,
+    passwords: Annotated[
+        Path, typer.Option("--passwords", help="Directory for a file with the password of each; none may be there yet.")
+    ],
+    cluster: Annotated[str, typer.Option("--cluster", help="Print them for this cluster.")] = "",
+) -> None:
+    """Print the accounts for the four roles as SQL, with hashes of new passwords, which are put into files (0600)."""
+    directory = passwords.expanduser().absolute()
+    accounts = new_users(cluster)
+    present = [account.name for account in accounts if (directory / account.name).exists()]
+    if present:
+        raise ConfigurationError(
+            f"{directory / present[0]} exists. Nothing was made. Name another directory, or remove that file: a "
+            "password that is in use would be lost."
+        )
+    for account in accounts:
+        try:
+            make_private_file(directory / account.name, f"{account.password}\n".encode())
+        except OSError as error:
+            raise ConfigurationError(f"--passwords: {directory} cannot be written ({error.strerror}).") from error
+        for statement in account.statements:
+            typer.echo(f"{statement};")
