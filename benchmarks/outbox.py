@@ -35,7 +35,7 @@ CHANGE = text("INSERT INTO kenteken (nummer) VALUES (:nummer)")
 TURN_SECONDS = 0.1
 
 
-def set_up(engine: Engine, directory: Path) -> LdvSpanProcessor:
+def set_up(engine: Engine, directory: Path) -> tuple[LdvSpanProcessor, InstalledOutboxes]:
     """Install a spool and an outbox in this process."""
     key = new_key("benchmark")
     provider = TracerProvider(sampler=LdvSampler())
@@ -50,7 +50,7 @@ def set_up(engine: Engine, directory: Path) -> LdvSpanProcessor:
     installed = InstalledOutboxes([outbox], delivery, processor.records_so_far, Forgetful)
     installed.open()
     processor.outboxes = installed
-    return processor
+    return processor, installed
 
 
 def ways(engine: Engine) -> dict[str, Callable[[], None]]:
@@ -102,10 +102,9 @@ def main() -> None:
             event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA journal_mode=WAL"))
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE IF NOT EXISTS kenteken (nummer varchar(20))"))
-        processor = set_up(engine, directory)
+        processor, outboxes = set_up(engine, directory)
         took = measure(ways(engine), options.seconds)
-        if processor.outboxes is not None:
-            processor.outboxes.close()
+        outboxes.close()
         processor.shutdown()
         engine.dispose()
     base = statistics.median(took["nothing logged"])

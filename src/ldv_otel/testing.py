@@ -12,7 +12,7 @@ def test_logs_the_owner() -> None:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,7 @@ from ldv_otel._internal.sdk.extensions import load_extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
 from ldv_otel._internal.sdk.span_rules import SpanMapper
+from ldv_otel._internal.sdk.span_state import LiveSpan
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 __all__ = ["InMemoryLogboek", "ManualClock", "check_sink", "logboek"]
@@ -178,6 +179,30 @@ class _AtOnce:
         return True
 
 
+class _AnyTransaction:
+    """Lets code name its session or connection (`processing(..., outbox=session)`), and logs without it."""
+
+    run_waiting: Callable[..., Awaitable[object]] | None = None
+
+    def enter(self, live_span: LiveSpan, named: object) -> None:
+        """Belong to no transaction."""
+        del live_span, named
+
+    def waits(self, live_span: LiveSpan) -> bool:
+        """Say no."""
+        del live_span
+        return False
+
+    def check_waits(self, live_span: LiveSpan) -> None:
+        """Find nothing amiss."""
+        del live_span
+
+    def hand_over(self, records: Sequence[Logregel], live_span: LiveSpan) -> Sequence[Logregel]:
+        """Return all."""
+        del live_span
+        return records
+
+
 @contextmanager
 def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     *,
@@ -192,7 +217,8 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
 ) -> Iterator[InMemoryLogboek]:
     """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
 
-    The application's tracer provider is used if it set one. Do not call `install()` in the same process.
+    The application's tracer provider is used if it set one. Do not call `install()` in the same process. An Actie that
+    names a session or connection (`processing(..., outbox=session)`) is logged at its end, without its transaction.
 
     Args:
         pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
@@ -219,6 +245,7 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     processor = LdvSpanProcessor(
         maker, delivery, mapper=mapper, parties=around, extensions=extensions, status_of=status_of
     )
+    processor.outboxes = _AnyTransaction()
     if _private.current_provider() is None:
         trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
     provider = _private.current_provider()

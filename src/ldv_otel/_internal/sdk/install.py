@@ -46,12 +46,18 @@ _EXIT_SECONDS: Final = 10.0
 
 
 class _InstalledProcessor(LdvSpanProcessor):
-    """Goes on when one of the service's providers is shut down: another one may take its place, or has."""
+    """Goes on when one of the service's providers is shut down: another one may take its place, or has.
+
+    Attributes:
+        senders: Its outboxes, if it was given any.
+    """
+
+    senders: InstalledOutboxes | None = None
 
     def shutdown(self) -> None:
         """Deliver what is pending."""
-        if self.outboxes is not None:
-            self.outboxes.flush(self.flush_seconds)
+        if self.senders is not None:
+            self.senders.flush(self.flush_seconds)
         self.delivery.flush(self.flush_seconds)
 
     def close(self) -> None:
@@ -59,8 +65,8 @@ class _InstalledProcessor(LdvSpanProcessor):
 
         Exit handlers that were registered before ours run after it, and may log too: with a spool to the last moment.
         """
-        if self.outboxes is not None:
-            self.outboxes.close(self.flush_seconds)
+        if self.senders is not None:
+            self.senders.close(self.flush_seconds)
         self.delivery.shutdown(self.flush_seconds, last_words=True)
 
 
@@ -143,9 +149,9 @@ def set_up(
     global _installation  # noqa: PLW0603  (one Logboek a process)
     with _installing:
         if _installation is not None:
-            if outbox is not None and _installation.processor.outboxes is None:
+            if outbox is not None and _installation.processor.senders is None:
                 # `opentelemetry-instrument` and `ldv run` set logging up before the application can name its database.
-                _installation.processor.outboxes = _open_outboxes(outbox, _installation)
+                _open_outboxes(outbox, _installation)
             return
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             raise ConfigurationError(
@@ -160,7 +166,7 @@ def set_up(
         for sentence in _warnings_about_places(settings):
             _logger.warning("%s", sentence)
         if outbox is not None:
-            installation.processor.outboxes = _open_outboxes(outbox, installation)
+            _open_outboxes(outbox, installation)
         installation.listen_to(provider)
         use_propagator(installation.processor.parties, installation.processor.extensions)
         _private.watch(on_refusal(installation.listen_to))
@@ -180,7 +186,7 @@ def _warnings_about_places(settings: Settings) -> list[str]:
     return [sentence for sentence in itertools.starmap(warning_about_place, places) if sentence]
 
 
-def _open_outboxes(outbox: Outbox | Sequence[Outbox], installation: _Installation) -> InstalledOutboxes:
+def _open_outboxes(outbox: Outbox | Sequence[Outbox], installation: _Installation) -> None:
     """Begin to see the transactions of the application's databases, and to send what is in their outboxes.
 
     Raises:
@@ -198,7 +204,7 @@ def _open_outboxes(outbox: Outbox | Sequence[Outbox], installation: _Installatio
         lambda: gated(make_sink(settings), settings, _private.uninstrumented),
     )
     outboxes.open()
-    return outboxes
+    processor.outboxes = processor.senders = outboxes
 
 
 def force_flush(timeout_seconds: float = 30.0) -> bool:
@@ -209,8 +215,8 @@ def force_flush(timeout_seconds: float = 30.0) -> bool:
     """
     if _installation is None:
         raise ConfigurationError("force_flush was called without install(). Call ldv_otel.install() first.")
-    outboxes = _installation.processor.outboxes
-    in_time = outboxes is None or outboxes.flush(timeout_seconds)
+    senders = _installation.processor.senders
+    in_time = senders is None or senders.flush(timeout_seconds)
     return _installation.processor.delivery.flush(timeout_seconds) and in_time
 
 
@@ -227,8 +233,8 @@ def health() -> Health:
         provider_replaced=not _installation.listens_to(provider),
         silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
     )
-    if processor.outboxes is not None:
-        health = with_outboxes(health, processor.outboxes.health())
+    if processor.senders is not None:
+        health = with_outboxes(health, processor.senders.health())
     return msgspec.structs.replace(
         health,
         propagator_replaced=not is_used(),

@@ -37,13 +37,12 @@ from ldv_otel._internal.sdk.reloaders import only_restarts
 from ldv_otel._internal.sdk.span_facts import bare_facts_of, facts_of
 from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.sdk.span_rules import SpanMapper, mapper_for
-from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.span_state import ActieTransactions, LiveSpan
 from ldv_otel.attributes import FLAGS, NAMESPACE
 from ldv_otel.errors import LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
     from ldv_otel._internal.delivery.sink import Sink
-    from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
 
 # What sets logging up, and what only some Acties need, is imported where it is used: `import ldv_otel` stays light.
 
@@ -147,7 +146,7 @@ class LdvSpanProcessor(SpanProcessor):
         self.writes_ahead = delivery.writes_ahead(None)
         self._loop_queue = loop_commits.LoopQueue(delivery)
         #: Databases of the application with whose transactions records commit; `install()` sets it.
-        self.outboxes: InstalledOutboxes | None = None
+        self.outboxes: ActieTransactions | None = None
         self._shut = False
         self._refusals, self._refused_starts = (RepeatedLine(_logger, logging.ERROR) for _ in range(2))
 
