@@ -18,7 +18,7 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine, was_forwarded
 from ldv_otel._internal.http.openmetrics import MetricFamily
 from ldv_otel._internal.http.readiness import ANSWER_SECONDS, Readiness
-from ldv_otel._internal.times.instants import now_ms
+from ldv_otel._internal.times.instants import now_ms, seconds_from_ms
 from ldv_otel._version import __version__
 from ldv_otel.errors import LdvError
 
@@ -107,7 +107,7 @@ class ServiceFigures:
             of_each(
                 "ldv_service_last_seen_timestamp_seconds",
                 "When the last Logregel of a service started, since 1970.",
-                lambda each: None if each.last_ms is None else each.last_ms / 1_000,
+                lambda each: None if each.last_ms is None else seconds_from_ms(each.last_ms),
             ),
             of_each(
                 "ldv_service_silent",

@@ -330,5 +330,6 @@ def _linked(uri: str, *, bold: bool = False) -> Style:
 
 
 def _line(text: Text) -> Text:
-    text.no_wrap, text.overflow = True, "ignore"
-    return text
+    """Return a text that is not wrapped: it was made to fit."""
+    whole = Text(no_wrap=True, overflow="ignore")
+    return whole.append_text(text)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-LANGUAGES: Final = ("nl", "en")
 #: Where systems say which language somebody reads, the strongest first (POSIX).
 _LOCALES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 

@@ -47,6 +47,11 @@ def ms_from_ns(time_ns: int) -> int:
     return time_ns // _NS_PER_MS
 
 
+def seconds_from_ms(time_ms: int) -> float:
+    """Return a time in seconds since 1970-01-01 UTC for one in ms."""
+    return time_ms / 1_000
+
+
 def ns_from_ms(time_ms: int) -> int:
     """Return a moment of a Logregel as OpenTelemetry has it."""
     return time_ms * _NS_PER_MS
