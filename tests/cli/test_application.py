@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from ldv_otel._internal.cli import commands
 from ldv_otel._internal.cli.application import COMMANDS, application
 
 #: What takes long to import, and `ldv --version` has no use for.
@@ -30,6 +32,8 @@ def test_every_name_is_that_of_its_module() -> None:
     """Loaded alone, a command is there, and so are only those of its module."""
     every: Any = typer.main.get_command(application())
     assert set(every.commands) == set(COMMANDS)
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__"}
+    assert modules == set(COMMANDS.values())
     for name, module in COMMANDS.items():
         alone: Any = typer.main.get_command(application(name))
         assert set(alone.commands) == {each for each, other in COMMANDS.items() if other == module}

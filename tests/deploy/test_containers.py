@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,24 @@ def test_kubernetes_takes_it(manifest: dict[str, Any]) -> None:
     """By the schemas of the oldest and the newest version that are there."""
     for version in ("1.31", kubernetes_validate.latest_version()):
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("kustomize") is None, reason="kustomize is not installed")
+def test_kustomize_renders_them() -> None:
+    """In one namespace, with the settings under the name that it gives them, and valid again."""
+    done = subprocess.run(
+        ["kustomize", "build", str(DEPLOY / "kubernetes")], capture_output=True, text=True, check=True, timeout=60
+    )
+    rendered = list(yaml.safe_load_all(done.stdout))
+    kinds = sorted(manifest["kind"] for manifest in rendered)
+    assert kinds == ["ConfigMap", "Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service"]
+    (name,) = (manifest["metadata"]["name"] for manifest in rendered if manifest["kind"] == "ConfigMap")
+    for manifest in rendered:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+        assert manifest["metadata"]["namespace"] == "ldv"
+        if manifest["kind"] in {"Deployment", "Job"}:
+            (container,) = manifest["spec"]["template"]["spec"]["containers"]
+            assert container["envFrom"] == [{"configMapRef": {"name": name}}]
 
 
 def test_pods_are_closed_and_probed() -> None:
@@ -91,6 +110,7 @@ def test_compose_takes_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_steps_of_the_containerfile(tmp_path: Path) -> None:
     """Its own commands in a plain directory give a program that runs."""
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
