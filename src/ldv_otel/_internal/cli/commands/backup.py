@@ -109,4 +109,5 @@ def _as_json(contents: BackupContents) -> dict[str, object]:
 
 
 def _say(table: str, rows: int) -> None:
-    console(stderr=True).print(f"{table}: {rows} rows", markup=False)
+    if rows:
+        console(stderr=True).print(f"{table}: {rows} rows", markup=False)
