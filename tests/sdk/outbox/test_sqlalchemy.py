@@ -347,6 +347,41 @@ def test_a_commit_that_the_database_refuses(engine: Engine, service: Service) ->
     assert service.logged() == ([], undone(service, "Geweigerd"))
 
 
+def test_a_connection_that_breaks_in_the_commit(engine: Engine, service: Service) -> None:
+    """Nobody knows whether it committed: it is counted, and no record says that it did or did not."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection to a server")
+    with engine.connect() as other, pytest.raises(sqlalchemy.exc.OperationalError), engine.begin() as connection:
+        backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with ldv.processing(ACTIVITY, name="In twijfel", outbox=connection):
+            change(connection, "A")
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
+        other.rollback()
+    assert service.installed.health().in_doubt == 1
+    assert service.logged() == ([], [])
+    assert changes(engine) == []
+
+
+def test_a_connection_that_breaks_before_the_commit(engine: Engine, service: Service) -> None:
+    """Is a rollback like any other: the database undid it."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection to a server")
+    with (
+        engine.connect() as other,
+        pytest.raises(sqlalchemy.exc.OperationalError),
+        Session(engine) as session,
+        session.begin(),
+    ):
+        backend = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with ldv.processing(ACTIVITY, name="Weg", outbox=session):
+            change(session, "A")
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
+        other.rollback()
+        change(session, "B")
+    assert service.logged() == ([], undone(service, "Weg"))
+    assert service.installed.health().in_doubt == 0
+
+
 def test_sessionmaker_and_a_session_on_a_connection(engine: Engine, service: Service) -> None:
     """The usual ways to a session."""
     with sessionmaker(engine).begin() as session, ldv.processing(ACTIVITY, name="Maker"):

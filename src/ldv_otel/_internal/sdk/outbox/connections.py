@@ -206,8 +206,7 @@ class _Inserting:
         if isinstance(self._connection, sqlite3.Connection) and not self._connection.in_transaction:
             raise ConfigurationError("The transaction was ended inside its block.")
         cursor = self._connection.cursor()
-        for row in rows:
-            cursor.execute(self._statement, row)
+        cursor.executemany(self._statement, rows)
         cursor.close()
 
 

@@ -108,8 +108,7 @@ class DjangoTransaction(OpenTransaction):
 
     def _insert_rows(self, rows: Sequence[tuple[int, bytes]]) -> None:
         with self._connection.cursor() as cursor:
-            for row in rows:
-                cursor.execute(_INSERT, row)
+            cursor.executemany(_INSERT, rows)
 
     def _watch(self, committed: Callable[[], None], rolled_back: Callable[[], None]) -> None:
         transaction.on_commit(_Hook(self._connection, committed, rolled_back), using=self._connection.alias)

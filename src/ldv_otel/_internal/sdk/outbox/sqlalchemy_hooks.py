@@ -314,5 +314,5 @@ class _Insert:
         if connection is None:
             raise ConfigurationError("The connection of this processing is closed.")
         statement = _MARKS[connection.dialect.paramstyle]
-        for row in rows:
-            connection.exec_driver_sql(statement, row)
+        # A list makes it one round for all of them; one row is cheaper by itself.
+        connection.exec_driver_sql(statement, list(rows) if len(rows) > 1 else rows[0])
