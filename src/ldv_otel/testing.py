@@ -188,10 +188,9 @@ class _AnyTransaction:
         """Belong to no transaction."""
         del live_span, named
 
-    def waits(self, live_span: LiveSpan) -> bool:
-        """Say no."""
+    def waits_at_end(self, live_span: LiveSpan) -> None:
+        """Wait for nothing."""
         del live_span
-        return False
 
     def check_waits(self, live_span: LiveSpan) -> None:
         """Find nothing amiss."""

@@ -440,8 +440,8 @@ def _running(actie: Actie) -> RunningCall:
     collects = delivery.commits_together(live_span.record.level)
     end, conclude = functools.partial(_end_span, actie), functools.partial(_conclude, actie)
     outboxes = live_span.owner.outboxes
-    if outboxes is not None and outboxes.waits(live_span):
-        return RunningCall(context, None, end, conclude, delivery.blocks, collects, outboxes.run_waiting)
+    if outboxes is not None and (run_waiting := outboxes.waits_at_end(live_span)) is not None:
+        return RunningCall(context, None, end, conclude, delivery.blocks, collects, run_waiting)
     return RunningCall(context, first, end, conclude, delivery.blocks, collects)
 
 

@@ -67,8 +67,8 @@ class ActieTransactions(Protocol):
     @property
     def run_waiting(self) -> Callable[..., Awaitable[object]] | None: ...
 
-    def waits(self, live_span: LiveSpan) -> bool:
-        """Say whether the end of an Actie has to be run so, because its transaction is of such a driver."""
+    def waits_at_end(self, live_span: LiveSpan) -> Callable[..., Awaitable[object]] | None:
+        """Return what runs the end of an Actie whose transaction is of such a driver; None for others."""
 
     def check_waits(self, live_span: LiveSpan) -> None:
         """See that the driver of an Actie's transaction need not wait for an event loop, or may do so where this is.

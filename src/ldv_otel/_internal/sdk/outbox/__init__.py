@@ -53,7 +53,7 @@ def sqlalchemy(engine: Engine | AsyncEngine, *, on_rollback: OnRollback = "nothi
 
 
 def database(address: str, *, on_rollback: OnRollback = "nothing", sends: bool = True) -> Outbox:
-    """Return an outbox for connections of psycopg 3 or sqlite3 themselves.
+    """Return an outbox for connections of psycopg 3, asyncpg or sqlite3 themselves.
 
     An Actie belongs to the block `with ldv.outbox.transaction(connection):` that is open when its own is entered.
 

@@ -1,24 +1,29 @@
-"""An outbox for connections of psycopg 3 and sqlite3 themselves: their transactions are begun and ended here.
+"""An outbox for connections of psycopg 3, asyncpg and sqlite3 themselves: their transactions are begun and ended here.
 
 These drivers say nothing of commits and rollbacks, so the transaction is a `with` block of ours around theirs.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from ldv_otel._internal.delivery.outbox.addresses import sqlite_path, store_at
-from ldv_otel._internal.delivery.outbox.dialects import SQLITE
+from ldv_otel._internal.delivery.outbox.dialects import POSTGRESQL, SQLITE
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
+from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
 from ldv_otel._internal.sdk.outbox.current_task import current_task
-from ldv_otel._internal.sdk.outbox.transaction import OpenTransaction
+from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, OpenTransaction, not_taken
 from ldv_otel.errors import ConfigurationError
 
 _numbers: Final = itertools.count(1)
@@ -79,55 +84,237 @@ class DatabaseOutbox:
                 return False
             file = connection.execute("PRAGMA database_list").fetchone()[2]
             return bool(file) and Path(file).resolve() == sqlite_path(self._address)
-        info = getattr(connection, "info", None)
-        return self.dialect is not SQLITE and getattr(info, "dbname", None) is not None and self._is_called(info)
+        name = getattr(getattr(connection, "info", None), "dbname", None)
+        return name is not None and self.is_called(name)
 
-    def _is_called(self, info: Any) -> bool:
-        # Not the host, which has several names; two databases of one name on two hosts need `outbox=` anyway.
-        return _database_of(self._address) in ("", info.dbname)
+    def is_called(self, name: str) -> bool:
+        """Whether this is a database of PostgreSQL with that name."""
+        # Not the host, which has several names; two databases of one name on two hosts are two here, and refused.
+        return self.dialect is not SQLITE and _database_of(self._address) in ("", name)
 
 
-@contextmanager
-def transaction(connection: Any) -> Iterator[None]:
+def transaction(connection: Any) -> TransactionBlock:
     """Begin a transaction, and commit it at the end of the block; an exception rolls it back.
 
     Inside another block of the same connection it is a savepoint. Acties in the block belong to it. Nothing else may
     commit or roll back on the connection meanwhile.
 
     Args:
-        connection: Of psycopg 3 or sqlite3, to the database of an outbox that `install()` was given.
+        connection: Of psycopg 3, asyncpg or sqlite3, to the database of an outbox that `install()` was given. For an
+            `AsyncConnection` and asyncpg write `async with`, here and around the Acties.
 
     Raises:
         ConfigurationError: It is none of those; or a transaction is open on it already, of which nobody could say here
             when it ends.
     """
-    for _, _, other, opened in _open.blocks:
-        if other is connection:
-            with _savepoint(connection, opened):
-                yield
-            return
-    outboxes = [outbox for outbox in _listening if outbox.is_of(connection)]
+    return TransactionBlock(connection)
+
+
+class TransactionBlock:
+    """What `transaction` returns: for `with`, or `async with` where the driver waits for an event loop."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._block: AbstractContextManager[None] | None = None
+        self._waiting_block: AbstractAsyncContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        """Begin.
+
+        Raises:
+            ConfigurationError: See `transaction`.
+        """
+        self._block = _blocking(self._connection)
+        self._block.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> bool | None:
+        """Commit, or roll back."""
+        block, self._block = self._block, None
+        return block.__exit__(kind, error, places) if block is not None else None
+
+    async def __aenter__(self) -> None:
+        """Begin; otherwise as `__enter__`."""
+        self._waiting_block = _waiting(self._connection)
+        await self._waiting_block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, places: TracebackType | None
+    ) -> bool | None:
+        """Commit, or roll back."""
+        block, self._waiting_block = self._waiting_block, None
+        return await block.__aexit__(kind, error, places) if block is not None else None
+
+
+def _opened_on(connection: Any) -> OpenTransaction | None:
+    """Return the transaction of the block of ours that is open on a connection."""
+    return next((opened for _, _, other, opened in _open.blocks if other is connection), None)
+
+
+def _outbox_of(connection: Any, outboxes: Sequence[DatabaseOutbox]) -> DatabaseOutbox:
     if len(outboxes) != 1:
         raise ConfigurationError(
             f"ldv.outbox.transaction was given a {type(connection).__name__} that belongs to {len(outboxes)} of the "
             "outboxes that install() was given; it has to be one. The block was not entered. Give install() "
             "outbox=ldv.outbox.database(address) with the address of that database."
         )
-    (outbox,) = outboxes
+    return outboxes[0]
+
+
+@contextmanager
+def _noted(outbox: DatabaseOutbox, connection: Any, opened: OpenTransaction) -> Iterator[None]:
+    """Have the Acties in a block find its transaction."""
+    begun = (current_task(), outbox, connection, opened)
+    _open.blocks.append(begun)
+    try:
+        yield
+    finally:
+        _open.blocks.remove(begun)
+
+
+_ALREADY: Final = (
+    "A transaction is open on this connection already, so the end of this block would not commit it. The block was not "
+    "entered. Commit or roll back what is open; an SQLite connection needs no statement before."
+)
+
+
+@contextmanager
+def _blocking(connection: Any) -> Iterator[None]:
+    around = _opened_on(connection)
+    if around is not None:
+        with _savepoint(connection, around):
+            yield
+        return
+    if inspect.iscoroutinefunction(getattr(connection, "execute", None)):
+        raise ConfigurationError(
+            f"The driver of this {type(connection).__name__} waits for the event loop. The block was not entered. "
+            "Write `async with ldv.outbox.transaction(connection)`."
+        )
+    outbox = _outbox_of(connection, [outbox for outbox in _listening if outbox.is_of(connection)])
     on_sqlite = isinstance(connection, sqlite3.Connection)
     if connection.in_transaction if on_sqlite else connection.info.transaction_status:
-        raise ConfigurationError(
-            "A transaction is open on this connection already, so the end of this block would not commit it. The block "
-            "was not entered. Commit or roll back what is open; an SQLite connection needs no statement before."
-        )
+        raise ConfigurationError(_ALREADY)
     opened = OpenTransaction(_Inserting(connection, outbox.dialect.insert), keeps=outbox.on_rollback == "record")
-    begun = (current_task(), outbox, connection, opened)
-    with _on_sqlite(connection, opened) if on_sqlite else _on_psycopg(connection, opened):
-        _open.blocks.append(begun)
-        try:
+    with (
+        _on_sqlite(connection, opened) if on_sqlite else _on_psycopg(connection, opened),
+        _noted(outbox, connection, opened),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _waiting(connection: Any) -> AsyncIterator[None]:
+    around = _opened_on(connection)
+    if around is not None:
+        async with _waiting_savepoint(connection, around):
             yield
+        return
+    in_transaction = getattr(connection, "is_in_transaction", None)
+    if in_transaction is not None:  # asyncpg, which does not say where it is connected to
+        name = await connection.fetchval("SELECT current_database()")
+        outboxes = [outbox for outbox in _listening if outbox.is_called(name)]
+        insert, begun = _ASYNCPG_INSERT, in_transaction()
+    else:
+        outboxes = [outbox for outbox in _listening if outbox.is_of(connection)]
+        insert, begun = POSTGRESQL.insert, bool(outboxes) and connection.info.transaction_status
+    outbox = _outbox_of(connection, outboxes)
+    if begun:
+        raise ConfigurationError(_ALREADY)
+    inserting = _Deferring(connection, insert)
+    opened = OpenTransaction(
+        inserting,
+        keeps=outbox.on_rollback == "record",
+        run_waiting=inserting.run_waiting,
+        may_wait=lambda: _deferred.get() is not None,
+    )
+    inserting.opened = weakref.ref(opened)
+    committing = False
+    try:
+        async with connection.transaction():
+            with _noted(outbox, connection, opened):
+                yield
+            await inserting.run_waiting(opened.before_commit)
+            committing = True
+    except BaseException:
+        if committing and _is_broken(connection):
+            opened.unknown()
+        else:
+            opened.rolled_back()
+        raise
+    if committing:
+        opened.committed()
+    else:
+        opened.rolled_back()
+
+
+def _is_broken(connection: Any) -> bool:
+    return bool(connection.is_closed() if hasattr(connection, "is_closed") else connection.broken)
+
+
+@asynccontextmanager
+async def _waiting_savepoint(connection: Any, opened: OpenTransaction) -> AsyncIterator[None]:
+    name = f"ldv_{next(_numbers)}"
+    await connection.execute(f"SAVEPOINT {name}")
+    opened.savepoint(name)
+    try:
+        yield
+    except BaseException:
+        await connection.execute(f"ROLLBACK TO SAVEPOINT {name}")
+        await connection.execute(f"RELEASE SAVEPOINT {name}")
+        opened.roll_back_to(name)
+        raise
+    await connection.execute(f"RELEASE SAVEPOINT {name}")
+    opened.release(name)
+
+
+#: What is to be inserted when a function that was run in `run_waiting` is done; None elsewhere.
+_deferred: Final[ContextVar[list[tuple[int, bytes]] | None]] = ContextVar("ldv_otel.outbox.deferred", default=None)
+_ASYNCPG_INSERT: Final = POSTGRESQL.insert.replace("%s", "$1", 1).replace("%s", "$2", 1)
+
+
+class _Deferring:
+    """Writes rows on a connection whose driver waits for an event loop: when the function is done that asked for it.
+
+    Attributes:
+        opened: The transaction, once it is made.
+    """
+
+    def __init__(self, connection: Any, statement: str) -> None:
+        self._connection = connection
+        self._statement = statement
+        self.opened: Callable[[], OpenTransaction | None] = lambda: None
+
+    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        deferred = _deferred.get()
+        if deferred is None:
+            raise ConfigurationError(ASYNC_WITH)
+        deferred += rows
+
+    async def run_waiting(self, function: Callable[..., object], *arguments: object) -> None:
+        """Run a function, and then insert what it wants to be inserted.
+
+        Raises:
+            LogboekUnavailable: The database did not take it.
+        """
+        rows: list[tuple[int, bytes]] = []
+        token = _deferred.set(rows)
+        try:
+            function(*arguments)
         finally:
-            _open.blocks.remove(begun)
+            _deferred.reset(token)
+        try:
+            with uninstrumented():
+                for row in rows:
+                    if self._statement is _ASYNCPG_INSERT:
+                        await self._connection.execute(self._statement, *row)
+                    else:
+                        await self._connection.execute(self._statement, row)
+        except Exception as error:  # the driver's own errors, whatever they are
+            opened = self.opened()
+            if opened is not None and opened.watcher is not None:
+                opened.watcher.refused(sum(count for count, _ in rows))
+            raise not_taken(error) from None
 
 
 @contextmanager

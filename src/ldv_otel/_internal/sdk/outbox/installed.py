@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import OutboxHealth
 from ldv_otel._internal.sdk.outbox.contract import Outbox
-from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, Fate, OpenTransaction, TransactionWatcher
+from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, Fate, OpenTransaction, RunWaiting, TransactionWatcher
 from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import Flag
@@ -99,14 +99,14 @@ class InstalledOutboxes(TransactionWatcher):
                         self._senders[outbox] = sender
 
     @property
-    def run_waiting(self) -> Callable[..., Awaitable[object]] | None:
+    def run_waiting(self) -> RunWaiting | None:
         """Runs a function so that a driver in it may wait for an event loop; None where no driver does."""
         return next((outbox.run_waiting for outbox in self._outboxes if outbox.run_waiting is not None), None)
 
-    def waits(self, live_span: LiveSpan) -> bool:
-        """Say whether the end of an Actie has to be run so, because its transaction is of such a driver."""
+    def waits_at_end(self, live_span: LiveSpan) -> RunWaiting | None:
+        """Return what runs the end of an Actie whose transaction is of such a driver; None for others."""
         transaction = live_span.record.transaction
-        return isinstance(transaction, OpenTransaction) and transaction.waits
+        return transaction.run_waiting if isinstance(transaction, OpenTransaction) else None
 
     def check_waits(self, live_span: LiveSpan) -> None:
         """See that the driver of an Actie's transaction need not wait for an event loop, or may do so where this is.
@@ -115,7 +115,11 @@ class InstalledOutboxes(TransactionWatcher):
             ConfigurationError: It would have to, below a plain `with`.
         """
         transaction = live_span.record.transaction
-        if isinstance(transaction, OpenTransaction) and transaction.waits and not transaction.may_wait():
+        if (
+            self.waits_at_end(live_span) is not None
+            and isinstance(transaction, OpenTransaction)
+            and not transaction.may_wait()
+        ):
             transaction.leave(live_span)
             raise ConfigurationError(ASYNC_WITH)
 
@@ -192,7 +196,7 @@ class InstalledOutboxes(TransactionWatcher):
         try:
             transaction.write(records)
         except LogboekUnavailable as error:
-            self.counts["refused"] += len(records)
+            self.refused(len(records))
             live_span.record.refusal = Refusal(str(error), in_doubt=False)
             self.rolled_back(len(records), records if transaction.keeps else ())
 
@@ -225,6 +229,10 @@ class InstalledOutboxes(TransactionWatcher):
                 "Of an Actie whose transaction was rolled back no record could be made; please report this. %s",
                 type_and_places(error),
             )
+
+    def refused(self, count: int) -> None:
+        """Count what a database did not take."""
+        self.counts["refused"] += count
 
     def in_doubt(self) -> None:
         """Count a transaction with Acties of which nobody knows whether it committed."""

@@ -201,7 +201,7 @@ class SqlAlchemyOutbox:
             transaction = OpenTransaction(
                 _Insert(connection),
                 keeps=self.on_rollback == "record",
-                waits=connection.dialect.is_async,
+                run_waiting=self.run_waiting,
                 may_wait=in_greenlet,
             )
             self._transactions[connection] = transaction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Writes rows (number of records, bytes) into the transaction, with the driver's own means.
 Insert = Callable[[Sequence[tuple[int, bytes]]], None]
 
+
+#: Runs a function with these arguments, and waits for what a driver in it has to do.
+RunWaiting = Callable[..., Awaitable[object]]
 
 ASYNC_WITH: Final = (
     "The driver of this database waits for the event loop, and a plain `with` cannot. The block was not entered. Write "
@@ -58,6 +61,10 @@ class TransactionWatcher:
         """Take note that so many records were undone, and log those that are asked for as failed."""
         raise NotImplementedError
 
+    def refused(self, count: int) -> None:
+        """Take note that a database did not take so many records; the application has its error."""
+        raise NotImplementedError
+
     def in_doubt(self) -> None:
         """Take note that nobody knows whether a transaction with Acties committed."""
         raise NotImplementedError
@@ -67,13 +74,25 @@ class TransactionWatcher:
         raise NotImplementedError
 
 
+def not_taken(error: Exception) -> LogboekUnavailable:
+    """Return what the application gets where its database refused a record."""
+    # The type only: its text may quote what the statement held.
+    return LogboekUnavailable(
+        f"The database did not take the record of an Actie ({type(error).__name__}). Nothing of it is stored. Roll the "
+        "transaction back: committed as it is, its change would have no record. Are the tables of the outbox there "
+        "(`ldv outbox apply`)?",
+        in_doubt=False,
+    )
+
+
 class OpenTransaction:
     """A transaction from its first Actie on; used by the thread that has the transaction.
 
     Args:
         insert: Writes rows into the innermost savepoint that is open.
         keeps: Whether records that are rolled back are asked for, and so have to be kept until the end.
-        waits: The driver waits for an event loop, so that it can be used below `async with` only.
+        run_waiting: Runs a function so that the driver in it may wait for an event loop, which is below `async with`
+            only; None where the driver does not wait for one.
         may_wait: Says whether it can wait where it is called.
 
     Attributes:
@@ -82,10 +101,15 @@ class OpenTransaction:
     """
 
     def __init__(
-        self, insert: Insert, *, keeps: bool, waits: bool = False, may_wait: Callable[[], bool] = lambda: True
+        self,
+        insert: Insert,
+        *,
+        keeps: bool,
+        run_waiting: RunWaiting | None = None,
+        may_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         self.fate = Fate.OPEN
-        self.waits = waits
+        self.run_waiting = run_waiting
         self.may_wait = may_wait
         self.keeps = keeps
         self.watcher: TransactionWatcher | None = None
@@ -114,13 +138,7 @@ class OpenTransaction:
             with uninstrumented():
                 self._insert(rows_of([encode_logregel(record) for record in records]))
         except Exception as error:  # the driver's own errors, whatever they are
-            # The type only: its text may quote what the statement held.
-            raise LogboekUnavailable(
-                f"The database did not take the record of an Actie ({type(error).__name__}). Nothing of it is stored. "
-                "Roll the transaction back: committed as it is, its change would have no record. Are the tables of the "
-                "outbox there (`ldv outbox apply`)?",
-                in_doubt=False,
-            ) from None
+            raise not_taken(error) from None
         self._has_rows = True
         self._written.append(_Written(len(self._savepoints), len(records), records if self.keeps else ()))
 
