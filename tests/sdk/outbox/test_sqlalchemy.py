@@ -213,8 +213,8 @@ def test_without_a_transaction_the_block_is_not_entered(engine: Engine, service:
     with ldv.processing(ACTIVITY, name="Zonder", outbox=False) as actie:
         pass
     actie.outcome()
-    with Session(engine) as session, pytest.raises(ldv.ConfigurationError, match="has no open transaction"):
-        ldv.processing(ACTIVITY, outbox=session).__enter__()
+    with engine.connect() as connection, pytest.raises(ldv.ConfigurationError, match="has no open transaction"):
+        ldv.processing(ACTIVITY, outbox=connection).__enter__()
     assert service.logged() == ([], [("Zonder", "Ok"), ("Zonder", "Unset")])
 
 
@@ -226,6 +226,22 @@ def test_a_session_begins_by_itself_with_its_first_statement(engine: Engine, ser
             change(session, "B")
         session.commit()
     assert service.logged() == ([("Later", "Unset")], [])
+
+
+def test_a_session_that_is_named_begins(engine: Engine, service: Service) -> None:
+    """As many services do it: a session of the framework, and a commit inside the block; or one after it."""
+    with Session(engine) as session:
+        with ldv.processing(ACTIVITY, name="Binnen vastgelegd", outbox=session):
+            change(session, "A")
+            session.commit()
+        with ldv.processing(ACTIVITY, name="Erna vastgelegd", outbox=session):
+            change(session, "B")
+        session.commit()
+        with ldv.processing(ACTIVITY, name="Nooit vastgelegd", outbox=session):
+            change(session, "C")
+    committed = [("Binnen vastgelegd", "Unset"), ("Erna vastgelegd", "Unset")]
+    assert service.logged() == (committed, sorted([committed[0], *undone(service, "Nooit vastgelegd")]))
+    assert changes(engine) == ["A", "B"]
 
 
 def test_autocommit_is_an_error_when_the_block_is_entered(engine: Engine, service: Service) -> None:

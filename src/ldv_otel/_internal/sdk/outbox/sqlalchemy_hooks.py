@@ -153,16 +153,12 @@ class SqlAlchemyOutbox:
         return [self._open(connection) for connection in connections]
 
     def named(self, named: object) -> OpenTransaction | None:
-        """Return the open transaction of a session or connection of this engine."""
+        """Return the transaction of a session, which begins one if it has none, or the open one of a connection."""
         named = getattr(named, "sync_session", getattr(named, "sync_connection", named))
         if isinstance(named, Session):
             if self._is_elsewhere(named):
                 return None
-            if not named.in_transaction():
-                raise ConfigurationError(
-                    "The session of this processing has no open transaction. The block was not entered. Begin one "
-                    "around it: `with session.begin():`."
-                )
+            # A session begins by itself with its first statement; that it is named makes this one its first.
             return self._open(self._connection_of(named))
         if isinstance(named, Connection) and named.engine.pool is self._engine.pool:
             if not named.in_transaction():
