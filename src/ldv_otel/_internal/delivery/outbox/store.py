@@ -27,7 +27,15 @@ class OutboxAway(LdvError):
 
 
 class OutboxFormat(LdvError):
-    """The tables of the outbox are missing, or of a newer version: nothing is read from them or written to them."""
+    """The tables of the outbox are missing, or of a newer version: nothing is read from them or written to them.
+
+    Attributes:
+        missing: They are not there.
+    """
+
+    def __init__(self, message: str, *, missing: bool) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class FrozenRecords(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,11 +188,14 @@ class OutboxStore:
                 raise
             versions = []
         if not versions:
-            raise OutboxFormat("The tables of the outbox are not there. Make them with `ldv outbox apply`.")
+            raise OutboxFormat(
+                "The tables of the outbox are not there. Make them with `ldv outbox apply`.", missing=True
+            )
         if versions != [FORMAT]:
             raise OutboxFormat(
                 f"The tables of the outbox have format {max(versions)}, and this ldv_otel knows {FORMAT}. They are "
-                "left alone. Upgrade ldv_otel."
+                "left alone. Upgrade ldv_otel.",
+                missing=False,
             )
 
     def claim(self, owner: str, writer_id: str, first_seq: int, *, most_rows: int, batch_records: int) -> int:

@@ -76,7 +76,7 @@ class InstalledOutboxes(TransactionWatcher):
                     store.check()
                     store.close()
             except OutboxFormat as error:
-                if "ldv outbox apply" not in str(error):
+                if not error.missing:
                     raise ConfigurationError(f"Outbox {outbox.name}: {error} Logging did not start.") from None
                 _logger.error("Outbox %s: %s", outbox.name, str(error))
             except OutboxAway as error:
