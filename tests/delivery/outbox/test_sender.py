@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -247,3 +248,26 @@ def test_addresses(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(OutboxAway, match="cannot be reached"):
         store_at(f"postgresql://ldv:geheim@/x?host={tmp_path}").check()
+
+
+def test_a_restored_database_loses_nothing(tmp_path: Path) -> None:
+    """Its senders give other places than those of before: a place that was used would be taken for stored already."""
+    path, backup = tmp_path / "application.db", tmp_path / "backup.db"
+    path.touch()
+    database = Database(f"sqlite:///{path}")
+    sink = InMemoryLogboek()
+    database.commit([record(1)])
+    database.close()
+    shutil.copy(path, backup)
+    OutboxSender(sink, database.store()).run_once()
+    database.commit([record(2)])
+    OutboxSender(sink, database.store()).run_once()
+    database.close()
+    shutil.copy(backup, path)
+    database.commit([record(3)])
+    OutboxSender(sink, database.store()).run_once()
+    database.close()
+    # What had been sent before the restore is sent once more, under another place.
+    assert names(sink) == [1, 1, 2, 3]
+    places = [(batch.writer_id, seq) for batch in sink._batches.values() for seq in batch.seqs]
+    assert len(places) == len(set(places)) == 4
