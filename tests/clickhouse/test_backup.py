@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ldv_otel._internal.clickhouse.backup.contents import read_contents
+from ldv_otel._internal.clickhouse.backup.contents import BackupContents, read_contents
+from ldv_otel._internal.clickhouse.backup.place import opened_source
 from ldv_otel._internal.clickhouse.backup.restore import restore_backup
 from ldv_otel._internal.clickhouse.backup.write import BackupNotes, write_backup
 from ldv_otel._internal.clickhouse.client import LogboekClient
@@ -67,6 +68,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environ | {"BACKUP": str(home / "copy"), "SHOWN": done.stdout}
 
 
+def contents_of(path: Path) -> BackupContents:
+    """What a backup says that it has."""
+    with opened_source(path) as source:
+        return read_contents(source)
+
+
 def records(environ: dict[str, str]) -> Any:
     """What is known about the person."""
     done = ldv(environ, "inzage", "--json", typed=f"{BSN}\n")
@@ -100,7 +107,7 @@ def test_everything_comes_back_and_is_verified(original: dict[str, str], tmp_pat
             assert "Parkeren" in exported.stdout, exported.stderr
         # And a copy of the copy has the same rows.
         again = ldv(shared, "backup", str(tmp_path / "copy"), "--json")
-        first, second = read_contents(Path(original["BACKUP"])), json.loads(again.stdout)
+        first, second = contents_of(Path(original["BACKUP"])), json.loads(again.stdout)
         assert {table.name: table.rows for table in first.tables} == second["tables"] | {
             "ldv_verification": next(table.rows for table in first.tables if table.name == "ldv_verification")
         }
@@ -109,7 +116,7 @@ def test_everything_comes_back_and_is_verified(original: dict[str, str], tmp_pat
 def test_no_key_is_in_it_and_nobody_else_may_read_it(original: dict[str, str]) -> None:
     """The names of keys are, and the public key of the seal; files are 0600 in a directory of 0700."""
     backup = Path(original["BACKUP"])
-    contents = read_contents(backup)
+    contents = contents_of(backup)
     ring = json.loads(Path(original["LDV_KEYS"]).read_text())
     assert [key.id for key in contents.keys] == [ring["active"]]
     assert contents.seal_key.startswith("ldv-sealer+")
@@ -214,3 +221,29 @@ def test_a_plan_to_remove_says_what_to_keep(original: dict[str, str]) -> None:
     assert steps["keys"]["keep"]
     assert len(records(original)) == 20
     assert "KEEP: " in ldv(original, "uninstall", "--plan").stdout
+
+
+def test_a_backup_may_be_one_file(original: dict[str, str], tmp_path: Path) -> None:
+    """With the same in it, for its owner alone; cut off or changed it is not restored."""
+    file = tmp_path / "copy.tar"
+    done = ldv(original, "backup", str(file))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.tar"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    first, second = contents_of(Path(original["BACKUP"])), contents_of(file)
+    assert [(each.name, each.rows) for each in second.tables if each.name != "ldv_verification"] == [
+        (each.name, each.rows) for each in first.tables if each.name != "ldv_verification"
+    ]
+    here = original | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")}
+    content = file.read_bytes()
+    for broken, words in (
+        (content[: len(content) // 2], "othing was restored"),
+        (b"no tar at all", "no tar file"),
+        (content.replace(second.tables[3].files[0].sha256.encode(), b"0" * 64), "its checksum differs"),
+    ):
+        (tmp_path / "broken.tar").write_bytes(broken)
+        refused = ldv(here, "restore", str(tmp_path / "broken.tar"))
+        assert (refused.returncode, words in refused.stderr) == (1, True), refused.stderr
+    assert not (tmp_path / "logboek").exists()
+    assert ldv(here, "restore", str(file)).returncode == 0
+    assert len(records(here)) == 20

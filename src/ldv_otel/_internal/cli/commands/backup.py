@@ -23,7 +23,7 @@ from ldv_otel._internal.tamper.key_place import VARIABLE, seal_key_file
 from ldv_otel._internal.tamper.signing_key import read_signer
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
-Directory = Annotated[Path, typer.Argument(help="Directory of the backup.")]
+Directory = Annotated[Path, typer.Argument(help="Directory or .tar file of the backup.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def backup(
-    directory: Annotated[Path, typer.Argument(help="Directory to make; it may not be there yet.")],
+    directory: Annotated[Path, typer.Argument(help="Directory to make, or file where it ends in .tar.")],
     *,
     as_json: AsJson = False,
 ) -> None:

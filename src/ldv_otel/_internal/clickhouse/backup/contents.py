@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from ldv_otel._internal.clickhouse.backup.place import BackupSource
 from ldv_otel.errors import ConfigurationError
 
 #: Made last: a directory without it is no backup.
@@ -87,20 +88,21 @@ class BackupContents(msgspec.Struct, frozen=True, kw_only=True):
             yield self.register
 
 
-def read_contents(directory: Path) -> BackupContents:
+def read_contents(source: BackupSource) -> BackupContents:
     """Return what a backup says that it has; the files are not looked at.
 
     Raises:
         ConfigurationError: It is no backup, or one of a newer version.
     """
-    path = directory / CONTENTS_NAME
+    path = source.path / CONTENTS_NAME
     try:
-        with path.open("rb") as file:
+        with source.open(CONTENTS_NAME) as file:
             content = file.read(_MAX_CONTENTS_BYTES)
         contents = msgspec.json.decode(content, type=BackupContents)
     except OSError as error:
         raise ConfigurationError(
-            f"{directory} is no whole backup: {CONTENTS_NAME} cannot be read ({error.strerror}). Nothing was restored."
+            f"{source.path} is no whole backup: {CONTENTS_NAME} cannot be read ({error.strerror}). Nothing was "
+            "restored."
         ) from error
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"{path} is not what `ldv backup` writes ({error}). Nothing was restored.") from error
@@ -112,7 +114,7 @@ def read_contents(directory: Path) -> BackupContents:
     return contents
 
 
-def check_files(directory: Path, contents: BackupContents) -> None:
+def check_files(source: BackupSource, contents: BackupContents) -> None:
     """Read every file of a backup and compare it with its checksum.
 
     Raises:
@@ -120,24 +122,23 @@ def check_files(directory: Path, contents: BackupContents) -> None:
     """
     for file in contents.files:
         if Path(file.name).name != file.name:
-            raise ConfigurationError(f"{directory}: {file.name!r} is no name of a file. Nothing was restored.")
+            raise ConfigurationError(f"{source.path}: {file.name!r} is no name of a file. Nothing was restored.")
         try:
-            checksum, size = checksum_of(directory / file.name)
+            checksum, size = _checksum_of(source, file.name)
         except OSError as error:
             raise ConfigurationError(
-                f"{directory / file.name} cannot be read ({error.strerror}). Nothing was restored."
+                f"{source.path / file.name} cannot be read ({error.strerror}). Nothing was restored."
             ) from error
         if (size, checksum) != (file.size, file.sha256):
             raise ConfigurationError(
-                f"{directory / file.name} is not the file that was written: its checksum differs. Nothing was "
+                f"{source.path / file.name} is not the file that was written: its checksum differs. Nothing was "
                 "restored. Take another copy of the backup."
             )
 
 
-def checksum_of(path: Path) -> tuple[str, int]:
-    """Return the SHA-256 of a file, and its size."""
+def _checksum_of(source: BackupSource, name: str) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with source.open(name) as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
             size += len(block)

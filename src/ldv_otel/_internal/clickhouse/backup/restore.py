@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ldv_otel._internal.clickhouse.backup.contents import BackupContents, TableBackup, check_files, read_contents
+from ldv_otel._internal.clickhouse.backup.place import BackupSource, opened_source
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, migrations
 from ldv_otel._internal.clickhouse.sql_text import Sql, identifier
@@ -20,7 +21,7 @@ _INSERT_SETTINGS: Final = {"insert_deduplicate": 0}
 
 
 def restore_backup(
-    settings: Settings, directory: Path, *, progress: Callable[[str, int], None] = lambda _table, _rows: None
+    settings: Settings, path: Path, *, progress: Callable[[str, int], None] = lambda _table, _rows: None
 ) -> BackupContents:
     """Put a backup into the Logboek of these settings, and return what it has.
 
@@ -29,7 +30,15 @@ def restore_backup(
             written.
         LdvError: The Logboek does not take it; it has a part of the rows then, and has to be emptied.
     """
-    contents = read_contents(directory)
+    try:
+        with opened_source(path) as source:
+            return _restored(settings, source, progress)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}). Nothing was restored.") from error
+
+
+def _restored(settings: Settings, source: BackupSource, progress: Callable[[str, int], None]) -> BackupContents:
+    contents = read_contents(source)
     latest = migrations()[-1].version
     if contents.schema_version > latest:
         raise ConfigurationError(
@@ -38,7 +47,7 @@ def restore_backup(
         )
     if odd := [table.name for table in contents.tables if table.name not in set(Table)]:
         raise ConfigurationError(f"The backup has a table {odd[0]!r}, which is not of a Logboek. Nothing was restored.")
-    check_files(directory, contents)
+    check_files(source, contents)
     apply_schema(settings, collector=contents.collector)
     with LogboekClient(settings) as client:
         for table in contents.tables:
@@ -49,15 +58,16 @@ def restore_backup(
                     "that is empty: let LDV_LOGBOEK name another one."
                 )
         for table in contents.tables:
-            _restore(client, directory, table)
+            _restore(client, source, table)
             progress(table.name, table.rows)
     return contents
 
 
-def _restore(client: LogboekClient, directory: Path, table: TableBackup) -> None:
+def _restore(client: LogboekClient, source: BackupSource, table: TableBackup) -> None:
     columns = [identifier(column).text for column in table.columns]
     for file in table.files:
-        content = bytes(zstd_module().decompress((directory / file.name).read_bytes()))
+        with source.open(file.name) as packed:
+            content = bytes(zstd_module().decompress(packed.read()))
         client.insert_native(table.name, columns, content, _INSERT_SETTINGS)
     rows = _count(client, table.name)
     if rows < table.rows:

@@ -24,11 +24,11 @@ from ldv_otel._internal.clickhouse.backup.contents import (
     KeyName,
     TableBackup,
 )
+from ldv_otel._internal.clickhouse.backup.place import BackupTarget, new_target
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import schema_status
 from ldv_otel._internal.clickhouse.sql_text import Sql, identifier, listed
 from ldv_otel._internal.clickhouse.tables import Table
-from ldv_otel._internal.config.private_directories import make_directory, sync_directory
 from ldv_otel._internal.http.zstd import zstd_module
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel._version import __version__
@@ -97,27 +97,29 @@ class BackupNotes(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_backup(
     client: LogboekClient,
-    directory: Path,
+    path: Path,
     notes: BackupNotes,
     *,
     progress: Callable[[str, int], None] = lambda _table, _rows: None,
     file_rows: int = FILE_ROWS,
 ) -> tuple[BackupContents, str]:
-    """Write a backup into a new directory (0700), and return what it has and the SHA-256 of the file that says so.
+    """Write a backup and return what it has, and the SHA-256 of the file in it that says so.
+
+    Args:
+        path: A new directory (0700), or a new file (0600) where it ends in `.tar`.
 
     Raises:
-        ConfigurationError: The directory is there already, or cannot be made.
+        ConfigurationError: It is there already, or cannot be made.
         LdvError: The Logboek cannot be read, or its tables are not of this version; what was written stays there,
             without the file that makes it a backup.
     """
     status = schema_status(client)
     if problem := status.problem():
         raise ConfigurationError(f"{problem} Nothing was backed up.")
-    if os.path.lexists(directory):
-        raise ConfigurationError(f"{directory} exists. Nothing was backed up. Name a directory that is not there yet.")
-    writer = _BackupWriter(directory)
+    if os.path.lexists(path):
+        raise ConfigurationError(f"{path} exists. Nothing was backed up. Choose a name that is not there yet.")
     try:
-        make_directory(directory)
+        writer = _BackupWriter(new_target(path))
         register = None if notes.register is None else writer.copied("register" + notes.register.suffix, notes.register)
         contents = BackupContents(
             made_ms=now_ms(),
@@ -134,8 +136,7 @@ def write_backup(
         checksum = writer.finished(contents)
     except OSError as error:
         raise LdvError(
-            f"{directory} cannot be written ({error.strerror}). What is there is no backup: remove it, and make "
-            "another."
+            f"{path} cannot be written ({error.strerror}). What is there is no backup: remove it, and make another."
         ) from error
     return contents, checksum
 
@@ -203,10 +204,10 @@ def _query(table: Table, columns: list[str], portion: _Portion) -> tuple[Sql, di
 
 
 class _BackupWriter:
-    """Puts files into a directory: of mode 0600, on disk when a method returns."""
+    """Puts files into a target, and keeps account of them."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, target: BackupTarget) -> None:
+        self._target = target
 
     def packed(self, name: str, content: bytes) -> BackupFile:
         """Write a file, packed."""
@@ -218,15 +219,10 @@ class _BackupWriter:
 
     def finished(self, contents: BackupContents) -> str:
         """Write down what there is, and return the checksum of that."""
-        file = self._written(f"{CONTENTS_NAME}.new", msgspec.json.format(msgspec.json.encode(contents)) + b"\n")
-        (self._directory / file.name).rename(self._directory / CONTENTS_NAME)
-        sync_directory(self._directory)
+        file = self._written(CONTENTS_NAME, msgspec.json.format(msgspec.json.encode(contents)) + b"\n")
+        self._target.close()
         return file.sha256
 
     def _written(self, name: str, content: bytes) -> BackupFile:
-        descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        self._target.put(name, content)
         return BackupFile(name, len(content), hashlib.sha256(content).hexdigest())
