@@ -18,8 +18,7 @@ import pytest
 
 from ldv_otel._internal.api.health import metrics_readers
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
-from ldv_otel._internal.config.address import LogboekAddress
-from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.privacy.key_file import add_key
 from tests.support.figures import read_openmetrics
 from tests.support.logboek import SECRET, LogboekProcess, settings_at
@@ -120,9 +119,10 @@ def test_serve_with_its_logboek_and_without(tmp_path: Path) -> None:
 def test_only_who_may_sees_figures(tmp_path: Path) -> None:
     """To others there is no such page; nothing that a proxy passed on, and no browser, gets it."""
     add_key(tmp_path / "logboek.keys.json")
-    address = LogboekAddress(scheme="chdb", path=str(tmp_path / "logboek"))
-    apply_schema(Settings(logboek=address))
-    environ = {"LDV_LOGBOEK": str(address)}
+    environ = {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek"}
+    # In a process of its own: the engine is one for a process, and this one may have had another directory.
+    command = [sys.executable, "-m", "ldv_otel._internal.cli", "schema", "apply"]
+    subprocess.run(command, env={**os.environ, **environ}, check=True, capture_output=True)
     with ServeProcess(environ, "--without-authentication", log=tmp_path / "log") as serve:
         assert get(serve.address, "/metrics").status_code == 200
         for headers in (

@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.schema.cluster import Cluster
-from ldv_otel._internal.clickhouse.sql_text import Sql, identifier, literal
 
 #: Who gets which role.
 USERS: Final = {
@@ -43,22 +42,16 @@ def new_users(cluster: str = "") -> list[NewUser]:
     Args:
         cluster: Name of the cluster; empty for a single server.
     """
-    everywhere = Sql.verbatim(f" {Cluster(cluster).everywhere}" if cluster else "")
+    everywhere = f" {Cluster(cluster).everywhere}" if cluster else ""
     users = []
     for name, role in USERS.items():
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        parts = {"user": identifier(name), "role": identifier(role), "everywhere": everywhere}
-        digest = literal(hashlib.sha256(password.encode()).hexdigest())
+        # A hash, so that neither the server's log of queries nor a terminal has the password.
+        digest = hashlib.sha256(password.encode()).hexdigest()
         statements = (
-            # A hash, so that neither the server's log of queries nor a terminal has the password.
-            Sql(
-                "CREATE USER IF NOT EXISTS $user$everywhere IDENTIFIED WITH sha256_hash BY $digest HOST ANY",
-                user=parts["user"],
-                everywhere=everywhere,
-                digest=digest,
-            ),
-            Sql("GRANT$everywhere $role TO $user", **parts),
-            Sql("ALTER USER $user$everywhere DEFAULT ROLE $role", **parts),
+            f"CREATE USER IF NOT EXISTS {name}{everywhere} IDENTIFIED WITH sha256_hash BY '{digest}' HOST ANY",
+            f"GRANT{everywhere} {role} TO {name}",
+            f"ALTER USER {name}{everywhere} DEFAULT ROLE {role}",
         )
-        users.append(NewUser(name, password, tuple(statement.text for statement in statements)))
+        users.append(NewUser(name, password, statements))
     return users
