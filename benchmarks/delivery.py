@@ -299,7 +299,7 @@ def bulk_subjects(directory: Path, count: int) -> Iterator[str]:
         "x", attributes={"dpl.core.processing_activity_id": ACTIVITY}
     ):
         started = time.monotonic()
-        ldv.data_subjects((f"{number:09d}" for number in range(count)), type="BSN")
+        ldv.data_subjects((f"{100_000_000 + number:09d}" for number in range(count)), type="BSN")
         took = time.monotonic() - started
     yield f"`data_subjects`, {count:,} people: {count / took:,.0f} a second into the spool."
     delivery.shutdown(30)

@@ -22,7 +22,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         seqs: Their sequence numbers within that writer, ascending, one for each record.
         payloads: The records' bytes, as `encode_logregel` makes them; made here unless a spool has them already.
         repair: 0 for the first token; a repair of rows that went missing needs a token the Logboek has not seen.
-        token: Hash of the exact content; equal batches have equal tokens, and no others do.
+        token: Hash of the exact content, or of that and the repair; equal batches have equal tokens, and no others do.
     """
 
     writer_id: str
@@ -49,8 +49,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     def without(self, stored: Collection[int]) -> Batch | None:
         """Return what is missing as a repair batch under a new token, or None when nothing is."""
+        repair = self.repair + 1
+        if not stored:
+            # Nothing of a dead process arrived, mostly: its content was hashed already, and is not once more.
+            token = hashlib.sha256(f"{self.token}|{repair}".encode()).hexdigest()
+            return msgspec.structs.replace(self, repair=repair, token=token)
         missing = [index for index, seq in enumerate(self.seqs) if seq not in stored]
-        return self._part(missing, repair=self.repair + 1) if missing else None
+        return self._part(missing, repair=repair) if missing else None
 
     def halves(self) -> tuple[Batch, Batch]:
         """Return the two halves of a batch of at least two records, each under a token of its own."""
