@@ -647,6 +647,11 @@ def flagged(record: Logregel, flag: Flag) -> Logregel:
     return msgspec.structs.replace(record, attributes=attributes)
 
 
+def until(record: Logregel, end_ms: int) -> Logregel:
+    """Return the record of an Actie that runs, as it is at a moment in ms since 1970-01-01 UTC."""
+    return msgspec.structs.replace(record, end_time_ms=max(end_ms, record.start_time_ms))
+
+
 def with_outcome(record: Logregel, outcome: Logregel) -> Logregel:
     """Return a record with the outcome that came later (LDV-N18), for people to read as one step."""
     end_ms = max(record.end_time_ms, outcome.end_time_ms)

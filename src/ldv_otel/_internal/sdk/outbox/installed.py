@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ldv_otel._internal.config.daemon_thread import forks_later
 from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.delivery.outbox.sender import OutboxSender
 from ldv_otel._internal.delivery.outbox.store import OutboxAway, OutboxFormat
 from ldv_otel._internal.delivery.sink import Sink
-from ldv_otel._internal.record.builder import after_commit, flagged, undone
+from ldv_otel._internal.record.builder import after_commit, flagged, undone, until
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import OutboxHealth
@@ -203,10 +201,7 @@ class InstalledOutboxes(TransactionWatcher):
     def records_so_far(self, live_span: LiveSpan) -> Sequence[Logregel]:
         """Return the records of an Actie that runs, as they are at the moment of a commit."""
         now = now_ms()
-        return [
-            msgspec.structs.replace(record, end_time_ms=max(now, record.start_time_ms))
-            for record in self._records_so_far(live_span)
-        ]
+        return [until(record, now) for record in self._records_so_far(live_span)]
 
     def committing(self) -> None:
         """Wake the sender."""
