@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
+from ldv_otel._internal.importer.exported import exported_record, exported_rows
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.times.instants import TIME_MAX_MS
@@ -179,6 +181,24 @@ def test_what_went_out_comes_in(process: LogboekProcess, tmp_path: Path, format_
     assert shown(second) == expected
     again = json.loads(ldv(environ, "import", str(file), "--json").stdout)
     assert (again["stored"], again["already_there"]) == (0, len(expected))
+
+
+def test_texts_of_an_edited_export_are_normalised_and_flagged(process: LogboekProcess, tmp_path: Path) -> None:
+    """As those of any other way in: what no Logboek can hold is changed, and the record says so."""
+    place = msgspec.structs.replace(settings_at(process.port, "bewerkt"), seal=False)
+    apply_schema(place)
+    record = Logregel(trace_id=b"t" * 16, span_id=b"s" * 8, name="Stap", start_time_ms=1_000, end_time_ms=2_000)
+    store(place, [msgspec.structs.replace(record, attributes={"dpl.x": "waarde"})])
+    assert ldv(environ_of(process, "bewerkt", tmp_path), "export", str(tmp_path / "a.csv")).returncode == 0
+    text = (tmp_path / "a.csv").read_text(encoding="utf-8")
+    (tmp_path / "b.csv").write_text(text.replace("waarde", "\\ud800\\u0000x").replace("Stap", "St\0ap"), "utf-8")
+    rows = [row for page in exported_rows(tmp_path / "b.csv") for row in page]
+    before = csv.field_size_limit()
+    (edited,) = map(exported_record, rows)
+    assert edited.name == "St\ufffdap"
+    assert edited.attributes["dpl.x"] == "\ufffd\ufffdx"
+    assert edited.flags
+    assert csv.field_size_limit() == before == 131_072
 
 
 def test_rows_that_no_export_has_are_problems(process: LogboekProcess, tmp_path: Path) -> None:

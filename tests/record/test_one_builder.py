@@ -69,7 +69,7 @@ ALLOWED: Final = {
     ),
     "_internal/importer/exported.py": (
         {"Logregel"},
-        "reads what `ldv export` wrote: records that the builder made, with pseudonyms, which nothing is added to",
+        "reads what `ldv export` wrote, which the builder made; what somebody edited goes through it again",
     ),
     "_internal/gemma/provider/repository.py": (
         {"msgspec.structs.replace"},

@@ -1,8 +1,8 @@
 """Files that `ldv export` wrote, Parquet and CSV: their records as they were, into another Logboek.
 
-What stands there was normalised and redacted when it was made, and people are pseudonyms. Nothing is made anew, so that
-a record that went out and came in says the same. Its writer and sequence number do not come along: they are those of
-the process that stored it first.
+What stands there was normalised and redacted when it was made, and people are pseudonyms. So a record that went out and
+came in says the same; of a file that somebody edited, texts that no Logboek can hold are normalised and flagged. Its
+writer and sequence number do not come along: they are those of the process that stored it first.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import csv
 import importlib
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ldv_otel._internal.privacy.redaction import Redactor
+from ldv_otel._internal.record.builder import redacted
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.record.spreadsheet_cells import unguarded_cell
 from ldv_otel._internal.times.instants import ms_from_datetime
@@ -29,6 +30,8 @@ _ROWS: Final = 20_000
 _HEX: Final = re.compile(r"[0-9a-f]*")
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
+_CELL_CHARACTERS: Final = 1 << 30
+_NOBODY: Final = Redactor(())
 
 
 def is_export(path: Path) -> bool:
@@ -63,7 +66,7 @@ def exported_record(row: Mapping[str, Any]) -> Logregel:
         start, end = _moment(row, "start_time"), _moment(row, "end_time")
         if end < start:
             raise UnreadableInput("end_time is before start_time")
-        return Logregel(
+        record = Logregel(
             trace_id=_id(row, "trace_id", _TRACE_ID_BYTES),
             span_id=_id(row, "span_id", _SPAN_ID_BYTES),
             parent_span_id=_id(row, "parent_span_id", _SPAN_ID_BYTES, absent=True),
@@ -85,6 +88,7 @@ def exported_record(row: Mapping[str, Any]) -> Logregel:
             attributes=_texts(row, "attributes"),
             resource=json.dumps(_texts(row, "resource"), ensure_ascii=False, separators=(",", ":")),
         )
+        return redacted(record, _NOBODY)
     except KeyError as error:
         raise UnreadableInput(f"the column {error.args[0]} is missing") from None
 
@@ -106,7 +110,8 @@ def _parquet_rows(path: Path) -> Iterator[list[Mapping[str, Any]]]:
 
 
 def _csv_rows(path: Path) -> Iterator[list[Mapping[str, Any]]]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))
+    # The limit is of the whole process, so it is put back; without it a cell may have 131,072 characters.
+    before = csv.field_size_limit(_CELL_CHARACTERS)
     rows: list[Mapping[str, Any]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -117,6 +122,8 @@ def _csv_rows(path: Path) -> Iterator[list[Mapping[str, Any]]]:
                     rows = []
     except (csv.Error, UnicodeDecodeError) as error:
         raise UnreadableInput("the CSV file is damaged") from error
+    finally:
+        csv.field_size_limit(before)
     if rows:
         yield rows
 
