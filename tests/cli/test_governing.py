@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -75,6 +76,11 @@ def test_the_forms_of_output(environ: dict[str, str]) -> None:
     assert row["name"] == "'=HYPERLINK(1)"
     assert json.loads(row["attributes"]) == {"dpl.x": 'a "b", c'}
     assert row["start_time"].endswith("Z")
+    dutch = ldv(environ, "activity", B, "--csv", "--excel").stdout
+    assert dutch.startswith("\ufeffstart_time;end_time;name;")
+    (in_excel,) = csv.DictReader(io.StringIO(dutch.removeprefix("\ufeff")), delimiter=";")
+    assert re.fullmatch(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d", in_excel["start_time"])
+    assert in_excel["name"] == row["name"]
     table = ldv(environ, "activity", B, "--wide")
     assert (table.returncode, "[/x]" in table.stdout) == (0, True)
     assert "[/y] :a:" in ldv(environ, "status").stdout

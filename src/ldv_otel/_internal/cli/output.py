@@ -9,7 +9,7 @@ import pydoc
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 import typer
@@ -24,6 +24,7 @@ from ldv_otel._internal.record.outcomes import with_outcomes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; records have the standard's field names.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one line a record.")]
+AsExcel = Annotated[bool, typer.Option("--excel", help="Print CSV as a Dutch Excel opens it: semicolons, local times.")]
 AsTree = Annotated[bool, typer.Option("--tree", help="Print each trace as a tree.")]
 AsTable = Annotated[bool, typer.Option("--table", help="Print a line for each record, by day.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show ids, pseudonyms, times and flags too.")]
@@ -38,6 +39,7 @@ class OutputFormat(StrEnum):
     TABLE = "--table"
     TREE = "--tree"
     CSV = "--csv"
+    EXCEL = "--excel"
     JSON = "--json"
 
 
@@ -53,6 +55,8 @@ def output_format(default: OutputFormat, **wanted: bool) -> OutputFormat:
         typer.BadParameter: More than one was.
     """
     asked = [OutputFormat(f"--{name}") for name, is_wanted in wanted.items() if is_wanted]
+    if OutputFormat.EXCEL in asked and OutputFormat.CSV in asked:
+        asked.remove(OutputFormat.CSV)
     if len(asked) > 1:
         raise typer.BadParameter(f"choose one of {' and '.join(asked)}")
     return asked[0] if asked else default
@@ -74,7 +78,12 @@ def print_groups(
         as_json = {name: rendering.as_json(records) for name, (_, records) in groups.items()}
         print_json(as_json[""] if list(as_json) == [""] else as_json)
     elif format_ is OutputFormat.CSV:
-        _print_csv(groups)
+        _print_csv(groups, csv.writer(sys.stdout, lineterminator="\n"), rendering.csv_row)
+    elif format_ is OutputFormat.EXCEL:
+        # Without the mark Excel takes UTF-8 for the code page of the system.
+        sys.stdout.write("\N{ZERO WIDTH NO-BREAK SPACE}")
+        row = functools.partial(rendering.csv_row, zone=texts.zone)
+        _print_csv(groups, csv.writer(sys.stdout, delimiter=";", lineterminator="\r\n"), row)
     elif not any(records for _, records in groups.values()):
         console(stderr=True).print("No Logregels found.")
     else:
@@ -119,14 +128,20 @@ def print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
-def _print_csv(groups: dict[str, tuple[str, Sequence[StoredLogregel]]]) -> None:
+class _Lines(Protocol):
+    def writerow(self, row: Iterable[str], /) -> object: ...
+    def writerows(self, rows: Iterable[Iterable[str]], /) -> object: ...
+
+
+def _print_csv(
+    groups: dict[str, tuple[str, Sequence[StoredLogregel]]],
+    lines: _Lines,
+    row: Callable[[StoredLogregel], list[str]],
+) -> None:
     named = list(groups) != [""]
-    lines = csv.writer(sys.stdout, lineterminator="\n")
     lines.writerow((*(("relation",) if named else ()), *rendering.CSV_COLUMNS))
     for name, (_, records) in groups.items():
-        lines.writerows(
-            _with(name, rendering.csv_row(record)) if named else rendering.csv_row(record) for record in records
-        )
+        lines.writerows(_with(name, row(record)) if named else row(record) for record in records)
 
 
 def _with(name: str, row: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.text import Text
@@ -18,7 +19,7 @@ from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.record.spreadsheet_cells import guarded_cell
 from ldv_otel._internal.record.standard_json import as_standard
-from ldv_otel._internal.times.instants import rfc3339_from_ms
+from ldv_otel._internal.times.instants import datetime_from_ms, rfc3339_from_ms
 
 _STATUS_STYLE = {Status.UNSET: "", Status.OK: "green", Status.ERROR: "bold red"}
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
@@ -134,11 +135,15 @@ CSV_COLUMNS = (
 #: What a spreadsheet takes for the begin of a formula; text from outside may not become one.
 
 
-def csv_row(stored: StoredLogregel) -> list[str]:
-    """Return a record as cells for `CSV_COLUMNS`; text that a spreadsheet would run gets an apostrophe in front."""
+def csv_row(stored: StoredLogregel, zone: ZoneInfo | None = None) -> list[str]:
+    """Return a record as cells for `CSV_COLUMNS`; text that a spreadsheet would run gets an apostrophe in front.
+
+    Args:
+        zone: Gives times as a Dutch spreadsheet reads them, on the clock of this zone, instead of in UTC.
+    """
     record = stored.logregel
     cells = [
-        _iso(record.start_time_ms), _iso(record.end_time_ms), record.name, record.status.label,
+        _cell_time(record.start_time_ms, zone), _cell_time(record.end_time_ms, zone), record.name, record.status.label,
         record.processing_activity_id, record.parent_processing_activity_id, record.data_subject_id.hex(),
         record.data_subject_id_type, service_of(record.resource), record.trace_id.hex(), record.span_id.hex(),
         record.parent_span_id.hex(), record.foreign_operation_trace_id.hex(), record.foreign_operation_span_id.hex(),
@@ -148,8 +153,10 @@ def csv_row(stored: StoredLogregel) -> list[str]:
     return [guarded_cell(cell) for cell in cells]
 
 
-def _iso(time_ms: int) -> str:
-    return rfc3339_from_ms(time_ms)
+def _cell_time(time_ms: int, zone: ZoneInfo | None) -> str:
+    if zone is None:
+        return rfc3339_from_ms(time_ms)
+    return f"{datetime_from_ms(time_ms).astimezone(zone):%d-%m-%Y %H:%M:%S}"
 
 
 def moment(time_ms: int) -> str:

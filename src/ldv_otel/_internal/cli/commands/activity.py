@@ -10,6 +10,7 @@ import typer
 from ldv_otel._internal.cli.listing import activity_title, texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
+    AsExcel,
     AsJson,
     AsTree,
     OutputFormat,
@@ -39,11 +40,12 @@ def activity(  # options of a command
     limit: Limit = PAGE_RECORDS,
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
+    as_excel: AsExcel = False,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
     """Show what was logged under one processing activity."""
-    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, excel=as_excel, json=as_json)
     limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:

@@ -10,6 +10,7 @@ import typer
 from ldv_otel._internal.cli.listing import texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
+    AsExcel,
     AsJson,
     AsTree,
     OutputFormat,
@@ -36,11 +37,12 @@ def foreign(  # options of a command
     confidential: Confidential = True,
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
+    as_excel: AsExcel = False,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
     """Show what ties this Logboek to another party's: what was done here for it, and the Actie it was called from."""
-    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, excel=as_excel, json=as_json)
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         called = read.by_foreign(client, trace_id, span_id, confidential=confidential)

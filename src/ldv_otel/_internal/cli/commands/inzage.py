@@ -11,6 +11,7 @@ from ldv_otel._internal.cli.identifiers import ask_pseudonyms
 from ldv_otel._internal.cli.listing import person_title, texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
+    AsExcel,
     AsJson,
     AsTree,
     OutputFormat,
@@ -48,11 +49,12 @@ def inzage(  # options of a command
     confidential: Confidential = True,
     as_tree: AsTree = False,
     as_csv: AsCsv = False,
+    as_excel: AsExcel = False,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
     """Show what was logged about one person. The identifier becomes a pseudonym here and goes no further."""
-    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, excel=as_excel, json=as_json)
     limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
     pseudonymiser = pseudonymiser_for(settings)

@@ -11,6 +11,7 @@ from ldv_otel._internal.cli import rendering
 from ldv_otel._internal.cli.listing import texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
+    AsExcel,
     AsJson,
     AsTable,
     OutputFormat,
@@ -39,11 +40,12 @@ def trace(
     confidential: Confidential = True,
     as_table: AsTable = False,
     as_csv: AsCsv = False,
+    as_excel: AsExcel = False,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
     """Show one trace as a tree: what was done, in order, and what called what, also into traces of called parties."""
-    format_ = output_format(OutputFormat.TREE, table=as_table, csv=as_csv, json=as_json)
+    format_ = output_format(OutputFormat.TREE, table=as_table, csv=as_csv, excel=as_excel, json=as_json)
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         records = across_traces(client, trace_id, confidential=confidential)
