@@ -46,7 +46,7 @@ def ldv(environ: dict[str, str], *arguments: str, typed: str = "") -> subprocess
         input=typed,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -84,7 +84,7 @@ def test_inzage_asks_at_a_terminal_without_echo(environ: dict[str, str]) -> None
         while not shown.endswith(b" "):  # the prompt ends so once the echo is off
             shown += os.read(main, 100)
         os.write(main, f"{BSN}\n".encode())
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         shown += os.read(main, 1000)
     os.close(main)
     assert BSN.encode() not in shown

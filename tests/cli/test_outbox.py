@@ -26,7 +26,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def ldv(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-m", "ldv_otel._internal.cli", *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_from_the_tables_to_the_logboek(environ: dict[str, str], tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_story_of_the_introduction(tmp_path: Path) -> None:
         env=os.environ | {"COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout

@@ -20,7 +20,7 @@ BIN: Final = Path(sys.executable).parent
 def run(directory: Path, environ: dict[str, str], *command: str) -> str:
     """Run a command as a person would, and return what it says."""
     process = subprocess.run(
-        command, cwd=directory, env=environ, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=directory, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

@@ -56,7 +56,7 @@ def modules_of_a_fresh_import() -> frozenset[str]:
     # Measuring branches would import modules of its own.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, env=env
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300, env=env
     )
     return frozenset(result.stdout.split())
 

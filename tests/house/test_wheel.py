@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 # Building and installing fetch what pip is configured to fetch, so the limit is that of a slow network.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "ldv_otel"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 from ldv_otel._internal.http.readiness import Readiness
 from ldv_otel.errors import LogboekUnavailable
@@ -48,26 +47,22 @@ def test_a_question_that_hangs_is_not_ready_and_not_asked_beside_itself() -> Non
 
     def hangs() -> str:
         asked.append(1)
-        release.wait(30)
+        release.wait(300)
         return ""
 
-    async def scenario() -> tuple[str, float, float, str]:
+    async def scenario() -> tuple[str, str]:
         readiness = Readiness(hangs, seconds=0.2, fresh_seconds=60)
-        began = time.monotonic()
         problem = await readiness.problem()
-        first = time.monotonic() - began
         await asyncio.gather(*(readiness.problem() for _ in range(50)))
-        others = time.monotonic() - began - first
+        # All of them were answered, and the question hangs still.
         release.set()
         # The thread that hung goes before it.
         await asyncio.get_running_loop().run_in_executor(None, readiness.close)
         after = await readiness.problem()
-        return problem, first, others, after
+        return problem, after
 
-    problem, first, others, after = asyncio.run(scenario())
+    problem, after = asyncio.run(scenario())
     assert problem == "the Logboek gave no answer within 0.2 s"
-    assert first < 5
-    assert others < 5
     assert after == ""
     assert len(asked) == 1
 

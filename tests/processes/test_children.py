@@ -23,7 +23,7 @@ def verdict(rig: Rig, *, least: int) -> None:
     rig.verdict(acknowledged=acknowledged, issued=[*acknowledged, *unacknowledged])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(rig: Rig, method: str) -> None:
     """Children log, and leave as multiprocessing lets them or through `os._exit`: neither runs atexit handlers."""
@@ -33,7 +33,7 @@ def test_multiprocessing(rig: Rig, method: str) -> None:
     verdict(rig, least=10)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_fork_while_threads_are_inside_submit(rig: Rig) -> None:
     """Whatever lock was held at the fork: the child commits to a spool of its own, and nothing hangs."""
     with rig.start("-m", "tests.processes.children", "fork-under-load") as service:
@@ -43,7 +43,7 @@ def test_fork_while_threads_are_inside_submit(rig: Rig) -> None:
     verdict(rig, least=40)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_signal_that_the_service_does_not_handle(rig: Rig, number: signal.Signals) -> None:
     """It ends at once or after a flush, in the middle of commits; what was acknowledged is not lost."""

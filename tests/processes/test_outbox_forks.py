@@ -90,7 +90,7 @@ def run(url: str, variables: dict[str, str]) -> None:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr

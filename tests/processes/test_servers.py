@@ -37,7 +37,7 @@ def gunicorn(rig: Rig, worker: str, *more: str, **environ: str) -> tuple[Service
     return service, int(service.wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_gunicorn(rig: Rig, worker: str, preload: bool) -> None:  # a parameter of the test
@@ -52,7 +52,7 @@ def test_gunicorn(rig: Rig, worker: str, preload: bool) -> None:  # a parameter 
     rig.verdict(acknowledged=answered, issued=ids)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("worker", ["gthread", "gevent"])
 def test_gunicorn_while_the_logboek_is_away(rig: Rig, worker: str) -> None:
     """The workers answer, stop in time, and what they leave on disk is adopted when the Logboek is back."""
@@ -71,7 +71,7 @@ def test_gunicorn_while_the_logboek_is_away(rig: Rig, worker: str) -> None:
     rig.verdict(acknowledged=answered, issued=ids)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_gunicorn_workers_that_are_replaced(rig: Rig) -> None:
     """Workers come and go while requests are served: a spool each, and none is left behind."""
     ids = issue(_REQUESTS)
@@ -83,7 +83,7 @@ def test_gunicorn_workers_that_are_replaced(rig: Rig) -> None:
     rig.verdict(acknowledged=answered, issued=ids)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("delivery", ["durable", "memory"])
 @pytest.mark.parametrize("how", ["--enable-threads", "--py-call-uwsgi-fork-hooks", "--lazy-apps"])
 def test_uwsgi(rig: Rig, how: str, delivery: str) -> None:
@@ -124,7 +124,7 @@ def test_uwsgi(rig: Rig, how: str, delivery: str) -> None:
     rig.verdict(acknowledged=answered, issued=ids)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_uvicorn(rig: Rig, workers: int) -> None:
     """Async handlers with `async with`; one process, or a supervisor with spawned workers."""

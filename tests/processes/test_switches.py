@@ -282,7 +282,7 @@ SWITCHES: Final = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SWITCHES)
 def test_it_is_never_silent(rig: Rig, name: str) -> None:
     """An exception at the start or at the call, a stored record, or a loss that is logged and written down."""

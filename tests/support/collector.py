@@ -100,7 +100,7 @@ class CollectorProcess:
         self.kill()
 
     def _healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=1)
+        connection = http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=5)
         try:
             connection.request("GET", "/")
             return connection.getresponse().status == http.client.OK

@@ -164,7 +164,7 @@ def ask(
     **parameters: str,
 ) -> Got:
     """Send one request without a driver, with the secret unless headers say otherwise."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         target = f"{path}?{urlencode(parameters)}" if parameters else path
         connection.request(method, target, body=body or None, headers=AUTHORISED | dict(headers or {}))

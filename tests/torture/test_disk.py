@@ -116,7 +116,7 @@ def test_a_full_disk_refuses_and_drains(disk: Path, tmp_path: Path, monkeypatch:
         (disk / "filler").unlink()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_small_volume_is_used_to_its_end_and_comes_back(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments shrink with the room: most of it holds records, and after each outage it takes as many again."""
     hurry(monkeypatch)
@@ -141,7 +141,7 @@ def test_a_small_volume_is_used_to_its_end_and_comes_back(volume: Path, monkeypa
     delivery.shutdown(20)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("free", [8 << 20, 1 << 20, 100 << 10])
 def test_what_another_program_leaves_is_enough(volume: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """However far a spool has got before: the next segment is as large as the room allows."""
@@ -164,7 +164,7 @@ def test_what_another_program_leaves_is_enough(volume: Path, monkeypatch: pytest
     delivery.shutdown(20)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_refusal_takes_no_room_and_little_time(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is asked, not filled up to find out; the log has one line for all refusals of a minute."""
     sink = Away()
@@ -196,7 +196,7 @@ def test_a_refusal_takes_no_room_and_little_time(volume: Path, monkeypatch: pyte
     delivery.shutdown(60)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_smaller_record_still_finds_the_room_that_a_larger_one_did_not(volume: Path) -> None:
     """What is left of the present segment is not given up with a refusal that never touched it."""
     sink = Away()
@@ -212,7 +212,7 @@ def test_a_smaller_record_still_finds_the_room_that_a_larger_one_did_not(volume:
     assert [logregel.name for logregel in sink.logregels] == [record(number).name for number in range(10)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_quota_that_only_refuses_is_met_with_smaller_segments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_quota_that_only_refuses_is_met_with_smaller_segments(
     assert len(sink.logregels) == 400 - refused
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path) -> None:
     """The refusal goes along with it as a note."""
     sink = Away()
@@ -259,7 +259,7 @@ def test_the_application_keeps_its_own_exception_on_a_full_disk(disk: Path) -> N
     processor.shutdown()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_after_a_failed_flush_a_file_is_never_trusted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EIO may have dropped pages: acknowledgements go on in a new segment, and each of them is delivered."""
     flush, failing = os.fdatasync, dice("EIO")
@@ -307,7 +307,7 @@ class Refusing:
         return real(*given, **options)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_space_at_any_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever call of a life it is, from making the spool to taking it away: who is not told so finds the record."""
     hurry(monkeypatch)

@@ -203,7 +203,7 @@ assert (health.confirmed, health.ok, len(health.outbox.databases)) == (1, True, 
         env={**clean, "LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr
