@@ -5,8 +5,7 @@ from ldv_otel import testing
 def test_logs_the_owner() -> None:
     with testing.logboek() as logboek:
         change_number_plate("123456782", "AB-123-C")
-    (logregel,) = logboek.logregels
-    assert logregel.data_subject_id == logboek.pseudonym("123456782", type="BSN")
+    logboek.assert_logged("Wijzig kenteken", about="123456782")
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from ldv_otel._internal.parties.parties import read_parties
 from ldv_otel._internal.privacy.pseudonyms import Key, KeyRing, Pseudonymiser
 from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.actie import LogregelMaker
-from ldv_otel._internal.record.logregel import Logregel, decode_logregel
+from ldv_otel._internal.record.logregel import Logregel, Status, decode_logregel
 from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach, detach
@@ -75,6 +74,56 @@ class InMemoryLogboek:
         """Return what `data_subject_id` is for this person."""
         return self._pseudonymiser.subject(identifier, type).pseudonym
 
+    def about(self, identifier: object, *, type: str = "BSN") -> list[Logregel]:
+        """Return what is stored about a person, in the order of arrival."""
+        pseudonym = self.pseudonym(identifier, type=type)
+        return [logregel for logregel in self.logregels if logregel.data_subject_id == pseudonym]
+
+    def assert_logged(
+        self,
+        name: str | None = None,
+        *,
+        activity: str | None = None,
+        about: object = None,
+        type: str = "BSN",
+        status: Status | None = None,
+    ) -> Logregel:
+        """Return the one Logregel that has all that is asked for.
+
+        Args:
+            name: Of the Actie.
+            activity: Its processing activity.
+            about: The identifier of its data subject, of type `type`.
+            status: `ldv_otel.Status`.
+
+        Raises:
+            AssertionError: None or several have; the text says what was asked for and what was logged, by names,
+                activities and pseudonyms.
+        """
+        wanted = {
+            "name": name,
+            "processing_activity_id": activity,
+            "data_subject_id": None if about is None else self.pseudonym(about, type=type),
+            "status": status,
+        }
+        asked = {field: value for field, value in wanted.items() if value is not None}
+        logregels = self.logregels
+        fitting = [each for each in logregels if all(getattr(each, field) == value for field, value in asked.items())]
+        if len(fitting) == 1:
+            return fitting[0]
+        question = " and ".join(f"{field} {_shown(value)}" for field, value in asked.items()) or "anything"
+        stored = "".join(f"\n  {_sentence(each)}" for each in logregels) or " nothing."
+        raise AssertionError(
+            f"{len(fitting) or 'No'} Logregel{'s have' if len(fitting) > 1 else ' has'} {question}, where one should. "
+            f"Logged:{stored}"
+        )
+
+    def __repr__(self) -> str:
+        """Show how much there is, and the last of it."""
+        logregels = self.logregels
+        last = f", the last: {_sentence(logregels[-1])}" if logregels else ""
+        return f"<InMemoryLogboek with {len(logregels)} Logregels{last}>"
+
     def open(self) -> None:
         """Be ready to take batches."""
         self._open = True
@@ -97,6 +146,17 @@ class InMemoryLogboek:
     def close(self) -> None:
         """Keep everything, but take no more."""
         self._open = False
+
+
+def _shown(value: object) -> str:
+    return f"{value.hex()[:12]}..." if isinstance(value, bytes) else getattr(value, "label", None) or repr(value)
+
+
+def _sentence(logregel: Logregel) -> str:
+    """Return a Logregel in a few words, without anything that could name a person."""
+    subject = f", about {_shown(logregel.data_subject_id)}" if logregel.data_subject_id else ", about nobody"
+    activity = logregel.processing_activity_id or "no activity"
+    return f"{logregel.name!r} ({activity}{subject}, {logregel.status.label})"
 
 
 class ManualClock:
