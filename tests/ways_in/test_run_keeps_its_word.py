@@ -127,7 +127,9 @@ def test_an_import_of_ours_that_fails(rig: Rig) -> None:
     """OpenTelemetry logs it and goes on; with a Logboek to keep there is no service."""
     broken = broken_package(rig.directory)
     refused(instrumented(rig, APPLICATION, **broken), "(ImportError: libmsgspec.so: no such file)")
-    no_logboek = dict.fromkeys(("LDV_LOGBOEK", "LDV_KEYS", "LDV_DELIVERY", "LDV_SPOOL", "LDV_STATE", "LDV_SEAL"), "")
+    no_logboek = dict.fromkeys(
+        ("LDV_LOGBOEK", "LDV_KEYS", "LDV_DELIVERY", "LDV_SPOOL", "LDV_STATE", "LDV_SEAL_KEY"), ""
+    )
     assert instrumented(rig, APPLICATION, **broken, **no_logboek).said.splitlines()[-1] == "ran sampled"
     assert not rig.stored()
 

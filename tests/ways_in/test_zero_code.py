@@ -21,7 +21,7 @@ _NO_LDV = {
     "LDV_DELIVERY": "",
     "LDV_SPOOL": "",
     "LDV_STATE": "",
-    "LDV_SEAL": "",
+    "LDV_SEAL_KEY": "",
 }
 
 
