@@ -128,14 +128,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
-class _Lines(Protocol):
+class _CsvLines(Protocol):
     def writerow(self, row: Iterable[str], /) -> object: ...
     def writerows(self, rows: Iterable[Iterable[str]], /) -> object: ...
 
 
 def _print_csv(
     groups: dict[str, tuple[str, Sequence[StoredLogregel]]],
-    lines: _Lines,
+    lines: _CsvLines,
     row: Callable[[StoredLogregel], list[str]],
 ) -> None:
     named = list(groups) != [""]
