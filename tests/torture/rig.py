@@ -43,6 +43,8 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 
 _SHARE: Final = float((os.environ.get("LDV_TORTURE") or "0").replace("full", "1"))
 _NOON: Final = 1_750_000_000_000
+#: What ends with it was written whole: no part of a line does.
+_LINE_END: Final = "."
 
 
 def size(ci: int, full: int) -> int:
@@ -213,8 +215,10 @@ class FileLogboek:
         self._batches = {}
         if self._path.exists():
             for line in self._path.read_text(encoding="ascii").splitlines():
-                token, writer_id, seqs, names = json.loads(line)
-                self._batches[token] = (writer_id, seqs, names)
+                # Who is killed within a write leaves a part of its line, and got no confirmation of it.
+                if line.endswith(_LINE_END):
+                    token, writer_id, seqs, names = json.loads(line.removesuffix(_LINE_END))
+                    self._batches[token] = (writer_id, seqs, names)
         if self._descriptor < 0:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -223,7 +227,9 @@ class FileLogboek:
         if batch.token in self._batches:
             return
         entry = (batch.writer_id, list(batch.seqs), [logregel.name for logregel in batch.logregels])
-        os.write(self._descriptor, json.dumps([batch.token, *entry]).encode() + b"\n")
+        # A line of its own, also after one that was torn.
+        line = f"\n{json.dumps([batch.token, *entry])}{_LINE_END}\n".encode()
+        assert os.write(self._descriptor, line) == len(line)
         os.fsync(self._descriptor)
         self._batches[batch.token] = entry
 
