@@ -5,7 +5,7 @@ from ldv_otel import testing
 def test_logs_the_owner() -> None:
     with testing.logboek() as logboek:
         change_number_plate("123456782", "AB-123-C")
-    logboek.assert_logged("Wijzig kenteken", about="123456782")
+    logboek.assert_logged("Change number plate", about="123456782")
 """
 
 from __future__ import annotations
