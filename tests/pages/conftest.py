@@ -76,7 +76,7 @@ class World:
         return client
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Both organisations, with what they logged."""
     directory = tmp_path_factory.mktemp("inzage")
