@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: PostgreSQL refuses to run as root.
 _ACCOUNTS = ("postgres", "nobody")
@@ -112,3 +112,11 @@ def _exists(account: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A server for all tests; each makes a database of its own."""
+    skip_without_server()
+    with PostgresqlServer() as server:
+        yield server

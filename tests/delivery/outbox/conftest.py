@@ -13,7 +13,9 @@ from ldv_otel._internal.delivery.outbox.addresses import store_at
 from ldv_otel._internal.delivery.outbox.dialects import rows_of
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
-from tests.support.postgresql import PostgresqlServer, skip_without_server
+from tests.support.postgresql import PostgresqlServer, postgresql
+
+__all__ = ["postgresql"]
 
 _NOON = 1_750_000_000_000
 
@@ -66,14 +68,6 @@ class Database:
     def end_leases(self) -> None:
         """Let as much time pass as a lease takes."""
         self.execute("UPDATE ldv_outbox_batch SET leased_until = 0")
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresqlServer]:
-    """A server for all tests; each makes a database of its own."""
-    skip_without_server()
-    with PostgresqlServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

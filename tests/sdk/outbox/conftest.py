@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
 
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.outbox.sender import OutboxSender
@@ -20,7 +22,9 @@ from ldv_otel._internal.sdk.outbox.contract import Outbox
 from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel.testing import InMemoryLogboek
-from tests.support.postgresql import PostgresqlServer, skip_without_server
+from tests.support.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 Logged = list[tuple[str, str]]
 
@@ -89,14 +93,6 @@ def _named(records: list[Logregel]) -> Logged:
     return sorted((record.name, record.status.label) for record in records)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresqlServer]:
-    """A server for all tests; each makes a database of its own."""
-    skip_without_server()
-    with PostgresqlServer() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where SQLAlchemy connects to, a fresh database."""
@@ -104,3 +100,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'application.db'}"
     server: Any = request.getfixturevalue("postgresql")
     return str(server.url(server.new_database()))
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """The application's own."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kenteken (nummer varchar(20))"))
+    yield engine
+    engine.dispose()

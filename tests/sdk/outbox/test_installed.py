@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,16 +25,6 @@ from tests.sdk.outbox.conftest import Service
 from tests.support.postgresql import PostgresqlServer
 
 CHANGE = text("INSERT INTO kenteken (nummer) VALUES ('A')")
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    """The application's own."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE kenteken (nummer varchar(20))"))
-    yield engine
-    engine.dispose()
 
 
 def installed(engine: Engine, base: Path, sink: InMemoryLogboek) -> InstalledOutboxes:

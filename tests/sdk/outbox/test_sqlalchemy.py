@@ -29,16 +29,6 @@ class Undone(Exception):
     """What the application rolls back for."""
 
 
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    """The application's own."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE kenteken (nummer varchar(20))"))
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture(params=["nothing", "record"])
 def service(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path, backend: object) -> Iterator[Service]:
     """A service that logs nothing of what was rolled back, or a record with status Error."""

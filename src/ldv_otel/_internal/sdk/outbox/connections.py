@@ -229,20 +229,33 @@ async def _waiting(connection: Any) -> AsyncIterator[None]:
         may_wait=lambda: _deferred.get() is not None,
     )
     inserting.opened = weakref.ref(opened)
-    committing = False
-    try:
+    with _ending(connection, opened) as end:
         async with connection.transaction():
             with _noted(outbox, connection, opened):
                 yield
             await inserting.run_waiting(opened.before_commit)
-            committing = True
+            end.committing = True
+
+
+class _End:
+    """How far the end of a transaction came."""
+
+    committing = False
+
+
+@contextmanager
+def _ending(connection: Any, opened: OpenTransaction) -> Iterator[_End]:
+    """Say what a transaction around the block came to; unknown where the connection broke while it was committed."""
+    end = _End()
+    try:
+        yield end
     except BaseException:
-        if committing and _is_broken(connection):
+        if end.committing and _is_broken(connection):
             opened.unknown()
         else:
             opened.rolled_back()
         raise
-    if committing:
+    if end.committing:
         opened.committed()
     else:
         opened.rolled_back()
@@ -319,23 +332,11 @@ class _Deferring:
 
 @contextmanager
 def _on_psycopg(connection: Any, opened: OpenTransaction) -> Iterator[None]:
-    committing = False
-    try:
-        # psycopg refuses `commit()` and `rollback()` inside, and ends the block by its own exception `Rollback`.
-        with connection.transaction():
-            yield
-            opened.before_commit()
-            committing = True
-    except BaseException:
-        if committing and connection.broken:
-            opened.unknown()
-        else:
-            opened.rolled_back()
-        raise
-    if committing:
-        opened.committed()
-    else:
-        opened.rolled_back()
+    # psycopg refuses `commit()` and `rollback()` inside, and ends the block by its own exception `Rollback`.
+    with _ending(connection, opened) as end, connection.transaction():
+        yield
+        opened.before_commit()
+        end.committing = True
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ldv_otel._internal.delivery.outbox.dialects import rows_of
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
@@ -50,28 +50,23 @@ class _Written(NamedTuple):
     records: Sequence[Logregel]
 
 
-class TransactionWatcher:
+class TransactionWatcher(Protocol):
     """Is told what a transaction comes to; the installed outboxes implement it."""
 
     def records_so_far(self, live_span: LiveSpan) -> Sequence[Logregel]:
         """Return the records of an Actie that runs, as they are at the moment of a commit."""
-        raise NotImplementedError
 
     def rolled_back(self, count: int, records: Sequence[Logregel]) -> None:
         """Take note that so many records were undone, and log those that are asked for as failed."""
-        raise NotImplementedError
 
     def refused(self, count: int) -> None:
         """Take note that a database did not take so many records; the application has its error."""
-        raise NotImplementedError
 
     def in_doubt(self) -> None:
         """Take note that nobody knows whether a transaction with Acties committed."""
-        raise NotImplementedError
 
     def committing(self) -> None:
         """Take note that records are about to commit, or have."""
-        raise NotImplementedError
 
 
 def not_taken(error: Exception) -> LogboekUnavailable:
