@@ -108,6 +108,15 @@ def test_a_number_that_is_no_bsn_is_pointed_out(environ: dict[str, str]) -> None
     assert "No identifier" in ldv(environ, "inzage", typed="\n").stderr
 
 
+def test_names_are_looked_up_for_people_only(environ: dict[str, str]) -> None:
+    """A program that reads JSON does not depend on the file with the names of parties."""
+    broken = environ | {"LDV_PARTIES": "/nowhere/parties.yaml"}
+    assert len(as_json(broken, "inzage", typed=BSN)) == 1
+    assert len(as_json(broken, "trace", environ["TRACE"])) == 2
+    shown = ldv(broken, "inzage", typed=BSN)
+    assert (shown.returncode, "LDV_PARTIES" in shown.stderr) == (1, True)
+
+
 def test_a_trace_is_a_tree(environ: dict[str, str]) -> None:
     """What called what; text of strangers cannot steer the terminal."""
     done = ldv(environ, "trace", environ["TRACE"])

@@ -16,6 +16,8 @@ from ldv_otel._internal.cli.listing import ListingTexts, cut, listing, person_ti
 from ldv_otel._internal.cli.rendering import trace_tree
 from ldv_otel._internal.cli.words import DUTCH, ENGLISH, words_for
 from ldv_otel._internal.clickhouse.register_table import StoredActivity
+from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.register.register import ProcessingActivity
 
@@ -82,7 +84,8 @@ RECORDS: Final = [
         resource='{"service.name":"een-applicatie-met-een-heel-lange-naam"}',
     ),
 ]
-TEXTS: Final = ListingTexts(register=REGISTER, words=DUTCH, read_apis={"https://logboek.rdw.example/v1": "RDW"})
+RDW: Final = ReadApi(url="https://logboek.rdw.example/v1", name="RDW")
+TEXTS: Final = ListingTexts(register=REGISTER, words=DUTCH, parties=PartyNames([RDW]))
 
 AT_80: Final = """\
 Over deze persoon (pseudoniem 813272b1b308…)

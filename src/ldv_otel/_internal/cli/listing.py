@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from ldv_otel._internal.clickhouse.register_table import StoredVersions, stored_
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.parties.parties import parties_for
-from ldv_otel._internal.parties.read_api_paths import api_base
+from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
 from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status
@@ -54,15 +54,13 @@ class ListingTexts(msgspec.Struct, frozen=True):
 
     Attributes:
         register: Every version of each activity in the Logboek.
-        read_apis: Names of other parties (`LDV_PARTIES`), by the base of their read API.
-        processors: The same by the URLs of their applications.
+        parties: Names of other parties.
         unknown_caller: The URL of a caller that nobody knows (`LDV_UNKNOWN_CALLER_URL`).
         wide: Whether ids, flags and the type of an error are shown too.
     """
 
     register: StoredVersions = msgspec.field(default_factory=dict)
-    read_apis: Mapping[str, str] = msgspec.field(default_factory=dict)
-    processors: Mapping[str, str] = msgspec.field(default_factory=dict)
+    parties: PartyNames = msgspec.field(default_factory=PartyNames)
     words: Words = ENGLISH
     zone: ZoneInfo = msgspec.field(default_factory=lambda: ZoneInfo(_DUTCH_ZONE))
     unknown_caller: str = UNKNOWN_CALLER_URL
@@ -75,17 +73,18 @@ class _Line(NamedTuple):
     repeated: bool
 
 
-def texts_for(settings: Settings, client: LogboekClient, *, wide: bool) -> ListingTexts:
+def texts_for(settings: Settings, client: LogboekClient, *, wide: bool, for_people: bool = True) -> ListingTexts:
     """Return the texts of a Logboek in the language and time zone of the settings.
+
+    Args:
+        for_people: False for a program, which gets no names: neither the Register nor `LDV_PARTIES` is read.
 
     Raises:
         ConfigurationError: `LDV_PARTIES` cannot be used.
     """
-    apis = parties_for(settings).read_apis
     return ListingTexts(
-        register=stored_versions(client),
-        read_apis={api_base(api.url): api.name for api in apis},
-        processors={url: api.name for api in apis for url in api.processors},
+        register=stored_versions(client) if for_people else {},
+        parties=PartyNames(parties_for(settings).read_apis if for_people else ()),
         words=words_for(settings.language),
         zone=ZoneInfo(settings.inzage.timezone),
         unknown_caller=settings.unknown_caller_url,
@@ -248,11 +247,10 @@ def _record(line: _Line, texts: ListingTexts, width: int) -> Iterator[Text]:
 def _parties(record: Logregel, texts: ListingTexts) -> Iterator[str]:
     words = texts.words
     if record.external_read_api_id:
-        yield words.asked.format(plain(_party(record.external_read_api_id, texts)))
+        yield words.asked.format(plain(texts.parties.of_read_api(record.external_read_api_id)))
     if caller := processor_of(record):
         unknown = is_unknown_caller(caller, texts.unknown_caller)
-        name = texts.processors.get(caller) or _host(caller)
-        yield words.asked_by.format(words.unknown_caller if unknown else plain(name))
+        yield words.asked_by.format(words.unknown_caller if unknown else plain(texts.parties.of_processor(caller)))
 
 
 def _marks(record: Logregel, texts: ListingTexts) -> Iterator[str]:
@@ -310,18 +308,6 @@ def _is_confidential(record: Logregel, texts: ListingTexts) -> bool:
 
 def _moment(record: Logregel, texts: ListingTexts) -> datetime:
     return datetime_from_ms(record.start_time_ms).astimezone(texts.zone)
-
-
-def _party(url: str, texts: ListingTexts) -> str:
-    base = api_base(url)
-    return texts.read_apis.get(base) or _host(base)
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or url
-    except ValueError:
-        return url
 
 
 def _linked(uri: str, *, bold: bool = False) -> Style:

@@ -42,6 +42,11 @@ class OutputFormat(StrEnum):
     EXCEL = "--excel"
     JSON = "--json"
 
+    @property
+    def for_people(self) -> bool:
+        """Whether people read it, and not a program."""
+        return self in {OutputFormat.TABLE, OutputFormat.TREE}
+
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that prints text as it is: `urn:a:b` holds no emoji."""

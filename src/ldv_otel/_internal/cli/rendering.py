@@ -132,7 +132,6 @@ CSV_COLUMNS = (
     "foreign_operation_trace_id", "foreign_operation_span_id", "foreign_operation_processor", "external_read_api_id",
     "flags", "attributes", "writer_id", "seq",
 )  # fmt: skip
-#: What a spreadsheet takes for the begin of a formula; text from outside may not become one.
 
 
 def csv_row(stored: StoredLogregel, zone: ZoneInfo | None = None) -> list[str]:

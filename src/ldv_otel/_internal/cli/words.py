@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from ldv_otel._internal.api.pages.dutch import DAYS, MONTHS
+
 #: Where systems say which language somebody reads, the strongest first (POSIX).
 _LOCALES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -73,12 +75,9 @@ DUTCH: Final = Words(
     asked="→ gevraagd aan {}",
     asked_by="← gevraagd door {}",
     unknown_caller="een ander systeem",
-    days=("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag"),
-    months=(
-        "januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus", "september", "oktober", "november",
-        "december",
-    ),
-)  # fmt: skip
+    days=DAYS,
+    months=MONTHS,
+)
 ENGLISH: Final = Words(
     about_person="About this person (pseudonym {})",
     person_unknown="About this person",

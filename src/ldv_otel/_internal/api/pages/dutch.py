@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from ldv_otel._internal.times.durations import Duration
 from ldv_otel._internal.times.instants import datetime_from_ms
 
-_DAYS: Final = ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag")
-_MONTHS: Final = (
+DAYS: Final = ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag")
+MONTHS: Final = (
     "januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus", "september", "oktober", "november",
     "december",
 )  # fmt: skip
@@ -24,12 +24,12 @@ def local(time_ms: int, zone: ZoneInfo) -> datetime:
 
 def day_words(day: date) -> str:
     """Return a date: `zondag 22 november 2026`."""
-    return f"{_DAYS[day.weekday()]} {date_words(day)}"
+    return f"{DAYS[day.weekday()]} {date_words(day)}"
 
 
 def date_words(day: date) -> str:
     """Return a date: `22 november 2026`."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def time_words(moment: datetime) -> str:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,6 +15,7 @@ from ldv_otel._internal.clickhouse.queries.models import UsedActivity
 from ldv_otel._internal.clickhouse.register_table import StoredVersions, version_at
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.parties.parties import ReadApi
+from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.parties.read_api_paths import api_base
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
 from ldv_otel._internal.record.identity import ids_repeated
@@ -128,7 +128,7 @@ class DutchTexts:
             if not confidential and any(version.activity.confidential for version in versions)
         )
         self._apis = apis
-        self._by_processor = {processor: api for api in apis.values() for processor in api.processors}
+        self._names = PartyNames(apis.values())
         self.zone = zone
 
     def activity(self, uri: str, time_ms: int) -> ShownActivity:
@@ -210,8 +210,7 @@ class DutchTexts:
 
     def party(self, url: str) -> str:
         """Return the name of the party with that read API, or its host when the file of parties has no name for it."""
-        api = self._apis.get(api_base(url)) if url else None
-        return (api.name if api is not None else "") or host_of(url)
+        return self._names.of_read_api(url)
 
     def caller(self, record: Logregel) -> str:
         """Return who asked for what a record says, in words; empty where it was no other application."""
@@ -225,8 +224,7 @@ class DutchTexts:
 
     def processor(self, url: str) -> str:
         """Return the name of the party with that application; as `party`."""
-        api = self._by_processor.get(url)
-        return (api.name if api is not None else "") or host_of(url)
+        return self._names.of_processor(url)
 
     def contact(self, url: str) -> str:
         """Return the address of a page where people can ask the party with that read API; empty when there is none."""
@@ -248,11 +246,3 @@ class DutchTexts:
 def activity_key(uri: str) -> str:
     """Return the name of an activity in addresses: no address shows which processing somebody looks at."""
     return hashlib.sha256(uri.encode()).hexdigest()[:_KEY_CHARACTERS]
-
-
-def host_of(url: str) -> str:
-    """Return the host of an address; the whole of what is none."""
-    try:
-        return urlsplit(url).hostname or url
-    except ValueError:
-        return url

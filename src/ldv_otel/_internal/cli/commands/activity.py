@@ -50,5 +50,5 @@ def activity(  # options of a command
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         page = read.by_activity(client, uri, limits)
-        texts = texts_for(settings, client, wide=wide)
+        texts = texts_for(settings, client, wide=wide, for_people=format_.for_people)
     print_page(page, format_, title=activity_title(uri, texts), texts=texts)

@@ -78,7 +78,7 @@ def chain(
                 return await follow(first_trace, logboek, remotes, own_url=own_url(settings.serve), seconds=seconds)
 
         whole = asyncio.run(followed())
-        texts = texts_for(settings, client, wide=wide)
+        texts = texts_for(settings, client, wide=wide, for_people=not as_json)
     if as_json:
         print_json(_as_json(whole))
     elif not whole.logregels:

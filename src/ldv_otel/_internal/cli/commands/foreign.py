@@ -47,7 +47,7 @@ def foreign(  # options of a command
     with checked(LogboekClient(settings)) as client:
         called = read.by_foreign(client, trace_id, span_id, confidential=confidential)
         caller = read.by_outbound(client, trace_id, span_id, confidential=confidential) if span_id else []
-        texts = texts_for(settings, client, wide=wide)
+        texts = texts_for(settings, client, wide=wide, for_people=format_.for_people)
     print_groups(
         {"called": ("Gedaan voor deze aanroep", called), "caller": ("Van hieruit aangeroepen", caller)}, format_, texts
     )

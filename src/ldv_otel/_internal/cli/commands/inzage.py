@@ -63,7 +63,7 @@ def inzage(  # options of a command
         page = read.by_subject(client, candidates, limits, confidential=confidential)
         lacking = person_of(client, candidates).lacking(pseudonymiser.keys.keys)
         missing = records_under_other_keys(client, pseudonymiser.keys.keys)
-        texts = texts_for(settings, client, wide=wide)
+        texts = texts_for(settings, client, wide=wide, for_people=format_.for_people)
     if lacking:
         console(stderr=True).print(
             f"A link between this person's numbers is older than key {', '.join(lacking)}: records under the other "

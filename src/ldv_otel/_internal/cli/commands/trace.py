@@ -49,7 +49,7 @@ def trace(
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         records = across_traces(client, trace_id, confidential=confidential)
-        texts = texts_for(settings, client, wide=wide)
+        texts = texts_for(settings, client, wide=wide, for_people=format_.for_people)
     if format_ is OutputFormat.TREE and records:
         page_out(
             rendering.trace_tree(

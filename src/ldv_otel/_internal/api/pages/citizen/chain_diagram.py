@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity, ShownStep, host_of
+from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity, ShownStep
 from ldv_otel._internal.chain.model import Chain, ChainLogregel, Party, PartyState, Relation
+from ldv_otel._internal.parties.party_names import host_of
 
 #: The index of this organisation among the parties of a chain.
 _THIS_ORGANISATION: Final = 0
