@@ -435,3 +435,29 @@ def test_what_a_resource_loses_is_told(tmp_path: Path) -> None:
         assert one == kept | {"ldv.left_out": "os.type,process.owner"}
     assert counts == {"os.type": 2, "process.owner": 2}
     assert told == ["os.type", "process.owner"]
+
+
+def test_a_start_says_in_one_line_what_logs_where(tmp_path: Path) -> None:
+    """Logboek, rules, keys, level and spool: what an operator looks for first."""
+    (tmp_path / "rules.yaml").write_text(
+        "rules:\n- match: {kind: server}\n  activity: https://x.example\n", encoding="utf-8"
+    )
+    done = run(
+        tmp_path,
+        """
+        import logging
+        logging.basicConfig(level=logging.INFO)
+        ldv.install()
+        trace.get_tracer("x").start_span("s").end()
+        print([check.finding for check in ldv.health().checks if check.check == "rules matched"])
+        """,
+        LDV_RULES=str(tmp_path / "rules.yaml"),
+    )
+    assert f"Logboek chdb://{tmp_path}/logboek, 1 rule, 1 key, durable, spool {tmp_path}/state/spool" in done.stderr
+    assert "is of kind `internal`; the rule wants `server`." in done.stdout
+
+
+def test_health_without_install_says_what_to_do(tmp_path: Path) -> None:
+    """`OTEL_TRACES_EXPORTER=ldv` with a plain `python app.py`: nobody reads it."""
+    done = run(tmp_path, "print(*ldv.health().checks)", OTEL_TRACES_EXPORTER="ldv")
+    assert "nothing called `ldv_otel.install()`" in done.stdout

@@ -281,3 +281,33 @@ def test_a_propagator_that_cannot_work(rig: Rig) -> None:
     ended = run(rig, "-c", code, OTEL_PROPAGATORS="ldv", LDV_PARTIES="/nowhere/parties.yaml")
     assert ended.status == 1
     assert ended.said.startswith("ldv_otel: LDV_PARTIES")
+
+
+_OWN_PROVIDER = """
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+import ldv_otel
+provider = TracerProvider(resource=Resource.create({"service.name": "vergunningen"}))
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+trace.get_tracer("x").start_span("s").end()
+health = ldv_otel.health()
+print("ok", health.ok, [check.state for check in health.checks if check.check == "provider"])
+"""
+
+
+@pytest.mark.parametrize("by", [instrumented, ldv_run])
+def test_a_provider_beside_the_one_of_the_instrumentation_is_named(
+    rig: Rig, by: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """OpenTelemetry refuses it: its exporters get nothing, and the service loses its name. Records are kept."""
+    path = tmp_path / "own.py"
+    path.write_text(_OWN_PROVIDER, encoding="utf-8")
+    ended = by(rig, str(path))
+    assert ended.status == 0, ended.said
+    assert "ConsoleSpanExporter get no spans" in ended.said
+    assert "not 'vergunningen'" in ended.said
+    assert "ldv_otel.install() where the provider is set" in ended.said
+    assert "ok True ['wrong']" in ended.said

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "activity": "activity",
     "foreign": "foreign",
     "status": "status",
+    "doctor": "doctor",
     "verify": "verify",
     "seal": "seal",
     "proof": "proof",
@@ -83,7 +84,7 @@ def options(
     """Options of all commands."""
     del version
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    if context.invoked_subcommand != "run":  # the program that it starts says so itself
+    if context.invoked_subcommand not in {"run", "doctor"}:  # they say so themselves
         for sentence in unknown_variables(os.environ):
             _logger.warning("%s", sentence)
 

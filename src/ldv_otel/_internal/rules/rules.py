@@ -9,7 +9,8 @@ rules differ, however many rules there are. What is remembered for that is bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ import msgspec
 
 from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.rules.http_fields import path_of, query_of
+from ldv_otel._internal.rules.misses import Miss, names_of
 from ldv_otel._internal.rules.patterns import Matcher, compiled, texts_of
 from ldv_otel._internal.rules.rule_file import Rule, RuleFile
 
@@ -47,6 +49,9 @@ _FEW_VALUES: Final = (
 )
 _REMEMBERED: Final = 4_096
 _REMEMBERED_CHARACTERS: Final = 256
+#: How much of a name or route a message shows, and what no message shows: a route is a template, but not everybody's.
+_SHOWN: Final = 120
+_DIGITS: Final = re.compile(r"\d{4}")
 
 
 class Rules:
@@ -77,6 +82,14 @@ class Rules:
         """Say whether a span that starts like this could be taken once its attributes are there."""
         rules = self._by_name.get((name, kind, None)) or self._of_name(name, kind, None)
         return rules.possible
+
+    def miss(self, index: int, name: str, kind: str, scope: str, attributes: Mapping[str, object]) -> Miss | None:
+        """Return why one rule does not take a span; None if it does. No text that could name a person is in it.
+
+        Args:
+            index: The rule's place in the file, from 0.
+        """
+        return self._compiled[index].miss(name, kind, scope, attributes)
 
     def _of_name(self, name: str, kind: str, scope: str | None) -> _RulesOfName:
         of_scope = self._by_scope.get((kind, scope))
@@ -115,6 +128,15 @@ class _Condition(msgspec.Struct, frozen=True):
                 return True
         return False
 
+    def reason(self, attributes: Mapping[str, object]) -> str:
+        """Return what a span has in place of this, without a value that could name a person."""
+        texts = _texts(self.names, attributes)
+        if not texts:
+            return f"has no `{self.names[0]}`; it has {names_of(attributes)}."
+        if self.names[0] in _FEW_VALUES and all(len(text) <= _SHOWN and not _DIGITS.search(text) for text in texts):
+            return f"has `{self.names[0]}` {', '.join(map(repr, texts))}, and the rule wants another."
+        return f"has another `{self.names[0]}` than the rule wants."
+
 
 class _CompiledRule:
     """A rule with its patterns compiled."""
@@ -142,6 +164,39 @@ class _CompiledRule:
             if not condition.holds(attributes):
                 return False
         return True
+
+    def miss(self, name: str, kind: str, scope: str, attributes: Mapping[str, object]) -> Miss | None:
+        """Return the first condition that a span does not fulfil, in the order: kind, scope, attributes, name."""
+        held = 0
+        for condition, holds, reason in self._judged(name, kind, scope, attributes):
+            if condition and not holds:
+                return Miss(held, reason)
+            held += condition
+        return None
+
+    def _judged(
+        self, name: str, kind: str, scope: str, attributes: Mapping[str, object]
+    ) -> Iterator[tuple[bool, bool, str]]:
+        """Give for each condition whether the rule has it, whether it holds, and what to say if it does not."""
+        scope_matches = self._scope is None or self._scope.matches(scope)
+        yield bool(self._kinds), kind in self._kinds, f"is of kind `{kind}`; the rule wants {_either(self._kinds)}."
+        yield (
+            self._scope is not None,
+            scope_matches,
+            f"is of the instrumentation `{scope[:_SHOWN]}`; the rule wants another.",
+        )
+        for condition in self.conditions:
+            yield True, condition.holds(attributes), f"({kind}, of `{scope[:_SHOWN]}`) {condition.reason(attributes)}"
+        name_matches = self.name is None or self.name.matches(name)
+        yield (
+            self.name is not None,
+            name_matches,
+            f"({kind}, of `{scope[:_SHOWN]}`) has another name than the rule wants.",
+        )
+
+
+def _either(words: Iterable[str]) -> str:
+    return " or ".join(f"`{word}`" for word in sorted(words))
 
 
 class _RulesByAttribute:

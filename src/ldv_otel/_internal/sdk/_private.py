@@ -37,6 +37,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.util.types import Attributes
 
 _on_set: list[Callable[[TracerProvider], None]] = []
+_on_refused: list[Callable[[TracerProvider, TracerProvider], None]] = []
 _original_setter = trace._set_tracer_provider
 
 
@@ -317,6 +318,13 @@ def view(span: Span, shown: Callable[[ReadableSpan], ReadableSpan]) -> Span:
     return filtered
 
 
+def exporters_of(provider: TracerProvider) -> list[str]:
+    """Return the names of the classes that export, or else process, the spans of a provider."""
+    processors = getattr(provider._active_span_processor, "_span_processors", ())
+    inner = [getattr(processor, "span_exporter", None) or processor for processor in processors]
+    return [type(exporter).__name__ for exporter in inner]
+
+
 def max_span_attributes(provider: TracerProvider) -> int | None:
     """Return how many attributes a span of this provider keeps; None for all."""
     return provider._span_limits.max_span_attributes
@@ -379,9 +387,17 @@ def current_provider() -> trace.TracerProvider | None:
     return trace._TRACER_PROVIDER
 
 
-def watch(on_set: Callable[[TracerProvider], None]) -> None:
-    """Call back whenever the application sets a provider of the SDK; it replaces a stand-in."""
+def watch(
+    on_set: Callable[[TracerProvider], None], on_refused: Callable[[TracerProvider, TracerProvider], None]
+) -> None:
+    """Call back whenever the application sets a provider of the SDK; it replaces a stand-in.
+
+    Args:
+        on_set: Called with the provider that was set.
+        on_refused: Called with a provider that OpenTelemetry refuses, because there is one, and with that one.
+    """
     _on_set[:] = [on_set]
+    _on_refused[:] = [on_refused]
     trace._set_tracer_provider = _set_tracer_provider
     _watch_vendor(trace._TRACER_PROVIDER)
 
@@ -394,6 +410,10 @@ def _set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> No
     else:
         _original_setter(tracer_provider, log)
     if trace._TRACER_PROVIDER is not tracer_provider:
+        refused, kept = sdk_provider(tracer_provider), sdk_provider(trace._TRACER_PROVIDER)
+        if refused is not None and kept is not None:
+            for on_refused in _on_refused:
+                on_refused(refused, kept)
         return
     _watch_vendor(tracer_provider)
     provider = sdk_provider(tracer_provider)

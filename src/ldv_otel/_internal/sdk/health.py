@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
+from ldv_otel._internal.config.checks import CheckOutcome
 from ldv_otel._internal.delivery.stats import DeliveryStats, OutboxState
 from ldv_otel._internal.record.overlooked import OverlookedAttribute
+from ldv_otel._internal.rules.misses import UnmatchedRule
 from ldv_otel._internal.times.instants import now_ms
+
+#: What to do about two providers in one process.
+PROVIDER_ADVICE: Final = (
+    "Either start the service without `ldv run` or `opentelemetry-instrument`, and call ldv_otel.install() where the "
+    "provider is set; or leave the provider out of the code, and set OTEL_SERVICE_NAME and OTEL_TRACES_EXPORTER."
+)
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +63,9 @@ class Health(msgspec.Struct, frozen=True):
         propagator_replaced: Whether another propagator was set afterwards: records do not name callers (LDV-A6), and
             calls do not name the Actie that makes them.
         silenced_tracers: Tracers that a tracer configurator of the SDK has disabled: they make no spans to log.
+        provider_refused: What a tracer provider that the application set beside the one of OpenTelemetry's
+            auto-instrumentation would have done, and does not; empty for no such provider.
+        unmatched_rules: Mapping rules that took no span so far, each with the reason.
         outbox: How the outboxes are doing; None where `install()` was given none. What is in them counts in `pending`
             and the other numbers, whichever process wrote it.
     """
@@ -79,6 +91,8 @@ class Health(msgspec.Struct, frozen=True):
     provider_replaced: bool = False
     propagator_replaced: bool = False
     silenced_tracers: tuple[str, ...] = ()
+    provider_refused: str = ""
+    unmatched_rules: tuple[UnmatchedRule, ...] = ()
     outbox: OutboxHealth | None = None
 
     @property
@@ -91,6 +105,69 @@ class Health(msgspec.Struct, frozen=True):
             or self.provider_replaced
             or self.propagator_replaced
         )
+
+    @property
+    def checks(self) -> tuple[CheckOutcome, ...]:
+        """The checks of `ldv doctor` that only the process itself can make."""
+        return checks_of(self)
+
+
+def checks_of(health: Health) -> tuple[CheckOutcome, ...]:
+    """Return what `ldv doctor` would say of a process, in its words."""
+    if not health.installed:
+        return (
+            CheckOutcome(
+                "logging",
+                "wrong",
+                "This process keeps no Logboek: nothing called `ldv_otel.install()`.",
+                "Call it at the start, or start the service with `ldv run` or `opentelemetry-instrument`; a plain "
+                "`python app.py` reads no OTEL_TRACES_EXPORTER.",
+            ),
+        )
+    return (_provider(health), _propagator(health), _rules(health))
+
+
+def _provider(health: Health) -> CheckOutcome:
+    if health.provider_refused:
+        return CheckOutcome("provider", "wrong", health.provider_refused, PROVIDER_ADVICE)
+    if health.provider_replaced:
+        return CheckOutcome(
+            "provider",
+            "wrong",
+            "Another tracer provider was set in a way that nobody saw; its spans are not logged.",
+            "Set it with opentelemetry.trace.set_tracer_provider, or before ldv_otel.install().",
+        )
+    if health.silenced_tracers:
+        return CheckOutcome(
+            "provider",
+            "look",
+            f"A tracer configurator has disabled: {', '.join(health.silenced_tracers)}. They make no spans to log.",
+            "Make sure that none of them processes personal data.",
+        )
+    return CheckOutcome("provider", "ok", "The spans of this process's tracer provider are looked at.")
+
+
+def _propagator(health: Health) -> CheckOutcome:
+    if health.propagator_replaced:
+        return CheckOutcome(
+            "propagator",
+            "wrong",
+            "Another propagator was set after logging began: records do not name callers, and calls do not name their "
+            "Actie.",
+            "Set it before ldv_otel.install(), or put `ldv` last in OTEL_PROPAGATORS.",
+        )
+    return CheckOutcome("propagator", "ok", "The Logboek's propagator is in use.")
+
+
+def _rules(health: Health) -> CheckOutcome:
+    if health.unmatched_rules:
+        return CheckOutcome(
+            "rules matched",
+            "look",
+            " ".join(rule.sentence() for rule in health.unmatched_rules),
+            "Compare the rule with the span; `ldv rules test rules.yaml spans.json` shows all of them.",
+        )
+    return CheckOutcome("rules matched", "ok", "Every mapping rule took a span.")
 
 
 def health_of(

@@ -25,7 +25,7 @@ from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach
-from ldv_otel._internal.sdk.health import Health, health_of, with_outboxes
+from ldv_otel._internal.sdk.health import PROVIDER_ADVICE, Health, health_of, with_outboxes
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import is_used, use_propagator
@@ -77,6 +77,8 @@ class _Installation:
         self.settings = settings
         self.processor = processor
         self._providers: list[TracerProvider] = []
+        #: What `Health.provider_refused` says.
+        self.provider_refused = ""
 
     def listen_to(self, provider: TracerProvider) -> None:
         """Log the Acties of a provider, from now on and once.
@@ -102,6 +104,17 @@ class _Installation:
         self._providers.append(provider)
         may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
         attach(provider, self.processor, may_be_actie)
+
+    def note_refused(self, refused: TracerProvider, kept: TracerProvider) -> None:
+        """Say that OpenTelemetry refused a provider of the application, and what does not happen for that reason."""
+        exporters = ", ".join(dict.fromkeys(_private.exporters_of(refused)))
+        names = [str(provider.resource.attributes.get("service.name", "")) for provider in (refused, kept)]
+        self.provider_refused = (
+            "The application set a tracer provider of its own, and OpenTelemetry keeps the one that was set before it. "
+            + (f"So {exporters} get no spans" if exporters else "So the one of the application is not used")
+            + (f", and the service is called {names[1]!r}, not {names[0]!r}." if names[0] != names[1] else ".")
+        )
+        _logger.warning("%s %s", self.provider_refused, PROVIDER_ADVICE)
 
     def listens_to(self, provider: trace.TracerProvider | None) -> bool:
         """Whether the Acties of this very provider are logged."""
@@ -169,11 +182,29 @@ def set_up(
             _open_outboxes(outbox, installation)
         installation.listen_to(provider)
         use_propagator(installation.processor.parties, installation.processor.extensions)
-        _private.watch(on_refusal(installation.listen_to))
+        _private.watch(on_refusal(installation.listen_to), installation.note_refused)
         atexit.register(installation.processor.close)
         _exit_on_sigterm()
         _installation = installation
         observe(get_meter(SCOPE, __version__), health)
+        _logger.info("%s", _start_line(installation))
+
+
+def _start_line(installation: _Installation) -> str:
+    """Return in one line what logs where, for the log of a start."""
+    from ldv_otel._internal.delivery.paths import spool_root
+    from ldv_otel._internal.privacy.key_file import keys_for
+
+    settings = installation.settings
+    rules, keys = installation.processor.mapper.count, len(keys_for(settings).keys)
+    parts = [
+        f"Logboek {settings.logboek}",
+        f"{rules} {'rule' if rules == 1 else 'rules'}",
+        f"{keys} {'key' if keys == 1 else 'keys'}",
+        settings.delivery,
+        "no spool" if settings.delivery == "memory" else f"spool {spool_root(settings)}",
+    ]
+    return ", ".join(parts)
 
 
 def _warnings_about_places(settings: Settings) -> list[str]:
@@ -238,6 +269,8 @@ def health() -> Health:
     return msgspec.structs.replace(
         health,
         propagator_replaced=not is_used(),
+        provider_refused=_installation.provider_refused,
+        unmatched_rules=processor.mapper.unmatched(),
         overlooked=processor.overlooked.report(),
         resource_left_out=tuple(processor.maker.left_out),
     )

@@ -129,8 +129,8 @@ class LdvSpanProcessor(SpanProcessor):
         status_of: Iterable[str] = (),
     ) -> None:
         self.maker = maker
-        self._mapper = mapper or SpanMapper(None, maker.pseudonymise)
-        self.rule_for = self._mapper.rule_for
+        self.mapper = mapper or SpanMapper(None, maker.pseudonymise)
+        self.rule_for = self.mapper.rule_for
         self._expose_subject = expose_subject
         self.delivery = delivery
         self.flush_seconds = flush_seconds
@@ -198,7 +198,7 @@ class LdvSpanProcessor(SpanProcessor):
         return (
             is_actie(attributes)
             or name == span_state.SUBJECT_SPAN_NAME
-            or self._mapper.may_match(name, kind)
+            or self.mapper.may_match(name, kind)
             or any(attribute.startswith(NAMESPACE) for attribute in attributes)
         )
 
@@ -264,7 +264,7 @@ class LdvSpanProcessor(SpanProcessor):
             if facts is None:
                 return []
             if snapshot.rule is not None:
-                self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
+                self.mapper.apply(snapshot.rule, snapshot.identifiers, facts)
             return self.maker.make(facts)
         except Exception as error:  # LDV-A8, as in `on_end`
             _logger.error(
@@ -342,7 +342,7 @@ class LdvSpanProcessor(SpanProcessor):
         if (
             record.activity is None
             and not record.subjects
-            and not self._mapper.has_rules
+            and not self.mapper.has_rules
             and not _private.has_name_in(span, NAMESPACE)
         ):
             # Nothing makes it an Actie, and nothing on it was overlooked.
@@ -361,12 +361,14 @@ class LdvSpanProcessor(SpanProcessor):
     def _records_of_end(self, span: ReadableSpan, live_span: LiveSpan) -> Sequence[Logregel]:
         """Return the records of an ended span; none when it is no Actie."""
         snapshot = live_span.look(span)
+        if live_span.record.activity is None:
+            self.mapper.note(span, snapshot)
         facts = facts_of(span, snapshot, live_span, self.maker)
         if facts is None:
             self.overlooked.add(snapshot.attributes)
             return ()
         if snapshot.rule is not None:
-            self._mapper.apply(snapshot.rule, snapshot.identifiers, facts)
+            self.mapper.apply(snapshot.rule, snapshot.identifiers, facts)
         return self.maker.make(facts)
 
     def _hand_over(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:

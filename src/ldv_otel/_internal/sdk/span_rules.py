@@ -17,8 +17,10 @@ from ldv_otel._internal.record.span_facts import SpanFacts
 from ldv_otel.attributes import DATA_SUBJECT_ID, NEXT_LOGBOOK_ID, NEXT_LOGBOOK_NAMES, PROCESSING_ACTIVITY_ID
 
 if TYPE_CHECKING:
+    from ldv_otel._internal.rules.misses import UnmatchedRule
     from ldv_otel._internal.rules.rule_file import Rule
     from ldv_otel._internal.rules.rules import Rules
+    from ldv_otel._internal.rules.unmatched import UnmatchedRules
 
 _KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
 
@@ -49,12 +51,19 @@ class SpanMapper:
 
     Attributes:
         has_rules: Whether a rule may take a span; without any, only its own attributes make it an Actie.
+        count: How many rules there are.
     """
 
     def __init__(self, rules: Rules | None, pseudonymise: Callable[[object, object], DataSubject]) -> None:
         self._rules = rules
         self._pseudonymise = pseudonymise
         self.has_rules = rules is not None
+        self.count = len(rules.rules) if rules is not None else 0
+        self._watched: UnmatchedRules | None = None
+        if rules is not None:
+            from ldv_otel._internal.rules.unmatched import UnmatchedRules  # services without rules need not pay for it
+
+            self._watched = UnmatchedRules(rules)
 
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule that takes the span as it is now.
@@ -66,6 +75,17 @@ class SpanMapper:
             return None
         scope = span.instrumentation_scope
         return self._rules.find(span.name, _KINDS[span.kind], scope.name if scope is not None else "", attributes)
+
+    def note(self, span: ReadableSpan, snapshot: SpanSnapshot) -> None:
+        """Take notice of an ended span, for `unmatched`."""
+        if self._watched is not None:
+            scope = span.instrumentation_scope
+            scope_name = scope.name if scope is not None else ""
+            self._watched.note(snapshot.rule, snapshot.name, _KINDS[span.kind], scope_name, snapshot.attributes)
+
+    def unmatched(self) -> tuple[UnmatchedRule, ...]:
+        """Return the rules that took no span so far, with the reason."""
+        return self._watched.report() if self._watched is not None else ()
 
     def may_match(self, name: str, kind: SpanKind) -> bool:
         """Return whether a rule may take a span with this name and kind, once its attributes are set."""

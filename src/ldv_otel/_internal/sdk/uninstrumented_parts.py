@@ -25,10 +25,15 @@ _CONSEQUENCE: Final = "It makes no spans, so that no mapping rule can make Actie
 def say_what_is_left_out(environ: Mapping[str, str]) -> None:
     """Log a line for each instrumentation and each kind of request that is left out, with the reason; never raises."""
     try:
-        for sentence in (*_excluded(environ), *_skipped(environ)):
+        for sentence in left_out(environ):
             _logger.warning(sentence)
     except Exception as error:  # it is another package's, and the Logboek does not rest on it
         _logger.warning("What OpenTelemetry leaves out could not be found out. %s", type_and_places(error))
+
+
+def left_out(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each instrumentation and each kind of request that is left out, with the reason."""
+    return [*_excluded(environ), *_skipped(environ)]
 
 
 def _excluded(environ: Mapping[str, str]) -> Iterator[str]:
