@@ -80,9 +80,14 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Whose Logboek of LDV_LOGBOEKEN; as LDV_TENANT. It may follow the command.")
+    ] = "",
 ) -> None:
     """Options of all commands."""
     del version
+    if tenant:
+        os.environ["LDV_TENANT"] = tenant
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     if context.invoked_subcommand not in {"run", "doctor"}:  # they say so themselves
         for sentence in unknown_variables(os.environ):
@@ -91,9 +96,13 @@ def options(
 
 def main() -> None:
     """Run the command; our own errors become one line on standard error and exit code 1."""
-    asked = sys.argv[1:2]
+    before, arguments = tenant_apart(sys.argv[1:])
+    asked = arguments[:1]
     try:
-        application(*asked)() if asked and asked[0] in COMMANDS else _all_or_version(asked)
+        if asked and asked[0] in COMMANDS:
+            application(*asked)([*before, *arguments])
+        else:
+            _all_or_version([*before, *arguments])
     except LdvError as error:
         from ldv_otel._internal.cli.output import console
 
@@ -105,8 +114,24 @@ def main() -> None:
         sys.exit(141)
 
 
-def _all_or_version(asked: list[str]) -> None:
-    if asked == ["--version"]:
+def tenant_apart(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the option that names a tenant, wherever it stands, and the other arguments.
+
+    What follows `run` are the arguments of another program.
+    """
+    for position, argument in enumerate(arguments):
+        if argument in {"run", "--"}:
+            break
+        if argument == "--tenant":
+            after = position + 2
+            return arguments[position:after], [*arguments[:position], *arguments[after:]]
+        if argument.startswith("--tenant="):
+            return [argument], [*arguments[:position], *arguments[position + 1 :]]
+    return [], arguments
+
+
+def _all_or_version(arguments: list[str]) -> None:
+    if arguments == ["--version"]:
         typer.echo(f"ldv {__version__}")
     else:
-        application()()
+        application()(arguments)

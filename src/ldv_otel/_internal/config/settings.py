@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
+from ldv_otel._internal.config.logboeken import QUARANTINE, LogboekenFile, LogboekEntry, read_logboeken
 from ldv_otel._internal.config.networks import Networks
 from ldv_otel._internal.config.variables import (
     CLIENT_CLAIMS,
@@ -29,6 +30,16 @@ from ldv_otel._internal.config.variables import (
 )
 from ldv_otel.errors import ConfigurationError
 
+#: Variables whose value is another one for each tenant.
+_IN_THE_FILE: Final = (
+    "LDV_LOGBOEK",
+    "LDV_LOGBOEK_PASSWORD",
+    "LDV_LOGBOEK_PASSWORD_FILE",
+    "LDV_KEYS",
+    "LDV_SEAL_KEY",
+    "LDV_LOGBOEK_ID",
+    "LDV_ORGANISATION",
+)
 _CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 _CREDENTIAL: Final = "credential:"
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
@@ -132,9 +143,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         expected_services: Names, each with its longest silence in ms.
+        tenant: Whose Logboek of `LDV_LOGBOEKEN` these are about, or `QUARANTINE`; empty without that file.
+        own_spool: Whether `spool` is that of the tenant alone; else its spools stand apart in there.
+        logboeken: The file, for a service that chooses a tenant for each Actie; the others are then what its Logboeken
+            have in common (`tenant_settings`), and `logboek` is the quarantine.
     """
 
     logboek: LogboekAddress
+    tenant: str = ""
+    own_spool: bool = False
+    logboeken: LogboekenFile | None = None
     password: str = ""
     password_file: Path | None = None
     ca_file: Path | None = None
@@ -191,7 +209,25 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationError: A value is wrong or missing; the message names the variable and the way out, and never
             shows a password.
     """
+    settings = read_service_settings(environ)
+    if settings.logboeken is not None:
+        raise ConfigurationError(
+            "LDV_LOGBOEKEN names several Logboeken, and this is about one. Nothing was done. Name it: `ldv --tenant ID "
+            f"...`, or LDV_TENANT; `--tenant {QUARANTINE}` is what could not be told whose it is."
+        )
+    return settings
+
+
+def read_service_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check all settings of a service, which may have several Logboeken; otherwise as `read_settings`."""
     parsed = _parsed(environ, VARIABLES)
+    if "LDV_LOGBOEKEN" in parsed:
+        return _of_several(parsed)
+    if "LDV_TENANT" in parsed:
+        raise ConfigurationError(
+            "LDV_TENANT names a tenant, and LDV_LOGBOEKEN, the file that says what its Logboek is, is not set. Nothing "
+            "was done. Set LDV_LOGBOEKEN."
+        )
     if "LDV_LOGBOEK" not in parsed:
         raise ConfigurationError(
             "LDV_LOGBOEK is not set, so there is no Logboek to write to. Logging did not start. "
@@ -203,6 +239,57 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise ConfigurationError(
             "LDV_LOGBOEK_PASSWORD and LDV_LOGBOEK_PASSWORD_FILE are both set. Logging did not start. Keep one."
         )
+    return _settings(parsed)
+
+
+def _of_several(parsed: dict[str, Any]) -> Settings:
+    """Return the settings of the tenant that is named, or else what all have in common with the file."""
+    beside = [name for name in _IN_THE_FILE if name in parsed]
+    if beside:
+        raise ConfigurationError(
+            f"{beside[0]} is set beside LDV_LOGBOEKEN, which says it for each tenant. Logging did not start. Unset it."
+        )
+    file = read_logboeken(parsed.pop("LDV_LOGBOEKEN"), allow_insecure=parsed.get("LDV_ALLOW_INSECURE", False))
+    tenant_id = parsed.pop("LDV_TENANT", "")
+    base = _settings({**parsed, "LDV_LOGBOEK": file.content.quarantine.address})
+    if not tenant_id:
+        return msgspec.structs.replace(base, logboeken=file)
+    if tenant_id != QUARANTINE and file.tenant(tenant_id) is None:
+        raise ConfigurationError(
+            f"LDV_TENANT names no tenant of {file.path}. Nothing was done. It has "
+            f"{len(file.content.tenants)}, such as {file.content.tenants[0].id}."
+        )
+    return tenant_settings(base, file, tenant_id)
+
+
+def tenant_settings(base: Settings, file: LogboekenFile, tenant_id: str) -> Settings:
+    """Return the settings for one Logboek of a file.
+
+    Args:
+        base: What they have in common.
+        tenant_id: One of the file, or `QUARANTINE`.
+    """
+    entry: LogboekEntry = file.tenant(tenant_id) or file.content.quarantine
+    return msgspec.structs.replace(
+        base,
+        logboeken=None,
+        tenant=tenant_id,
+        logboek=entry.address,
+        keys=file.file(entry.keys),
+        password_file=file.file(entry.password_file),
+        ca_file=file.file(entry.ca_file) or base.ca_file,
+        client_cert_file=file.file(entry.client_cert_file) or base.client_cert_file,
+        client_key_file=file.file(entry.client_key_file) or base.client_key_file,
+        spool=file.file(entry.spool) or base.spool,
+        own_spool=bool(entry.spool),
+        seal_key=file.file(entry.seal_key),
+        register=file.location(entry.register) or base.register,
+        logboek_id=entry.logboek_id,
+        organisation=entry.organisation,
+    )
+
+
+def _settings(parsed: Mapping[str, Any]) -> Settings:
     fields = {variable.name: variable.field for variable in VARIABLES}
     values: dict[str, Any] = {fields[name]: value for name, value in parsed.items()}
     serve, inzage, gemma = (

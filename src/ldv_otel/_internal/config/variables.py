@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from ldv_otel._internal.config.address import is_loopback, parse_address
+from ldv_otel._internal.config.logboeken import TENANT_ID
 from ldv_otel._internal.config.networks import Networks, parse_networks
 
 DeliveryLevel = Literal["memory", "durable", "write-ahead", "confirmed"]
@@ -90,6 +91,12 @@ def _path(value: str) -> Path:
 
 def _location(value: str) -> str:
     return value if "://" in value else str(_path(value))
+
+
+def _tenant(value: str) -> str:
+    if not TENANT_ID.fullmatch(value):
+        raise ValueError("it is no id of a tenant, of 1 to 64 letters, digits, dots, hyphens and underscores")
+    return value
 
 
 def _words(value: str) -> tuple[str, ...]:
@@ -283,6 +290,21 @@ VARIABLES: Final = (
         "`clickhouse+https://user@host:8443/database`, or, for writing only, `otlp+https://collector:4318` or "
         "`gemma+https://client-id@register/api/v1`.",
         parse_address,
+    ),
+    Variable(
+        "LDV_LOGBOEKEN",
+        "logboeken",
+        "",
+        "YAML file of the Logboeken of a service that works for several controllers, in the place of `LDV_LOGBOEK` and "
+        "`LDV_KEYS`: for each tenant its address, keys, Register and spool.",
+        _path,
+    ),
+    Variable(
+        "LDV_TENANT",
+        "tenant",
+        "",
+        "Id of the one tenant of `LDV_LOGBOEKEN` that a process or command is about (`ldv --tenant`), or `quarantine`.",
+        _tenant,
     ),
     Variable(
         "LDV_LOGBOEK_PASSWORD",

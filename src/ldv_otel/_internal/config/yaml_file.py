@@ -114,6 +114,11 @@ def read_yaml(path: Path, variable: str, type_: type[T]) -> T:
     Raises:
         ConfigurationError: The file cannot be read, is no YAML, or does not fit the type; it names line and field.
     """
+    return read_with_lines(path, variable, type_)[0]
+
+
+def read_with_lines(path: Path, variable: str, type_: type[T]) -> tuple[T, YamlDocument]:
+    """Return what a file holds, and its text, whose lines can be asked for; otherwise as `read_yaml`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -122,7 +127,7 @@ def read_yaml(path: Path, variable: str, type_: type[T]) -> T:
             f"{variable}: the file {path} cannot be read ({reason}). Logging did not start. "
             f"Let {variable} name the right file."
         ) from error
-    return parse_yaml(text, f"{variable}: {path}", type_)
+    return _parsed(text, f"{variable}: {path}", type_)
 
 
 def parse_yaml(text: str, source: str, type_: type[T]) -> T:
@@ -134,12 +139,16 @@ def parse_yaml(text: str, source: str, type_: type[T]) -> T:
     Raises:
         ConfigurationError: As `read_yaml`.
     """
+    return _parsed(text, source, type_)[0]
+
+
+def _parsed(text: str, source: str, type_: type[T]) -> tuple[T, YamlDocument]:
     try:
         document = YamlDocument(text)
     except YamlError as error:
         raise ConfigurationError(f"{source}:{error.line}: {error.problem}. Logging did not start.") from error
     try:
-        return msgspec.convert({} if document.value is None else document.value, type_)
+        return msgspec.convert({} if document.value is None else document.value, type_), document
     except msgspec.ValidationError as error:
         match = _MSGSPEC_PATH.fullmatch(str(error))
         message, field = (match[1], match[2]) if match else (str(error), "")

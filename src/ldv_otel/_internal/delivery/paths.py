@@ -28,19 +28,23 @@ def state_directory(settings: Settings) -> Path:
 
 
 def spool_root(settings: Settings) -> Path:
-    """Return the directory of all spools of this user.
+    """Return the directory of all spools of this user; of a tenant, one that no other tenant has.
 
     Raises:
         ConfigurationError: The settings name none, and the user has no home directory.
     """
     try:
-        return settings.spool or (settings.state or home_directory("state")) / "spool"
+        root = settings.spool or (settings.state or home_directory("state")) / "spool"
     except NoHomeDirectory as error:
         raise ConfigurationError(
             f"LDV_SPOOL is not set, and {error.strerror}, so there is no place for records until the Logboek has them. "
             "Let LDV_SPOOL name a directory on a disk that outlives the process and that this user may write (in a "
             "container a mounted volume)."
         ) from None
+    if settings.tenant and not settings.own_spool:
+        # By account: it makes the directories of its tenants itself, and others could not write there.
+        return root / f"tenants-{os.geteuid()}" / settings.tenant
+    return root
 
 
 def spool_base(root: Path, address: LogboekAddress) -> Path:

@@ -24,8 +24,9 @@ from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
 from ldv_otel._internal.clickhouse.queries.services import ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.clickhouse.seal_key import SealStatus, seal_status
+from ldv_otel._internal.config.logboeken import LogboekenFile
 from ldv_otel._internal.config.mounts import warning_about_place
-from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.config.settings import Settings, read_service_settings
 from ldv_otel._internal.delivery.losses import LossReport, read_losses
 from ldv_otel._internal.delivery.paths import losses_directory, spool_base, spool_root
 from ldv_otel._internal.delivery.spool.inspect import BacklogStatus, SpoolStatus, backlog_of, inspect_spools
@@ -85,9 +86,13 @@ class StatusReport(msgspec.Struct, kw_only=True):
 def status(*, as_json: AsJson = False) -> None:
     """Show how the Logboek is doing; exit code 1 when Logregels are missing or something has to be done.
 
-    During an outage it shows what waits on this machine, since when, and why the Logboek does not answer.
+    During an outage it shows what waits on this machine, since when, and why the Logboek does not answer. With
+    LDV_LOGBOEKEN and no tenant: what waits on this machine for each of them.
     """
-    settings = read_settings(os.environ)
+    settings = read_service_settings(os.environ)
+    if settings.logboeken is not None:
+        _print_tenants(settings, settings.logboeken, as_json=as_json)
+        return
     base = spool_base(spool_root(settings), settings.logboek)
     spools = inspect_spools(base)
     report = StatusReport(
@@ -106,6 +111,18 @@ def status(*, as_json: AsJson = False) -> None:
         print_json(msgspec.to_builtins(report))
     else:
         _print_status(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print_tenants(settings: Settings, file: LogboekenFile, *, as_json: bool) -> None:
+    from ldv_otel._internal.cli.tenant_overview import print_overview, tenant_overview  # few have several Logboeken
+
+    report = tenant_overview(settings, file)
+    if as_json:
+        print_json(msgspec.to_builtins(report))
+    else:
+        print_overview(console(), report)
     if not report.ok:
         raise typer.Exit(1)
 
