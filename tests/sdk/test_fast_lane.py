@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Final, NamedTuple
 from unittest import mock
 
@@ -32,7 +33,8 @@ from ldv_otel._internal.sdk.extensions import Extensions
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.span_facts import facts_of
 from ldv_otel._internal.sdk.span_rules import SpanMapper
-from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.span_state import LiveSpan, find
+from ldv_otel.attributes import DATA_SUBJECT_ID, DATA_SUBJECT_ID_TYPE, PROCESSING_ACTIVITY_ID
 from ldv_otel.testing import InMemoryLogboek, _AtOnce
 from tests.record.test_ordinary import names, values
 from tests.sdk.conftest import ACTIVITY
@@ -113,6 +115,7 @@ class Setting(NamedTuple):
     stray: StrayNumbers | None
     has_rules: bool
     has_tenants: bool
+    by_hand: bool = False
 
 
 class _Service:
@@ -155,6 +158,10 @@ def _fail(*_: object) -> None:
 
 def _named(actie: ldv.Actie, _: trace.Tracer) -> None:
     actie.data_subject(BSN, type="BSN")
+
+
+def _named_on_span(actie: ldv.Actie, _: trace.Tracer) -> None:
+    actie.span.set_attributes({DATA_SUBJECT_ID: BSN, DATA_SUBJECT_ID_TYPE: "BSN"})
 
 
 def _child(kind: SpanKind) -> Deed:
@@ -203,6 +210,15 @@ DEEDS: Final[dict[str, Deed]] = {
     "name": lambda actie, _: actie.span.update_name(f"Zaak van {BSN}"),
     "stray number": lambda actie, _: actie.span.update_name(f"Zaak van {OTHER_BSN}"),
     "person on the span": _attribute("dpl.core.data_subject_id", BSN),
+    "another on the span": _attribute("dpl.core.data_subject_id", OTHER_BSN),
+    "a short one on the span": _attribute("dpl.core.data_subject_id", "7"),
+    "an empty one on the span": _attribute("dpl.core.data_subject_id", ""),
+    "a number on the span": _attribute("dpl.core.data_subject_id", int(BSN)),
+    "several on the span": _attribute("dpl.core.data_subject_id", [BSN, OTHER_BSN]),
+    "odd type on the span": _attribute("dpl.core.data_subject_id_type", "bsn "),
+    "no type on the span": _attribute("dpl.core.data_subject_id_type", ""),
+    "no activity": _attribute("dpl.core.processing_activity_id", ""),
+    "number for an activity": _attribute("dpl.core.processing_activity_id", 7),
     "other activity": _attribute("dpl.core.processing_activity_id", "https://register.example/anders"),
     "parent activity": _attribute("dpl.core.parent_processing_activity_id", "https://register.example/hoofd"),
     "caller": _attribute("dpl.core.foreign_operation.processor", "https://beller.example"),
@@ -215,6 +231,7 @@ DEEDS: Final[dict[str, Deed]] = {
 }
 deeds: Final[st.SearchStrategy[Deed]] = st.one_of(
     st.just(_named),
+    st.just(_named_on_span),
     st.sampled_from(list(DEEDS.values())),
     st.sampled_from(list(DEEDS.values())),
     st.builds(_attribute, names, values),
@@ -234,6 +251,7 @@ settings_: Final = st.builds(
     stray=st.sampled_from([None, StrayNumbers("flag"), StrayNumbers(exempt=["name"])]),
     has_rules=st.booleans(),
     has_tenants=st.sampled_from([False, False, False, True]),
+    by_hand=st.booleans(),
 )
 ORDINARY: Final = Setting(
     "Wijzig kenteken", {"dpl.core.zaak": "Z-118", "http.route": "/"}, [], None, "", None, False, False
@@ -261,14 +279,29 @@ def _around(parent: str, tracer: trace.Tracer, program: Callable[[], None]) -> N
         program()
 
 
+@contextlib.contextmanager
+def _by_hand(setting: Setting, tracer: trace.Tracer) -> Iterator[ldv.Actie]:
+    """Mark a span by its attributes, which may name another activity, or none."""
+    attributes = {PROCESSING_ACTIVITY_ID: ACTIVITY, **setting.attributes}
+    with tracer.start_as_current_span(setting.name, attributes=attributes) as span:
+        live_span = find(span)
+        assert live_span is not None
+        yield ldv.Actie(span, live_span)
+
+
 def _compared(setting: Setting) -> _Compared:
     service = _Service(setting)
 
     def program(tracer: trace.Tracer) -> None:
         def act() -> None:
-            with ldv.processing(ACTIVITY, name=setting.name, attributes=setting.attributes) as actie:
+            actie: contextlib.AbstractContextManager[ldv.Actie] = (
+                _by_hand(setting, tracer)
+                if setting.by_hand
+                else ldv.processing(ACTIVITY, name=setting.name, attributes=setting.attributes)
+            )
+            with actie as begun:
                 for deed in setting.deeds:
-                    deed(actie, tracer)
+                    deed(begun, tracer)
 
         with contextlib.suppress(_FailedError):
             _around(setting.parent, tracer, act)
@@ -287,9 +320,11 @@ def test_the_record_equals_that_of_the_full_way(setting: Setting) -> None:
 @pytest.mark.parametrize("deed", DEEDS)
 def test_the_record_equals_that_of_the_full_way_whatever_is_done(deed: str, parent: str) -> None:
     """One thing at a time is other than usual, so that nothing else sends the Actie the full way."""
-    for has_tenants in (False, True):
-        setting = ORDINARY._replace(deeds=[_named, DEEDS[deed]], parent=parent, has_tenants=has_tenants)
-        assert _compared(setting).different == []
+    for has_tenants, by_hand in product((False, True), repeat=2):
+        for name in (_named, _named_on_span):
+            deeds = [name, DEEDS[deed]]
+            setting = ORDINARY._replace(deeds=deeds, parent=parent, has_tenants=has_tenants, by_hand=by_hand)
+            assert _compared(setting).different == []
 
 
 def test_an_outcome_equals_that_of_the_full_way() -> None:
@@ -313,6 +348,13 @@ def test_an_outcome_equals_that_of_the_full_way() -> None:
         (ORDINARY._replace(deeds=[_named, _child(SpanKind.CLIENT)], parent="technical"), 1),
         (ORDINARY._replace(deeds=[_named], parent="ended actie", has_rules=True), 2),
         (ORDINARY._replace(deeds=[_named, _actie_inside]), 2),
+        (ORDINARY._replace(by_hand=True), 1),
+        (ORDINARY._replace(deeds=[_named], by_hand=True), 1),
+        (ORDINARY._replace(deeds=[_named_on_span], by_hand=True), 1),
+        (ORDINARY._replace(deeds=[_named_on_span], by_hand=True, has_rules=True), 1),
+        (ORDINARY._replace(name="vergunning", by_hand=True, has_rules=True), 0),
+        (ORDINARY._replace(deeds=[_named_on_span, _named], by_hand=True), 0),
+        (ORDINARY._replace(deeds=[_fail], by_hand=True), 0),
         (ORDINARY._replace(deeds=[_named, DEEDS["another person"]]), 0),
         (ORDINARY._replace(has_tenants=True), 0),
         (ORDINARY._replace(deeds=[_fail]), 0),

@@ -126,11 +126,11 @@ class KnownSubjects(msgspec.Struct):
         """Keep the identifiers that a snapshot of the span holds: in its own attributes, and by its mapping rule."""
         if DATA_SUBJECT_ID in snapshot.attributes:
             for subject in identifiers_in(snapshot.attributes):
-                self._add_once(subject)
+                self.add_once(subject)
         rule = snapshot.rule
         if rule is not None and rule.subjects:
             for value, type_ in snapshot.identifiers:
-                self._add_once((normalise_identifier("", value)[0], type_))
+                self.add_once((normalise_identifier("", value)[0], type_))
             self.hidden = frozenset(source.attribute for source in rule.subjects if source.attribute)
 
     def shield_redactor(self) -> Redactor | None:
@@ -174,7 +174,8 @@ class KnownSubjects(msgspec.Struct):
         trace = self.trace
         return bool(trace or trace.closed or self.too_many or self.exposed)
 
-    def _add_once(self, subject: KnownSubject) -> None:
+    def add_once(self, subject: KnownSubject) -> None:
+        """Keep an identifier that stands on the span itself, unless it is kept already."""
         if subject[0] and not self.too_many and (self.own is None or subject not in self.own):
             self.add(*subject, on_span=True)
 
