@@ -22,6 +22,7 @@ from typing import Final, Literal
 import msgspec
 
 from ldv_otel._internal.record.logregel import NAME_MAX_CHARACTERS, is_uri
+from ldv_otel._internal.rules.conventions import names_of_attribute
 from ldv_otel._internal.rules.http_fields import captured_headers, path_parameters, query_parameters, read_template
 from ldv_otel._internal.rules.patterns import Pattern, TextPattern, compiled
 from ldv_otel.attributes import NAMESPACE
@@ -63,7 +64,8 @@ class SubjectSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def identifiers(self, attributes: Mapping[str, object]) -> Sequence[object]:
         """Return the identifiers in a span: usually one, of a repeated parameter or a list all, else none."""
         if self.attribute:
-            value = attributes.get(self.attribute)
+            names = names_of_attribute(self.attribute)
+            value = next((attributes[name] for name in names if attributes.get(name) is not None), None)
             values: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
         elif self.path:
             values = path_parameters(self.path, attributes)

@@ -10,33 +10,18 @@ rules differ, however many rules there are. What is remembered for that is bound
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from ldv_otel._internal.config.yaml_file import read_yaml
-from ldv_otel._internal.rules.http_fields import path_of, query_of
+from ldv_otel._internal.rules.conventions import Side, Source, source_of
 from ldv_otel._internal.rules.misses import Miss, names_of
-from ldv_otel._internal.rules.patterns import Matcher, compiled, texts_of
+from ldv_otel._internal.rules.patterns import Matcher, compiled
 from ldv_otel._internal.rules.rule_file import Rule, RuleFile
 
-#: What the stable semantic conventions call an attribute, and what instrumentations wrote before.
-_FORMER_NAMES: Final = {
-    "http.request.method": "http.method",
-    "http.response.status_code": "http.status_code",
-    "url.full": "http.url",
-    "url.scheme": "http.scheme",
-    "user_agent.original": "http.user_agent",
-    "server.address": "net.host.name",
-    "server.port": "net.host.port",
-    "messaging.destination.name": "messaging.destination",
-    "db.system.name": "db.system",
-    "db.query.text": "db.statement",
-}
-#: Instrumentations that do not write these write a whole URL.
-_DERIVED: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {"url.path": path_of, "url.query": query_of}
 #: These have few different values, none of a person: what matches them can be remembered. The best comes first.
 _FEW_VALUES: Final = (
     "http.route",
@@ -47,6 +32,7 @@ _FEW_VALUES: Final = (
     "code.function.name",
     "http.request.method",
 )
+_OUTBOUND: Final = frozenset({"client", "producer"})
 _REMEMBERED: Final = 4_096
 _REMEMBERED_CHARACTERS: Final = 256
 #: How much of a name or route a message shows, and what no message shows: a route is a template, but not everybody's.
@@ -62,7 +48,11 @@ class Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._compiled = tuple(_CompiledRule(index, rule) for index, rule in enumerate(self.rules))
+        #: For each side, because a peer is the server to a client's span, and the client to all others.
+        self._compiled: dict[Side, tuple[_CompiledRule, ...]] = {
+            side: tuple(_CompiledRule(index, rule, side) for index, rule in enumerate(self.rules))
+            for side in ("inbound", "outbound")
+        }
         self._by_scope: dict[tuple[str, str | None], _RulesOfScope] = {}
         self._by_name: dict[tuple[str, str, str | None], _RulesOfName] = {}
 
@@ -89,12 +79,12 @@ class Rules:
         Args:
             index: The rule's place in the file, from 0.
         """
-        return self._compiled[index].miss(name, kind, scope, attributes)
+        return self._compiled[_side(kind)][index].miss(name, kind, scope, attributes)
 
     def _of_name(self, name: str, kind: str, scope: str | None) -> _RulesOfName:
         of_scope = self._by_scope.get((kind, scope))
         if of_scope is None:
-            of_scope = _RulesOfScope([rule for rule in self._compiled if rule.allows_scope(kind, scope)])
+            of_scope = _RulesOfScope([rule for rule in self._compiled[_side(kind)] if rule.allows_scope(kind, scope)])
             if len(self._by_scope) < _REMEMBERED:
                 self._by_scope[kind, scope] = of_scope
         of_name = of_scope.of_name(name)
@@ -118,37 +108,41 @@ def read_rules(path: Path) -> Rules:
 class _Condition(msgspec.Struct, frozen=True):
     """The pattern of one attribute, under its names of today and before."""
 
-    names: tuple[str, ...]
+    source: Source
     matcher: Matcher
 
     def holds(self, attributes: Mapping[str, object]) -> bool:
         # Loops: this is asked for each span that may be an Actie, and a generator costs more than what it does here.
-        for text in _texts(self.names, attributes):  # noqa: SIM110
+        for text in self.source.texts(attributes):  # noqa: SIM110
             if self.matcher.matches(text):
                 return True
         return False
 
     def reason(self, attributes: Mapping[str, object]) -> str:
         """Return what a span has in place of this, without a value that could name a person."""
-        texts = _texts(self.names, attributes)
+        texts = self.source.texts(attributes)
         if not texts:
-            return f"has no `{self.names[0]}`; it has {names_of(attributes)}."
-        if self.names[0] in _FEW_VALUES and all(len(text) <= _SHOWN and not _DIGITS.search(text) for text in texts):
-            return f"has `{self.names[0]}` {', '.join(map(repr, texts))}, and the rule wants another."
-        return f"has another `{self.names[0]}` than the rule wants."
+            return f"has no `{self.source.names[0]}`; it has {names_of(attributes)}."
+        if self.source.meaning in _FEW_VALUES and all(
+            len(text) <= _SHOWN and not _DIGITS.search(text) for text in texts
+        ):
+            return f"has `{self.source.names[0]}` {', '.join(map(repr, texts))}, and the rule wants another."
+        return f"has another `{self.source.names[0]}` than the rule wants."
 
 
 class _CompiledRule:
     """A rule with its patterns compiled."""
 
-    def __init__(self, index: int, rule: Rule) -> None:
+    def __init__(self, index: int, rule: Rule, side: Side) -> None:
         match = rule.match
         self.index = index
         self.rule = rule
         self.name = compiled(match.name) if match.name is not None else None
         self._kinds = frozenset([match.kind] if isinstance(match.kind, str) else match.kind or ())
         self._scope = compiled(match.scope) if match.scope is not None else None
-        conditions = [_Condition(_names(name), compiled(pattern)) for name, pattern in match.attributes.items()]
+        conditions = [
+            _Condition(source_of(name, side), compiled(pattern)) for name, pattern in match.attributes.items()
+        ]
         self.conditions = tuple(sorted(conditions, key=_rank))
         self._further = self.conditions[1:]
 
@@ -202,11 +196,11 @@ def _either(words: Iterable[str]) -> str:
 class _RulesByAttribute:
     """The rules whose first condition is on the same attribute."""
 
-    def __init__(self, names: tuple[str, ...], rules: Sequence[_CompiledRule]) -> None:
-        self.names = names
+    def __init__(self, source: Source, rules: Sequence[_CompiledRule]) -> None:
+        self.source = source
         self._exact: dict[str, Sequence[_CompiledRule]] = {}
         self._tested: list[_CompiledRule] = []
-        self._few_values = names[0] in _FEW_VALUES
+        self._few_values = source.meaning in _FEW_VALUES
         self._remembered: dict[str, Sequence[_CompiledRule]] = {}
         for rule in rules:
             exact = rule.conditions[0].matcher.exact
@@ -236,17 +230,17 @@ class _RulesOfName:
     def __init__(self, rules: Sequence[_CompiledRule]) -> None:
         self.possible = bool(rules)
         self._always = [rule for rule in rules if not rule.conditions][:1]
-        by_names: dict[tuple[str, ...], list[_CompiledRule]] = {}
+        by_source: dict[Source, list[_CompiledRule]] = {}
         for rule in rules:
             if rule.conditions:
-                by_names.setdefault(rule.conditions[0].names, []).append(rule)
-        self._by_attribute = [_RulesByAttribute(names, alike) for names, alike in by_names.items()]
+                by_source.setdefault(rule.conditions[0].source, []).append(rule)
+        self._by_attribute = [_RulesByAttribute(source, alike) for source, alike in by_source.items()]
 
     def find(self, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule of the file that takes these attributes."""
         left = list(self._always)
         for by_attribute in self._by_attribute:
-            for text in _texts(by_attribute.names, attributes):
+            for text in by_attribute.source.texts(attributes):
                 left.extend(by_attribute.rules(text))
         if len(left) > 1:
             left.sort(key=_index)
@@ -275,26 +269,16 @@ class _RulesOfScope:
         return rules
 
 
+def _side(kind: str) -> Side:
+    return "outbound" if kind in _OUTBOUND else "inbound"
+
+
 def _index(rule: _CompiledRule) -> int:
     return rule.index
 
 
-def _names(name: str) -> tuple[str, ...]:
-    former = _FORMER_NAMES.get(name)
-    return (name, former) if former is not None else (name,)
-
-
 def _rank(condition: _Condition) -> tuple[bool, int]:
     """Order conditions by how few spans fulfil them, and how cheaply that is known."""
-    name = condition.names[0]
+    name = condition.source.meaning
     position = _FEW_VALUES.index(name) if name in _FEW_VALUES else len(_FEW_VALUES)
     return condition.matcher.exact is None, position
-
-
-def _texts(names: tuple[str, ...], attributes: Mapping[str, object]) -> Sequence[str]:
-    for name in names:
-        value = attributes.get(name)
-        if value is not None:
-            return (value,) if isinstance(value, str) else texts_of(value)
-    derive = _DERIVED.get(names[0])
-    return (text,) if derive is not None and (text := derive(attributes)) else ()

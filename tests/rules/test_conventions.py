@@ -1,0 +1,204 @@
+"""Old and new semantic conventions are one thing to a rule: on what real instrumentations write, and on any URL."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldv_otel._internal.config.yaml_file import parse_yaml
+from ldv_otel._internal.rules.rule_file import Match, Rule, RuleFile
+from ldv_otel._internal.rules.rules import Rules
+from tests.support.loopback import free_port
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("instrumented_requests.py")
+ACTIVITY = "https://register.example/a"
+VOCABULARIES: Final = ("", "http", "http/dup")
+#: What spans of the other vocabulary do not have in any form.
+NO_COUNTERPART: Final = {
+    "requests": {"network.peer.address", "network.peer.port", "network.protocol.version", "http.flavor"},
+    "httpx": {"network.peer.address", "network.peer.port", "network.protocol.version", "http.flavor"},
+    # With today's names this instrumentation writes nothing of the host.
+    "django": {"http.server_name", "http.url", "http.host", "net.host.name"},
+}
+
+Span = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def spans() -> dict[str, dict[str, Span]]:
+    """The spans of the same requests: by vocabulary, and in it by instrumentation."""
+    port = str(free_port())
+    return {vocabulary: _spans(vocabulary, port) for vocabulary in VOCABULARIES}
+
+
+def _spans(vocabulary: str, port: str) -> dict[str, Span]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LDV_"))}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", SCRIPT, port],
+        env={**environ, "OTEL_SEMCONV_STABILITY_OPT_IN": vocabulary, "PYDANTIC_DISABLE_PLUGINS": "__all__"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {span["scope"].rpartition(".")[2]: span for span in json.loads(done.stdout)}
+
+
+def takes(rule: Rule, span: Span) -> bool:
+    """Whether a rule takes a span."""
+    return Rules([rule]).find(span["name"], span["kind"], span["scope"], span["attributes"]) is not None
+
+
+def rule_by(name: str, value: Any) -> Rule:
+    """A rule that wants this value of one attribute."""
+    return Rule(match=Match(attributes={name: value}), activity=ACTIVITY)
+
+
+@pytest.mark.parametrize("instrumentation", ["requests", "httpx", "flask", "fastapi", "django"])
+def test_a_rule_by_either_vocabulary_takes_the_spans_of_both(
+    spans: dict[str, dict[str, Span]], instrumentation: str
+) -> None:
+    """Each attribute that the instrumentation writes in one, as a rule for what it writes in the others."""
+    tried = 0
+    for written in VOCABULARIES:
+        for name, value in spans[written][instrumentation]["attributes"].items():
+            if name in NO_COUNTERPART.get(instrumentation, ()):
+                continue
+            for vocabulary in VOCABULARIES:
+                span = spans[vocabulary][instrumentation]
+                assert takes(rule_by(name, value), span), (written, name, value, vocabulary, span)
+                assert not takes(rule_by(name, f"not {value}"), span)
+                tried += 1
+    assert tried > 20
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+@pytest.mark.parametrize("client", ["requests", "httpx"])
+def test_the_client_rule_of_the_page_takes_spans_of_real_clients(
+    spans: dict[str, dict[str, Span]], client: str, vocabulary: str
+) -> None:
+    """As it stands on docs/rules.md, with the host of the test in place of RDW's."""
+    block = re.search(r"```yaml\n(rules:.*?)```", (ROOT / "docs/rules.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    text = block[1].replace('"*.rdw.example"', '"*localhos?"')
+    assert text != block[1]
+    rules = Rules(parse_yaml(text, "docs/rules.md", RuleFile).rules)
+    span = spans[vocabulary][client]
+    rule = rules.find(span["name"], span["kind"], span["scope"], span["attributes"])
+    assert rule is not None
+    assert rule.rule == "kentekens bij het RDW"
+
+
+HOSTS = st.sampled_from(["rdw.example", "10.0.0.5", "::1", "xn--bcher-kva.example"])
+PATHS = st.sampled_from(["/", "/a/b", "/a%20b/", "/a:b/@c"])
+QUERIES = st.sampled_from(["", "a=1", "a=1&b=//x?y"])
+PORTS = st.sampled_from([80, 443, 8443])
+
+
+@given(st.sampled_from(["http", "https"]), HOSTS, PORTS, PATHS, QUERIES)
+def test_a_request_is_the_same_in_both(scheme: str, host: str, port: int, path: str, query: str) -> None:
+    """Whatever the URL: as the conventions say that clients and servers write it, with each part as a rule."""
+    method = "GET"
+    default = {"http": 80, "https": 443}[scheme]
+    authority = f"[{host}]" if ":" in host else host
+    url = f"{scheme}://{authority}{'' if port == default else f':{port}'}{path}{f'?{query}' if query else ''}"
+    parts: dict[str, Any] = {"url.scheme": scheme, "url.path": path, "server.address": host, "server.port": port}
+    parts |= {"url.query": query} if query else {}
+    client = (
+        {"http.method": method, "http.url": url},
+        {"http.request.method": method, "url.full": url, "server.address": host, "server.port": port},
+    )
+    server = (
+        {"http.method": method, "http.scheme": scheme, "http.target": url.partition(authority)[2].lstrip(":0123456789")}
+        | {"net.host.name": host, "net.host.port": port, "http.host": f"{authority}:{port}"},
+        {"http.request.method": method, **parts},
+    )
+    for kind, spans in (("client", client), ("server", server)):
+        for attributes in spans:
+            span = {"name": method, "kind": kind, "scope": "s", "attributes": attributes}
+            for name, value in {**spans[0], **spans[1], **parts, "url.full": url}.items():
+                if name != "http.host" or ":" not in host:
+                    assert takes(rule_by(name, value), span), (name, value, span)
+
+
+SAME_THINGS: Final[list[tuple[str, Span, Span]]] = [
+    (
+        "client",
+        {"net.peer.name": "db.example", "net.peer.port": 5432, "net.transport": "ip_tcp", "peer.service": "rdw"},
+        {"server.address": "db.example", "server.port": 5432, "network.transport": "tcp", "service.peer.name": "rdw"},
+    ),
+    ("server", {"net.peer.ip": "10.0.0.5"}, {"client.address": "10.0.0.5"}),
+    (
+        "client",
+        {"db.system": "mssql", "db.name": "n", "db.operation": "SELECT"},
+        {"db.system.name": "microsoft.sql_server", "db.namespace": "n", "db.operation.name": "SELECT"},
+    ),
+    (
+        "consumer",
+        {"messaging.destination": "q", "messaging.operation": "process"},
+        {"messaging.destination.name": "q", "messaging.operation.type": "process"},
+    ),
+    ("producer", {"messaging.operation": "publish"}, {"messaging.operation.type": "send"}),
+    (
+        "server",
+        {"rpc.system": "grpc", "rpc.service": "a.B", "rpc.method": "C", "rpc.grpc.status_code": 5},
+        {"rpc.system.name": "grpc", "rpc.method": "a.B/C", "rpc.response.status_code": "NOT_FOUND"},
+    ),
+    ("internal", {"code.namespace": "a.b", "code.function": "c"}, {"code.function.name": "a.b.c"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "old", "new"), SAME_THINGS)
+def test_other_conventions_are_one_thing_too(kind: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Databases, messages, remote calls and code: each name of one takes the span of the other."""
+    for written, read in ((old, new), (new, old), (old, old), (new, new)):
+        span = {"name": "x", "kind": kind, "scope": "s", "attributes": read}
+        for name, value in written.items():
+            assert takes(rule_by(name, value), span), (name, value, span)
+            assert not takes(rule_by(name, "another"), span)
+
+
+def test_a_peer_is_the_server_to_a_client_only() -> None:
+    """A rule about the called party must not take a request of a caller with that address."""
+    span = {"name": "x", "kind": "server", "scope": "s", "attributes": {"net.peer.name": "rdw.example"}}
+    assert not takes(rule_by("server.address", "rdw.example"), span)
+    assert takes(rule_by("server.address", "rdw.example"), {**span, "kind": "client"})
+    assert takes(rule_by("client.address", "rdw.example"), span)
+
+
+def test_the_name_that_a_rule_wrote_goes_first() -> None:
+    """Where a span has several of them, with different values, the rule knows which it meant."""
+    attributes = {"net.host.name": "a", "http.server_name": "b", "http.host": "c:80"}
+    span = {"name": "x", "kind": "server", "scope": "s", "attributes": attributes}
+    for name, value in attributes.items():
+        assert takes(rule_by(name, value), span)
+
+
+def test_a_subject_is_read_by_either_name() -> None:
+    """`subject: {attribute: ...}` is an attribute too."""
+    file = parse_yaml(
+        f"rules: [{{match: {{name: a}}, activity: '{ACTIVITY}', "
+        "subject: {attribute: messaging.message.conversation_id, type: zaak}}]",
+        "rules.yaml",
+        RuleFile,
+    )
+    assert file.rules[0].identifiers({"messaging.conversation_id": "Z-1"}) == [("Z-1", "zaak")]
+
+
+@given(st.text(max_size=50), st.sampled_from(["http.url", "url.full", "http.host", "net.host.name", "url.path"]))
+def test_odd_values_raise_nothing(text: str, name: str) -> None:
+    """A caller chooses them."""
+    span = {"name": "x", "kind": "server", "scope": "s", "attributes": {name: text, "url.scheme": text}}
+    for asked in ("server.address", "server.port", "url.full", "http.target", "url.query", "http.host", "url.scheme"):
+        takes(rule_by(asked, "x"), span)
