@@ -23,6 +23,7 @@ from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.errors import LogboekSetupError
 from tests.support import faults
 from tests.support.logboek import SECRET, LogboekProcess
@@ -79,7 +80,7 @@ def test_every_kind_of_reading_works(account: Settings) -> None:
         ]
         assert [[stored.logregel.name for stored in records] for records in found] == [["Wijzig"]] * 4
         assert read.writers(client)
-        assert oversight.sequence_gaps(client) == []
+        assert oversight.check_sequences(client, 0, QUERY_TIME_MAX_MS).gaps == []
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ldv_otel._internal.api.pages.dutch import day_words, duration_words, local, time_words
 from ldv_otel._internal.times.durations import Duration
+from ldv_otel._internal.times.dutch import day_words, duration_words, local, time_words
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

@@ -68,10 +68,22 @@ def test_all_records_of_a_period_by_pages_without_script(opened: Opened, world: 
 def test_what_is_missing_of_a_sequence(opened: Opened, world: World) -> None:
     """A writer of whose records one never came is named."""
     with opened() as page:
-        page.goto(f"{world.address}/toezicht/reeksen")
+        page.goto(f"{world.address}/toezicht/reeksen?van=2026-09-01&tot=2026-09-30")
         expect(page.locator("tbody tr")).to_have_count(1)
         lost = page.locator("tbody tr .number").nth(1)
         expect(lost).to_have_text("1")
+
+
+def test_nothing_is_said_of_days_that_were_not_looked_at(opened: Opened, world: World) -> None:
+    """A gap of September does not show in March; the page says of which days it speaks, and what it cannot see."""
+    with opened() as page:
+        page.goto(f"{world.address}/toezicht/reeksen?van=2026-03-01&tot=2026-03-31")
+        main = page.get_by_role("main")
+        expect(main).to_contain_text(
+            "Er zijn geen reeksen van 1 maart 2026 tot en met 31 maart 2026. Er is dus niets nagekeken."
+        )
+        expect(main).to_contain_text("Het einde van een reeks.")
+        expect(main).not_to_contain_text("ontbreekt niets")
 
 
 def test_when_the_logboek_was_checked_for_changes(opened: Opened, world: World) -> None:

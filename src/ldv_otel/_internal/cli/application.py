@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "trace": "trace",
     "activity": "activity",
     "foreign": "foreign",
+    "question": "question",
     "status": "status",
     "doctor": "doctor",
     "verify": "verify",

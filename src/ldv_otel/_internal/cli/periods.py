@@ -46,6 +46,23 @@ def parse_period(since: str | None, until: str | None, *, now: datetime) -> tupl
     return begin, end
 
 
+def day_to_come(text: str | None) -> datetime | None:
+    """Return the moment that `--on` means: a date or time, or a duration from now on; None without one.
+
+    Raises:
+        QueryError: It is none, or is over.
+    """
+    now = datetime.now(UTC)
+    asked = _parse("--on", text)
+    try:
+        moment = asked.after(now) if isinstance(asked, Duration) else asked
+    except ValueError as error:
+        raise QueryError(f"--on {text}: {error}.") from None
+    if moment is not None and moment < now:
+        raise QueryError("--on is over already. Nothing was asked. Name a day to come.")
+    return moment
+
+
 def _parse(option: str, text: str | None) -> datetime | Duration | None:
     if text is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from ldv_otel._internal.api.pages.dutch import DAYS, MONTHS
+from ldv_otel._internal.times.dutch import DAYS, MONTHS
 
 #: Where systems say which language somebody reads, the strongest first (POSIX).
 _LOCALES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ldv_otel._internal.api.pages.dutch import date_words, day_words, duration_words, local, time_words
 from ldv_otel._internal.clickhouse.queries.models import UsedActivity
 from ldv_otel._internal.clickhouse.register_table import StoredVersions, version_at
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
@@ -22,6 +21,7 @@ from ldv_otel._internal.record.identity import ids_repeated
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.record.outcomes import with_outcomes
 from ldv_otel._internal.register.register import ProcessingActivity
+from ldv_otel._internal.times.dutch import date_words, day_words, duration_words, local, time_words
 
 #: Behind `Gevraagd door`: another application asked, of whoever it is.
 _UNKNOWN_CALLER: Final = "een ander systeem"

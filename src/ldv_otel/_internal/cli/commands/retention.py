@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
+from ldv_otel._internal.cli.periods import day_to_come
 from ldv_otel._internal.cli.rendering import moment, plain
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.models import parse_span_id, parse_trace_id
@@ -49,12 +50,20 @@ Longest = Annotated[
 ]
 
 
-def plan(*, longest: Longest = "", as_json: AsJson = False) -> None:
-    """Count what is past its term, by activity and year; nothing changes."""
+def plan(
+    *,
+    longest: Longest = "",
+    on: Annotated[
+        str | None, typer.Option("--on", help="Count what will be past its term on that day, instead of in a month.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count what is past its term, by activity and year, and what will be; nothing changes."""
+    upcoming_on = day_to_come(on)
     settings = read_settings(os.environ)
     with checked(LogboekClient(settings)) as client:
         _check_applied(settings, client)
-        retention_plan = plan_retention(client, longest=_term(longest))
+        retention_plan = plan_retention(client, longest=_term(longest), upcoming_on=upcoming_on)
     if as_json:
         print_json(msgspec.to_builtins(retention_plan))
     else:
@@ -152,7 +161,8 @@ def _print_plan(retention_plan: RetentionPlan) -> None:
     for upcoming in retention_plan.next_month:
         since = f", in force since {moment(upcoming.in_force_from_ms)[:10]}" if upcoming.in_force_from_ms else ""
         out.print(
-            f"in a month       {upcoming.logregels} Logregels of {plain(upcoming.activity) or '(no activity named)'}, "
+            f"on {retention_plan.upcoming_on:%Y-%m-%d}    {upcoming.logregels} Logregels of "
+            f"{plain(upcoming.activity) or '(no activity named)'}, "
             f"{moment(upcoming.first_ms)[:10]} to {moment(upcoming.last_ms)[:10]}: "
             f"{upcoming.retention} from their end{since}",
             markup=False,

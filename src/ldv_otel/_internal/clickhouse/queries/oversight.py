@@ -24,7 +24,10 @@ from ldv_otel._internal.clickhouse.queries.sql import (
 )
 from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
 from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, attribute
+from ldv_otel._internal.times.instants import within_query_time
 from ldv_otel.attributes import FLAGS
+
+_DAY_MS: Final = 86_400_000
 
 
 class OversightKind(StrEnum):
@@ -64,11 +67,29 @@ SETTINGS $settings
     settings=READ_SETTINGS,
 )
 
-#: A gap without a removal by a term is a lost Logregel (LDV-L2); a double is one that readers do not see.
+#: How many writers a period has, and those whose numbers there are not whole: few, or none. An Actie is stored when it
+#: ends, so what began up to a day before has numbers of the period too. A gap without a removal by a term is a lost
+#: Logregel (LDV-L2); a double is one that readers do not see.
+_WRITERS_OF_PERIOD: Final = Sql("""
+SELECT count(), groupArrayIf(1000)(writer_id, suspect) FROM
+(
+    SELECT writer_id,
+           max(seq) + 1 - if(min(start_time) < fromUnixTimestamp64Milli({since:Int64}), min(seq), 0) != uniqExact(seq)
+               OR count() != uniqExact(seq) AS suspect
+    FROM logregel
+    WHERE writer_id != 'collector' AND start_time >= fromUnixTimestamp64Milli({near_since:Int64})
+        AND start_time < fromUnixTimestamp64Milli({near_until:Int64})
+    GROUP BY writer_id
+    HAVING countIf(start_time >= fromUnixTimestamp64Milli({since:Int64})
+                   AND start_time < fromUnixTimestamp64Milli({until:Int64})) > 0
+)
+""")
+#: Of those alone the whole sequence, with what was removed by a term.
 _SEQUENCE_GAPS: Final = Sql("""
 SELECT writer_id, service, stored, missing, doubled, toUnixTimestamp64Milli(first_start_time),
        toUnixTimestamp64Milli(last_start_time)
-FROM schrijvers WHERE missing > 0 OR doubled > 0 ORDER BY missing DESC, last_start_time DESC LIMIT {limit:UInt32}
+FROM schrijvers WHERE has({writers:Array(String)}, writer_id) AND (missing > 0 OR doubled > 0)
+ORDER BY missing DESC, last_start_time DESC LIMIT {limit:UInt32}
 """)
 
 
@@ -93,6 +114,18 @@ class SequenceGap(msgspec.Struct, frozen=True):
     doubled: int
     first_ms: int
     last_ms: int
+
+
+class CheckedSequences(msgspec.Struct, frozen=True):
+    """What a look at the sequences of a period came to.
+
+    Attributes:
+        writers: How many there are. What came through a Collector has none.
+        gaps: Those that are not whole, the most missing first.
+    """
+
+    writers: int
+    gaps: list[SequenceGap]
 
 
 def used_in_period(
@@ -135,6 +168,23 @@ def latest_query(kind: OversightKind, *, of_activity: bool) -> Sql:
     return records_query(all_of(conditions), LIMIT, ROW_ONCE_NEWEST)
 
 
-def sequence_gaps(client: LogboekClient, *, limit: int = PAGE_RECORDS) -> list[SequenceGap]:
-    """Return the writers whose sequence has gaps or doubles; reads a few columns of the whole table."""
-    return [SequenceGap(*row) for row in client.rows(_SEQUENCE_GAPS, {"limit": limit})]
+def check_sequences(
+    client: LogboekClient, since_ms: int, until_ms: int, *, limit: int = PAGE_RECORDS
+) -> CheckedSequences:
+    """Look for gaps and doubles, at any time, in the sequences of the writers of a period.
+
+    Reads two narrow columns of the period, and of a writer whose numbers are not whole there all of its records.
+
+    Args:
+        since_ms: Writers of a record that started then or later, in ms since 1970-01-01 UTC.
+        until_ms: And before then.
+    """
+    parameters = {
+        "since": within_query_time(since_ms),
+        "until": within_query_time(until_ms),
+        "near_since": within_query_time(since_ms - _DAY_MS),
+        "near_until": within_query_time(until_ms + _DAY_MS),
+    }
+    ((writers, suspects),) = client.rows(_WRITERS_OF_PERIOD, parameters)
+    rows = client.rows(_SEQUENCE_GAPS, {"writers": list(suspects), "limit": limit}) if suspects else []
+    return CheckedSequences(writers, [SequenceGap(*row) for row in rows])

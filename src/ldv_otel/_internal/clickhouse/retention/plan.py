@@ -115,7 +115,7 @@ class ExpiredRecords(msgspec.Struct, frozen=True):
 
 
 class UpcomingRecords(msgspec.Struct, frozen=True):
-    """Logregels of one activity that will be past their term within a month.
+    """Logregels of one activity that will be past their term at `RetentionPlan.upcoming_on`.
 
     Attributes:
         retention: The term by which they go, in ISO 8601; that of `--longest` where the activity has none.
@@ -151,7 +151,8 @@ class RetentionPlan(msgspec.Struct, frozen=True):
         longest: How long what has no term is kept; None for ever.
         own: What is over by a term of its own, or has versions of which the last one's time is over.
         dated: What has a term in words, and an end that somebody set for it, which is over.
-        next_month: What will be past the term of its activity within a month from the moment.
+        next_month: What will be past the term of its activity at `upcoming_on`, and is not at the moment.
+        upcoming_on: A month after the moment, or the one that was asked for.
         unfinished: Years that an earlier run recorded and did not finish; `apply_retention` finishes them first.
     """
 
@@ -164,6 +165,7 @@ class RetentionPlan(msgspec.Struct, frozen=True):
     next_month: list[UpcomingRecords]
     without_term: list[KeptRecords]
     unfinished: int
+    upcoming_on: datetime
 
     @property
     def logregels(self) -> int:
@@ -177,17 +179,23 @@ class RetentionPlan(msgspec.Struct, frozen=True):
 
 
 def plan_retention(
-    client: LogboekClient, *, now: datetime | None = None, longest: Duration | None = None
+    client: LogboekClient,
+    *,
+    now: datetime | None = None,
+    longest: Duration | None = None,
+    upcoming_on: datetime | None = None,
 ) -> RetentionPlan:
     """Count what is past its term by the rules in force in the Logboek; nothing changes.
 
     Args:
         now: The moment to plan for, at most the present.
         longest: How long to keep what has no term; None for ever.
+        upcoming_on: A later moment: what will be past its term then is counted too; None for a month later.
     """
     present = datetime.now(UTC)
     # Never for a moment to come: what is past its term only then must not be removed now.
     moment = min(now or present, present)
+    later = max(upcoming_on or _MONTH.after(moment), moment)
     last = client.rows(_LAST_TERMS)
     terms = int(last[0][0]) if last else 0
     in_force = term_parameters(moment, terms, longest)
@@ -201,9 +209,10 @@ def plan_retention(
         own,
         dated,
         [ExpiredRecords(*row) for row in expired],
-        _next_month(client, moment, terms, longest) if last else [],
+        _upcoming(client, moment, later, terms, longest) if last else [],
         [KeptRecords(*row) for row in client.rows(_WITHOUT_TERM)],
         len(client.rows(UNFINISHED)),
+        later,
     )
 
 
@@ -214,9 +223,11 @@ def set_end(client: LogboekClient, trace_id: bytes, span_id: bytes, until_ms: in
     return set_date(client, trace_id, span_id, until_ms, in_force)
 
 
-def _next_month(client: LogboekClient, moment: datetime, terms: int, longest: Duration | None) -> list[UpcomingRecords]:
-    """Return what is past its term a month later and is not now, with the term by which it goes."""
-    now, later = (term_parameters(at, terms, longest) for at in (moment, _MONTH.after(moment)))
+def _upcoming(
+    client: LogboekClient, moment: datetime, on: datetime, terms: int, longest: Duration | None
+) -> list[UpcomingRecords]:
+    """Return what is past its term at a later moment and is not now, with the term by which it goes."""
+    now, later = (term_parameters(at, terms, longest) for at in (moment, on))
     rules: dict[str, list[tuple[int, str]]] = {}
     for activity, from_ms, retention in client.rows(_RULES):
         rules.setdefault(activity, []).append((from_ms, retention))

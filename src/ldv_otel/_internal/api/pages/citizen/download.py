@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from ldv_otel._internal.api.pages.dutch import local
 from ldv_otel._internal.api.pages.view import DutchTexts
 from ldv_otel._internal.record.logregel import Logregel, Status
 from ldv_otel._internal.record.spreadsheet_cells import guarded_cell
 from ldv_otel._internal.tamper.proof import RecordProof
+from ldv_otel._internal.times.dutch import local
 
 _RESULTS: Final = {Status.UNSET: "uitgevoerd", Status.OK: "gelukt", Status.ERROR: "niet gelukt"}
 #: With these a spreadsheet program would begin a formula.

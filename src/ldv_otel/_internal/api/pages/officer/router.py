@@ -127,11 +127,14 @@ async def records(request: Request, client: Officer) -> Response:
 
 @router.get("/reeksen")
 async def sequences(request: Request, client: Officer) -> Response:
-    """Show the writers whose sequence has gaps."""
+    """Show the writers of a period whose sequence has gaps."""
     del client
-    gaps = await services_of(request).reader.ask(oversight.sequence_gaps)
-    rows = [gap_row(gap, zone_of(request)) for gap in gaps]
-    return page(request, "toezicht/reeksen.html", section="reeksen", rows=rows)
+    period = period_of(request.query_params, zone_of(request))
+    checked = await services_of(request).reader.ask(oversight.check_sequences, period.since_ms, period.until_ms)
+    rows = [gap_row(gap, zone_of(request)) for gap in checked.gaps]
+    return page(
+        request, "toezicht/reeksen.html", section="reeksen", rows=rows, period=period, sequences=checked.writers
+    )
 
 
 @router.get("/controles")

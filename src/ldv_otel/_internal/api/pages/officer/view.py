@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ldv_otel._internal.api.pages.dutch import date_words, local, time_words
 from ldv_otel._internal.api.pages.view import DutchTexts, ShownActivity
 from ldv_otel._internal.clickhouse.queries.oversight import ActivityCounts, SequenceGap
 from ldv_otel._internal.clickhouse.verification.made import VerificationMade
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.times.dutch import date_words, local, time_words
 from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.attributes import Flag
 

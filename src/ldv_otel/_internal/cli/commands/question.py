@@ -1,0 +1,130 @@
+"""`ldv question`: the ten questions of citizens, privacy officers and auditors."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from ldv_otel._internal.cli.answer_output import print_answer, reader_of, write_workbook
+from ldv_otel._internal.cli.identifiers import ask_pseudonyms
+from ldv_otel._internal.cli.output import AsCsv, AsExcel, AsJson, OutputFormat, console, output_format, page_out
+from ldv_otel._internal.cli.output import print_json as print_as_json
+from ldv_otel._internal.cli.periods import Since, Until, day_to_come, parse_period
+from ldv_otel._internal.cli.words import DUTCH, words_for
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
+from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.privacy.key_file import pseudonymiser_for
+from ldv_otel._internal.questions.asking import Choices, asked_of
+from ldv_otel._internal.questions.catalogue import BY_NAME, QUESTIONS
+from ldv_otel._internal.questions.cells import AnswerReader
+from ldv_otel._internal.questions.model import Question
+from ldv_otel._internal.times.instants import ms_from_datetime
+from ldv_otel.errors import QueryError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("question")(ask_question)
+
+
+def ask_question(
+    name: Annotated[str, typer.Argument(help="Which question; without a name they are listed.")] = "",
+    *,
+    since: Since = None,
+    until: Until = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="For a day to come, as 2026-12-31: what is removed by then.")
+    ] = None,
+    activity: Annotated[str, typer.Option("--activity", help="Only this processing activity: its URI.")] = "",
+    service: Annotated[str, typer.Option("--service", help="Only this application: its service.name.")] = "",
+    type_: Annotated[str, typer.Option("--type", help="Type of a person's identifier, which is asked for.")] = "BSN",
+    confidential: Annotated[
+        bool | None,
+        typer.Option(
+            "--confidential/--no-confidential",
+            help="Whether to show confidential activities. Default: as the question has it.",
+        ),
+    ] = None,
+    as_csv: AsCsv = False,
+    as_excel: AsExcel = False,
+    as_json: AsJson = False,
+    xlsx: Annotated[
+        Path | None, typer.Option("--xlsx", help="Write an Excel workbook: a file that is not there yet.")
+    ] = None,
+) -> None:
+    """Answer one of ten questions about the Logboek, with what may not be concluded from the answer."""
+    format_ = output_format(OutputFormat.TABLE, csv=as_csv, excel=as_excel, json=as_json)
+    if not name:
+        _list(format_)
+        return
+    question = BY_NAME.get(name)
+    if question is None:
+        raise QueryError(f"There is no question of that name. The questions are: {', '.join(BY_NAME)}.")
+    begin, end = parse_period(since, until, now=datetime.now(UTC))
+    day = day_to_come(on)
+    settings = read_settings(os.environ)
+    pseudonyms: tuple[bytes, ...] = ()
+    pseudonymiser = pseudonymiser_for(settings) if question.about_person else None
+    if pseudonymiser is not None:
+        pseudonyms = tuple(ask_pseudonyms(pseudonymiser, type_))
+    with checked(LogboekClient(settings)) as client:
+        asked = asked_of(
+            question,
+            settings,
+            client,
+            Choices(
+                since_ms=None if begin is None else ms_from_datetime(begin),
+                until_ms=None if end is None else ms_from_datetime(end),
+                on=day,
+                activity=activity,
+                service=service,
+                pseudonyms=pseudonyms,
+                confidential=confidential,
+            ),
+        )
+        if pseudonymiser is not None:
+            missing = records_under_other_keys(client, pseudonymiser.keys.keys)
+            if missing:
+                console(stderr=True).print(sentence_about_keys(missing), markup=False, soft_wrap=True)
+        answer = question.answer(client, asked)
+    reader = _reader(settings)
+    if xlsx is not None:
+        write_workbook(question, answer, reader, xlsx)
+        typer.echo(f"written: {xlsx}", err=True)
+    else:
+        print_answer(question, answer, asked, format_, reader)
+
+
+def _reader(settings: Settings) -> AnswerReader:
+    language = "nl" if words_for(settings.language) is DUTCH else "en"
+    return reader_of(language, settings.inzage.timezone)
+
+
+def _list(format_: OutputFormat) -> None:
+    dutch = words_for(os.environ.get("LDV_LANG")) is DUTCH
+    reader = AnswerReader("nl" if dutch else "en")
+    if format_ is OutputFormat.JSON:
+        print_as_json([_described(question, reader) for question in QUESTIONS])
+        return
+    table = Table(header_style="bold", box=SIMPLE_HEAD, show_header=False)
+    for question in QUESTIONS:
+        table.add_row(question.name, reader.text(question.title))
+    page_out(table)
+
+
+def _described(question: Question, reader: AnswerReader) -> dict[str, object]:
+    return {
+        "name": question.name,
+        "title": reader.text(question.title),
+        "explanation": reader.text(question.explanation),
+        "parameters": [f"--{parameter}" for parameter in question.parameters],
+        "notConcluded": [reader.text(each) for each in question.limits],
+    }

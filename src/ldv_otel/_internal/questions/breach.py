@@ -1,0 +1,129 @@
+"""A data breach: how many people, which activities, which parties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.breakdowns import (
+    BreakdownBy,
+    PeopleUnderKey,
+    breakdown,
+    linked_people,
+    people_by_key,
+)
+from ldv_otel._internal.clickhouse.queries.subject_links import all_links
+from ldv_otel._internal.questions import columns
+from ldv_otel._internal.questions.filters import period_filter
+from ldv_otel._internal.questions.model import (
+    Answer,
+    AnswerColumn,
+    AnswerTable,
+    Asked,
+    CellKind,
+    Parameter,
+    Question,
+    Said,
+)
+from ldv_otel._internal.questions.people import PeopleCount, people_counts
+from ldv_otel._internal.questions.recipients import party_tables
+
+_PEOPLE_COLUMNS: Final = (
+    AnswerColumn("soort", Said("Soort nummer", "Type of number")),
+    AnswerColumn("ten_minste", Said("Ten minste zo veel mensen", "People, at least"), CellKind.NUMBER),
+    AnswerColumn("ten_hoogste", Said("Ten hoogste zo veel mensen", "People, at most"), CellKind.NUMBER),
+    AnswerColumn("sleutels", Said("Sleutels", "Keys"), CellKind.NUMBER),
+    columns.ACTIES,
+)
+_ACTIVITY_COLUMNS: Final = (
+    columns.ACTIVITY,
+    columns.SERVICE,
+    columns.ACTIES,
+    columns.FAILED,
+    columns.NUMBERS,
+    columns.FIRST,
+    columns.LAST,
+    columns.CONFIDENTIAL,
+)
+
+
+def _sentences(people: Sequence[PeopleCount], counted: Sequence[PeopleUnderKey]) -> Iterator[Said]:
+    acties = sum(each.acties for each in counted)
+    if not acties:
+        yield Said("Er is niets vastgelegd dat hierbij past.", "Nothing on record fits this.")
+        return
+    least, most = sum(each.least for each in people), sum(each.most for each in people)
+    if least == most:
+        yield Said(f"Het gaat om {most} mensen of organisaties.", f"It is about {most} people or organisations.")
+    else:
+        yield Said(
+            f"Het gaat om {least} tot {most} mensen of organisaties. Precies is dat niet te zeggen: hun "
+            "pseudoniemen zijn met meer dan één sleutel gemaakt.",
+            f"It is about {least} to {most} people or organisations. It cannot be said exactly: their pseudonyms were "
+            "made with more than one key.",
+        )
+    nobody = sum(each.acties for each in counted if not each.key_id and not each.type)
+    yield Said(
+        f"{acties} handelingen, waarvan {nobody} geen betrokkene noemen.",
+        f"{acties} actions, of which {nobody} name no data subject.",
+    )
+
+
+def answer(client: LogboekClient, asked: Asked) -> Answer:
+    """Return how many people it is about, and the activities and parties."""
+    chosen = period_filter(asked)
+    counted = people_by_key(client, chosen)
+    links = [link for link in all_links(client) if link.ended_ms is None]
+    people = people_counts(counted, linked_people(client, chosen) if links else [], links)
+    cells = breakdown(client, chosen, BreakdownBy.ACTIVITY_AND_SERVICE, zone=asked.settings.inzage.timezone)
+    activity_rows = [
+        (
+            asked.name(cell.value, cell.last_ms),
+            cell.also,
+            cell.acties,
+            cell.failed,
+            cell.numbers,
+            cell.first_ms,
+            cell.last_ms,
+            asked.is_confidential(cell.value, cell.last_ms),
+        )
+        for cell in cells
+    ]
+    people_rows = [(each.type or "?", each.least, each.most, each.keys, each.acties) for each in people]
+    return Answer(
+        tuple(_sentences(people, counted)),
+        (
+            AnswerTable("mensen", Said("Om hoeveel mensen gaat het", "How many people"), _PEOPLE_COLUMNS, people_rows),
+            AnswerTable("activiteiten", Said("Activiteiten", "Activities"), _ACTIVITY_COLUMNS, activity_rows),
+            *party_tables(client, asked),
+        ),
+    )
+
+
+BREACH: Final = Question(
+    name="breach",
+    address="datalek",
+    title=Said("Datalek: om hoeveel mensen gaat het?", "Data breach: how many people is it about?"),
+    explanation=Said(
+        "Wat een applicatie deed, of wat er gebeurde binnen een activiteit, tussen twee momenten.",
+        "What an application did, or what was done under an activity, between two moments.",
+    ),
+    parameters=(Parameter.PERIOD, Parameter.ACTIVITY, Parameter.SERVICE),
+    limits=(
+        Said(
+            "Dit telt wie in het Logboek staat. Iemand die buiten de applicatie om gegevens las, staat er niet in.",
+            "This counts who is in the Logboek. Who read data past the application is not in it.",
+        ),
+        Said(
+            "Wie twee soorten nummers heeft die niet gekoppeld zijn, telt twee keer.",
+            "Who has numbers of two types that are not linked counts twice.",
+        ),
+        Said(
+            "Is een nummer met twee sleutels vastgelegd, dan zijn dat twee pseudoniemen. Daarom staan er twee grenzen.",
+            "A number that was logged with two keys has two pseudonyms. That is why there are two bounds.",
+        ),
+        columns.WITHIN_TERM_ONLY,
+    ),
+    answer=answer,
+)

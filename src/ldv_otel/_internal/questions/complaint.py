@@ -1,0 +1,79 @@
+"""Evidence for a complaint: the records about a person, with what shows that they are unchanged."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.verification.prove import RecordId, prove_records
+from ldv_otel._internal.questions import person
+from ldv_otel._internal.questions.model import (
+    Answer,
+    AnswerColumn,
+    AnswerTable,
+    Asked,
+    CellKind,
+    Parameter,
+    Question,
+    Said,
+)
+from ldv_otel._internal.tamper.proof import RecordProof
+
+#: The most proofs of one answer: each may be in a batch of its own, whose rows are all read.
+MOST_PROOFS: Final = 500
+_AT_A_TIME: Final = 25
+_COLUMNS: Final = (
+    *person.COLUMNS,
+    AnswerColumn("bewezen", Said("Met bewijs", "With proof"), CellKind.YES_NO),
+)
+
+
+def proofs_of_records(client: LogboekClient, records: list[StoredLogregel]) -> list[RecordProof | None]:
+    """Return the proof of each record; None of one that is not sealed as it is, and of those after `MOST_PROOFS`."""
+    ids = [RecordId(each.logregel.trace_id, each.logregel.span_id, each.writer_id, each.seq) for each in records]
+    proofs: dict[RecordId, RecordProof | None] = {}
+    for at in range(0, min(len(ids), MOST_PROOFS), _AT_A_TIME):
+        proofs |= prove_records(client, ids[at : at + _AT_A_TIME])
+    return [proofs.get(record_id) for record_id in ids]
+
+
+def answer(client: LogboekClient, asked: Asked) -> Answer:
+    """Return the records about the person, each with whether there is a proof of it."""
+    records, complete = person.person_records(client, asked)
+    proofs = proofs_of_records(client, records)
+    rows = [
+        (*person.row_of(record.logregel, asked), proof is not None)
+        for record, proof in zip(records, proofs, strict=True)
+    ]
+    proven = sum(proof is not None for proof in proofs)
+    sentences = (
+        person.counts(records),
+        Said(f"Van {proven} handelingen is er een bewijs.", f"There is a proof of {proven} actions."),
+    )
+    return Answer(sentences, (AnswerTable("handelingen", Said("Handelingen", "Actions"), _COLUMNS, rows, complete),))
+
+
+COMPLAINT: Final = Question(
+    name="complaint",
+    address="klacht",
+    title=Said("Bewijs voor een klacht", "Evidence for a complaint"),
+    explanation=Said(
+        "De handelingen over één persoon, met uitleg en bewijs, als bestand om te bewaren en te printen.",
+        "The actions about a person, with explanation and proof, as a file to keep and to print.",
+    ),
+    parameters=(Parameter.PERSON, Parameter.PERIOD),
+    days=None,
+    limits=(
+        Said(
+            "Een bewijs laat zien dat een regel er was en niet veranderd is. Niet dat er geen andere regels zijn.",
+            "A proof shows that a record was there and is unchanged. Not that there are no others.",
+        ),
+        Said(
+            f"Van ten hoogste {MOST_PROOFS} handelingen zit er een bewijs bij.",
+            f"There are proofs of {MOST_PROOFS} actions at most.",
+        ),
+        *person.LIMITS,
+    ),
+    answer=answer,
+)
