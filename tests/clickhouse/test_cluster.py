@@ -59,7 +59,7 @@ def test_a_new_column_is_one_of_both_tables() -> None:
 
 def test_every_migration_is_prepared_for_clusters() -> None:
     """A statement of a new kind fails here first."""
-    for statement in [text for migration in migrations() for text in migration.statements] + [*view_statements()]:
+    for statement in [text for migration in migrations() for text in migration.statements] + [*view_statements("ldv")]:
         assert clustered(statement, Cluster("ldv", "trace"))
     with pytest.raises(ValueError, match="not prepared"):
         clustered("OPTIMIZE TABLE logregel", Cluster("ldv"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -219,3 +220,24 @@ def test_views_are_made_anew(settings: Settings) -> None:
         client.command(Sql("CREATE OR REPLACE VIEW logregels AS SELECT 1 AS something_else"))
         assert apply_schema(settings) == []
         assert client.rows(Sql("SELECT trace_id FROM logregels")) == []
+
+
+def test_every_view_is_read_from_another_database_too(settings: Settings, client: LogboekClient) -> None:
+    """As tools do that name the database in the query: a view that asks another view finds it where it is itself."""
+    database = client.address.database
+    values = {"trace_id": "07" * 16, "span_id": "07" * 8, "subject": "07" * 16, "activiteit": "urn:a", "writer": "w"}
+    values |= {"vanaf": "2026-01-01 00:00:00", "tot": "2026-02-01 00:00:00"}
+    views = client.rows(
+        Sql(
+            "SELECT name, create_table_query FROM system.tables WHERE database = {database:String} AND engine = 'View'"
+        ),
+        {"database": database},
+    )
+    assert len(views) > 10
+    with LogboekClient(settings, database="") as elsewhere:
+        for name, text in views:
+            parameters = ", ".join(
+                f"{parameter} = '{values[parameter]}'" for parameter in set(re.findall(r"\{(\w+):", text))
+            )
+            arguments = f"({parameters})" if parameters else ""
+            assert elsewhere.rows(Sql.verbatim(f"SELECT count() FROM {database}.{name}{arguments}")) is not None

@@ -60,6 +60,11 @@ class LogboekProcess:
         self.start()
 
     @property
+    def program(self) -> list[str]:
+        """Python's arguments that start it."""
+        return ["-m", "ldv_otel._internal.clickhouse.embedded"]
+
+    @property
     def address(self) -> str:
         """`http://127.0.0.1:PORT`."""
         return f"http://127.0.0.1:{self.port}"
@@ -76,7 +81,7 @@ class LogboekProcess:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        command = [sys.executable, "-m", "ldv_otel._internal.clickhouse.embedded"]
+        command = [sys.executable, *self.program]
         command += ["--path", os.fspath(self.path), "--listen", f"127.0.0.1:{self.port}"]
         # Its own process group, so that a signal meant for the test run is not one for the Logboek, nor back.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -239,7 +239,8 @@ class Engine:
         # A new handle for each statement: what is set on it must not reach the next one.
         connection = self._open(self._path)
         try:
-            if query.database:
+            # A session begins in `default`. A server goes there without a right to; `USE` asks for it.
+            if query.database not in {"", "default"}:
                 connection.query(f"USE {_identifier(query.database)}")
             if settings := _assignments(query):
                 connection.query(f"SET {settings}")

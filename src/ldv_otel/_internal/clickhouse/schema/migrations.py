@@ -116,9 +116,16 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(numbered, key=lambda migration: migration.version))
 
 
-def view_statements() -> tuple[str, ...]:
-    """Return what makes the views that readers use, in place of those that are there."""
-    return statements_in("views.sql")
+def view_statements(database: str) -> tuple[str, ...]:
+    """Return what makes the views that readers use, in place of those that are there.
+
+    A view with parameters that asks another one looks for it in the reader's own database, unless it says where: what a
+    table's name means is settled when a view is made, what that of a view with parameters means is not.
+
+    Args:
+        database: A plain identifier, as settings let nothing else through.
+    """
+    return tuple(statement.replace("DATABASE.", f"{database}.") for statement in statements_in("views.sql"))
 
 
 def collector_statements() -> tuple[str, ...]:
@@ -164,7 +171,7 @@ def apply_schema(
         applied = _migrate(client, cluster, up_to)
         # An earlier version of the tables may lack columns that these views name.
         if up_to is None:
-            _run(client, view_statements(), cluster)
+            _run(client, view_statements(settings.logboek.database), cluster)
         if collector or (applied and before.collector):
             _run(client, collector_statements(), cluster)
     return applied
@@ -257,7 +264,7 @@ def all_statements(database: str, cluster: Cluster | None = None, *, collector: 
     """Give every statement that makes the tables from nothing, in order, to be run or read by hand."""
     yield create_database(database, cluster)
     numbered = [statement for migration in migrations() for statement in migration.statements]
-    others = (*view_statements(), *(collector_statements() if collector else ()))
+    others = (*view_statements(database), *(collector_statements() if collector else ()))
     for statement in (_CREATE_VERSIONS.strip(), *numbered, *others):
         yield from _on_cluster(statement, cluster)
 

@@ -111,7 +111,7 @@ GROUP BY technical;
 
 -- logregels_trace(trace_id = '32 hexadecimal digits'): a record's parent is the nearest Actie above it.
 CREATE OR REPLACE VIEW logregels_trace AS
-WITH (SELECT (groupArray(span_id), groupArray(above)) FROM technical_above(trace_id = {trace_id:String})) AS links
+WITH (SELECT (groupArray(span_id), groupArray(above)) FROM DATABASE.technical_above(trace_id = {trace_id:String})) AS links
 SELECT * EXCEPT '^stored_' REPLACE (
     transform(parent_span_id, arrayPushBack(links.1, ''), arrayPushBack(links.2, ''), parent_span_id) AS parent_span_id)
 FROM logregel_shown
@@ -139,7 +139,7 @@ SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 -- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): asked at the caller, with the ids that the
 -- called party has as its foreign operation. The span is the Actie's own, or a technical span below it.
 CREATE OR REPLACE VIEW logregels_aanroeper AS
-WITH (SELECT any(above) FROM technical_above(trace_id = {trace_id:String}) WHERE span_id = lower({span_id:String})) AS above
+WITH (SELECT any(above) FROM DATABASE.technical_above(trace_id = {trace_id:String}) WHERE span_id = lower({span_id:String})) AS above
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 WHERE (SELECT throwIf(not match({trace_id:String}, '^[0-9a-fA-F]{32}$'), 'trace_id has 32 hexadecimal digits')) = 0
