@@ -10,6 +10,7 @@ def test_logs_the_owner() -> None:
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,12 +36,14 @@ from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.logregel import Logregel, Status, decode_logregel
 from ldv_otel._internal.rules.rules import read_rules
 from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk.attach import attach, detach
 from ldv_otel._internal.sdk.extensions import load_extensions
+from ldv_otel._internal.sdk.install import installation
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import use_propagator
+from ldv_otel._internal.sdk.seen_spans import SeeingProcessor, SeenSpan, sentence_about_seen
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel._internal.sdk.takeover import take_over_below, taken_over
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 __all__ = ["InMemoryLogboek", "ManualClock", "check_sink", "logboek"]
@@ -62,6 +65,7 @@ class InMemoryLogboek:
         self.traits = traits or SinkTraits()
         self.failures: list[Exception] = []
         self._pseudonymiser = pseudonymiser or Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id))
+        self._seen: Callable[[], Sequence[SeenSpan]] = tuple
         self._batches: dict[str, Batch] = {}
         self._open = False
 
@@ -69,6 +73,10 @@ class InMemoryLogboek:
     def logregels(self) -> list[Logregel]:
         """Everything stored, in the order of arrival."""
         return [logregel for batch in self._batches.values() for logregel in batch.logregels]
+
+    def show_spans(self, seen: Callable[[], Sequence[SeenSpan]]) -> None:
+        """Let a failing assertion show the spans that made no Logregel."""
+        self._seen = seen
 
     def pseudonym(self, identifier: object, *, type: str) -> bytes:  # the public API's word
         """Return what `data_subject_id` is for this person."""
@@ -97,8 +105,8 @@ class InMemoryLogboek:
             status: `ldv_otel.Status`.
 
         Raises:
-            AssertionError: None or several have; the text says what was asked for and what was logged, by names,
-                activities and pseudonyms.
+            AssertionError: None or several have; the text says what was asked for, what was logged, by names,
+                activities and pseudonyms, and why the nearest other span is no Actie.
         """
         wanted = {
             "name": name,
@@ -115,7 +123,7 @@ class InMemoryLogboek:
         stored = "".join(f"\n  {_sentence(each)}" for each in logregels) or " nothing."
         raise AssertionError(
             f"{len(fitting) or 'No'} Logregel{'s have' if len(fitting) > 1 else ' has'} {question}, where one should. "
-            f"Logged:{stored}"
+            f"Logged:{stored}" + ("" if fitting else sentence_about_seen(self._seen(), name))
         )
 
     def __repr__(self) -> str:
@@ -276,8 +284,10 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
 ) -> Iterator[InMemoryLogboek]:
     """Log into memory for the length of a `with` block, through the whole SDK side, with nothing to configure.
 
-    The application's tracer provider is used if it set one. Do not call `install()` in the same process. An Actie that
-    names a session or connection (`processing(..., outbox=session)`) is logged at its end, without its transaction.
+    The application's tracer provider is used, whether it is set before or meanwhile. This takes the place of
+    `install()`: what that set up before steps aside, and a call of it meanwhile sets up nothing, so that no record of a
+    test reaches a real Logboek. `LDV_` variables are not read. An Actie that names a session or connection
+    (`processing(..., outbox=session)`) is logged at its end, without its transaction.
 
     Args:
         pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
@@ -301,24 +311,46 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     around = read_parties(parties, unknown_callers)
     extensions = load_extensions(around)
     delivery = _AtOnce(memory, stray_bsn=stray_bsn)
-    processor = LdvSpanProcessor(
+    processor = SeeingProcessor(
         maker, delivery, mapper=mapper, parties=around, extensions=extensions, status_of=status_of
     )
     processor.outboxes = _AnyTransaction()
-    if _private.current_provider() is None:
-        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
-    provider = _private.current_provider()
-    if not isinstance(provider, TracerProvider):
-        raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
-    attach(provider, processor)
+    memory.show_spans(processor.seen)
+    provider = _provider()
     propagator = propagate.get_global_textmap()
     use_propagator(around, extensions)
     try:
-        yield memory
+        with taken_over(processor, provider, installation()):
+            yield memory
     finally:
         propagate.set_global_textmap(propagator)
         processor.shutdown()
-        detach(provider, processor)
+
+
+@functools.cache
+def log_in_background() -> None:
+    """Log what no test looks at into memory that is forgotten, to the end of the process; for the pytest plugin."""
+    pseudonymiser = Pseudonymiser(KeyRing([_TEST_KEY], active=_TEST_KEY.id))
+    processor = LdvSpanProcessor(LogregelMaker(pseudonymiser.subject), _Nowhere(InMemoryLogboek(pseudonymiser)))
+    processor.outboxes = _AnyTransaction()
+    take_over_below(processor, _provider())
+    use_propagator(processor.parties, processor.extensions)
+
+
+class _Nowhere(_AtOnce):
+    """Delivery that forgets what it is given: tests run for long, and nobody asks for it."""
+
+    def submit(self, logregel: Logregel, level: DeliveryLevel | None = None) -> None:
+        del logregel, level
+
+
+def _provider() -> TracerProvider:
+    if _private.current_provider() is None:
+        trace.set_tracer_provider(_private.StandInProvider(shutdown_on_exit=False))
+    provider = _private.sdk_provider(_private.current_provider())
+    if provider is None:
+        raise ConfigurationError("The tracer provider is not one of the OpenTelemetry SDK. Set that one in the test.")
+    return provider
 
 
 _publish(__name__, __all__, globals())

@@ -28,6 +28,7 @@ OPTIONAL: Final = {
     "typing_extensions",
     "requests",
     "django",
+    "pytest",
     "sqlalchemy",
 }
 #: The first version without a hole that was known when it was set.

@@ -20,7 +20,7 @@ BY_OTHERS: Final = {
         "file_bytes", "uitvoerder", "gegevensbron", "verwerkingsactiviteit_id_afnemer",
         "verwerkingsactiviteit_url_afnemer",
     },
-    "entry points": {"TracesExporter"},
+    "entry points": {"TracesExporter", "ldv_logboek", "pytest_configure"},
     "Python's protocols": {"__getattr__", "__annotations__", "error_type", "memo"},
     "settings of libraries' objects": {"http_retries", "should_exit", "log_errors"},
 }  # fmt: skip

@@ -88,7 +88,11 @@ def test_the_wheel_holds_the_package(wheel: Path) -> None:
     assert any(name.endswith("nlds.css") for name in static) == any("licences" in name for name in static)
     assert schema | {"ldv_otel/py.typed", "ldv_otel/testing.py"} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"ldv_otel", "ldv_otel_start.py"}
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "ldv_otel",
+        "ldv_otel_start.py",
+        "ldv_otel_pytest.py",
+    }
     assert not [name for name in names if "tests" in name.split("/") or name.rpartition("/")[2].startswith("test_")]
 
 

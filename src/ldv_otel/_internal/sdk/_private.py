@@ -36,8 +36,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.util.types import Attributes
 
-_on_set: list[Callable[[TracerProvider], None]] = []
-_on_refused: list[Callable[[TracerProvider, TracerProvider], None]] = []
+OnSet = Callable[[TracerProvider], None]
+OnRefused = Callable[[TracerProvider, TracerProvider], None]
+
+_on_set: list[OnSet] = []
+_on_refused: list[OnRefused] = []
 _original_setter = trace._set_tracer_provider
 
 
@@ -387,9 +390,16 @@ def current_provider() -> trace.TracerProvider | None:
     return trace._TRACER_PROVIDER
 
 
-def watch(
-    on_set: Callable[[TracerProvider], None], on_refused: Callable[[TracerProvider, TracerProvider], None]
-) -> None:
+def watching() -> tuple[OnSet, OnRefused]:
+    """Return what `watch` was given last; functions that do nothing before."""
+    return (_on_set or [_do_nothing])[0], (_on_refused or [_do_nothing])[0]
+
+
+def _do_nothing(*providers: TracerProvider) -> None:
+    del providers
+
+
+def watch(on_set: OnSet, on_refused: OnRefused) -> None:
     """Call back whenever the application sets a provider of the SDK; it replaces a stand-in.
 
     Args:

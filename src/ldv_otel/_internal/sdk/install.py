@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import itertools
 import logging
 import os
@@ -24,12 +25,13 @@ from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
-from ldv_otel._internal.sdk.attach import attach
+from ldv_otel._internal.sdk.attach import attach, detach
 from ldv_otel._internal.sdk.health import PROVIDER_ADVICE, Health, health_of, with_outboxes
 from ldv_otel._internal.sdk.metrics import observe
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import is_used, use_propagator
 from ldv_otel._internal.sdk.span_state import SCOPE
+from ldv_otel._internal.sdk.takeover import NAME, is_held, is_taken, running
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 
@@ -102,8 +104,23 @@ class _Installation:
                 "`tracer_configurator/development` in OpenTelemetry's configuration file)."
             )
         self._providers.append(provider)
+        self._attach(provider)
+
+    def _attach(self, provider: TracerProvider) -> None:
         may_be_actie = self.processor.may_be_actie if self.settings.record == "acties" else None
         attach(provider, self.processor, may_be_actie)
+
+    def step_aside(self) -> None:
+        """See no more spans, for as long as a test logs into memory."""
+        for provider in self._providers:
+            detach(provider, self.processor)
+
+    def come_back(self, providers: list[TracerProvider]) -> None:
+        """See spans again, also those of providers that were set meanwhile."""
+        for provider in self._providers:
+            self._attach(provider)
+        for provider in providers:
+            self.listen_to(provider)
 
     def note_refused(self, refused: TracerProvider, kept: TracerProvider) -> None:
         """Say that OpenTelemetry refused a provider of the application, and what does not happen for that reason."""
@@ -129,7 +146,8 @@ def install(settings: Settings | None = None, *, outbox: Outbox | Sequence[Outbo
     """Keep a Logboek from here on: every Actie of this process is logged, sampled or not.
 
     Call it once, anywhere at the start: before or after the application sets its tracer provider, which it keeps. A
-    second call changes nothing, but that it may be the first with an outbox.
+    second call changes nothing, but that it may be the first with an outbox. While a test logs into memory
+    (`ldv_otel.testing`) it sets up nothing.
 
     Args:
         settings: By default read from the `LDV_*` environment variables.
@@ -161,6 +179,11 @@ def set_up(
     """
     global _installation  # noqa: PLW0603  (one Logboek a process)
     with _installing:
+        if is_taken():
+            _logger.info("A test logs into memory, so install() sets up nothing.")
+            if is_held():
+                importlib.import_module("ldv_otel_pytest").log_into_memory()
+            return
         if _installation is not None:
             if outbox is not None and _installation.processor.senders is None:
                 # `opentelemetry-instrument` and `ldv run` set logging up before the application can name its database.
@@ -244,6 +267,8 @@ def force_flush(timeout_seconds: float = 30.0) -> bool:
     Raises:
         ConfigurationError: `install()` was not called.
     """
+    if is_taken():
+        return True
     if _installation is None:
         raise ConfigurationError("force_flush was called without install(). Call ldv_otel.install() first.")
     senders = _installation.processor.senders
@@ -253,6 +278,8 @@ def force_flush(timeout_seconds: float = 30.0) -> bool:
 
 def health() -> Health:
     """Return how logging is doing in this process; never raises."""
+    if is_taken():
+        return _health_of_test()
     if _installation is None:
         return Health(installed=False)
     processor = _installation.processor
@@ -273,6 +300,21 @@ def health() -> Health:
         unmatched_rules=processor.mapper.unmatched(),
         overlooked=processor.overlooked.report(),
         resource_left_out=tuple(processor.maker.left_out),
+    )
+
+
+def installation() -> _Installation | None:
+    """Return what `install()` set up in this process; None when it was not called."""
+    return _installation
+
+
+def _health_of_test() -> Health:
+    processor = running()
+    if processor is None:
+        return Health(installed=True, logboek=NAME)
+    health = health_of(processor.delivery.stats(), logboek=NAME, flags=processor.flags)
+    return msgspec.structs.replace(
+        health, overlooked=processor.overlooked.report(), unmatched_rules=processor.mapper.unmatched()
     )
 
 

@@ -17,7 +17,7 @@ from ldv_otel._internal.record.span_facts import SpanFacts
 from ldv_otel.attributes import DATA_SUBJECT_ID, NEXT_LOGBOOK_ID, NEXT_LOGBOOK_NAMES, PROCESSING_ACTIVITY_ID
 
 if TYPE_CHECKING:
-    from ldv_otel._internal.rules.misses import UnmatchedRule
+    from ldv_otel._internal.rules.misses import Miss, UnmatchedRule
     from ldv_otel._internal.rules.rule_file import Rule
     from ldv_otel._internal.rules.rules import Rules
     from ldv_otel._internal.rules.unmatched import UnmatchedRules
@@ -86,6 +86,19 @@ class SpanMapper:
     def unmatched(self) -> tuple[UnmatchedRule, ...]:
         """Return the rules that took no span so far, with the reason."""
         return self._watched.report() if self._watched is not None else ()
+
+    def nearest_miss(self, span: ReadableSpan, attributes: Mapping[str, object]) -> tuple[str, Miss] | None:
+        """Return the rule that came nearest to a span which none took, and why it does not; None without rules."""
+        if self._rules is None:
+            return None
+        scope = span.instrumentation_scope
+        misses = []
+        for index, rule in enumerate(self._rules.rules):
+            scope_name = scope.name if scope is not None else ""
+            miss = self._rules.miss(index, span.name, _KINDS[span.kind], scope_name, attributes)
+            if miss is not None:
+                misses.append((f"rule {index + 1}{f' ({rule.rule})' if rule.rule else ''}", miss))
+        return max(misses, key=lambda each: each[1].held, default=None)
 
     def may_match(self, name: str, kind: SpanKind) -> bool:
         """Return whether a rule may take a span with this name and kind, once its attributes are set."""
