@@ -23,6 +23,7 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import LdvPropagator, extract
 from ldv_otel._internal.sdk.sampler import LdvSampler
 from ldv_otel._internal.sdk.shield import SubjectShieldingSpanProcessor
+from ldv_otel._internal.sdk.tenant_context import tenant
 from ldv_otel._version import __version__
 from ldv_otel.errors import (
     BatchRefused,
@@ -31,6 +32,7 @@ from ldv_otel.errors import (
     LogboekUnavailable,
     QueryError,
     SchemaError,
+    UnknownTenant,
     UnreadableInput,
 )
 
@@ -55,6 +57,7 @@ __all__ = [
     "Settings",
     "Status",
     "SubjectShieldingSpanProcessor",
+    "UnknownTenant",
     "UnreadableInput",
     "__version__",
     "called_by",
@@ -71,6 +74,7 @@ __all__ = [
     "processing",
     "read_settings",
     "reject",
+    "tenant",
 ]
 
 _publish(__name__, __all__, globals())

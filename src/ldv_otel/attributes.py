@@ -168,3 +168,4 @@ class Flag(StrEnum):
     STRAY_BSN = "stray_bsn"
     ACTIVITY_UNKNOWN = "activity_unknown"
     AFTER_COMMIT = "after_commit"
+    TENANT_UNKNOWN = "tenant_unknown"

@@ -2,6 +2,7 @@
 
     LdvError
     ├── ConfigurationError      change a setting, then start again
+    │   ├── UnknownTenant       add the tenant to the file of `LDV_LOGBOEKEN`, or refuse the request
     │   └── LogboekSetupError   change rights, tables or a gateway where the Logboek is; a service waits for that
     │       └── SchemaError     bring the Logboek's tables and this version together (`ldv schema apply`)
     ├── LogboekUnavailable      wait and try again; nothing is known to be wrong with the data
@@ -26,6 +27,7 @@ __all__ = [
     "NotProven",
     "QueryError",
     "SchemaError",
+    "UnknownTenant",
     "UnreadableInput",
 ]
 
@@ -36,6 +38,10 @@ class LdvError(Exception):
 
 class ConfigurationError(LdvError):
     """A setting is missing or wrong; the message names it and the way out."""
+
+
+class UnknownTenant(ConfigurationError):  # reads as a state, as `LogboekUnavailable`
+    """Nothing says whose an Actie is, or says so in a way that can be followed; so nothing was begun or logged."""
 
 
 class LogboekSetupError(ConfigurationError):

@@ -44,6 +44,7 @@ from ldv_otel._internal.sdk.seen_spans import SeeingProcessor, SeenSpan, sentenc
 from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel._internal.sdk.span_state import LiveSpan
 from ldv_otel._internal.sdk.takeover import take_over_below, taken_over
+from ldv_otel._internal.sdk.tenant_context import set_tenant_names
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
 __all__ = ["InMemoryLogboek", "ManualClock", "check_sink", "logboek"]
@@ -270,6 +271,14 @@ class _AnyTransaction:
         return records
 
 
+class _AnyTenant:
+    """Lets code name any tenant (`ldv_otel.tenant`), and logs all in one Logboek."""
+
+    def has(self, tenant_id: str) -> bool:
+        """Say yes."""
+        return bool(tenant_id)
+
+
 @contextmanager
 def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     *,
@@ -288,6 +297,7 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     `install()`: what that set up before steps aside, and a call of it meanwhile sets up nothing, so that no record of a
     test reaches a real Logboek. `LDV_` variables are not read. An Actie that names a session or connection
     (`processing(..., outbox=session)`) is logged at its end, without its transaction.
+    Code may name any tenant (`ldv_otel.tenant`); all of them log here.
 
     Args:
         pseudonymous_types: As `LDV_PSEUDONYMOUS_TYPES`.
@@ -319,10 +329,12 @@ def logboek(  # noqa: PLR0913  (each is a setting that a test may need)
     provider = _provider()
     propagator = propagate.get_global_textmap()
     use_propagator(around, extensions)
+    names = set_tenant_names(_AnyTenant())
     try:
         with taken_over(processor, provider, installation()):
             yield memory
     finally:
+        set_tenant_names(names)
         propagate.set_global_textmap(propagator)
         processor.shutdown()
 
@@ -335,6 +347,7 @@ def log_in_background() -> None:
     processor.outboxes = _AnyTransaction()
     take_over_below(processor, _provider())
     use_propagator(processor.parties, processor.extensions)
+    set_tenant_names(_AnyTenant())
 
 
 class _Nowhere(_AtOnce):

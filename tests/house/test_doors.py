@@ -42,6 +42,7 @@ DOORS: dict[ModuleType, list[str]] = {
         "Settings",
         "Status",
         "SubjectShieldingSpanProcessor",
+        "UnknownTenant",
         "UnreadableInput",
         "__version__",
         "called_by",
@@ -58,6 +59,7 @@ DOORS: dict[ModuleType, list[str]] = {
         "processing",
         "read_settings",
         "reject",
+        "tenant",
     ],
     attributes: [
         "ACTIE_MARKS",
@@ -108,6 +110,7 @@ DOORS: dict[ModuleType, list[str]] = {
         "NotProven",
         "QueryError",
         "SchemaError",
+        "UnknownTenant",
         "UnreadableInput",
     ],
     plugins: [

@@ -201,6 +201,22 @@ class Parties:
                 return caller
         return None
 
+    def proven_caller(self, evidence: Evidence) -> Caller | None:
+        """Return the first caller with a proof that holds and that nobody else could give, as a claim is."""
+        for caller in self._callers:
+            if any(not proof.claim and proof.holds(evidence, self._gateways) for proof in caller.proven_by):
+                return caller
+        return None
+
+    @property
+    def has_gateways(self) -> bool:
+        """Whether headers of some peer are believed."""
+        return bool(self._gateways)
+
+    def is_gateway(self, peer_address: str) -> bool:
+        """Return whether the headers of a peer are believed."""
+        return peer_address in self._gateways
+
     def named(self, name: str) -> Caller | None:
         """Return the caller of that name."""
         return next((caller for caller in self._callers if caller.name == name), None)

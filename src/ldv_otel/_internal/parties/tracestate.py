@@ -1,7 +1,8 @@
 """Our member of W3C `tracestate`: the Actie that a call is made from, and the name that the caller claims.
 
-`ldv=a:00f067aa0ba902b7` or `ldv=a:00f067aa0ba902b7;c:gemeente-parkeren`; parts that a later version adds are skipped.
-It has nothing about the data subject or the processing activity (LDV-X3).
+`ldv=a:00f067aa0ba902b7`, with `;c:gemeente-parkeren` for the name, and `;t:0363` for the tenant (`LDV_LOGBOEKEN`),
+which only parties see that are named for it. Parts that a later version adds are skipped. It has nothing about the data
+subject or the processing activity (LDV-X3).
 
 Source: W3C Trace Context, level 1, section 3.3.
 """
@@ -21,7 +22,9 @@ MAX_CHARACTERS: Final = 512
 _LARGE_MEMBER_CHARACTERS: Final = 128
 
 CLAIM: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PARTS: Final = re.compile(r"a:([0-9a-f]{16})(?:;c:([A-Za-z0-9._-]{1,64}))?(?:;.*)?")
+_PARTS: Final = re.compile(
+    r"a:([0-9a-f]{16})(?:;c:([A-Za-z0-9._-]{1,64}))?(?:;t:([A-Za-z0-9][A-Za-z0-9._-]{0,63}))?(?:;.*)?"
+)
 _NO_SPAN: Final = bytes(8)
 
 
@@ -31,10 +34,12 @@ class CallingActie(msgspec.Struct, frozen=True):
     Attributes:
         span_id: 8 bytes: the Actie from which the call was made.
         claim: The name that the caller claims, without proof.
+        tenant: Whose Logboek the caller's Actie is in, as it says; empty where it does not.
     """
 
     span_id: bytes
     claim: str = ""
+    tenant: str = ""
 
 
 def parse_member(value: str) -> CallingActie | None:
@@ -42,13 +47,14 @@ def parse_member(value: str) -> CallingActie | None:
     parts = _PARTS.fullmatch(value)
     if parts is None or (span_id := bytes.fromhex(parts[1])) == _NO_SPAN:
         return None
-    return CallingActie(span_id, parts[2] or "")
+    return CallingActie(span_id, parts[2] or "", parts[3] or "")
 
 
 def format_member(actie: CallingActie) -> str:
     """Return the value that `parse_member` reads."""
     claim = f";c:{actie.claim}" if actie.claim else ""
-    return f"a:{actie.span_id.hex()}{claim}"
+    tenant = f";t:{actie.tenant}" if actie.tenant else ""
+    return f"a:{actie.span_id.hex()}{claim}{tenant}"
 
 
 def with_member(actie: CallingActie, members: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -104,17 +104,24 @@ class LogregelMaker:
         self._exception_messages = exception_messages
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> LogregelMaker:
+    def from_settings(
+        cls, settings: Settings, pseudonymise: Callable[[object, object], DataSubject] | None = None
+    ) -> LogregelMaker:
         """Return a maker with the keys of the settings; it does not check activities until `knows` is set.
+
+        Args:
+            pseudonymise: In the place of those keys, where they were read already.
 
         Raises:
             ConfigurationError: There are no keys, or they cannot be used.
         """
-        # OpenSSL takes 3 ms to load, and keys load it.
-        from ldv_otel._internal.privacy.key_file import pseudonymiser_for
+        if pseudonymise is None:
+            # OpenSSL takes 3 ms to load, and keys load it.
+            from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 
+            pseudonymise = pseudonymiser_for(settings).subject
         return cls(
-            pseudonymiser_for(settings).subject,
+            pseudonymise,
             exception_messages=settings.exception_messages,
             stray=stray_numbers(settings),
             resources=resource_choice(settings),

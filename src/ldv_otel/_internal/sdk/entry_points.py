@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 from ldv_otel._internal.config.error_places import type_and_places
-from ldv_otel._internal.config.settings import read_settings, unknown_variables
+from ldv_otel._internal.config.settings import read_service_settings, unknown_variables
 from ldv_otel._internal.config.variables import VARIABLES
 from ldv_otel._internal.sdk.install import set_up
 from ldv_otel._internal.sdk.propagator import LdvPropagator, from_environment
@@ -133,7 +133,7 @@ def _set_up_with(options: Mapping[str, Any]) -> None:
             f"The exporter `ldv` in OpenTelemetry's configuration file has no option {_option(strange[0])}. Logging "
             f"did not start. {_closest(strange)}Its options are the LDV_ variables in lower case, without LDV_."
         )
-    set_up(read_settings({**os.environ, **variables}), on_refusal=_or_exit)
+    set_up(read_service_settings({**os.environ, **variables}), on_refusal=_or_exit)
 
 
 def _closest(names: Sequence[str]) -> str:

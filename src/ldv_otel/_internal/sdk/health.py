@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -68,6 +69,8 @@ class Health(msgspec.Struct, frozen=True):
         unmatched_rules: Mapping rules that took no span so far, each with the reason.
         outbox: How the outboxes are doing; None where `install()` was given none. What is in them counts in `pending`
             and the other numbers, whichever process wrote it.
+        tenants: With several Logboeken: of each tenant that this process has logged for, by its id, and of the
+            `quarantine`; what is above are then their sums.
     """
 
     installed: bool
@@ -94,6 +97,7 @@ class Health(msgspec.Struct, frozen=True):
     provider_refused: str = ""
     unmatched_rules: tuple[UnmatchedRule, ...] = ()
     outbox: OutboxHealth | None = None
+    tenants: dict[str, Health] = msgspec.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -175,8 +179,6 @@ def health_of(
     *,
     logboek: str,
     flags: Mapping[str, int],
-    provider_replaced: bool = False,
-    silenced_tracers: Iterable[str] = (),
 ) -> Health:
     """Return the health of a process that logs, from the statistics of its delivery."""
     oldest_ms = stats.oldest_ms
@@ -197,8 +199,30 @@ def health_of(
         seal_key=stats.seal.key,
         seal_problem=stats.seal.problem,
         unsealed=stats.seal.unsealed,
-        provider_replaced=provider_replaced,
-        silenced_tracers=tuple(silenced_tracers),
+    )
+
+
+def health_of_all(tenants: Mapping[str, Health]) -> Health:
+    """Return the health of a process with several Logboeken, from that of each by its tenant."""
+    healths = tenants.values()
+    flags: Counter[str] = Counter()
+    for health in healths:
+        flags.update(health.flags)
+    return Health(
+        installed=True,
+        pending=sum(health.pending for health in healths),
+        in_doubt=sum(health.in_doubt for health in healths),
+        oldest_seconds=max(health.oldest_seconds for health in healths),
+        running=sum(health.running for health in healths),
+        confirmed=sum(health.confirmed for health in healths),
+        confirmed_ms=max((health.confirmed_ms for health in healths if health.confirmed_ms), default=None),
+        adopted=sum(health.adopted for health in healths),
+        retried=sum(health.retried for health in healths),
+        quarantined=sum(health.quarantined for health in healths),
+        lost=sum(health.lost for health in healths),
+        flags=dict(flags),
+        unsealed=sum(health.unsealed for health in healths),
+        tenants=dict(tenants),
     )
 
 

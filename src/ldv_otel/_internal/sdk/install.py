@@ -23,21 +23,22 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.mounts import warning_about_place
-from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
+from ldv_otel._internal.config.settings import Settings, read_service_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
 from ldv_otel._internal.sdk.attach import attach, detach
-from ldv_otel._internal.sdk.health import PROVIDER_ADVICE, Health, health_of, with_outboxes
+from ldv_otel._internal.sdk.health import PROVIDER_ADVICE, Health, health_of
+from ldv_otel._internal.sdk.installed_processor import InstalledProcessor
 from ldv_otel._internal.sdk.metrics import observe
-from ldv_otel._internal.sdk.processor import LdvSpanProcessor
 from ldv_otel._internal.sdk.propagator import is_used, use_propagator
 from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._internal.sdk.takeover import NAME, is_held, is_taken, running
+from ldv_otel._internal.sdk.tenant_context import OneTenant, set_tenant_names
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ldv_otel._internal.sdk.outbox.contract import Outbox
-    from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
+    from ldv_otel._internal.sdk.tenants.processor import TenantsProcessor
 
 _logger = logging.getLogger(__name__)
 
@@ -47,35 +48,10 @@ _LEAST_SPAN_ATTRIBUTES: Final = 32
 _EXIT_SECONDS: Final = 10.0
 
 
-class _InstalledProcessor(LdvSpanProcessor):
-    """Goes on when one of the service's providers is shut down: another one may take its place, or has.
-
-    Attributes:
-        senders: Its outboxes, if it was given any.
-    """
-
-    senders: InstalledOutboxes | None = None
-
-    def shutdown(self) -> None:
-        """Deliver what is pending."""
-        if self.senders is not None:
-            self.senders.flush(self.flush_seconds)
-        self.delivery.flush(self.flush_seconds)
-
-    def close(self) -> None:
-        """Deliver what is pending, at the end of the process.
-
-        Exit handlers that were registered before ours run after it, and may log too: with a spool to the last moment.
-        """
-        if self.senders is not None:
-            self.senders.close(self.flush_seconds)
-        self.delivery.shutdown(self.flush_seconds, last_words=True)
-
-
 class _Installation:
     """What `install()` set up in this process."""
 
-    def __init__(self, settings: Settings, processor: _InstalledProcessor) -> None:
+    def __init__(self, settings: Settings, processor: InstalledProcessor | TenantsProcessor) -> None:
         self.settings = settings
         self.processor = processor
         self._providers: list[TracerProvider] = []
@@ -185,7 +161,7 @@ def set_up(
                 importlib.import_module("ldv_otel_pytest").log_into_memory()
             return
         if _installation is not None:
-            if outbox is not None and _installation.processor.senders is None:
+            if outbox is not None and getattr(_installation.processor, "senders", None) is None:
                 # `opentelemetry-instrument` and `ldv run` set logging up before the application can name its database.
                 _open_outboxes(outbox, _installation)
             return
@@ -196,15 +172,18 @@ def set_up(
             )
         for sentence in unknown_variables(os.environ):
             _logger.warning(sentence)
-        settings = settings or read_settings(os.environ)
+        settings = settings or read_service_settings(os.environ)
         provider = _sdk_provider()
-        installation = _Installation(settings, _InstalledProcessor.from_settings(settings))
+        installation = _Installation(settings, _processor_for(settings))
         for sentence in _warnings_about_places(settings):
             _logger.warning("%s", sentence)
         if outbox is not None:
             _open_outboxes(outbox, installation)
         installation.listen_to(provider)
-        use_propagator(installation.processor.parties, installation.processor.extensions)
+        processor = installation.processor
+        choice = None if isinstance(processor, InstalledProcessor) else processor.choice
+        use_propagator(processor.parties, processor.extensions, choice)
+        set_tenant_names(choice or (OneTenant(settings.tenant) if settings.tenant else None))
         _private.watch(on_refusal(installation.listen_to), installation.note_refused)
         atexit.register(installation.processor.close)
         _exit_on_sigterm()
@@ -213,17 +192,33 @@ def set_up(
         _logger.info("%s", _start_line(installation))
 
 
+def _processor_for(settings: Settings) -> InstalledProcessor | TenantsProcessor:
+    if settings.logboeken is None:
+        processor = InstalledProcessor.from_settings(settings)
+        processor.logboek = str(settings.logboek)
+        return processor
+    from ldv_otel._internal.sdk.tenants.processor import TenantsProcessor  # most services have one Logboek
+
+    return TenantsProcessor.from_settings(settings)
+
+
 def _start_line(installation: _Installation) -> str:
     """Return in one line what logs where, for the log of a start."""
     from ldv_otel._internal.delivery.paths import spool_root
     from ldv_otel._internal.privacy.key_file import keys_for
 
     settings = installation.settings
-    rules, keys = installation.processor.mapper.count, len(keys_for(settings).keys)
+    rules = installation.processor.mapper.count
+    if settings.logboeken is not None:
+        logboeken = settings.logboeken
+        whose = [f"Logboeken of {len(logboeken.content.tenants)} tenants ({logboeken.path})"]
+    else:
+        keys = len(keys_for(settings).keys)
+        whose = [f"Logboek {settings.logboek}", f"{keys} {'key' if keys == 1 else 'keys'}"]
     parts = [
-        f"Logboek {settings.logboek}",
+        whose[0],
         f"{rules} {'rule' if rules == 1 else 'rules'}",
-        f"{keys} {'key' if keys == 1 else 'keys'}",
+        *whose[1:],
         settings.delivery,
         "no spool" if settings.delivery == "memory" else f"spool {spool_root(settings)}",
     ]
@@ -251,6 +246,11 @@ def _open_outboxes(outbox: Outbox | Sequence[Outbox], installation: _Installatio
     from ldv_otel._internal.sdk.outbox.installed import InstalledOutboxes
 
     settings, processor = installation.settings, installation.processor
+    if not isinstance(processor, InstalledProcessor):
+        raise ConfigurationError(
+            "install() was given an outbox, and LDV_LOGBOEKEN names several Logboeken: an outbox goes to one. Nothing "
+            "was set up for it. Let a process with an outbox work for one tenant (LDV_TENANT)."
+        )
     outboxes = InstalledOutboxes(
         tuple(outbox) if isinstance(outbox, Sequence) else (outbox,),
         processor.delivery,
@@ -271,9 +271,7 @@ def force_flush(timeout_seconds: float = 30.0) -> bool:
         return True
     if _installation is None:
         raise ConfigurationError("force_flush was called without install(). Call ldv_otel.install() first.")
-    senders = _installation.processor.senders
-    in_time = senders is None or senders.flush(timeout_seconds)
-    return _installation.processor.delivery.flush(timeout_seconds) and in_time
+    return _installation.processor.flush(timeout_seconds)
 
 
 def health() -> Health:
@@ -282,24 +280,13 @@ def health() -> Health:
         return _health_of_test()
     if _installation is None:
         return Health(installed=False)
-    processor = _installation.processor
     provider = _private.sdk_provider(_private.current_provider())
-    health = health_of(
-        processor.delivery.stats(),
-        logboek=str(_installation.settings.logboek),
-        flags=processor.flags,
-        provider_replaced=not _installation.listens_to(provider),
-        silenced_tracers=_private.silenced_tracers(provider) if provider is not None else (),
-    )
-    if processor.senders is not None:
-        health = with_outboxes(health, processor.senders.health())
     return msgspec.structs.replace(
-        health,
+        _installation.processor.health(),
+        provider_replaced=not _installation.listens_to(provider),
+        silenced_tracers=tuple(_private.silenced_tracers(provider)) if provider is not None else (),
         propagator_replaced=not is_used(),
         provider_refused=_installation.provider_refused,
-        unmatched_rules=processor.mapper.unmatched(),
-        overlooked=processor.overlooked.report(),
-        resource_left_out=tuple(processor.maker.left_out),
     )
 
 

@@ -28,6 +28,7 @@ from ldv_otel._internal.sdk.decorators import wrap
 from ldv_otel._internal.sdk.running_call import RunningCall, begin_off_loop, finish_off_loop
 from ldv_otel._internal.sdk.span_state import ActieTransactions, LiveSpan
 from ldv_otel._internal.sdk.span_status import exception_facts
+from ldv_otel._internal.sdk.tenant_context import named_tenant, with_tenant
 from ldv_otel._internal.sdk.waiting_threads import do_off_loop
 from ldv_otel._version import __version__
 from ldv_otel.attributes import (
@@ -37,7 +38,7 @@ from ldv_otel.attributes import (
     EXCEPTION_TYPE,
     PROCESSING_ACTIVITY_ID,
 )
-from ldv_otel.errors import ConfigurationError, LogboekUnavailable
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable, UnknownTenant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,11 +131,11 @@ class Actie:
         }
         activity = ended.record.activity or ""
         name = self.span.name if isinstance(self.span, ReadableSpan) else ""
+        # Of the tenant that the Actie was of, wherever this is called.
+        context = with_tenant(ended.owner.tenant, trace.set_span_in_context(self.span))
         actie = processing(
             activity, name=name, attributes=attributes, delivery=ended.record.level, outbox=False
-        )._start(  # own class
-            trace.set_span_in_context(self.span)
-        )
+        )._start(context)  # own class
         record = actie._live_span.record
         record.outcome_of, record.subjects = self.span_id, list(ended.record.subjects)
         if isinstance(result, Exception):
@@ -183,6 +184,8 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         ConfigurationError: On entering, with an outbox: no transaction is open here, or several are, or it commits each
             statement by itself.
         ConfigurationError: On entering, when nothing listens: a processing that would not be logged must show.
+        UnknownTenant: On entering, with several Logboeken: nothing says whose this is, or says so in a way that can be
+            followed.
         LogboekUnavailable: On entering, with level `write-ahead`, when the disk refused the start; nothing was begun.
         LogboekUnavailable: On leaving, with level `durable`, when the disk refused the record, so that the application
             can roll back. It never replaces an exception of the application's own: there it is a note.
@@ -298,6 +301,10 @@ class processing:  # noqa: N801  (reads as a verb where it is used)
         if live_span is None or live_span.ended:
             span.end()
             raise ConfigurationError(_NOT_LISTENING)
+        if live_span.owner.refusal:
+            error = UnknownTenant(live_span.owner.refusal)
+            _never_began(span, live_span, error)
+            raise error
         live_span.record.activity = self._activity
         live_span.record.level = self._delivery
         if (live_span.owner.outboxes is not None or self._outbox) and not awaited:
@@ -410,7 +417,12 @@ def _add_subject(span: trace.Span, live_span: LiveSpan | None, identifier: objec
         for member in identifier:
             _add_subject(span, live_span, member, type_)
         return
-    live_span = live_span or span_state.nearest_actie_or_self(span)
+    if live_span is None:
+        live_span = span_state.nearest_actie_or_self(span)
+        if live_span is not None and live_span.owner.tenant and named_tenant(None) not in ("", live_span.owner.tenant):
+            # Code says that what it does here is another tenant's than the technical span around it.
+            _subject_span(span, identifier, type_)
+            return
     if live_span is None or live_span.ended:
         # There is no record, or it is out already: the data subject gets one of their own, below a span that is ours.
         _subject_span(span if live_span is not None else None, identifier, type_)

@@ -59,11 +59,16 @@ def maker_for(settings: Settings) -> LogregelMaker:
         ConfigurationError: There are no keys, or they cannot be used.
     """
     maker = LogregelMaker.from_settings(settings)
-    maker.knows = _register_check(settings)
+    maker.knows = register_check(settings)
     return maker
 
 
-def _register_check(settings: Settings) -> Callable[[str], bool] | None:
+def register_check(settings: Settings) -> Callable[[str], bool] | None:
+    """Return what says whether the Register has an activity; None where that is not checked (LDV-N15).
+
+    Raises:
+        ConfigurationError: The Register cannot be used.
+    """
     if settings.register_check == "off":
         return None
     from ldv_otel._internal.register.known_activities import known_activities
@@ -72,7 +77,7 @@ def _register_check(settings: Settings) -> Callable[[str], bool] | None:
     return activities.knows if activities is not None else None
 
 
-def _delivery(settings: Settings, sink: Sink, *, drains: bool) -> Delivery:
+def delivery_for(settings: Settings, sink: Sink, *, drains: bool) -> Delivery:
     if settings.delivery == "memory":
         from ldv_otel._internal.delivery.losses import LossWriter
         from ldv_otel._internal.delivery.memory import MemoryDelivery
@@ -114,7 +119,14 @@ class LdvSpanProcessor(SpanProcessor):
     Attributes:
         flags: How often each flag was set on a record, and `failed` for spans that could not be made into one.
         overlooked: Attributes of the standard on spans that are no Acties (LDV-N9).
+        tenant: Whose Logboek it logs to, of several; empty for the only one.
+        tenant_decided: Whether that was said; see `tenants/choice.py`.
+        refusal: Why a `processing` is not entered; empty where it is.
     """
+
+    tenant = ""
+    tenant_decided = False
+    refusal = ""
 
     def __init__(  # noqa: PLR0913  (each is a part that can be had without the others)
         self,
@@ -181,7 +193,7 @@ class LdvSpanProcessor(SpanProcessor):
                 _logger.warning("The service starts without its Logboek; Logregels wait for it. %s", str(error))
         return cls(
             maker,
-            _delivery(settings, sink, drains=not leaves_it),
+            delivery_for(settings, sink, drains=not leaves_it),
             flush_seconds=settings.flush_seconds,
             mapper=mapper,
             parties=parties,

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 from opentelemetry import trace
@@ -36,6 +36,9 @@ from ldv_otel._internal.sdk.inbound_context import InboundContext, calling_actie
 from ldv_otel._internal.sdk.peers import InboundCall, InboundCallGetter, called_address, evidence_of
 from ldv_otel._internal.sdk.span_state import LiveSpan
 
+if TYPE_CHECKING:
+    from ldv_otel._internal.sdk.tenants.choice import TenantChoice
+
 _logger = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
@@ -59,6 +62,7 @@ class LdvPropagator(TextMapPropagator):
         inner: Reads and writes the headers; W3C Trace Context by default.
         parties: The callers with their proofs, and the called parties with the extensions whose headers they get.
         extensions: The extensions that are on.
+        tenants: With several Logboeken: what reads whose a call is, and says who is sent that.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class LdvPropagator(TextMapPropagator):
         inner: TextMapPropagator | None = None,
         parties: Parties | None = None,
         extensions: Extensions | None = None,
+        tenants: TenantChoice | None = None,
     ) -> None:
+        self._tenants = tenants
         self.inner = inner or TraceContextTextMapPropagator()
         self._parties = parties or Parties()
         self._extensions = extensions or Extensions()
@@ -105,6 +111,15 @@ class LdvPropagator(TextMapPropagator):
         """Read the caller's trace context; in what is returned it is the current span, unless the trace restarts."""
         before = Context() if context is None else context
         extracted = self.inner.extract(carrier, before, getter)
+        if self._tenants is not None:
+            remote = remote_span(extracted)
+            actie = calling_actie(remote) if remote is not None else None
+            extracted = self._tenants.read_request(
+                extracted,
+                lambda: evidence_of(carrier, getter, ""),
+                lambda name: getter.get(carrier, name) or (),
+                actie.tenant if actie is not None else "",
+            )
         transaction_id = _transaction_id(carrier, getter)
         if not (transaction_id or self._parties.tell_callers_apart or self._extensions):
             return extracted
@@ -157,14 +172,28 @@ class LdvPropagator(TextMapPropagator):
             return None, Evidence()
 
     def _with_actie(self, context: Context | None, live_span: LiveSpan | None) -> Context | None:
-        actie = live_span.as_enclosing() if live_span is not None else None
-        if actie is None:
-            return context
         span = trace.get_current_span(context)
         own = span.get_span_context()
-        members = with_member(CallingActie(actie.span_id, self._parties.claim), own.trace_state.items())
+        actie = live_span.as_enclosing() if live_span is not None else None
+        if actie is not None:
+            calling = CallingActie(actie.span_id, self._parties.claim, self._tenant_for_callee(live_span))
+        else:
+            # What a caller said passes unchanged, but for its tenant: that was for us.
+            passing = calling_actie(own)
+            if passing is None or not passing.tenant:
+                return context
+            calling = msgspec.structs.replace(passing, tenant="")
+        members = with_member(calling, own.trace_state.items())
         carried = SpanContext(own.trace_id, own.span_id, own.is_remote, own.trace_flags, TraceState(members))
         return trace.set_span_in_context(_Carried(carried, span), context)
+
+    def _tenant_for_callee(self, live_span: LiveSpan | None) -> str:
+        """Return the tenant of an Actie where the party that is called is named for it; else nothing."""
+        span = live_span() if live_span is not None else None
+        if self._tenants is None or live_span is None or span is None or span.kind is not SpanKind.CLIENT:
+            return ""
+        tenant = live_span.owner.tenant
+        return tenant if self._tenants.is_told(tenant, *called_address(_private.attributes(span))) else ""
 
 
 def _transaction_id(carrier: CarrierT, getter: Getter[CarrierT]) -> str:
@@ -210,7 +239,7 @@ def extract(
     return extracted
 
 
-def use_propagator(parties: Parties, extensions: Extensions | None = None) -> None:
+def use_propagator(parties: Parties, extensions: Extensions | None = None, tenants: TenantChoice | None = None) -> None:
     """Wrap the global propagator once; this replaces an `LdvPropagator` that wraps it already."""
     propagate = _propagate()
     inner = _without_ours(propagate.get_global_textmap())
@@ -219,7 +248,7 @@ def use_propagator(parties: Parties, extensions: Extensions | None = None) -> No
             "OTEL_PROPAGATORS leaves out tracecontext, so calls to other applications carry no W3C Trace Context, "
             "which the standard requires; add it."
         )
-    propagate.set_global_textmap(LdvPropagator(inner, parties, extensions))
+    propagate.set_global_textmap(LdvPropagator(inner, parties, extensions, tenants))
 
 
 def is_used() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ class SpanMapper:
 
     def __init__(self, rules: Rules | None, pseudonymise: Callable[[object, object], DataSubject]) -> None:
         self._rules = rules
-        self._pseudonymise = pseudonymise
+        self.pseudonymise = pseudonymise
         self.has_rules = rules is not None
         self.count = len(rules.rules) if rules is not None else 0
         self._watched: UnmatchedRules | None = None
@@ -64,6 +65,12 @@ class SpanMapper:
             from ldv_otel._internal.rules.unmatched import UnmatchedRules  # services without rules need not pay for it
 
             self._watched = UnmatchedRules(rules)
+
+    def for_keys(self, pseudonymise: Callable[[object, object], DataSubject]) -> SpanMapper:
+        """Return one with the same rules and the same notice of them, and other keys."""
+        other = copy.copy(self)
+        other.pseudonymise = pseudonymise
+        return other
 
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule that takes the span as it is now.
@@ -125,12 +132,12 @@ class SpanMapper:
             subjects = [
                 of_nobody(type_)
                 if limit is not None and may_be_cut(identifier, type_, attributes, limit)
-                else self._pseudonymise(identifier, type_)
+                else self.pseudonymise(identifier, type_)
                 for identifier, type_ in identifiers
             ]
             if not subjects and not facts.subjects and DATA_SUBJECT_ID not in attributes:
                 # The rule says that the span is about somebody: the record shows that no identifier was in it.
-                subjects = [self._pseudonymise("", rule.subjects[0].type)]
+                subjects = [self.pseudonymise("", rule.subjects[0].type)]
             facts.subjects = [*facts.subjects, *subjects]
 
 

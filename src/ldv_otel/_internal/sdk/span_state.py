@@ -99,6 +99,13 @@ class SpanOwner(Protocol):
     def blocks(self) -> bool:
         """Whether the end of an Actie may wait for a disk or a server."""
 
+    #: Whose Logboek it logs to, of several; empty for the only one, and for what cannot be told whose it is.
+    tenant: str
+    #: Whether that was said, so that it holds for what is inside a span; otherwise it is what nothing was said of.
+    tenant_decided: bool
+    #: Why a `processing` is not entered; empty where it is.
+    refusal: str
+
     #: Whether Acties without a level of their own have their start committed before they begin.
     writes_ahead: bool
     delivery: Delivery

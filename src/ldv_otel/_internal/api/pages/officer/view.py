@@ -47,6 +47,7 @@ FLAG_WORDS: Final[Mapping[str, str]] = {
     Flag.ATTRIBUTES_DROPPED: "had te veel kenmerken; een deel is er niet meer",
     Flag.STRAY_BSN: "had een BSN in een tekst van iemand die het niet noemt als betrokkene",
     Flag.AFTER_COMMIT: "eindigde nadat zijn wijziging al was vastgelegd",
+    Flag.TENANT_UNKNOWN: "van welke organisatie dit is, was niet te zeggen",
     Flag.ACTIVITY_UNKNOWN: "noemt een verwerking die niet in het register stond toen hij werd vastgelegd",
     Flag.RECORD_FAILED: "kon niet in zijn geheel worden vastgelegd; alleen het belangrijkste is bewaard",
 }

@@ -1,0 +1,147 @@
+"""The span processor of a service with several Logboeken: it gives each span to the processor of its tenant."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+import msgspec
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanKind
+
+from ldv_otel._internal.config.error_places import type_and_places
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.delivery.level import Delivery
+from ldv_otel._internal.delivery.sink import Sink
+from ldv_otel._internal.parties.parties import parties_for
+from ldv_otel._internal.privacy.tenant_keys import read_tenant_keys
+from ldv_otel._internal.record.overlooked import OverlookedAttribute
+from ldv_otel._internal.sdk import span_state
+from ldv_otel._internal.sdk.health import Health, health_of, health_of_all
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor, delivery_for
+from ldv_otel._internal.sdk.tenants.choice import TenantChoice
+from ldv_otel._internal.sdk.tenants.processors import TenantProcessors
+from ldv_otel.errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
+
+
+class TenantsProcessor(SpanProcessor):
+    """Logs every Actie in the Logboek of its tenant.
+
+    Args:
+        choice: Says whose a span is.
+        processors: Log it.
+        flush_seconds: How long `shutdown` waits for what is pending, of all tenants together.
+    """
+
+    def __init__(self, choice: TenantChoice, processors: TenantProcessors, flush_seconds: float) -> None:
+        self.choice = choice
+        self.processors = processors
+        self.flush_seconds = flush_seconds
+        self.parties = processors.quarantine.parties
+        self.extensions = processors.quarantine.extensions
+        self.mapper = processors.quarantine.mapper
+
+    @classmethod
+    def from_settings(cls, common: Settings) -> TenantsProcessor:
+        """Return the processor for the Logboeken that the settings name.
+
+        Their keys are read, and compared, now; a spool and a connection a tenant has from its first span on.
+
+        Raises:
+            ConfigurationError: They cannot work.
+        """
+        file = common.logboeken
+        if file is None:
+            raise ConfigurationError("LDV_LOGBOEKEN is not set. Logging did not start.")
+        if common.delivery == "memory":
+            raise ConfigurationError(
+                "LDV_DELIVERY=memory is for tests, and LDV_LOGBOEKEN for services: each tenant would have a queue of "
+                "its own in memory. Logging did not start. Leave LDV_DELIVERY out."
+            )
+        parties = parties_for(common)
+        choice = TenantChoice(file, parties)
+
+        def deliver(settings: Settings, sink: Sink) -> Delivery:
+            return delivery_for(settings, sink, drains=True)
+
+        processors = TenantProcessors(common, file, read_tenant_keys(file), parties, deliver)
+        return cls(choice, processors, common.flush_seconds)
+
+    def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
+        """Return whether a span that starts like this may be an Actie; the rules are those of all tenants."""
+        return self.processors.quarantine.may_be_actie(name, kind, attributes)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Choose whose a span is, for good."""
+        self._owner_of(span, parent_context).on_start(span, parent_context)
+
+    def _owner_of(self, span: Span, parent_context: Context | None) -> LdvSpanProcessor:
+        processors = self.processors
+        try:
+            decision = self.choice.of_span(span, parent_context)
+            if decision.contradicted:
+                return processors.contradicted
+            if not decision.tenant:
+                return processors.unnamed
+            return processors.of(decision.tenant) if decision.decided else processors.unnamed
+        except Exception as error:  # LDV-A8: the application goes on, and no other tenant gets the record
+            _logger.error("Whose a span is could not be chosen; please report this. %s", type_and_places(error))
+            return processors.contradicted
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Log a span if it is an Actie, in the Logboek that was chosen when it began."""
+        live_span = span_state.find(span)
+        if live_span is not None and isinstance(live_span.owner, LdvSpanProcessor):
+            live_span.owner.on_end(span)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver everything; as that of a processor for one Logboek."""
+        return self.flush(min(timeout_millis / 1_000, self.flush_seconds), patient=False)
+
+    def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
+        """Deliver what is pending, of all tenants, within this time together."""
+        end = time.monotonic() + timeout_seconds
+        deliveries = [processor.delivery for processor in self.processors.all().values()]
+        for delivery in deliveries:
+            # All begin at once; the slowest is waited for.
+            delivery.flush(0.0, patient=patient)
+        settled = [delivery.flush(max(0.0, end - time.monotonic()), patient=patient) for delivery in deliveries]
+        return all(settled)
+
+    def shutdown(self) -> None:
+        """Deliver what is pending, and go on: another provider may take the place of the one that was shut down."""
+        self.flush(self.flush_seconds)
+
+    def close(self) -> None:
+        """Deliver what is pending, at the end of the process; what is logged afterwards is for the next one to send."""
+        end = time.monotonic() + self.flush_seconds
+        self.flush(self.flush_seconds)
+        for processor in self.processors.all().values():
+            processor.delivery.shutdown(max(0.0, end - time.monotonic()), last_words=True)
+
+    def health(self) -> Health:
+        """Return how logging is doing: of all tenants together, and of each."""
+        processors = self.processors.all()
+        healths = {
+            tenant_id: health_of(
+                processor.delivery.stats(), logboek=self.processors.logboek_of(tenant_id), flags=processor.flags
+            )
+            for tenant_id, processor in processors.items()
+        }
+        overlooked: dict[str, OverlookedAttribute] = {}
+        left_out: dict[str, None] = {}
+        for processor in processors.values():
+            left_out |= processor.maker.left_out
+            for attribute in processor.overlooked.report():
+                spans = attribute.spans + (overlooked[attribute.name].spans if attribute.name in overlooked else 0)
+                overlooked[attribute.name] = msgspec.structs.replace(attribute, spans=spans)
+        return msgspec.structs.replace(
+            health_of_all(healths),
+            unmatched_rules=self.mapper.unmatched(),
+            overlooked=tuple(overlooked.values()),
+            resource_left_out=tuple(left_out),
+        )

@@ -1,0 +1,169 @@
+"""A processor for each tenant: its own keys, delivery and Logboek, made when its first span begins."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from ldv_otel._internal.config.logboeken import QUARANTINE, LogboekenFile
+from ldv_otel._internal.config.settings import Settings, tenant_settings
+from ldv_otel._internal.delivery.level import Delivery
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
+from ldv_otel._internal.delivery.sink import Sink, make_sink
+from ldv_otel._internal.delivery.write_gates import gated
+from ldv_otel._internal.parties.parties import Parties
+from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser
+from ldv_otel._internal.record.actie import LogregelMaker
+from ldv_otel._internal.record.builder import flagged
+from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.sdk._private import uninstrumented
+from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
+from ldv_otel._internal.sdk.processor import LdvSpanProcessor, register_check
+from ldv_otel._internal.sdk.span_rules import mapper_for
+from ldv_otel._internal.sdk.span_state import LiveSpan
+from ldv_otel.attributes import Flag
+from ldv_otel.errors import ConfigurationError
+
+P = TypeVar("P", bound=LdvSpanProcessor)
+
+_logger = logging.getLogger(__name__)
+
+_NOTHING_SAID: Final = (
+    "Nothing says whose this processing is, and the file of LDV_LOGBOEKEN has no default. The block was not entered "
+    "and nothing was logged. Enter ldv_otel.tenant(...) around it, or give that file a rule or a default."
+)
+_CONTRADICTED: Final = (
+    "What says whose this processing is cannot be followed: it names a tenant that the file of LDV_LOGBOEKEN does not "
+    "have, or names two, or another than that of the Actie around it. The block was not entered and nothing was logged."
+)
+_NO_PLACE: Final = (
+    "The Logboek of this tenant cannot be used here, and the log says why. The block was not entered and nothing was "
+    "logged."
+)
+
+
+class QuarantineProcessor(LdvSpanProcessor):
+    """Logs spans of which it cannot be told whose they are, each with a flag; a `processing` is refused."""
+
+    def records_so_far(self, live_span: LiveSpan) -> Sequence[Logregel]:
+        """Return the records of a span that runs, flagged."""
+        return [flagged(record, Flag.TENANT_UNKNOWN) for record in super().records_so_far(live_span)]
+
+    def _hand_over(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
+        super()._hand_over([flagged(record, Flag.TENANT_UNKNOWN) for record in records], live_span)
+
+    def refusing(self, reason: str, *, decided: bool) -> QuarantineProcessor:
+        """Return this one with the reason for which a `processing` is refused."""
+        other = copy.copy(self)
+        other.refusal, other.tenant_decided = reason, decided
+        return other
+
+
+class TenantProcessors:
+    """The processors of all tenants, each made when it is first needed.
+
+    Args:
+        common: What the Logboeken have in common.
+        file: Their file.
+        rings: The keys of each, by id.
+        parties: Shared by all.
+        delivery_for: Makes the delivery of one, from its settings and its sink.
+
+    Attributes:
+        quarantine: Made at once, so that a spool that cannot be had shows at the start.
+        unnamed: Takes spans of which nothing was said: of the default tenant, or the quarantine.
+        contradicted: Takes spans of which something was said that cannot be followed.
+
+    Raises:
+        ConfigurationError: The settings cannot work.
+    """
+
+    def __init__(
+        self,
+        common: Settings,
+        file: LogboekenFile,
+        rings: Mapping[str, KeyRing],
+        parties: Parties,
+        delivery_for: Callable[[Settings, Sink], Delivery],
+    ) -> None:
+        if common.register_check != "off" and any("://" in register for register in _registers(common, file)):
+            raise ConfigurationError(
+                "LDV_REGISTER_CHECK checks activities while they are logged, and a Register of LDV_LOGBOEKEN is at a "
+                "URL: fetching a thousand of them would hold up requests. Logging did not start. Let `register` name "
+                "files."
+            )
+        self._common = common
+        self._file = file
+        self._rings = rings
+        self._parties = parties
+        self._delivery_for = delivery_for
+        self._extensions: dict[str, Extensions] = {}
+        self._mapper = mapper_for(common, Pseudonymiser(rings[QUARANTINE], common.pseudonymous_types).subject)
+        self._making = threading.RLock()
+        self._made: dict[str, LdvSpanProcessor] = {}
+        self._unusable = RepeatedLine(_logger, logging.ERROR)
+        quarantine = self._make(QUARANTINE, QuarantineProcessor)
+        self.quarantine = quarantine
+        self.contradicted = quarantine.refusing(_CONTRADICTED, decided=True)
+        self._no_place = quarantine.refusing(_NO_PLACE, decided=True)
+        self.unnamed: LdvSpanProcessor = quarantine.refusing(_NOTHING_SAID, decided=False)
+        if file.content.default:
+            # One that is no decision: what is inside may say more.
+            self.unnamed = copy.copy(self.of(file.content.default))
+            self.unnamed.tenant_decided = False
+
+    def of(self, tenant_id: str) -> LdvSpanProcessor:
+        """Return the processor of a tenant of the file."""
+        made = self._made.get(tenant_id)
+        if made is not None:
+            return made
+        with self._making:
+            made = self._made.get(tenant_id)
+            if made is None:
+                try:
+                    made = self._make(tenant_id, LdvSpanProcessor)
+                except ConfigurationError as error:
+                    # Not kept: an administrator may put it right. Until then nothing is lost, or in another's Logboek.
+                    self._unusable.log("The Logboek of tenant %s cannot be used. %s", tenant_id, str(error))
+                    return self._no_place
+                self._made[tenant_id] = made
+            return made
+
+    def all(self) -> dict[str, LdvSpanProcessor]:
+        """Return those that were made, by the id of their tenant; with the quarantine."""
+        return {QUARANTINE: self.quarantine, **self._made.copy()}
+
+    def logboek_of(self, tenant_id: str) -> str:
+        """Return the address of a tenant's Logboek, or of the quarantine, as it is shown."""
+        return str((self._file.tenant(tenant_id) or self._file.content.quarantine).address)
+
+    def _make(self, tenant_id: str, type_: type[P]) -> P:
+        settings = tenant_settings(self._common, self._file, tenant_id)
+        sink = gated(make_sink(settings), settings, uninstrumented)
+        extension = sink.traits.extension
+        if extension not in self._extensions:
+            self._extensions[extension] = load_extensions(self._parties, extension)
+        pseudonymise = Pseudonymiser(self._rings[tenant_id], settings.pseudonymous_types).subject
+        maker = LogregelMaker.from_settings(settings, pseudonymise)
+        maker.knows = register_check(settings)
+        processor = type_(
+            maker,
+            self._delivery_for(settings, sink),
+            flush_seconds=settings.flush_seconds,
+            mapper=self._mapper.for_keys(pseudonymise),
+            parties=self._parties,
+            extensions=self._extensions[extension],
+            expose_subject=settings.expose_subject == "pseudonym",
+            status_of=settings.status_of,
+        )
+        if tenant_id != QUARANTINE:
+            processor.tenant, processor.tenant_decided = tenant_id, True
+        return processor
+
+
+def _registers(common: Settings, file: LogboekenFile) -> list[str]:
+    entries = [file.content.quarantine, *file.content.tenants]
+    return [entry.register or common.register for entry in entries]
