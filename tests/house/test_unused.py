@@ -13,9 +13,9 @@ BY_OTHERS: Final = {
     "FastAPI, which calls the functions of routes": {
         "stylesheet", "icon", "timeline", "downloads", "json_file", "csv_file", "overview", "sequences",
         "records_about", "not_found", "openapi_json", "foreign_operations", "list_", "processing_activities",
-        "json_ld_context", "proven_trace", "proven_file", "verifications",
+        "json_ld_context", "proven_trace", "proven_file", "verifications", "question_page", "question_file",
     },
-    "templates of the pages": {"closes", "opens", "part_of", "unexplained"},
+    "templates of the pages": {"closes", "opens", "part_of", "unexplained", "by_the_minute"},
     "JSON that is written or read": {
         "file_bytes", "uitvoerder", "gegevensbron", "verwerkingsactiviteit_id_afnemer",
         "verwerkingsactiviteit_url_afnemer",

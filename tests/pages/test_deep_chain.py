@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ldv_otel._internal.api.pages.citizen.chain_diagram import chain_diagram
-from ldv_otel._internal.api.pages.page import _environment
+from ldv_otel._internal.api.pages.rendering import _environment
 from ldv_otel._internal.api.pages.view import DutchTexts
 from ldv_otel._internal.chain.model import Chain, ChainLogregel, Party, PartyState, Relation
 from ldv_otel._internal.record.logregel import Logregel

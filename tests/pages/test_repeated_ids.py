@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from ldv_otel import Logregel
-from ldv_otel._internal.api.pages.page import _environment
+from ldv_otel._internal.api.pages.rendering import _environment
 from ldv_otel._internal.api.pages.view import DutchTexts
 
 MARK = "Er is nog een regel met hetzelfde nummer"

@@ -10,6 +10,7 @@ import pytest
 
 from ldv_otel._internal.clickhouse.verification.made import write_verification
 from ldv_otel._internal.clickhouse.verification.verify import verify
+from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.questions.asking import Choices, asked_of
 from ldv_otel._internal.questions.catalogue import BY_ADDRESS, BY_NAME, QUESTIONS
@@ -38,7 +39,7 @@ PERIOD: dict[str, Any] = {"since_ms": START, "until_ms": START + 30 * DAY_MS}
 def ask(store: Store, name: str, **choices: Any) -> dict[str, Any]:
     """The answer as JSON has it, in English."""
     question = BY_NAME[name]
-    asked = asked_of(question, store.settings, store.client, Choices(**choices))
+    asked = asked_of(question, store.settings, store.client, Choices(**choices), PartyNames())
     return as_builtins(question, question.answer(store.client, asked), asked, AnswerReader("en"))
 
 
@@ -135,7 +136,7 @@ def test_a_service_that_fell_silent(store: Store) -> None:
     expected = msgspec.structs.replace(store.settings, expected_services=(("burgerzaken", 60_000),))
     store.write(store.actie())
     question = BY_NAME["completeness"]
-    asked = asked_of(question, expected, store.client, Choices(**PERIOD))
+    asked = asked_of(question, expected, store.client, Choices(**PERIOD), PartyNames())
     answer = as_builtins(question, question.answer(store.client, asked), asked, AnswerReader("nl"))
     assert "Stil: burgerzaken." in " ".join(answer["answer"])
 

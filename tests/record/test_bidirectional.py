@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldv_otel._internal.api.pages.page import _environment
+from ldv_otel._internal.api.pages.rendering import _environment
 from ldv_otel._internal.cli.rendering import plain
 from ldv_otel._internal.record.bidirectional import isolated
 

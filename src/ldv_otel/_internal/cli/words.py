@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from ldv_otel._internal.times import english
 from ldv_otel._internal.times.dutch import DAYS, MONTHS
 
 #: Where systems say which language somebody reads, the strongest first (POSIX).
@@ -96,12 +97,9 @@ ENGLISH: Final = Words(
     asked="→ asked {}",
     asked_by="← asked by {}",
     unknown_caller="another system",
-    days=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    months=(
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-        "December",
-    ),
-)  # fmt: skip
+    days=english.DAYS,
+    months=english.MONTHS,
+)
 
 
 def words_for(language: str | None, environment: Mapping[str, str] = os.environ) -> Words:

@@ -10,9 +10,8 @@ import msgspec
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import stored_versions
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.parties.party_names import PartyNames
-from ldv_otel._internal.questions.model import Asked, Parameter, Question
+from ldv_otel._internal.questions.model import Answer, Asked, Parameter, Question
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms, within_query_time
 from ldv_otel.errors import QueryError
 
@@ -51,12 +50,13 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         return {parameter for parameter, is_chosen in chosen.items() if is_chosen}
 
 
-def asked_of(question: Question, settings: Settings, client: LogboekClient, choices: Choices) -> Asked:
+def asked_of(
+    question: Question, settings: Settings, client: LogboekClient, choices: Choices, parties: PartyNames
+) -> Asked:
     """Return with what a question is asked: the choices, the question's own defaults, and the names of the Register.
 
     Raises:
         QueryError: Something was chosen that this question is not asked with, or cannot be.
-        ConfigurationError: `LDV_PARTIES` cannot be used.
     """
     extra = choices.parameters.difference(question.parameters)
     if extra:
@@ -78,5 +78,18 @@ def asked_of(question: Question, settings: Settings, client: LogboekClient, choi
         pseudonyms=choices.pseudonyms,
         confidential=question.for_officer if choices.confidential is None else choices.confidential,
         register=stored_versions(client),
-        parties=PartyNames(parties_for(settings).read_apis),
+        parties=parties,
     )
+
+
+def answer_question(
+    client: LogboekClient, question: Question, settings: Settings, choices: Choices, parties: PartyNames
+) -> tuple[Asked, Answer]:
+    """Return with what a question was asked, and its answer.
+
+    Raises:
+        QueryError: As `asked_of`.
+        LdvError: The Logboek cannot be asked.
+    """
+    asked = asked_of(question, settings, client, choices, parties)
+    return asked, question.answer(client, asked)

@@ -110,6 +110,7 @@ BREACH: Final = Question(
         "What an application did, or what was done under an activity, between two moments.",
     ),
     parameters=(Parameter.PERIOD, Parameter.ACTIVITY, Parameter.SERVICE),
+    by_the_minute=True,
     limits=(
         Said(
             "Dit telt wie in het Logboek staat. Iemand die buiten de applicatie om gegevens las, staat er niet in.",

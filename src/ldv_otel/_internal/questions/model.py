@@ -155,6 +155,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         address: As it stands in the address of its page.
         explanation: A sentence: what the answer shows.
         limits: What may not be concluded from any answer.
+        by_the_minute: Whether a period of it may begin and end within a day.
         for_officer: Whether confidential activities are shown unless the reader asks otherwise.
         days: So many days are asked about unless the reader says otherwise; None for all.
         answer: Reads the Logboek.
@@ -168,6 +169,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Said, ...]
     for_officer: bool = True
     days: int | None = 30
+    by_the_minute: bool = False
     answer: Callable[[LogboekClient, Asked], Answer]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -91,7 +91,7 @@ def service_name(record: Logregel) -> str:
     return str(msgspec.json.decode(record.resource).get("service.name", ""))
 
 
-def counts(records: list[StoredLogregel]) -> Said:
+def counts(records: Sequence[StoredLogregel]) -> Said:
     """Return how much there is, in words."""
     services = len({service_name(record.logregel) for record in records})
     return Said(

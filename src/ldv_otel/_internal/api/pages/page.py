@@ -7,14 +7,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.pages.rendering import render
 from ldv_otel._internal.api.problem import Problem, log_refusal, unavailable, unexpected
 from ldv_otel._internal.api.services import services_of
-from ldv_otel._internal.record.bidirectional import isolated
 from ldv_otel.errors import LdvError, QueryError
 
 #: The browser may load the one stylesheet and send forms back here; no script at all.
@@ -30,23 +29,6 @@ PAGE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
 }
-
-
-def _without_direction(value: object) -> object:
-    """Isolate the texts that come into a page; what is HTML already (`__html__`) was made of such."""
-    return isolated(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-_environment: Final = Environment(
-    loader=PackageLoader("ldv_otel._internal.api.pages"),
-    # Names of Acties come from applications and from other parties.
-    autoescape=True,
-    finalize=_without_direction,
-    # A misspelt name is an error and not an empty text, which might be a reason or a term that is missing.
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def rendered(request: Request, template: str, **context: Any) -> str:
@@ -65,7 +47,7 @@ def rendered(request: Request, template: str, **context: Any) -> str:
         "signed_in": True,
         "section": "",
     }
-    return _environment.get_template(template).render(common | context)
+    return render(template, **(common | context))
 
 
 def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: Any) -> Response:

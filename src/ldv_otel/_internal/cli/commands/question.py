@@ -21,8 +21,10 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.parties.parties import parties_for
+from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
-from ldv_otel._internal.questions.asking import Choices, asked_of
+from ldv_otel._internal.questions.asking import Choices, answer_question
 from ldv_otel._internal.questions.catalogue import BY_NAME, QUESTIONS
 from ldv_otel._internal.questions.cells import AnswerReader
 from ldv_otel._internal.questions.model import Question
@@ -76,10 +78,10 @@ def ask_question(
     if pseudonymiser is not None:
         pseudonyms = tuple(ask_pseudonyms(pseudonymiser, type_))
     with checked(LogboekClient(settings)) as client:
-        asked = asked_of(
+        asked, answer = answer_question(
+            client,
             question,
             settings,
-            client,
             Choices(
                 since_ms=None if begin is None else ms_from_datetime(begin),
                 until_ms=None if end is None else ms_from_datetime(end),
@@ -89,12 +91,12 @@ def ask_question(
                 pseudonyms=pseudonyms,
                 confidential=confidential,
             ),
+            PartyNames(parties_for(settings).read_apis),
         )
         if pseudonymiser is not None:
             missing = records_under_other_keys(client, pseudonymiser.keys.keys)
             if missing:
                 console(stderr=True).print(sentence_about_keys(missing), markup=False, soft_wrap=True)
-        answer = question.answer(client, asked)
     reader = _reader(settings)
     if xlsx is not None:
         write_workbook(question, answer, reader, xlsx)

@@ -171,7 +171,7 @@ def latest_query(kind: OversightKind, *, of_activity: bool) -> Sql:
 def check_sequences(
     client: LogboekClient, since_ms: int, until_ms: int, *, limit: int = PAGE_RECORDS
 ) -> CheckedSequences:
-    """Look for gaps and doubles, at any time, in the sequences of the writers of a period.
+    """Look for writers whose numbers of a period have gaps or doubles; of these, all gaps at any time count.
 
     Reads two narrow columns of the period, and of a writer whose numbers are not whole there all of its records.
 

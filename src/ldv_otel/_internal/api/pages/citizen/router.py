@@ -23,7 +23,7 @@ from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.pages.citizen.chain_diagram import chain_diagram
 from ldv_otel._internal.api.pages.citizen.download import as_csv, as_json, file_rows, with_proofs
 from ldv_otel._internal.api.pages.citizen.identity import Citizen, DemoIdentity, Identity
-from ldv_otel._internal.api.pages.citizen.proofs import MOST_PROOFS, check_proofs_are_given, proofs_of
+from ldv_otel._internal.api.pages.citizen.proofs import check_proofs_are_given, proofs_of
 from ldv_otel._internal.api.pages.page import PAGE_HEADERS, PageRoute, page, rendered
 from ldv_otel._internal.api.pages.requests import add_not_found_page, chosen_activity, cursor_of, form_of, texts_of
 from ldv_otel._internal.api.problem import Problem
@@ -33,6 +33,7 @@ from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Page, PageLimits, RecordQuery, UsedActivity, parse_trace_id
 from ldv_otel._internal.clickhouse.queries.subject_links import person_of
+from ldv_otel._internal.questions.complaint import MOST_PROOFS
 from ldv_otel._internal.tamper.verifier_page import verifier_page
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import LdvError

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +19,15 @@ from ldv_otel._internal.api.app import Api
 from ldv_otel._internal.api.auth.authentication import require
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.envelope import log_records
+from ldv_otel._internal.api.pages.officer.access import BASE_PATH, Officer, OfficerRoute, sees_confidential
 from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, officer_access
+from ldv_otel._internal.api.pages.officer.person_files import (
+    PersonForm,
+    offered_person_forms,
+    person_file,
+    person_form_of,
+)
+from ldv_otel._internal.api.pages.officer.question_pages import router as questions_router
 from ldv_otel._internal.api.pages.officer.view import (
     Period,
     gap_row,
@@ -28,7 +36,7 @@ from ldv_otel._internal.api.pages.officer.view import (
     record_row,
     verification_row,
 )
-from ldv_otel._internal.api.pages.page import PageRoute, page
+from ldv_otel._internal.api.pages.page import page
 from ldv_otel._internal.api.pages.requests import (
     add_not_found_page,
     chosen_activity,
@@ -47,38 +55,21 @@ from ldv_otel._internal.clickhouse.queries.subject_links import person_of
 from ldv_otel._internal.clickhouse.verification.made import latest_verifications
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
 from ldv_otel._internal.privacy.stray_numbers import stray_numbers
+from ldv_otel._internal.questions.asking import Choices
+from ldv_otel._internal.questions.complaint import COMPLAINT
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import REASON
 from ldv_otel.errors import LdvError
 
-BASE_PATH: Final = "/toezicht"
 #: In a demonstration that names no activity; no Register has it, so it is shown as one without explanation.
 DEMO_ACTIVITY: Final = "urn:ldv:voorbeeld:inzage-door-de-privacyofficer"
 _PAGE_RECORDS: Final = 100
 _PERSON_RECORDS: Final = 250
 
 
-class OfficerRoute(PageRoute):
-    """A route whose errors are pages for officers."""
-
-    home = BASE_PATH
-    base = "toezicht/basis.html"
-    no_access = "toezicht/geen-toegang.html"
-
-
 router: Final = APIRouter(prefix=BASE_PATH, route_class=OfficerRoute)
+router.include_router(questions_router)
 TOEZICHT: Final = Api(router)
-
-
-async def _officer(request: Request) -> Client:
-    client = await services_of(request).access_guard.enter(request, frozenset({Scope.OVERSEE}))
-    if client.activities:
-        # An officer who sees some activities only would take a part for the whole.
-        raise Problem(HTTPStatus.FORBIDDEN, "", reason="LDV_SERVE_CLIENTS lets this client see some activities only")
-    return client
-
-
-Officer = Annotated[Client, Depends(_officer)]
 
 
 @router.get("")
@@ -86,7 +77,7 @@ async def overview(request: Request, client: Officer) -> Response:
     """Show the counts of a period."""
     period = period_of(request.query_params, zone_of(request))
     texts, used = await asyncio.gather(
-        texts_of(request, confidential=_sees_confidential(client)), _used(request, period, client)
+        texts_of(request, confidential=sees_confidential(client)), _used(request, period, client)
     )
     figures = period_figures(used, texts)
     return page(request, "toezicht/overzicht.html", section="overzicht", period=period, figures=figures)
@@ -103,13 +94,13 @@ async def records(request: Request, client: Officer) -> Response:
         raise Problem(HTTPStatus.NOT_FOUND, "") from None
     activity = await chosen_activity(request, partial(_used, request, period, client))
     texts, result = await asyncio.gather(
-        texts_of(request, confidential=_sees_confidential(client)),
+        texts_of(request, confidential=sees_confidential(client)),
         services_of(request).reader.ask(
             oversight.latest_in_period,
             PageLimits(since_ms=period.since_ms, until_ms=period.until_ms, after=after, limit=_PAGE_RECORDS),
             activity=activity,
             kind=kind,
-            confidential=_sees_confidential(client),
+            confidential=sees_confidential(client),
         ),
     )
     log_records(request, len(result.records))
@@ -159,6 +150,7 @@ async def records_about(request: Request, client: Officer) -> Response:
     require(client, frozenset({Scope.IDENTIFY}))
     services = services_of(request)
     form = await form_of(request)
+    form_wanted = person_form_of(form)
     access = officer_access(form, services.pseudonymiser, stray_numbers(services.settings))
     if isinstance(access, dict):
         return _form(request, HTTPStatus.UNPROCESSABLE_ENTITY, given=form, wrong=access)
@@ -174,8 +166,15 @@ async def records_about(request: Request, client: Officer) -> Response:
     except LdvError:
         # Without a record of the access no data is shown; up to here nothing was read.
         return _form(request, HTTPStatus.SERVICE_UNAVAILABLE, given=form, failed=True)
+    if form_wanted is not PersonForm.SCREEN:
+        choices = Choices(
+            since_ms=None if period is None else period.since_ms,
+            until_ms=None if period is None else period.until_ms,
+            pseudonyms=access.pseudonyms,
+        )
+        return await person_file(request, form_wanted, choices, client, record.trace_id.hex())
     texts, linked, missing, result = await asyncio.gather(
-        texts_of(request, confidential=_sees_confidential(client)),
+        texts_of(request, confidential=sees_confidential(client)),
         services.reader.ask(person_of, access.pseudonyms),
         services.missing_keys.counts(),
         services.reader.ask(
@@ -186,7 +185,7 @@ async def records_about(request: Request, client: Officer) -> Response:
                 until_ms=None if period is None else period.until_ms,
                 limit=_PERSON_RECORDS,
             ),
-            confidential=_sees_confidential(client),
+            confidential=sees_confidential(client),
         ),
     )
     log_records(request, len(result.records))
@@ -209,18 +208,22 @@ add_not_found_page(router)
 
 
 def _form(request: Request, code: HTTPStatus = HTTPStatus.OK, **context: Any) -> Response:
-    default = {"soort": services_of(request).settings.inzage.subject_type}
+    asked_for = PersonForm.EVIDENCE if request.query_params.get("vraag") == COMPLAINT.address else PersonForm.SCREEN
+    default = {"soort": services_of(request).settings.inzage.subject_type, "vorm": asked_for.value}
     context = {"given": default, "wrong": {}, "failed": False} | context
     return page(
-        request, "toezicht/persoon.html", code, section="persoon", types=KNOWN_TYPES, most=REASON_CHARACTERS, **context
+        request,
+        "toezicht/persoon.html",
+        code,
+        section="persoon",
+        types=KNOWN_TYPES,
+        most=REASON_CHARACTERS,
+        forms=offered_person_forms(),
+        **context,
     )
-
-
-def _sees_confidential(client: Client) -> bool:
-    return Scope.CONFIDENTIAL in client.scopes
 
 
 async def _used(request: Request, period: Period, client: Client) -> list[ActivityCounts]:
     return await services_of(request).reader.ask(
-        oversight.used_in_period, period.since_ms, period.until_ms, confidential=_sees_confidential(client)
+        oversight.used_in_period, period.since_ms, period.until_ms, confidential=sees_confidential(client)
     )
