@@ -12,6 +12,7 @@ PACKAGE: Final = Path(ldv_otel.__file__).parent
 #: Functions of one module that call themselves, or one another, each with what bounds how deep they go.
 #: Or with what has the same name and is another function.
 BOUNDED: Final = {
+    ("_internal/cli/beginning/routes.py", "_of_patterns"): "as deep as _DEPTH, in the application's own urls",
     ("_internal/delivery/otlp_sink.py", "_send"): "opens once before it sends",
     ("_internal/delivery/otlp_sink.py", "open"): "opens once before it sends",
     ("_internal/gemma/consumer/sink.py", "_request"): "opens once before it sends",

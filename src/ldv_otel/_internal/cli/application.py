@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "question": "question",
     "status": "status",
     "doctor": "doctor",
+    "init": "init",
     "verify": "verify",
     "seal": "seal",
     "proof": "proof",

@@ -130,7 +130,7 @@ def check_instrumentations(environ: Mapping[str, str]) -> CheckOutcome:
             name, "ok", "OpenTelemetry's auto-instrumentation is not installed; spans are made in code."
         )
     sentences = left_out(environ)
-    packages = _not_instrumented()
+    packages = not_instrumented()
     if packages:
         sentences.append(f"These have no instrumentation, and make no spans: {', '.join(packages)}.")
     if sentences:
@@ -141,7 +141,7 @@ def check_instrumentations(environ: Mapping[str, str]) -> CheckOutcome:
     return CheckOutcome(name, "ok", "What carries work in and out is instrumented, and nothing is left out.")
 
 
-def _not_instrumented() -> dict[str, str]:
+def not_instrumented() -> dict[str, str]:
     """Return libraries here that OpenTelemetry has an instrumentation for, which is not here; with its package."""
     from opentelemetry.instrumentation.bootstrap_gen import libraries  # another package
 
@@ -149,12 +149,13 @@ def _not_instrumented() -> dict[str, str]:
     for entry in libraries:
         library = re.split(r"[ <>=~!\[]", entry["library"], maxsplit=1)[0]
         package = entry["instrumentation"].partition("==")[0]
-        if library.lower() in _CARRIERS and _is_installed(library) and not _is_installed(package):
+        if library.lower() in _CARRIERS and is_installed(library) and not is_installed(package):
             packages[library] = package
     return packages
 
 
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Return whether a package is in this environment."""
     try:
         distribution(package)
     except PackageNotFoundError:

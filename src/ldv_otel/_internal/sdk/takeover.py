@@ -33,14 +33,20 @@ class Installed(Protocol):
         """See spans again, also those of providers that were set meanwhile."""
 
 
-#: The processors of tests, the one that logs now last; and the providers that they see.
+#: The processors of tests, the one that logs now last; whether nothing is to log at all; the providers that tests see.
 _tests: list[LdvSpanProcessor] = []
+_on_hold: list[bool] = []
 _providers: list[TracerProvider] = []
 
 
 def is_taken() -> bool:
     """Return whether a test has taken the place of `install()` in this process."""
-    return bool(_tests) or is_held()
+    return bool(_tests) or bool(_on_hold) or is_held()
+
+
+def hold() -> None:
+    """Let no `install()` set up anything from now on: this process imports an application only to look at it."""
+    _on_hold.append(True)
 
 
 def is_held() -> bool:

@@ -1,0 +1,1 @@
+"""What `ldv init` does: it looks at an application, and writes the files that it would begin with."""
