@@ -1,4 +1,4 @@
-"""The statements for a cluster. No cluster is at hand: the engine's own parser reads each of them."""
+"""The statements for a cluster, as texts; `test_cluster_engine.py` runs them."""
 
 from __future__ import annotations
 
