@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,16 @@ from tests.cli import test_cli
 from tests.cli.test_cli import ACTIVITY, BSN, ldv
 
 environ = test_cli.environ
+OVERSEEING = "https://register.example/activiteiten/toezicht"
+REASON = "Klacht 2026-17 van een inwoner"
+WRITE = f"""
+import ldv_otel as ldv
+ldv.install()
+for number in ({BSN!r}, "999990019"):
+    for _ in range(2):
+        with ldv.processing({ACTIVITY!r}, name="Toon"):
+            ldv.data_subject(number, type="BSN")
+"""
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
@@ -62,3 +74,108 @@ def test_what_is_removed_by_a_day(environ: dict[str, str]) -> None:
     assert ldv(environ, "retention", "plan", "--on", "P3M").returncode == 0
     over = ldv(environ, "question", "removals", "--on", "2020-01-01")
     assert (over.returncode, "is over already" in over.stderr) == (1, True)
+
+
+def records_of_looking(environ: dict[str, str], number: str = BSN) -> list[dict[str, str]]:
+    """What a person can read of who looked at their records."""
+    rows = json.loads(ldv(environ, "question", "person", "--json", typed=number).stdout)["tables"]["handelingen"]
+    return [row for row in rows if row["medewerker"]]
+
+
+@pytest.mark.parametrize(("language", "heading"), [("nl", "Wat wij met uw gegevens deden"), ("en", "What we did")])
+def test_a_letter_is_written_after_it_is_on_record(
+    environ: dict[str, str], tmp_path: Path, language: str, heading: str
+) -> None:
+    """With a reason; the letter is its owner's alone, and has no number."""
+    overseen = environ | {"LDV_TOEZICHT_ACTIVITY": OVERSEEING, "LDV_LANG": language}
+    path = tmp_path / "brief.html"
+    before = len(records_of_looking(overseen))
+    done = ldv(overseen, "inzage", "--brief", str(path), "--reason", f"{REASON} {BSN}", typed=BSN)
+    assert done.returncode == 0, done.stderr
+    text = path.read_text("utf-8")
+    assert heading in text
+    assert "Wijzig kenteken" in text
+    assert BSN not in text + done.stdout + done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    looked = records_of_looking(overseen)
+    assert len(looked) == before + 1
+    assert looked[0]["kenmerk"] in text
+    assert looked[0]["reden"].startswith(REASON)
+    assert BSN not in looked[0]["reden"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--brief", "BRIEF"], "--reason has to say why"),
+        (["--brief", "BRIEF", "--reason", "te kort"], "--reason has to say why"),
+        (["--brief", ".", "--reason", REASON], "is there already"),
+    ],
+)
+def test_no_letter_without_a_reason(environ: dict[str, str], tmp_path: Path, options: list[str], said: str) -> None:
+    """Nor over a file that is there; nothing is on record then."""
+    overseen = environ | {"LDV_TOEZICHT_ACTIVITY": OVERSEEING}
+    path = tmp_path / "brief.html"
+    before = records_of_looking(overseen)
+    done = ldv(overseen, "inzage", *(str(path) if each == "BRIEF" else each for each in options), typed=BSN)
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert not path.exists()
+    assert records_of_looking(overseen) == before
+    without = ldv(environ, "inzage", "--brief", str(path), "--reason", REASON, typed=BSN)
+    assert "LDV_TOEZICHT_ACTIVITY" in without.stderr
+    assert not path.exists()
+
+
+def test_evidence_is_one_file(environ: dict[str, str], tmp_path: Path) -> None:
+    """For `complaint` only, and with a reason."""
+    overseen = environ | {"LDV_TOEZICHT_ACTIVITY": OVERSEEING}
+    path = tmp_path / "bewijs.zip"
+    done = ldv(overseen, "question", "complaint", "--evidence", str(path), "--reason", REASON, typed=BSN)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(path) as evidence:
+        rows = json.loads(evidence.read("handelingen.json"))["regels"]
+        assert "Wijzig kenteken" in evidence.read("handelingen.html").decode()
+    by_name = {row["handeling"]: row["bewijs"] for row in rows}
+    assert by_name["Wijzig kenteken"] is not None
+    (tmp_path / "proofs.json").write_text(json.dumps({"regels": [row for row in rows if row["bewijs"]]}))
+    assert ldv(environ, "verify", "--proof", str(tmp_path / "proofs.json")).returncode == 0
+    assert ldv(overseen, "question", "person", "--evidence", str(tmp_path / "x"), typed=BSN).returncode == 1
+
+
+def test_whom_to_notify_is_opened_after_it_is_on_record(
+    environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each person once, over keys; a list for its owner alone; each can read that their number was opened, and why."""
+    home = tmp_path_factory.mktemp("breach")
+    sealed = environ | {
+        "LDV_LOGBOEK": f"chdb://{home}/logboek",
+        "LDV_KEYS": f"{home}/keys.json",
+        "LDV_STATE": f"{home}/state",
+        "LDV_TOEZICHT_ACTIVITY": OVERSEEING,
+    }
+    for _ in range(2):
+        assert ldv(sealed, "key", "new", "--seal").returncode == 0
+        subprocess.run([sys.executable, "-c", WRITE], env=sealed, check=True, capture_output=True)
+    unclear = json.loads(ldv(sealed, "question", "breach", "--json").stdout)["tables"]["mensen"]
+    assert [(row["ten_minste"], row["ten_hoogste"]) for row in unclear] == [(2, 4)]
+    path = home / "lijst.csv"
+    without = ldv(sealed, "question", "breach", "--notify", str(path))
+    assert (without.returncode, "--reason" in without.stderr) == (1, True)
+    done = ldv(sealed, "question", "breach", "--notify", str(path), "--reason", "Datalek 2026-3 bij de balie")
+    assert done.returncode == 0, done.stderr
+    assert path.read_text().splitlines() == ["soort,nummer", f"BSN,{BSN}", "BSN,999990019"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert BSN not in done.stdout + done.stderr
+    for number in (BSN, "999990019"):
+        (opened,) = records_of_looking(sealed, number)
+        assert opened["reden"] == "Datalek 2026-3 bij de balie"
+
+
+def test_whom_nobody_can_open_is_not_on_a_list(environ: dict[str, str], tmp_path: Path) -> None:
+    """Without seals there is no list, and nothing on record."""
+    overseen = environ | {"LDV_TOEZICHT_ACTIVITY": OVERSEEING}
+    before = records_of_looking(overseen)
+    done = ldv(overseen, "question", "breach", "--notify", str(tmp_path / "x"), "--reason", REASON)
+    assert (done.returncode, "Nothing was written" in done.stderr) == (1, True)
+    assert not (tmp_path / "x").exists()
+    assert records_of_looking(overseen) == before

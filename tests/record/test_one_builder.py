@@ -22,7 +22,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 import ldv_otel as ldv
 from ldv_otel import attributes as names
 from ldv_otel import testing
-from ldv_otel._internal.api.auth.clients import Client
 from ldv_otel._internal.api.pages.officer.access_record import OfficerAccess, officer_access
 from ldv_otel._internal.chain.answers import read_answer
 from ldv_otel._internal.gemma import model
@@ -277,8 +276,7 @@ def by_officer(identifier: object, text: str) -> Sequence[Logregel]:
     }
     access = officer_access(form, PSEUDONYMISER)
     assert isinstance(access, OfficerAccess)
-    client = Client(id="toezicht", scopes=frozenset(), person="jansen")
-    return [access.logregel(ACTIVITY, client, PSEUDONYMISER)]
+    return [access.logregel(ACTIVITY, "jansen", PSEUDONYMISER)]
 
 
 RULES: Final = """

@@ -21,6 +21,10 @@ Confidential = Annotated[
         help="Whether to show confidential records, which data subjects do not see.",
     ),
 ]
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", help="Why you look, in a sentence: it is put on record before anything is read."),
+]
 Limit = Annotated[int, typer.Option("--limit", help="Show at most so many records.", min=1)]
 
 

@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ldv_otel._internal.cli.answer_output import print_answer, reader_of, write_workbook
-from ldv_otel._internal.cli.identifiers import ask_pseudonyms
+from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms
+from ldv_otel._internal.cli.notification import write_notification
 from ldv_otel._internal.cli.output import AsCsv, AsExcel, AsJson, OutputFormat, console, output_format, page_out
 from ldv_otel._internal.cli.output import print_json as print_as_json
 from ldv_otel._internal.cli.periods import Since, Until, day_to_come, parse_period
+from ldv_otel._internal.cli.person_letters import write_letter
+from ldv_otel._internal.cli.query_options import Reason
 from ldv_otel._internal.cli.words import DUTCH, words_for
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys, sentence_about_keys
@@ -25,8 +29,10 @@ from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.parties.party_names import PartyNames
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel._internal.questions.asking import Choices, answer_question
+from ldv_otel._internal.questions.breach import BREACH
 from ldv_otel._internal.questions.catalogue import BY_NAME, QUESTIONS
 from ldv_otel._internal.questions.cells import AnswerReader
+from ldv_otel._internal.questions.complaint import COMPLAINT
 from ldv_otel._internal.questions.model import Question
 from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.errors import QueryError
@@ -61,6 +67,14 @@ def ask_question(
     xlsx: Annotated[
         Path | None, typer.Option("--xlsx", help="Write an Excel workbook: a file that is not there yet.")
     ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="For `complaint`: write one zip file with everything, a new file.")
+    ] = None,
+    notify: Annotated[
+        Path | None,
+        typer.Option("--notify", help="For `breach`: write whom to notify, by number, into a new file (CSV)."),
+    ] = None,
+    reason: Reason = None,
 ) -> None:
     """Answer one of ten questions about the Logboek, with what may not be concluded from the answer."""
     format_ = output_format(OutputFormat.TABLE, csv=as_csv, excel=as_excel, json=as_json)
@@ -70,29 +84,34 @@ def ask_question(
     question = BY_NAME.get(name)
     if question is None:
         raise QueryError(f"There is no question of that name. The questions are: {', '.join(BY_NAME)}.")
+    _check_files(question, evidence, notify)
     begin, end = parse_period(since, until, now=datetime.now(UTC))
     day = day_to_come(on)
     settings = read_settings(os.environ)
-    pseudonyms: tuple[bytes, ...] = ()
+    choices = Choices(
+        since_ms=None if begin is None else ms_from_datetime(begin),
+        until_ms=None if end is None else ms_from_datetime(end),
+        on=day,
+        activity=activity,
+        service=service,
+        confidential=confidential,
+    )
+    if evidence is not None:
+        number = ask_identifier(type_, type_)
+        who = (number, type_)
+        write_letter(settings, pseudonymiser_for(settings), choices, evidence, who=who, reason=reason, evidence=True)
+        typer.echo(f"written: {evidence}", err=True)
+        return
+    if notify is not None:
+        write_notification(settings, choices, notify, reason)
+        return
     pseudonymiser = pseudonymiser_for(settings) if question.about_person else None
     if pseudonymiser is not None:
         pseudonyms = tuple(ask_pseudonyms(pseudonymiser, type_))
+        choices = msgspec.structs.replace(choices, pseudonyms=pseudonyms)
     with checked(LogboekClient(settings)) as client:
-        asked, answer = answer_question(
-            client,
-            question,
-            settings,
-            Choices(
-                since_ms=None if begin is None else ms_from_datetime(begin),
-                until_ms=None if end is None else ms_from_datetime(end),
-                on=day,
-                activity=activity,
-                service=service,
-                pseudonyms=pseudonyms,
-                confidential=confidential,
-            ),
-            PartyNames(parties_for(settings).read_apis),
-        )
+        parties = PartyNames(parties_for(settings).read_apis)
+        asked, answer = answer_question(client, question, settings, choices, parties)
         if pseudonymiser is not None:
             missing = records_under_other_keys(client, pseudonymiser.keys.keys)
             if missing:
@@ -103,6 +122,14 @@ def ask_question(
         typer.echo(f"written: {xlsx}", err=True)
     else:
         print_answer(question, answer, asked, format_, reader)
+
+
+def _check_files(question: Question, evidence: Path | None, notify: Path | None) -> None:
+    """Refuse a file that a question does not have."""
+    if evidence is not None and question is not COMPLAINT:
+        raise QueryError("--evidence is for the question complaint. Nothing was asked.")
+    if notify is not None and question is not BREACH:
+        raise QueryError("--notify is for the question breach. Nothing was asked.")
 
 
 def _reader(settings: Settings) -> AnswerReader:

@@ -17,6 +17,7 @@ from rich.text import Text
 from ldv_otel._internal.cli.identifiers import ask_identifier
 from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
 from ldv_otel._internal.cli.periods import parse_period
+from ldv_otel._internal.cli.recording import store_confirmed
 from ldv_otel._internal.cli.rendering import moment, plain
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import records as read
@@ -31,25 +32,18 @@ from ldv_otel._internal.clickhouse.queries.subject_links import (
     store_link,
 )
 from ldv_otel._internal.clickhouse.schema.migrations import checked
-from ldv_otel._internal.clickhouse.sink import open_sink
 from ldv_otel._internal.config.settings import Settings, read_settings
-from ldv_otel._internal.delivery.batch import new_writer_id, number_batch
-from ldv_otel._internal.delivery.retry import RetryPolicy, deliver, sleep
-from ldv_otel._internal.delivery.write_gates import gated
 from ldv_otel._internal.privacy.key_file import keys_for, pseudonymiser_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.privacy.stray_numbers import stray_numbers
-from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.record.subject_link import ENDED, LINKED, LinkRecords
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms
-from ldv_otel.errors import ConfigurationError, LogboekUnavailable, QueryError
+from ldv_otel.errors import ConfigurationError, QueryError
 
 subject_app = typer.Typer(
     help="Numbers that are one person's: a corrected BSN, a temporary number.", no_args_is_help=True
 )
 
-#: Somebody waits, and can run the command again.
-_POLICY: Final = RetryPolicy(waits_out=(LogboekUnavailable,), patience_seconds=30.0)
 _REASON_LEAST: Final = 10
 
 Reason = Annotated[
@@ -107,7 +101,7 @@ def link(
             yes=yes,
         )
         records = LinkRecords(settings.link_activity, new.id, reason, stray_numbers(settings))
-        _log(settings, records.logregels(LINKED, subjects, identifiers))
+        store_confirmed(settings, records.logregels(LINKED, subjects, identifiers))
         store_link(client, new)
     typer.echo(f"linked {new.id}, from {moment(new.holds_from_ms)[:19]} on")
 
@@ -126,7 +120,7 @@ def end(
             raise QueryError(f"That link was ended on {moment(wrong.ended_ms)[:19]}. Nothing was changed.")
         _confirm(f"End the link of {moment(wrong.linked_ms)[:19]}?", yes=yes)
         records = LinkRecords(settings.link_activity, wrong.id, reason, stray_numbers(settings))
-        _log(settings, records.logregels(ENDED, wrong.subjects))
+        store_confirmed(settings, records.logregels(ENDED, wrong.subjects))
         end_link(client, wrong)
         others = [each.id for each in person_of(client, wrong.former).between(wrong.former, wrong.present)]
     typer.echo(f"ended {wrong.id}")
@@ -212,20 +206,3 @@ def _confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError("Nothing was changed: say --yes where nobody can be asked.")
     typer.confirm(question, abort=True, err=True)
-
-
-def _log(settings: Settings, records: Sequence[Logregel]) -> None:
-    """Store the records of what is done, all or none, before it is done.
-
-    Raises:
-        LdvError: They are not confirmed, so nothing may be done.
-    """
-    sink = gated(open_sink(settings), settings)
-    sink.open()
-    try:
-        batch = number_batch(new_writer_id(), 0, records)
-        for part in deliver(batch, sink, wait=sleep, policy=_POLICY, split=lambda _: ()):
-            if part.refused is not None:
-                raise part.refused
-    finally:
-        sink.close()

@@ -96,6 +96,23 @@ WHERE data_subject_id IN (SELECT subject FROM ldv_subject_link) SETTINGS $settin
     rows=_once(Sql("data_subject_id, toString(data_subject_id_type) AS type, toString(key_id) AS key")),
     settings=READ_SETTINGS,
 )
+_SEALED_PEOPLE: Final = Sql(
+    """
+WITH $terms AS kept
+SELECT hex(data_subject_id), type, key, max(sealed) FROM ($rows)
+WHERE data_subject_id != $nobody
+GROUP BY data_subject_id, type, key ORDER BY data_subject_id, type, key LIMIT {limit:UInt32} SETTINGS $settings
+""",
+    terms=TERMS_IN_FORCE,
+    rows=_once(
+        Sql(
+            """data_subject_id, toString(data_subject_id_type) AS type, toString(key_id) AS key,
+            data_subject_sealed AS sealed"""
+        )
+    ),
+    nobody=_NOBODY,
+    settings=READ_SETTINGS,
+)
 
 
 class BreakdownBy(StrEnum):
@@ -255,6 +272,16 @@ def people_by_key(client: LogboekClient, chosen: PeriodFilter) -> list[PeopleUnd
 def linked_people(client: LogboekClient, chosen: PeriodFilter) -> list[PseudonymInUse]:
     """Return those of the pseudonyms that a link names."""
     return [PseudonymInUse(bytes.fromhex(raw), *more) for raw, *more in client.rows(_LINKED_PEOPLE, chosen.parameters)]
+
+
+def people_with_seals(client: LogboekClient, chosen: PeriodFilter, *, limit: int) -> list[PseudonymInUse]:
+    """Return each pseudonym, with the sealed form of its number where there is one.
+
+    Args:
+        limit: At most so many.
+    """
+    rows = client.rows(_SEALED_PEOPLE, chosen.parameters | {"limit": limit})
+    return [PseudonymInUse(bytes.fromhex(raw), *more) for raw, *more in rows]
 
 
 def breakdown(client: LogboekClient, chosen: PeriodFilter, by: BreakdownBy, *, zone: str) -> list[BreakdownCell]:

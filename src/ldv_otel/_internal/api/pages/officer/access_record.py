@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel._internal.api.auth.clients import Client
 from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
@@ -19,8 +18,7 @@ from ldv_otel.attributes import OFFICER, REASON
 NAME: Final = "Gegevens bekeken door de privacyofficer"
 REASON_CHARACTERS: Final = 500
 _REASON_LEAST: Final = 10
-_OFFICER_TYPE: Final = "personeelsnummer"
-_RESOURCE: Final = resource_of({"service.name": "ldv serve"})
+OFFICER_TYPE: Final = "personeelsnummer"
 
 
 class OfficerAccess(msgspec.Struct, frozen=True):
@@ -43,15 +41,19 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         """Show nothing: the reason may quote the identifier."""
         return "OfficerAccess()"
 
-    def logregel(self, activity: str, client: Client, pseudonymiser: Pseudonymiser) -> Logregel:
+    def logregel(
+        self, activity: str, person: str, pseudonymiser: Pseudonymiser, *, service: str = "ldv serve"
+    ) -> Logregel:
         """Return the record of the access, with data subject and officer as pseudonyms.
 
         Args:
             activity: URI of the processing activity under which officers look at records.
+            person: Who looks, as the organisation knows them.
+            service: With what.
         """
         moment_ms = now_ms()
         # A Logregel names no employee (LDV-A9); the key leads from the pseudonym back to this one.
-        officer = pseudonymiser.subject(client.person or client.id, _OFFICER_TYPE)
+        officer = pseudonymiser.subject(person, OFFICER_TYPE)
         builder = LogregelBuilder(secrets.token_bytes(16), secrets.token_bytes(8), self.redactor, stray=self.stray)
         builder.name(NAME)
         builder.period(moment_ms, moment_ms)
@@ -60,7 +62,7 @@ class OfficerAccess(msgspec.Struct, frozen=True):
         # Cut after redaction: a part of a number would not be found.
         builder.attribute(REASON, builder.text(self.reason)[:REASON_CHARACTERS])
         builder.computed(OFFICER, officer.pseudonym.hex())
-        builder.resource(_RESOURCE)
+        builder.resource(resource_of({"service.name": service}))
         return builder.build()
 
 

@@ -158,7 +158,7 @@ async def records_about(request: Request, client: Officer) -> Response:
     if period is not None and period.wrong:
         return _form(request, HTTPStatus.UNPROCESSABLE_ENTITY, given=form, wrong={"van": period.wrong})
     activity = services.settings.toezicht_activity or DEMO_ACTIVITY
-    record = access.logregel(activity, client, services.pseudonymiser)
+    record = access.logregel(activity, client.person or client.id, services.pseudonymiser)
     if services.writer is None:
         raise RuntimeError("the application was made without a writer")
     try:
