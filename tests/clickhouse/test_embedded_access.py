@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.embedded import serve
+from ldv_otel._internal.clickhouse.embedded import Listening, serve
 from ldv_otel._internal.clickhouse.embedded.permission import HARMLESS_TABLE_FUNCTIONS
 from ldv_otel._internal.clickhouse.front_secret import announced, announced_secret, make_secret, secret_file
 from ldv_otel._internal.clickhouse.sql_text import Sql
@@ -375,4 +375,4 @@ def test_a_secret_that_others_may_have_a_hand_in_is_refused(tmp_path: Path, faul
         path.write_text("" if fault == "empty" else "x" * 50)
         path.chmod(0o600 if fault == "empty" else 0o640)
     with pytest.raises(ConfigurationError, match="Nothing was"):
-        serve(tmp_path / "logboek", "127.0.0.1", 0)
+        serve(tmp_path / "logboek", Listening("127.0.0.1", 0))

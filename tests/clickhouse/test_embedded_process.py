@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
-from ldv_otel._internal.clickhouse.embedded import serve
+from ldv_otel._internal.clickhouse.embedded import Listening, serve
 from ldv_otel.errors import ConfigurationError
 from tests.support.logboek import Got, LogboekProcess, ask
 
@@ -162,10 +162,10 @@ def test_a_get_changes_nothing(server: LogboekProcess) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org", ""])  # noqa: S104  (to be refused)
-def test_it_listens_on_loopback_only(tmp_path: Path, host: str) -> None:
-    """Without users there is nobody to let in from elsewhere."""
-    with pytest.raises(ConfigurationError, match="loopback"):
-        serve(tmp_path / "logboek", host, 0)
+def test_without_a_certificate_it_listens_on_loopback_only(tmp_path: Path, host: str) -> None:
+    """Its secret would cross a network in the clear; and it says what to give."""
+    with pytest.raises(ConfigurationError, match=r"only with TLS.*Nothing was started.*--certificate|is no IP address"):
+        serve(tmp_path / "logboek", Listening(host, 0))
     assert not (tmp_path / "logboek").exists()
 
 
@@ -267,10 +267,10 @@ def test_a_missing_extra_is_named(tmp_path: Path, missing: str) -> None:
     lines = (
         "import sys, pathlib",
         f"sys.modules[{missing!r}] = None",
-        "from ldv_otel._internal.clickhouse.embedded import serve",
+        "from ldv_otel._internal.clickhouse.embedded import Listening, serve",
         "loaded = {name for name, module in sys.modules.items() if module}",
         "assert not {'chdb', 'clickhouse_cityhash', 'uvicorn'} & loaded",
-        f"serve(pathlib.Path({str(tmp_path / 'logboek')!r}), '127.0.0.1', 0)",
+        f"serve(pathlib.Path({str(tmp_path / 'logboek')!r}), Listening('127.0.0.1', 0))",
     )
     ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert ended.returncode == 1

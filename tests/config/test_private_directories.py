@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ldv_otel._internal.clickhouse.embedded.server import serve
+from ldv_otel._internal.clickhouse.embedded.server import Listening, serve
 from ldv_otel._internal.config.private_directories import claim_directory, trusted_path
 from ldv_otel._internal.config.private_files import read_private_file
 from ldv_otel._internal.delivery.spool.ownership import claim_base
@@ -93,7 +93,7 @@ def test_a_logboek_that_others_can_exchange_is_refused(
     before = sorted(tmp_path.rglob("*"))
     uses: list[Callable[[], None]] = [
         lambda: claim_directory(logboek, "LDV_LOGBOEK"),
-        lambda: serve(logboek, "127.0.0.1", 0),
+        lambda: serve(logboek, Listening("127.0.0.1", 0)),
     ]
     for use in uses:
         with pytest.raises(ConfigurationError, match="Nothing was opened") as caught:

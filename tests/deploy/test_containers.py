@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +88,47 @@ def test_pods_are_closed_and_probed() -> None:
             assert paths == [LIVE, LIVE, READY]
 
 
-def test_compose_takes_it() -> None:
+#: Becomes another user of group 0, and makes the directory of a Logboek.
+_AS_ANOTHER_USER = """
+import os, pathlib, sys
+from ldv_otel._internal.config.private_directories import claim_directory
+os.setgroups([])
+os.setgid(0)
+os.setuid(int(sys.argv[2]))
+claim_directory(pathlib.Path(sys.argv[1]) / sys.argv[2], "--path")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_any_user_of_group_0_keeps_a_logboek_on_the_volume() -> None:
+    """That of the image, and whatever a platform chooses; the directory is made by the Containerfile's own command."""
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    (step,) = re.findall(r"^RUN (install .+) /var/lib/ldv$", text, re.MULTILINE)
+    (own,) = re.findall(r"^USER (\d+):0$", text, re.MULTILINE)
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        volume = Path(parent) / "volume"
+        subprocess.run([*shlex.split(step), str(volume)], check=True)
+        for user in (own, "4711"):
+            subprocess.run([sys.executable, "-c", _AS_ANOTHER_USER, str(volume), user], check=True, timeout=300)
+            assert (volume / user).stat().st_uid == int(user)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"), [("compose.yaml", ["tables", "serve"]), ("compose.embedded.yaml", ["logboek", "serve"])]
+)
+def test_compose_takes_it(file: str, expected: list[str]) -> None:
     """By the schema of the compose specification."""
     cache = Path(os.environ.get("GOMODCACHE", Path.home() / "go/pkg/mod"))
     schema = cache / COMPOSE_GO / "schema/compose-spec.json"
     if not schema.exists():
         pytest.skip(f"no schema of compose: go mod download {COMPOSE_GO}")
-    content = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))
     errors = list(Draft7Validator(json.loads(schema.read_text(encoding="utf-8"))).iter_errors(content))
     assert not errors
     services = content["services"]
-    ours = [name for name, service in services.items() if service.get("image") == "ldv-serve"]
-    assert ours == ["tables", "serve"]
+    ours = [name for name, service in services.items() if str(service.get("image")).startswith("ldv-")]
+    assert ours == expected
     assert all(services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"] for name in ours)
     for kind in ("secrets", "configs", "volumes", "networks"):
         used = {

@@ -65,6 +65,11 @@ class LogboekProcess:
         return ["-m", "ldv_otel._internal.clickhouse.embedded"]
 
     @property
+    def arguments(self) -> list[str]:
+        """What it is told beside its directory."""
+        return ["--listen", f"127.0.0.1:{self.port}"]
+
+    @property
     def address(self) -> str:
         """`http://127.0.0.1:PORT`."""
         return f"http://127.0.0.1:{self.port}"
@@ -82,13 +87,16 @@ class LogboekProcess:
     def start(self) -> None:
         """Start and wait until it answers."""
         command = [sys.executable, *self.program]
-        command += ["--path", os.fspath(self.path), "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--path", os.fspath(self.path), *self.arguments]
         # Its own process group, so that a signal meant for the test run is not one for the Logboek, nor back.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         if urlsplit(self._first_line()).port != self.port:
             self.kill()
             raise RuntimeError("the embedded Logboek did not start; its standard error says why")
-        ask(self, f"CREATE DATABASE IF NOT EXISTS {DATABASE}".encode(), headers={"X-ClickHouse-Database": "default"})
+        if "--certificate" not in self.arguments:
+            ask(
+                self, f"CREATE DATABASE IF NOT EXISTS {DATABASE}".encode(), headers={"X-ClickHouse-Database": "default"}
+            )
 
     def stop(self) -> int:
         """Stop it as a service manager does, and return its exit status."""

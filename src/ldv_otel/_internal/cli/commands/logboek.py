@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.clickhouse.front_secret import secret_file
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.mounts import warning_about_place
@@ -26,18 +27,29 @@ def add_to(app: typer.Typer) -> None:
 def logboek(
     *,
     path: Annotated[Path, typer.Option("--path", help="Directory of the Logboek.")],
-    listen: Annotated[str, typer.Option("--listen", help="Loopback address and port.")] = "127.0.0.1:8123",
+    listen: Annotated[
+        str, typer.Option("--listen", help="IP address and port; others than loopback need --certificate.")
+    ] = "127.0.0.1:8123",
     database: Annotated[str, typer.Option("--database", help="Database to make the tables in.")] = "ldv",
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="PEM file of the server's certificate, for TLS.")
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option("--private-key", help="PEM file of its key, where that is another one.")
+    ] = None,
 ) -> None:
     """Run the embedded engine as a process that speaks ClickHouse's HTTP interface, for several processes to share.
 
-    For development, demonstrations and small set-ups: it listens on loopback only and knows no users.
+    For development, demonstrations and small set-ups: it knows no users, only one secret, which it makes beside the
+    directory.
     """
-    from ldv_otel._internal.clickhouse.embedded import serve  # needs the extra [embedded]
+    from ldv_otel._internal.clickhouse.embedded import Listening, serve  # needs the extra [embedded]
 
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or not host:
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8123.")
+    if private_key is not None and certificate is None:
+        raise ConfigurationError("--private-key is that of a certificate. Nothing was started. Give --certificate too.")
     path = path.expanduser().absolute()
     # The tables are made through the engine in this process, before anybody else can ask for them.
     embedded = Settings(logboek=LogboekAddress(scheme="chdb", path=str(path), database=database))
@@ -51,5 +63,8 @@ def logboek(
         if keys is not None and keys.exists():
             # Under another key nobody of before is found.
             typer.echo(f"Records were made with the keys beside it: LDV_KEYS={keys}")
+        if certificate is not None:
+            typer.echo(f"Clients need its secret: LDV_LOGBOEK_PASSWORD_FILE, with what is in {secret_file(path)}")
 
-    serve(path, host.strip("[]"), int(port), database=database, ready=ready)
+    files = (certificate, private_key) if certificate is not None else None
+    serve(path, Listening(host.strip("[]"), int(port), files), database=database, ready=ready)

@@ -1,5 +1,5 @@
-"""The embedded engine as a server on loopback: chDB in one process, ClickHouse's HTTP interface for the others."""
+"""The embedded engine as a server: chDB in one process, ClickHouse's HTTP interface for the others."""
 
-from ldv_otel._internal.clickhouse.embedded.server import serve
+from ldv_otel._internal.clickhouse.embedded.server import Listening, serve
 
-__all__ = ["serve"]
+__all__ = ["Listening", "serve"]

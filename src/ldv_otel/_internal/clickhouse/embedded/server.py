@@ -6,16 +6,18 @@ import ipaddress
 import os
 import shutil
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ldv_otel._internal.clickhouse.connect import locked_directory
 from ldv_otel._internal.clickhouse.embedded.app import LogboekApp
 from ldv_otel._internal.clickhouse.embedded.check import EngineCheck
 from ldv_otel._internal.clickhouse.embedded.engine import Engine
 from ldv_otel._internal.clickhouse.front_secret import announced, make_secret
+from ldv_otel._internal.config.tls import tls_context
 from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine
 from ldv_otel._internal.http.openmetrics import Counts, Histogram, MetricFamily
 from ldv_otel._internal.http.readiness import Readiness
@@ -43,7 +45,22 @@ _CONNECTIONS: Final = 500
 _MAX_HEAD_BYTES: Final = (1 << 20) + (64 << 10)
 
 
-def serve(path: Path, host: str, port: int, *, database: str = "", ready: Callable[[str], None] | None = None) -> None:
+class Listening(NamedTuple):
+    """Where the server listens, and how.
+
+    Attributes:
+        host: An IP address, or `localhost`; beyond loopback only with a certificate.
+        port: 0 for any that is free.
+        certificate: PEM files of the server's certificate and of its key (None where that stands in the same file), for
+            TLS; None for plain HTTP.
+    """
+
+    host: str
+    port: int
+    certificate: tuple[Path, Path | None] | None = None
+
+
+def serve(path: Path, listening: Listening, *, database: str = "", ready: Callable[[str], None] | None = None) -> None:
     """Serve one directory over ClickHouse's HTTP interface until SIGTERM or SIGINT.
 
     Statements under way are finished first. Whoever has the secret, which is made beside the directory and which only
@@ -51,20 +68,28 @@ def serve(path: Path, host: str, port: int, *, database: str = "", ready: Callab
 
     Args:
         path: The chDB directory; made (0700) if it is not there.
-        host: A loopback address, or `localhost`.
-        port: 0 for any that is free.
         database: Where the tables are whose version it looks at to be ready; empty for an engine that only has to
             answer.
-        ready: Called once, with `http://host:port`, when requests are answered.
+        ready: Called once, with `http://host:port` or `https://`, when requests are answered.
 
     Raises:
-        ConfigurationError: Not loopback, port taken, directory in use or open to others, or the extra `embedded` not
-            installed.
+        ConfigurationError: Not loopback without TLS, a certificate that cannot be used, port taken, directory in use or
+            open to others, or the extra `embedded` not installed.
     """
     _require_extra()
+    certificate = listening.certificate
+    if certificate is not None:
+        # uvicorn makes a context of its own, and a mistake there would end the process with a traceback.
+        tls_context(
+            None,
+            certificate,
+            named_by="--certificate or --private-key",
+            consequence="Nothing was started.",
+            purpose=ssl.Purpose.CLIENT_AUTH,
+        )
     previous_mask = os.umask(0o077)
     try:
-        with _listening(host, port) as listener, locked_directory(path, "--path"):
+        with _listening(listening) as listener, locked_directory(path, "--path"):
             secret = make_secret(path)
             with Engine(path) as engine, ThreadPoolExecutor(_STATEMENTS_AT_A_TIME, "ldv-logboek") as executor:
                 app = LogboekApp(engine, executor, secret)
@@ -72,9 +97,11 @@ def serve(path: Path, host: str, port: int, *, database: str = "", ready: Callab
                 health = HealthEndpoints(
                     app, readiness, version=__version__, may_read=is_of_this_machine, figures=_figures(app, path)
                 )
-                server = _server(health, listener, ready)
+                server = _server(health, listener, certificate, ready)
                 try:
-                    with stopping_on_signals(server), announced(listener.getsockname()[1], path):
+                    # With TLS clients may be anywhere, and are told where the secret is.
+                    note = announced(listener.getsockname()[1], path) if certificate is None else nullcontext()
+                    with stopping_on_signals(server), note:
                         server.run(sockets=[listener])
                 finally:
                     readiness.close()
@@ -102,7 +129,12 @@ def _require_extra() -> None:
         )
 
 
-def _server(app: HealthEndpoints, listener: socket.socket, ready: Callable[[str], None] | None) -> uvicorn.Server:
+def _server(
+    app: HealthEndpoints,
+    listener: socket.socket,
+    certificate: tuple[Path, Path | None] | None,
+    ready: Callable[[str], None] | None,
+) -> uvicorn.Server:
     """Return a uvicorn server that calls `ready` when it has started."""
     import uvicorn  # an extra that only this command needs
 
@@ -112,7 +144,7 @@ def _server(app: HealthEndpoints, listener: socket.socket, ready: Callable[[str]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if ready is not None:
-                ready(address_of(listener))
+                ready(address_of(listener, "http" if certificate is None else "https"))
 
     return AnnouncingServer(
         uvicorn.Config(
@@ -132,21 +164,30 @@ def _server(app: HealthEndpoints, listener: socket.socket, ready: Callable[[str]
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            ssl_certfile=certificate[0] if certificate is not None else None,
+            ssl_keyfile=certificate[1] if certificate is not None else None,
         )
     )
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Listen on a loopback address, and on nothing else: the secret would cross a network in the clear."""
+def _listening(listening: Listening) -> Iterator[socket.socket]:
+    """Listen on an address; beyond loopback only with TLS: the secret would cross a network in the clear."""
+    host, port, certificate = listening
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError:
         address = None
-    if address is None or not address.is_loopback:
+    if address is None:
         raise ConfigurationError(
-            f"The embedded Logboek listens on loopback only, because it knows no users and no TLS, and {host} is not a "
-            "loopback address. Nothing was started. Use --listen 127.0.0.1:8123, or a ClickHouse server for more."
+            f"--listen: {host} is no IP address. Nothing was started. Use one of this machine, as 127.0.0.1:8123, or "
+            "0.0.0.0:8123 for all that it has."
+        )
+    if certificate is None and not address.is_loopback:
+        raise ConfigurationError(
+            f"The embedded Logboek listens beyond this machine only with TLS, because clients send its secret, and "
+            f"{host} is not a loopback address. Nothing was started. Give --certificate and --private-key, or use "
+            "--listen 127.0.0.1:8123."
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
     # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, each answer waits 40 ms.
