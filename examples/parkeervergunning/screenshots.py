@@ -1,4 +1,4 @@
-"""Plays the story and writes the pictures of `docs/inzage.md`: what people see of it, in Chromium."""
+"""Plays the story and writes the pictures of `docs/inzage.md` and `docs/toezicht`: what people see, in Chromium."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from demo import ROOT, pages, play
 from playwright.sync_api import Page, sync_playwright
 
 PICTURES = ROOT / "docs" / "inzage"
+QUESTIONS = ROOT / "docs" / "toezicht"
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     if chromium is None:
         sys.exit("Chromium is missing: `apt-get install chromium` (Debian).")
     PICTURES.mkdir(exist_ok=True)
+    QUESTIONS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         home = Path(name) / "demo"
         gemeente, rdw = play(home)
@@ -35,7 +37,9 @@ def main() -> None:
                     page.locator("#tekening").wait_for()
                     page.screenshot(path=PICTURES / "handeling.png", full_page=True)
                 page.close()
-            officer(browser.new_page(viewport={"width": 900, "height": 900}), address.replace("/inzage", "/toezicht"))
+            oversight = address.replace("/inzage", "/toezicht")
+            officer(browser.new_page(viewport={"width": 900, "height": 900}), oversight)
+            questions(browser.new_page(viewport={"width": 1200, "height": 900}), oversight)
             browser.close()
 
 
@@ -50,6 +54,21 @@ def officer(page: Page, address: str) -> None:
     with page.expect_navigation():
         page.get_by_role("button", name="Leg vast en laat zien").click()
     page.screenshot(path=PICTURES / "toezicht-persoon-regels.png")
+
+
+def questions(page: Page, address: str) -> None:
+    """Write the pictures of the ten questions, and of a letter."""
+    page.goto(f"{address}/vragen")
+    page.screenshot(path=QUESTIONS / "vragen.png", full_page=True)
+    page.goto(f"{address}/vragen/datalek")
+    page.screenshot(path=QUESTIONS / "datalek.png", full_page=True)
+    page.goto(f"{address}/persoon")
+    page.get_by_label("Nummer van de persoon").fill("123456782")
+    page.get_by_label("Waarom wilt u dit zien?").fill("Klacht 2026-17 van een inwoner")
+    page.get_by_label("Hoe wilt u het hebben?").select_option("Als brief aan de persoon")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Leg vast en laat zien").click()
+    page.screenshot(path=QUESTIONS / "brief.png")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,8 @@ def test_no_violation_of_wcag_and_no_sideways_scrolling(opened: Opened, world: W
 def test_no_table_is_cut_off_at_1200_pixels(opened: Opened, world: World, look: str) -> None:
     """All columns of the records of a period are to be seen without scrolling."""
     with opened(width=1200, look=look) as page:
-        for path in (f"/regels?{PERIOD}", f"/regels?{PERIOD}&soort=aangepast", f"?{PERIOD}"):
+        questions = [f"/vragen/{question.address}?{PERIOD}" for question in ABOUT_ALL]
+        for path in (f"/regels?{PERIOD}", f"/regels?{PERIOD}&soort=aangepast", f"?{PERIOD}", *questions):
             page.goto(f"{world.address}/toezicht{path}")
             assert page.evaluate(SCROLLING) == 0, path
 

@@ -55,7 +55,11 @@ def _sentences(people: Sequence[PeopleCount], counted: Sequence[PeopleUnderKey])
         return
     least, most = sum(each.least for each in people), sum(each.most for each in people)
     if least == most:
-        yield Said(f"Het gaat om {most} mensen of organisaties.", f"It is about {most} people or organisations.")
+        yield (
+            Said("Het gaat om 1 mens of organisatie.", "It is about 1 person or organisation.")
+            if most == 1
+            else Said(f"Het gaat om {most} mensen of organisaties.", f"It is about {most} people or organisations.")
+        )
     else:
         yield Said(
             f"Het gaat om {least} tot {most} mensen of organisaties. Precies is dat niet te zeggen: hun "
