@@ -47,7 +47,7 @@ def written(directory: Path, text: str) -> Path:
         ("https://ldv@logboek.example/utrecht", "https://other@LOGBOEK.example:8443/amsterdam", 11, "the same Logboek"),
         ("/utrecht", "/quarantine", 11, "the same Logboek as quarantine"),
         ('id: "0344"', 'id: "0363"', 10, "stands here twice"),
-        ('id: "0344"', "id: 344", 10, "Expected `str`, got `int` at tenants[1].id"),
+        ('id: "0344"', "id: 344", 10, "it has to be text, and is a whole number at tenants[1].id"),
         ('id: "0344"', 'id: "../0363"', 10, "letters, digits"),
         ('id: "0344"', "id: quarantine", 10, "that of the quarantine"),
         ("0344.json", "0344.json\n    key: x", 13, "unknown field `key`"),
@@ -56,7 +56,7 @@ def written(directory: Path, text: str) -> Path:
         ("0344.json", "0344.json\n    hosts: ['Utrecht:80']", 10, "lower case"),
         ("0344.json", "0344.json\n    paths: [utrecht]", 10, "begin with a slash"),
         ("0344.json", "0344.json\n    calls: ['https://api.example']", 10, "with or without a port"),
-        ("    keys: 0344.json\n", "", 10, "missing required field `keys`"),
+        ("    keys: 0344.json\n", "", 10, "the field `keys` is missing"),
         (
             "clickhouse+https://ldv@logboek.example/utrecht",
             "clickhouse+http://logboek.example/utrecht",

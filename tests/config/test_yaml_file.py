@@ -40,15 +40,18 @@ def test_yaml_and_json_give_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("inners:\n  - at: here\n    port: many\n", "f:3: Expected `int`, got `str` at inners[0].port."),
-        ("inners:\n  - at: here\n  - att: there\n", "f:3: Object contains unknown field `att` at inners[1]."),
-        ("\n\nother: 1\n", "f:3: Object contains unknown field `other`."),
+        ("inners:\n  - at: here\n    port: many\n", "f:3: it has to be a whole number, and is text at inners[0].port."),
+        (
+            "inners:\n  - at: here\n  - att: there\n",
+            "f:3: unknown field `att`; did you mean `at`? It may be `at`, `port` at inners[1].",
+        ),
+        ("\n\nother: 1\n", "f:3: unknown field `other`; it may be `inners`, `one`."),
         ("inners:\n  - at: here\n\n  - at: nowhere\n", "f:4: That is no place at inners[1]."),
         ("one:\n  port: 1\n  port: 2\n", "f:3: 'port' stands here twice."),
         ("one: {\n  at: here\n", "f:3: it is no YAML: expected ',' or '}'"),
         ("one: !!python/object:os.system x\n", "f:1: it is no YAML: could not determine a constructor"),
-        ("- 1\n", "f:1: Expected `object`, got `array`."),
-        ("a: &a [*a]\n", "f:1: Object contains unknown field `a`."),
+        ("- 1\n", "f:1: it has to be a mapping (`name: value`), and is a list."),
+        ("a: &a [*a]\n", "f:1: unknown field `a`; it may be `inners`, `one`."),
     ],
 )
 def test_an_error_names_line_and_place(text: str, said: str) -> None:

@@ -25,6 +25,7 @@ from ldv_otel._internal.api.pages.assets import OPMAAK
 from ldv_otel._internal.api.pages.citizen.identity import DemoIdentity, Identity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.pages.officer.router import TOEZICHT
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
 from ldv_otel._internal.config.tls import tls_context
@@ -99,6 +100,9 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
         install_inzage(app, identity)
+    if settings.logboek.embedded:
+        # As the first service would: somebody may look before anything was logged.
+        apply_schema(settings)
     # Before the server's own start, whose errors uvicorn turns into an exit status and a traceback.
     app.state.services.open()
     readiness = store_readiness(settings)

@@ -7,8 +7,21 @@ import sys
 import typer
 
 from ldv_otel._internal.cli.output import console
-from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
+from ldv_otel._internal.clickhouse.client import check_there
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.privacy.key_file import pseudonymiser_for
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser, nearest_type
 from ldv_otel.errors import QueryError
+
+
+def pseudonymiser_of_reader(settings: Settings) -> Pseudonymiser:
+    """Return what makes the pseudonyms of a Logboek that is to be read; for one that is not there, no key is made.
+
+    Raises:
+        ConfigurationError: There is no such Logboek, or its keys cannot be used.
+    """
+    check_there(settings.logboek)
+    return pseudonymiser_for(settings)
 
 
 def ask_identifier(question: str, type_: str, *, argument: str | None = None) -> str:
@@ -26,6 +39,8 @@ def ask_identifier(question: str, type_: str, *, argument: str | None = None) ->
         identifier = typer.prompt(question, hide_input=True, err=True)
     else:
         identifier = sys.stdin.readline()
+    if near := nearest_type(type_):
+        warn.print(f"{type_} is no type of the standard; was {near} meant? It is looked for as it is.")
     if type_.upper() == "BSN" and not _valid_bsn(identifier):
         warn.print("This is no valid BSN (elfproef); it is looked for as it is.")
     return identifier

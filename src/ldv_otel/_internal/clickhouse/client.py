@@ -21,8 +21,27 @@ from ldv_otel._internal.clickhouse.read_settings import may_set_nothing, without
 from ldv_otel._internal.clickhouse.server_version import check_server_version
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.transport import ProvenAnswers
+from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import ConfigurationError, SchemaError
+
+
+def check_there(address: LogboekAddress) -> None:
+    """Refuse to open an embedded Logboek that nothing ever logged into: opening would make it.
+
+    Raises:
+        NothingLogged: There is no such directory.
+    """
+    if address.embedded and not Path(address.path).exists():
+        raise NothingLogged(
+            f"Nothing was ever logged in {address}: there is no such directory. Nothing was made. If services log "
+            "somewhere else, let LDV_LOGBOEK name that; chdb:logboek is a directory below the one in which they start. "
+            "Otherwise the first one that logs makes it."
+        )
+
+
+class NothingLogged(SchemaError):
+    """There is no Logboek yet where it should be."""
 
 
 class LogboekClient:
@@ -35,6 +54,7 @@ class LogboekClient:
 
     Raises:
         SchemaError: The server is older than the tables need; an upgrade of it is waited for.
+        NothingLogged: An embedded one is not there, and `database` was left out.
         ConfigurationError: Wrong password, missing database, locked directory, missing extra: it says which.
         LogboekUnavailable: The server does not answer.
     """
@@ -48,6 +68,8 @@ class LogboekClient:
         self._pid = os.getpid()
         self._lock: DirectoryLock | None = None
         if self.address.embedded:
+            if database is None:
+                check_there(self.address)
             # The lock comes first: chDB tells a second process nothing that it could act on.
             claim_engine(self.address)
             self._lock = locked_directory(Path(self.address.path))

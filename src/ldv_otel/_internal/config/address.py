@@ -13,6 +13,24 @@ import msgspec
 _DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _DEFAULT_DATABASE: Final = "ldv"
 _OTLP_PORT: Final = 4318
+_SCHEMES: Final = (
+    "chdb",
+    "clickhouse+https",
+    "clickhouse+http",
+    "otlp+https",
+    "otlp+http",
+    "gemma+https",
+    "gemma+http",
+)
+#: What others call these.
+_SHORT: Final = {
+    "clickhouse": "clickhouse+https",
+    "clickhouses": "clickhouse+https",
+    "https": "clickhouse+https or otlp+https",
+    "http": "clickhouse+http or otlp+http",
+    "otlp": "otlp+https",
+    "gemma": "gemma+https",
+}
 
 
 class LogboekAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +79,8 @@ def parse_address(value: str) -> LogboekAddress:
         ValueError: What is wrong with it, without repeating the value: it may hold a password.
     """
     parts = urlsplit(value)
+    if near := _meant(parts.scheme):
+        raise ValueError(f"it begins with {parts.scheme}:, which is no kind of Logboek; did you mean {near}?")
     if parts.scheme != "chdb" and (not parts.scheme or "://" not in value):
         raise ValueError(
             "it is no address like chdb:logboek, chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv"
@@ -86,6 +106,17 @@ def parse_address(value: str) -> LogboekAddress:
         user=unquote(parts.username or ""),
         database=database,
     )
+
+
+def _meant(scheme: str) -> str:
+    """Return the scheme that was probably meant; empty for ours, and for one that another package may have."""
+    if scheme in _SCHEMES:
+        return ""
+    if scheme in _SHORT:
+        return _SHORT[scheme]
+    import difflib  # only of use to who misspells
+
+    return next(iter(difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.75)), "")
 
 
 def _embedded_path(parts: SplitResult) -> str:

@@ -271,11 +271,15 @@ def _exposed_subject(value: str) -> str:
     return value
 
 
-def _between(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
+def _between(low: float, high: float, kind: Callable[[str], float], unit: str) -> Callable[[str], float]:
     def parse(value: str) -> float:
-        number = kind(value)
+        try:
+            number = kind(value)
+        except ValueError:
+            whole = "whole " if kind is int else ""
+            raise ValueError(f"it is no {whole}number of {unit} between {low:g} and {high:g}") from None
         if not low <= number <= high:
-            raise ValueError(f"it must lie between {low:g} and {high:g}")
+            raise ValueError(f"it must lie between {low:g} and {high:g} {unit}")
         return number
 
     return parse
@@ -374,21 +378,21 @@ VARIABLES: Final = (
         "queue_records",
         "65536",
         "How many Logregels the `memory` level holds at most; what does not fit is counted as lost.",
-        _between(1, 10_000_000, int),
+        _between(1, 10_000_000, int, "records"),
     ),
     Variable(
         "LDV_FLUSH_SECONDS",
         "flush_seconds",
         "10",
         "How long the end of the process waits for pending records, in seconds.",
-        _between(0, 3_600, float),
+        _between(0, 3_600, float, "seconds"),
     ),
     Variable(
         "LDV_CONFIRM_SECONDS",
         "confirm_seconds",
         "10",
         "How long level `confirmed` waits for the Logboek, in seconds.",
-        _between(0.01, 3_600, float),
+        _between(0.01, 3_600, float, "seconds"),
     ),
     Variable(
         "LDV_EXCEPTION_MESSAGES",
@@ -573,15 +577,21 @@ VARIABLES: Final = (
         "serve.requests_per_minute",
         "300",
         "How many requests each client may make in a minute.",
-        _between(1, 1_000_000, int),
+        _between(1, 1_000_000, int, "requests"),
     ),
-    Variable("LDV_SERVE_RECORDS", "serve.records", "500", "The most records in one answer.", _between(1, 10_000, int)),
+    Variable(
+        "LDV_SERVE_RECORDS",
+        "serve.records",
+        "500",
+        "The most records in one answer.",
+        _between(1, 10_000, int, "records"),
+    ),
     Variable(
         "LDV_SERVE_SECONDS",
         "serve.seconds",
         "10",
         "The most time for one answer, in seconds.",
-        _between(0.1, 600, float),
+        _between(0.1, 600, float, "seconds"),
     ),
     Variable(
         "LDV_SERVE_METRICS_FROM",
@@ -632,7 +642,7 @@ VARIABLES: Final = (
         "inzage.minutes",
         "15",
         "Highest age of a token in minutes, even if it is valid for longer.",
-        _between(1, 120, float),
+        _between(1, 120, float, "minutes"),
     ),
     Variable(
         "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone

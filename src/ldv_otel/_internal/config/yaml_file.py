@@ -153,7 +153,11 @@ def _parsed(text: str, source: str, type_: type[T]) -> tuple[T, YamlDocument]:
         match = _MSGSPEC_PATH.fullmatch(str(error))
         message, field = (match[1], match[2]) if match else (str(error), "")
         shown = f" at {field.removeprefix('.')}" if field else ""
-        line = document.line(_path_of(field, message))
+        path = _path_of(field, message)
+        line = document.line(path)
+        from ldv_otel._internal.config.field_hints import plain_message  # only of use to who misspells
+
+        message = plain_message(message, type_, path[:-1] if _UNKNOWN_FIELD.search(message) else path)
         raise ConfigurationError(f"{source}:{line}: {message}{shown}. Logging did not start.") from error
 
 

@@ -243,6 +243,16 @@ def normalise_type(type_: object) -> tuple[str, tuple[Flag, ...]]:
     return "" if _LIKE_A_NUMBER.search(text) else text, (Flag.SUBJECT_TYPE_UNKNOWN,)
 
 
+def nearest_type(type_: str) -> str:
+    """Return the known type that was probably meant by one that is none; empty for a known one, and for a URI."""
+    if not normalise_type(type_)[1]:
+        return ""
+    import difflib  # only of use to who misspells
+
+    near = difflib.get_close_matches(type_.strip().casefold(), _KNOWN_TYPES, n=1, cutoff=0.6)
+    return _KNOWN_TYPES[near[0]] if near else ""
+
+
 def digits_of(type_: str) -> int | None:
     """Return how many digits an identifier of a type has; None where it may be any text."""
     return _DIGITS.get(type_)

@@ -34,7 +34,7 @@ from ldv_otel._internal.sdk.span_state import SCOPE
 from ldv_otel._internal.sdk.takeover import NAME, is_held, is_taken, running
 from ldv_otel._internal.sdk.tenant_context import OneTenant, set_tenant_names
 from ldv_otel._version import __version__
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import ConfigurationError, LdvError
 
 if TYPE_CHECKING:
     from ldv_otel._internal.sdk.outbox.contract import Outbox
@@ -134,7 +134,11 @@ def install(settings: Settings | None = None, *, outbox: Outbox | Sequence[Outbo
         ConfigurationError: It could not work: the message names the variable and the way out. A server that is not
             there at the moment is no such reason.
     """
-    set_up(settings, outbox=outbox)
+    try:
+        set_up(settings, outbox=outbox)
+    except LdvError as error:
+        # Without what caused it: above our sentence, its traceback is all that most people read.
+        raise error from None
 
 
 def set_up(

@@ -17,10 +17,10 @@ _TYPES: Final = {
     "kvk": "KVK",
     "kvknummer": "KVK",
     "rsin": "RSIN",
-    "vnummer": "V-nummer",
-    "vreemdelingennummer": "V-nummer",
+    "oin": "OIN",
+    "personeelsnummer": "personeelsnummer",
     "anummer": "A-nummer",
-    "vestigingsnummer": "Vestigingsnummer",
+    "vestigingsnummer": "vestigingsnummer",
 }
 #: Names that may well be of a person, though not of which register.
 _PERSONS: Final = re.compile(

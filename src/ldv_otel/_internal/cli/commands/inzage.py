@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms
+from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms, pseudonymiser_of_reader
 from ldv_otel._internal.cli.listing import person_title, texts_for
 from ldv_otel._internal.cli.output import (
     AsCsv,
@@ -30,7 +30,6 @@ from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS
 from ldv_otel._internal.clickhouse.queries.subject_links import person_of
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import read_settings
-from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel._internal.questions.asking import Choices
 
 
@@ -65,7 +64,7 @@ def inzage(  # options of a command
     format_ = output_format(OutputFormat.TABLE, tree=as_tree, csv=as_csv, excel=as_excel, json=as_json)
     limits = page_limits(since, until, after, limit)
     settings = read_settings(os.environ)
-    pseudonymiser = pseudonymiser_for(settings)
+    pseudonymiser = pseudonymiser_of_reader(settings)
     if letter is not None:
         number = ask_identifier(type_, type_, argument=identifier)
         period = Choices(since_ms=limits.since_ms, until_ms=limits.until_ms)

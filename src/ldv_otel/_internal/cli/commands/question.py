@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ldv_otel._internal.cli.answer_output import print_answer, reader_of, write_workbook
-from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms
+from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms, pseudonymiser_of_reader
 from ldv_otel._internal.cli.notification import write_notification
 from ldv_otel._internal.cli.output import AsCsv, AsExcel, AsJson, OutputFormat, console, output_format, page_out
 from ldv_otel._internal.cli.output import print_json as print_as_json
@@ -27,7 +27,6 @@ from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.parties.party_names import PartyNames
-from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel._internal.questions.asking import Choices, answer_question
 from ldv_otel._internal.questions.breach import BREACH
 from ldv_otel._internal.questions.catalogue import BY_NAME, QUESTIONS
@@ -99,13 +98,15 @@ def ask_question(
     if evidence is not None:
         number = ask_identifier(type_, type_)
         who = (number, type_)
-        write_letter(settings, pseudonymiser_for(settings), choices, evidence, who=who, reason=reason, evidence=True)
+        write_letter(
+            settings, pseudonymiser_of_reader(settings), choices, evidence, who=who, reason=reason, evidence=True
+        )
         typer.echo(f"written: {evidence}", err=True)
         return
     if notify is not None:
         write_notification(settings, choices, notify, reason)
         return
-    pseudonymiser = pseudonymiser_for(settings) if question.about_person else None
+    pseudonymiser = pseudonymiser_of_reader(settings) if question.about_person else None
     if pseudonymiser is not None:
         pseudonyms = tuple(ask_pseudonyms(pseudonymiser, type_))
         choices = msgspec.structs.replace(choices, pseudonyms=pseudonyms)

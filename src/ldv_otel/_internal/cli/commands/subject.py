@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ldv_otel._internal.cli.identifiers import ask_identifier
+from ldv_otel._internal.cli.identifiers import ask_identifier, pseudonymiser_of_reader
 from ldv_otel._internal.cli.output import AsJson, console, page_out, print_json
 from ldv_otel._internal.cli.periods import parse_period
 from ldv_otel._internal.cli.recording import store_confirmed
@@ -33,7 +33,7 @@ from ldv_otel._internal.clickhouse.queries.subject_links import (
 )
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.config.settings import Settings, read_settings
-from ldv_otel._internal.privacy.key_file import keys_for, pseudonymiser_for
+from ldv_otel._internal.privacy.key_file import keys_for
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.privacy.stray_numbers import stray_numbers
 from ldv_otel._internal.record.subject_link import ENDED, LINKED, LinkRecords
@@ -178,7 +178,7 @@ def _opened(reason: str) -> tuple[Settings, Pseudonymiser]:
         )
     if len(" ".join(reason.split())) < _REASON_LEAST:
         raise QueryError("Say why, in a sentence: it is what a citizen and an auditor read. Nothing was changed.")
-    return settings, pseudonymiser_for(settings)
+    return settings, pseudonymiser_of_reader(settings)
 
 
 def _check_new(new: SubjectLink, former: LinkedPerson, present: LinkedPerson) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ldv_otel._internal.cli.identifiers import ask_pseudonyms
+from ldv_otel._internal.cli.identifiers import ask_pseudonyms, pseudonymiser_of_reader
 from ldv_otel._internal.cli.output import AsJson, console, print_json
 from ldv_otel._internal.cli.periods import parse_period
 from ldv_otel._internal.cli.progress import progress_bar
@@ -25,7 +25,6 @@ from ldv_otel._internal.clickhouse.verification.selected import rows_of_subject,
 from ldv_otel._internal.clickhouse.verification.verified_log import VerifiedLog, read_verified, write_verified
 from ldv_otel._internal.clickhouse.verification.verify import Verification, verify, verify_rows
 from ldv_otel._internal.config.settings import Settings, read_settings
-from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.tamper.key_place import VARIABLE, seal_key_file
 from ldv_otel._internal.tamper.note import NoteError, NoteKey
@@ -96,7 +95,7 @@ def verify_logboek(
     since_ms = None if begin is None else ms_from_datetime(begin)
     keys = _keys(settings, key or [])
     public = None if keys is None else [each.public for each in keys]
-    pseudonymiser = None if subject is None else pseudonymiser_for(settings)
+    pseudonymiser = None if subject is None else pseudonymiser_of_reader(settings)
     pseudonyms = None if pseudonymiser is None else ask_pseudonyms(pseudonymiser, subject or "")
     missing: dict[str, int] = {}
     with checked(LogboekClient(settings)) as client, progress_bar("verify") as progress:
