@@ -1,7 +1,10 @@
-"""The drainer: one thread sends the records of this process's spool, and adopts the spools of dead processes.
+"""The drainer sends the records of this process's spool, and adopts the spools of dead processes.
+
+It works in turns (`turns`), each up to a point where it waits. One drainer has a thread of its own, which waits there;
+those of many Logboeken share a few threads (`drainer_threads.py`), which do somebody else's turn meanwhile.
 
 A record leaves a spool only when the Logboek has confirmed it, or when it is quarantined, which is counted and visible.
-Errors of any kind make the thread pause and go on, never stop (LDV-L2).
+Errors of any kind make it pause and go on, never stop (LDV-L2).
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -22,7 +25,15 @@ from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.clock import Clock
-from ldv_otel._internal.delivery.retry import AWAY_SECONDS, RetryPolicy, Stopped, deliver, retried
+from ldv_otel._internal.delivery.retry import (
+    AWAY_SECONDS,
+    RetryPolicy,
+    SendOutcome,
+    Stopped,
+    Waits,
+    deliver_steps,
+    retry_steps,
+)
 from ldv_otel._internal.delivery.send_history import SendHistory
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.delivery.spool.ownership import hold, remove_spool
@@ -32,8 +43,12 @@ from ldv_otel._internal.delivery.spool.reader import OrphanSpool, SpoolReader
 from ldv_otel._internal.delivery.spool.segment import SUFFIX, StoredRecord
 from ldv_otel._internal.delivery.spool.write_ahead import end_interrupted
 from ldv_otel._internal.delivery.spool.writer import SpoolWriter
+from ldv_otel._internal.delivery.turns import Pause, Turns
 from ldv_otel._internal.record.logregel import decode_logregel
 from ldv_otel.errors import LdvError
+
+if TYPE_CHECKING:
+    from ldv_otel._internal.delivery.drainer_threads import SharedThreads
 
 _logger = logging.getLogger(__name__)
 
@@ -44,25 +59,31 @@ _GATHER_SECONDS: Final = 1.0
 _ABANDONED_SECONDS: Final = 60.0
 #: How often it searches for spools of dead processes: each search tries to lock every other spool once.
 _ADOPT_SECONDS: Final = 10.0
+#: After so long without a record the drainer of one of many Logboeken gives its files and its connection back.
+_REST_SECONDS: Final = 300.0
 #: Between attempts after an error that nobody foresaw; each is in the log.
 _UNEXPECTED_PAUSE_SECONDS: Final = 1.0
 
 OPENING: Final = RetryPolicy(first_pause_seconds=0.5)
 SENDING: Final = RetryPolicy(suspicion_seconds=30.0)
 
-_DONE: Final = object()
 _payload: Final = attrgetter("payload")
 
 T = TypeVar("T")
+
+
+#: After each batch somebody else may have a turn.
+_NEXT: Final = Pause(0.0)
 
 
 class Drainer:
     """The drainer sends the records of a spool in order, one batch at a time.
 
     Args:
-        sink: Opened, used and closed by this thread only.
+        sink: Opened, used and closed in turns only.
         spool: The spool of this process.
         quiet: Entered by the thread; the SDK side gives a context in which instrumentation is silent (LDV-A11).
+        shared: Threads that it shares with others; by default it has one of its own.
 
     Attributes:
         confirmed: Records of this process that the Logboek confirmed.
@@ -82,7 +103,14 @@ class Drainer:
         *,
         clock: Clock,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+        shared: SharedThreads | None = None,
     ) -> None:
+        self._threads = shared.threads if shared is not None else None
+        self.server = shared.server if shared is not None else ""
+        #: Asked when there was nothing to send for a while; True where this drainer is not needed any more. The sink is
+        #: closed then, or has the next drainer already.
+        self.on_rest: Callable[[], bool] | None = None
+        self._rests = False
         self.confirmed = self.adopted = self.quarantined = self.settled = self.in_doubt = self.retried = 0
         self.confirmed_ms: int | None = None
         self.refused: set[int] = set()
@@ -109,6 +137,8 @@ class Drainer:
 
     def start(self) -> bool:
         """Start the thread, and say whether there is one; gevent may have replaced threads since we were made."""
+        if self._threads is not None:
+            return self._threads.add(self)
         self._thread = start_thread(self._work, "ldv-drainer")
         return self._thread is not None
 
@@ -116,15 +146,46 @@ class Drainer:
         """Send at once what is there, because a caller waits for it."""
         # Without a lock: the thread reads it after it is woken, and a late read costs at most one gathering time.
         self._urgent = True
+        self._wake()
+
+    def ask_to_stop(self) -> None:
+        """Let the turn that runs be the last."""
+        self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
         self._spool.wake()
+        if self._threads is not None:
+            self._threads.wake(self)
 
     def stop(self, timeout_seconds: float) -> None:
-        """End the thread; records of a batch without an outcome stay in the spool."""
-        self._stopping.set()
-        self._spool.wake()
+        """End the thread, or its turns in others; records of a batch without an outcome stay in the spool."""
+        self.ask_to_stop()
+        if self._threads is not None:
+            self._threads.wait_ended(self, timeout_seconds)
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout_seconds)
         self._progress.close()
+
+    def expect(self, pause: Pause, wake: Callable[[], None]) -> bool:
+        """Have `wake` called once what a pause waits for was committed; say whether it is already."""
+        self._spool.on_enough = wake
+        return self._spool.expect(pause.records)
+
+    @property
+    def read(self) -> int:
+        """How many records of this process it has read."""
+        return self._read
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a caller waits for what is there, or for the end."""
+        return self._urgent or self._stopping.is_set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopping.is_set()
 
     def wait_settled(self, count: int, timeout_seconds: float, *, patient: bool = True) -> bool:
         """Wait until so many records of this process are confirmed or quarantined; False when the time is up.
@@ -148,58 +209,111 @@ class Drainer:
 
     def _work(self) -> None:
         with self._quiet():
+            turns = self.turns()
+            stopping: bool | None = None
             while True:
                 try:
-                    retried(self._sink.open, wait=self._wait, policy=OPENING, on_failure=self._log_unopened)
-                    self._away = False
-                    self._drain()
-                    break
-                except Stopped:
-                    break
-                except Exception as error:  # noqa: BLE001  (the drainer goes on, whatever happened)
-                    _logger.error(
-                        "Sending Logregels failed unexpectedly; they stay on disk and are tried again. %s",
-                        type_and_places(error),
-                    )
-                if self._wait(_UNEXPECTED_PAUSE_SECONDS):
-                    break
+                    pause = turns.send(stopping)
+                except StopIteration:
+                    return
+                stopping = self._wait_here(pause)
+
+    def _wait_here(self, pause: Pause) -> bool:
+        """Wait in this thread, and say whether to stop."""
+        if pause.failed:
+            return self.resumed(stopping=self._clock.wait(self._stopping, pause.seconds))
+        if pause.records:
+            unless = self._stopping.is_set if pause.idle else lambda: self.hurried
+            self._spool.wait_for_commit(pause.records, pause.seconds, unless=unless)
+        return self._stopping.is_set()
+
+    def resumed(self, *, stopping: bool) -> bool:
+        """Count that something is tried again after it failed, unless it is to stop; return which."""
+        self.retried += not stopping
+        return stopping
+
+    def turns(self) -> Turns[None]:
+        """Send what is there and what comes, for ever; each turn ends with what it waits for."""
+        while True:
+            try:
+                yield from self._failing(retry_steps(self._sink.open, policy=OPENING, on_failure=self._log_unopened))
+                self._away = False
+                yield from self._drain()
+                break
+            except Stopped:
+                break
+            except Exception as error:  # noqa: BLE001  (the drainer goes on, whatever happened)
+                _logger.error(
+                    "Sending Logregels failed unexpectedly; they stay on disk and are tried again. %s",
+                    type_and_places(error),
+                )
+            if (yield self._pause(_UNEXPECTED_PAUSE_SECONDS)):
+                break
+        if not self._rests:
             self._sink.close()
+
+    def _pause(self, seconds: float) -> Pause:
+        """Return a pause after something failed, and let those know who wait for the Logboek."""
+        with self._changed:
+            self._away = True
+            self._changed.notify_all()
+        return Pause(seconds, failed=True)
+
+    def _failing(self, steps: Waits[T]) -> Turns[T]:
+        """Do steps that may have to wait because something failed."""
+        stopping: bool | None = None
+        while True:
+            try:
+                seconds = steps.send(stopping)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            stopping = yield self._pause(seconds)
 
     def _log_unopened(self, error: LdvError, _seconds: float) -> None:
         pending = self._spool.committed_records - self.settled
         _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, str(error))
 
-    def _drain(self) -> None:
-        adoption: Iterator[None] = iter(())
+    def _drain(self) -> Turns[None]:
+        adoption: Generator[Pause | None, bool | None, None] | None = None
         next_adoption = 0.0
+        idle_since = self._clock.monotonic()
         if self._unsent:
             # What an unexpected error interrupted may have been sent.
-            self._send_unsent(in_doubt=True)
+            yield from self._send_unsent(in_doubt=True)
         while True:
             committed = self._spool.committed_records
             if committed > self._read:
                 if not self._urgent and not self._stopping.is_set():
-                    self._spool.wait_for_commit(
-                        self._read + self._batch_records, _GATHER_SECONDS, unless=self._is_urgent
-                    )
+                    yield Pause(_GATHER_SECONDS, self._read + self._batch_records)
                 self._urgent = False
+                idle_since = self._clock.monotonic()
                 # Up to here and no further: a reader that follows each commit would make batches of one record.
                 so_far = self._spool.committed
                 while fresh := self._reader.read(so_far, self._spool.end_of):
                     self._unsent = fresh
                     self._read += len(fresh)
-                    self._send_unsent()
+                    yield from self._send_unsent()
                     self._spool.forget_before(self._reader.drop(self._progress.confirmed))
                     self._spool.prepare()
             elif self._stopping.is_set():
                 return
-            elif next(adoption, _DONE) is _DONE:
+            elif adoption is None or not (yield from _up_to_a_batch(adoption)):
                 # Records of this process come first; those left by others are sent while there are none.
+                adoption = None
                 if self._clock.monotonic() >= next_adoption:
-                    adoption = self.adopt()
+                    adoption = self._adopt()
                     next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
+                elif (
+                    self.on_rest is not None
+                    and self._clock.monotonic() - idle_since >= _REST_SECONDS
+                    and self.on_rest()
+                ):
+                    self._progress.close()
+                    self._rests = True
+                    return
                 else:
-                    self._spool.wait_for_commit(self._read + 1, 1.0, unless=self._stopping.is_set)
+                    yield Pause(1.0, self._read + 1, idle=True)
 
     def oldest_ms(self) -> int | None:
         """Return when the oldest record that is not confirmed ended, in ms since 1970-01-01 UTC; None for none."""
@@ -209,23 +323,12 @@ class Drainer:
         except msgspec.DecodeError:
             return None  # it is quarantined when it is its turn
 
-    def _wait(self, seconds: float) -> bool:
-        """Wait before something is tried again; True when there is no more time for that."""
-        with self._changed:
-            self._away = True
-            self._changed.notify_all()
-        stopping = self._clock.wait(self._stopping, seconds)
-        self.retried += not stopping
-        return stopping
-
-    def _is_urgent(self) -> bool:
-        return self._urgent or self._stopping.is_set()
-
-    def _send_unsent(self, *, in_doubt: bool = False) -> None:
+    def _send_unsent(self, *, in_doubt: bool = False) -> Turns[None]:
         while self._unsent:
             records = self._unsent[: self._batch_records]
-            self._send_batch(self._spool.writer_id, records, self._progress, in_doubt=in_doubt)
+            yield from self._send_batch(self._spool.writer_id, records, self._progress, in_doubt=in_doubt)
             self._forget_unsent(records[-1].seq)
+            yield _NEXT
 
     def _forget_unsent(self, last: int) -> None:
         """Remove what is done from `_unsent`, so that after an unexpected error it is not sent and counted again."""
@@ -234,7 +337,7 @@ class Drainer:
 
     def _send_batch(
         self, writer_id: str, records: Sequence[StoredRecord], progress: Progress, *, in_doubt: bool
-    ) -> None:
+    ) -> Turns[None]:
         """Freeze a batch unless it is frozen, send it until its outcome is known, and note that."""
         batch = self._decoded(writer_id, records)
         if batch is not None:
@@ -244,7 +347,7 @@ class Drainer:
                 _noted(progress.freeze, FrozenBatch(batch.seqs[0], batch.seqs[-1], batch.token))
             if writer_id == self._spool.writer_id:
                 self.in_doubt = len(batch.seqs)
-            self._settle(batch, progress, in_doubt=in_doubt)
+            yield from self._settle(batch, progress, in_doubt=in_doubt)
             self.in_doubt = 0
         _noted(progress.confirm, ConfirmedBatch(records[-1].seq, self._clock.time_ms()))
 
@@ -272,28 +375,40 @@ class Drainer:
             return False
         return True
 
-    def _settle(self, batch: Batch, progress: Progress, *, in_doubt: bool) -> None:
+    def _settle(self, batch: Batch, progress: Progress, *, in_doubt: bool) -> Turns[None]:
         """Have a batch confirmed; records that the Logboek refuses as data are quarantined."""
-        own = batch.writer_id == self._spool.writer_id
-        for part in deliver(
-            batch, self._sink, wait=self._wait, policy=SENDING, in_doubt=in_doubt, history=self._history
-        ):
-            seqs = part.batch.seqs
-            if part.refused is not None:
-                self._quarantine_record(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
+        steps = deliver_steps(batch, self._sink, policy=SENDING, in_doubt=in_doubt, history=self._history)
+        stopping: bool | None = None
+        while True:
+            try:
+                step = steps.send(stopping)
+            except StopIteration:
+                return
+            if isinstance(step, SendOutcome):
+                self._note_outcome(step, batch, progress)
+                stopping = None
             else:
-                with self._changed:
-                    if own:
-                        self.confirmed += len(seqs)
-                        self.confirmed_ms = self._clock.time_ms()
-                        self._settled(seqs[-1], len(seqs))
-                    else:
-                        self.adopted += len(seqs)
-            if own:
-                self._forget_unsent(seqs[-1])
-            if len(seqs) < len(batch.seqs):
-                # Noted for each part: after a crash or an error only the rest is sent and halved again.
-                _noted(progress.confirm, ConfirmedBatch(seqs[-1], self._clock.time_ms()))
+                stopping = yield self._pause(step)
+
+    def _note_outcome(self, part: SendOutcome, batch: Batch, progress: Progress) -> None:
+        """Note that a batch, or a part of it, was confirmed or refused."""
+        own = batch.writer_id == self._spool.writer_id
+        seqs = part.batch.seqs
+        if part.refused is not None:
+            self._quarantine_record(batch.writer_id, seqs[0], part.batch.payloads[0], str(part.refused))
+        else:
+            with self._changed:
+                if own:
+                    self.confirmed += len(seqs)
+                    self.confirmed_ms = self._clock.time_ms()
+                    self._settled(seqs[-1], len(seqs))
+                else:
+                    self.adopted += len(seqs)
+        if own:
+            self._forget_unsent(seqs[-1])
+        if len(seqs) < len(batch.seqs):
+            # Noted for each part: after a crash or an error only the rest is sent and halved again.
+            _noted(progress.confirm, ConfirmedBatch(seqs[-1], self._clock.time_ms()))
 
     def _quarantine_record(self, writer_id: str, seq: int, payload: bytes, reason: str) -> None:
         self._quarantine.add(writer_id, seq, payload, reason)
@@ -313,7 +428,20 @@ class Drainer:
         self._changed.notify_all()
 
     def adopt(self) -> Iterator[None]:
-        """Send what dead processes have left for the same Logboek, one batch at each step."""
+        """Send, in this thread, what dead processes have left for the same Logboek, one batch at each step."""
+        steps = self._adopt()
+        stopping: bool | None = None
+        while True:
+            try:
+                pause = steps.send(stopping)
+            except StopIteration:
+                return
+            stopping = self._wait_here(pause) if pause is not None else None
+            if pause is None:
+                yield
+
+    def _adopt(self) -> Generator[Pause | None, bool | None, None]:
+        """Send what dead processes have left, in turns; None comes after each batch."""
         for directory in sorted(self._base.iterdir()):
             if directory.name in (self._spool.writer_id, QUARANTINE_NAME):
                 continue
@@ -330,7 +458,7 @@ class Drainer:
             finally:
                 os.close(lock)
 
-    def _send_orphan(self, directory: Path) -> Iterator[None]:
+    def _send_orphan(self, directory: Path) -> Generator[Pause | None, bool | None, None]:
         orphan = OrphanSpool(directory)
         progress = Progress(directory)
         try:
@@ -357,12 +485,26 @@ class Drainer:
             )
         remove_spool(directory)
 
-    def _send_batches(self, orphan: OrphanSpool, progress: Progress) -> Iterator[None]:
+    def _send_batches(self, orphan: OrphanSpool, progress: Progress) -> Generator[Pause | None, bool | None, None]:
         for records, frozen in orphan.batches(progress, self._batch_records):
             # In doubt also when it was not frozen: on a full disk its owner could not note that.
             in_doubt = frozen or self._sink.traits.cheap_read_back
-            self._send_batch(orphan.directory.name, records, progress, in_doubt=in_doubt)
-            yield
+            yield from self._send_batch(orphan.directory.name, records, progress, in_doubt=in_doubt)
+            yield None
+
+
+def _up_to_a_batch(steps: Generator[Pause | None, bool | None, None]) -> Turns[bool]:
+    """Take steps up to the end of a batch; return False where there is none any more."""
+    stopping: bool | None = None
+    while True:
+        try:
+            pause = steps.send(stopping)
+        except StopIteration:
+            return False
+        if pause is None:
+            yield _NEXT
+            return True
+        stopping = yield pause
 
 
 def _ended(orphan: OrphanSpool, progress: Progress) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -36,14 +36,20 @@ from ldv_otel._internal.delivery.spool.ownership import remove_spool
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.delivery.spool.segment import SEGMENT_BYTES
 from ldv_otel._internal.delivery.spool.write_ahead import ActieStart, encode_start
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter
+from ldv_otel._internal.delivery.spool.writer import SpoolClosed, SpoolWriter
 from ldv_otel._internal.delivery.stats import DeliveryStats
 from ldv_otel._internal.record.logregel import Logregel, actie_id, decode_logregel, encode_logregel
 from ldv_otel.errors import BatchRefused, ConfigurationError, LogboekUnavailable
 
+if TYPE_CHECKING:
+    from ldv_otel._internal.delivery.drainer_threads import SharedThreads
+
+T = TypeVar("T")
+
 _logger = logging.getLogger(__name__)
 
 #: A person waits for the outcome, and can try again.
+_STOP_SECONDS: Final = 5.0
 _AT_ONCE: Final = RetryPolicy(patience_seconds=0.0)
 
 
@@ -121,6 +127,8 @@ class DurableDelivery:
         level: What a record gets when its `submit` does not say.
         confirm_seconds: How long level `confirmed` waits for the Logboek.
         quiet: Entered by the drainer; the SDK side gives a context in which instrumentation is silent (LDV-A11).
+        shared: Threads that drainers share, for one of many Logboeken. It then gives its spool back when there was
+            nothing to send for a while; the next record takes another.
 
     Attributes:
         lost: Records that were refused to the caller, and are stored nowhere.
@@ -141,7 +149,12 @@ class DurableDelivery:
         clock: Clock | None = None,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
         segment_bytes: int = SEGMENT_BYTES,
+        shared: SharedThreads | None = None,
     ) -> None:
+        self._shared = shared
+        #: Whether the spool was given back, and what it and those before it came to.
+        self._at_rest = False
+        self._before = DeliveryStats()
         self._sink = sink
         self._segment_bytes = segment_bytes
         self._base = base
@@ -167,8 +180,12 @@ class DurableDelivery:
         """Take a fresh spool for this process."""
         self.writer_id = new_writer_id()
         self._spool = SpoolWriter(self._base, self.writer_id, segment_bytes=self._segment_bytes)
-        self._drainer = Drainer(self._sink, self._spool, clock=self._clock, quiet=self._quiet)
-        self._draining = False
+        self._drainer = drainer = Drainer(
+            self._sink, self._spool, clock=self._clock, quiet=self._quiet, shared=self._shared
+        )
+        if self._shared is not None:
+            drainer.on_rest = lambda: self._rest(drainer)
+        self._draining = self._at_rest = False
         self._pid = os.getpid()
 
     def _after_fork(self) -> None:
@@ -176,8 +193,25 @@ class DurableDelivery:
         if self._spool is not None:
             self._spool.abandon()
         self._spool = self._drainer = None
-        self._draining = self._ended = self._last_words = False
+        self._draining = self._ended = self._last_words = self._at_rest = False
+        self._before = DeliveryStats()
         self.lost = 0
+
+    def _rest(self, drainer: Drainer) -> bool:
+        """Give the spool back if nothing is in it, and say whether that was done."""
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            spool = self._spool
+            if spool is None or self._drainer is not drainer or self._ended or not spool.retire(drainer.read):
+                return False
+            self._before = self.stats()
+            # Before another drainer can open it.
+            self._sink.close()
+            self._spool = self._drainer = None
+            self._draining, self._at_rest = False, True
+        spool.stop()
+        remove_spool(spool.directory)
+        spool.close()
+        return True
 
     def _own_spool(self) -> SpoolWriter:
         """Return the spool of this process.
@@ -199,6 +233,11 @@ class DurableDelivery:
                 try:
                     self._begin()
                     self._last_words, self._ended = self._ended, False
+                except ConfigurationError as error:
+                    raise LogboekUnavailable(f"This process has no spool. {error}", in_doubt=False) from error
+            elif self._at_rest:
+                try:
+                    self._begin()
                 except ConfigurationError as error:
                     raise LogboekUnavailable(f"This process has no spool. {error}", in_doubt=False) from error
         if self._spool is None:
@@ -235,8 +274,9 @@ class DurableDelivery:
     def stats(self) -> DeliveryStats:
         """Return how it is doing; nothing yet in a process that was forked and has not logged."""
         own = self._own
+        before = self._before
         if own is None:
-            return DeliveryStats(lost=self.lost)
+            return msgspec.structs.replace(before, pending=0, in_doubt=0, oldest_ms=None, lost=self.lost)
         spool, drainer = own
         pending = self.pending
         return DeliveryStats(
@@ -244,11 +284,11 @@ class DurableDelivery:
             in_doubt=drainer.in_doubt,
             oldest_ms=drainer.oldest_ms() if pending else None,
             running=spool.running,
-            confirmed=drainer.confirmed,
-            confirmed_ms=drainer.confirmed_ms,
-            adopted=drainer.adopted,
-            retried=drainer.retried,
-            quarantined=drainer.quarantined,
+            confirmed=before.confirmed + drainer.confirmed,
+            confirmed_ms=drainer.confirmed_ms or before.confirmed_ms,
+            adopted=before.adopted + drainer.adopted,
+            retried=before.retried + drainer.retried,
+            quarantined=before.quarantined + drainer.quarantined,
             lost=self.lost,
             seal=seal_state_of(self._sink),
         )
@@ -278,8 +318,7 @@ class DurableDelivery:
 
     def _submit(self, payloads: Sequence[bytes], level: DeliveryLevel | None, ended: bytes) -> None:
         try:
-            spool = self._own_spool()
-            seq = spool.append(*payloads, ended=ended)
+            seq = self._on_spool(lambda spool: spool.append(*payloads, ended=ended))
         except LogboekUnavailable:
             self.lost += len(payloads)
             raise
@@ -287,6 +326,17 @@ class DurableDelivery:
             self.start_draining()
         if (level or self._level) == "confirmed":
             self._wait_for(range(seq - len(payloads) + 1, seq + 1))
+
+    def _on_spool(self, write: Callable[[SpoolWriter], T]) -> T:
+        """Write to the spool of this process, or to the next one if this was given back at this very moment."""
+        while True:
+            spool = self._own_spool()
+            try:
+                return write(spool)
+            except SpoolClosed:
+                with self._locks.setdefault(os.getpid(), threading.Lock()):
+                    if self._spool is spool:
+                        raise
 
     def commits_together(self, level: DeliveryLevel | None) -> bool:
         """Say no for level `confirmed`, which waits for the Logboek too, and under gevent, which waits otherwise."""
@@ -300,7 +350,8 @@ class DurableDelivery:
         """
         payloads = [payload for actie in acties for payload in actie.payloads]
         try:
-            self._own_spool().append_together(payloads, [actie.ended for actie in acties])
+            ended = [actie.ended for actie in acties]
+            self._on_spool(lambda spool: spool.append_together(payloads, ended))
         except LogboekUnavailable:
             self.lost += len(payloads)
             raise
@@ -320,7 +371,17 @@ class DurableDelivery:
         waiting(self._begin_actie, start, more=more)
 
     def _begin_actie(self, start: ActieStart, *, more: bool) -> None:
-        self._own_spool().append_start(start.actie, encode_start(start), more=more)
+        self._on_spool(lambda spool: spool.append_start(start.actie, encode_start(start), more=more))
+        if not self._draining:
+            self.start_draining()
+
+    def resume(self) -> None:
+        """Take a spool again where it was given back, and send what dead processes left.
+
+        Raises:
+            LogboekUnavailable: None can be made here.
+        """
+        self._own_spool()
         if not self._draining:
             self.start_draining()
 
@@ -346,10 +407,18 @@ class DurableDelivery:
         in_time = drainer.wait_settled(wanted, timeout_seconds if self._draining else 0, patient=patient)
         return in_time and not self.lost and not drainer.quarantined
 
-    def shutdown(self, timeout_seconds: float, *, last_words: bool = False) -> bool:
+    def ask_to_stop(self) -> None:
+        """Let what is being sent be the last, before `shutdown`; for one of many, which stop together."""
+        if self._own is not None:
+            self._own[1].ask_to_stop()
+
+    def shutdown(
+        self, timeout_seconds: float, *, last_words: bool = False, stop_seconds: float = _STOP_SECONDS
+    ) -> bool:
         """Flush and stop; what is not confirmed stays in the spool for the next process.
 
         Args:
+            stop_seconds: How long it waits for what is being sent.
             last_words: What is submitted after that is committed all the same, for the next process to send. Otherwise
                 it is refused.
         """
@@ -357,7 +426,7 @@ class DurableDelivery:
         if self._own is None:
             return delivered
         spool, drainer = self._own
-        drainer.stop(5.0)
+        drainer.stop(stop_seconds)
         # From here on another spool takes the last words.
         self._ended = last_words
         # First, because a thread may still be committing: until it has, it is not known whether anything is left.

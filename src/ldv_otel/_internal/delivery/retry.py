@@ -12,6 +12,8 @@ record is refused, which is no reason to quarantine them all: after a few halvin
 are tried alone, and as long as none of them passes either, nothing is decided and the batch waits.
 
 No threads here: everything happens in the thread of the caller, which says how to wait and what to do with the outcome.
+Underneath are *steps*: generators that give how long to wait, and are sent whether to stop. Who has a thread to wait
+in drives them (`retried`, `deliver`); who shares threads with others comes back later (`drainer.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -40,6 +42,9 @@ Wait = Callable[[float], bool]
 Split = Callable[[Batch], Sequence[Batch]]
 
 T = TypeVar("T")
+
+#: Gives the seconds to wait, and is sent whether to stop.
+Waits = Generator[float, bool | None, T]
 
 #: So long who is in a hurry waits for a Logboek that was away already: an answer takes no longer where it is back.
 AWAY_SECONDS: Final = 1.0
@@ -131,6 +136,25 @@ def retried(
         Stopped: The writer is to stop.
         LdvError: One that the policy does not wait out, or not any longer.
     """
+    steps = retry_steps(call, policy=policy, clock=clock, on_failure=on_failure)
+    stopping: bool | None = None
+    while True:
+        try:
+            seconds = steps.send(stopping)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        stopping = wait(seconds)
+
+
+def retry_steps(
+    call: Callable[[], T],
+    *,
+    policy: RetryPolicy = UNTIL_CONFIRMED,
+    clock: Clock | None = None,
+    on_failure: Callable[[LdvError, float], None] | None = None,
+) -> Waits[T]:
+    """Do as `retried`, in steps."""
     clock = clock or SystemClock()
     give_up = clock.monotonic() + policy.patience_seconds
     failures = 0
@@ -143,9 +167,12 @@ def retried(
                 raise
             if on_failure is not None:
                 on_failure(error, seconds)
-            if wait(seconds):
-                raise Stopped from error
-            failures += 1
+            stopped = Stopped()
+            stopped.__cause__ = error.with_traceback(None)
+        # Outside of the `except`: while somebody else runs, no exception is being handled here.
+        if (yield seconds):
+            raise stopped
+        failures += 1
 
 
 def deliver(  # noqa: PLR0913  (what its callers do differently)
@@ -173,9 +200,29 @@ def deliver(  # noqa: PLR0913  (what its callers do differently)
         Stopped: The writer is to stop.
         LdvError: One that the policy does not wait out, or not any longer.
     """
-    delivering = _Delivering(sink, wait, policy, clock or SystemClock(), split or _halves)
+    delivering = _Delivering(sink, policy, clock or SystemClock(), split or _halves)
     delivering.history = history or delivering.history
-    return delivering.outcomes(batch, in_doubt=in_doubt)
+    steps = delivering.steps(batch, in_doubt=in_doubt)
+    stopping: bool | None = None
+    while True:
+        try:
+            step = steps.send(stopping)
+        except StopIteration:
+            return
+        if isinstance(step, SendOutcome):
+            yield step
+            stopping = None
+        else:
+            stopping = wait(step)
+
+
+def deliver_steps(
+    batch: Batch, sink: Sink, *, policy: RetryPolicy, in_doubt: bool, history: SendHistory
+) -> Generator[float | SendOutcome, bool | None, None]:
+    """Do as `deliver`, in steps: each is an outcome, or seconds to wait."""
+    delivering = _Delivering(sink, policy, SystemClock(), _halves)
+    delivering.history = history
+    return delivering.steps(batch, in_doubt=in_doubt)
 
 
 class _Part(NamedTuple):
@@ -192,9 +239,9 @@ class _Part(NamedTuple):
 class _Delivering:
     """One batch on its way: its parts without an outcome, and outcomes that cannot be told yet."""
 
-    def __init__(self, sink: Sink, wait: Wait, policy: RetryPolicy, clock: Clock, split: Split) -> None:
+    def __init__(self, sink: Sink, policy: RetryPolicy, clock: Clock, split: Split) -> None:
         self.history = SendHistory()
-        self._sink, self._wait, self._policy = sink, wait, policy
+        self._sink, self._policy = sink, policy
         self._clock, self._split = clock, split
         self._give_up = clock.monotonic() + policy.patience_seconds
         #: The first comes last.
@@ -205,21 +252,21 @@ class _Delivering:
         self._refused_since = math.inf
         self._taken = not policy.suspicion_seconds
 
-    def outcomes(self, batch: Batch, *, in_doubt: bool) -> Iterator[SendOutcome]:
+    def steps(self, batch: Batch, *, in_doubt: bool) -> Generator[float | SendOutcome, bool | None, None]:
         self._waiting.append(_Part(batch, in_doubt))
         failures = 0
         while self._waiting or self._held:
             if self._waiting and (self._taken or self._refusals <= _HALVINGS):
-                self._send(self._waiting.pop())
-            elif not self._some_record_passes():
+                yield from self._send(self._waiting.pop())
+            elif not (yield from self._some_record_passes()):
                 if not self._waiting and self._records_are_to_blame():
                     self._taken = True
                 else:
-                    self._pause(failures)
+                    yield from self._pause(failures)
                     failures += 1
             yield from self._decided()
 
-    def _send(self, part: _Part) -> None:
+    def _send(self, part: _Part) -> Waits[None]:
         """Send a part; what is refused, or too large, waits in smaller parts unless it has none."""
         batch, in_doubt = part
         if self.history.is_too_large(batch) and (parts := self._split(batch)):
@@ -229,7 +276,7 @@ class _Delivering:
         # Patience is that of the whole call: whoever waits for it waits for all parts.
         left = msgspec.structs.replace(self._policy, patience_seconds=self._give_up - self._clock.monotonic())
         try:
-            retried(sending.attempt, wait=self._wait, policy=left, clock=self._clock, on_failure=_log_failure)
+            yield from retry_steps(sending.attempt, policy=left, clock=self._clock, on_failure=_log_failure)
         except BatchRefused as error:
             # Of a batch that is too large nothing is known of its records.
             too_large = isinstance(error, BatchTooLarge)
@@ -260,7 +307,7 @@ class _Delivering:
         self._waiting += [_Part(batch, in_doubt) for batch in parts]
         self._waiting.sort(key=lambda part: part.first, reverse=True)
 
-    def _some_record_passes(self) -> bool:
+    def _some_record_passes(self) -> Waits[bool]:
         """Try a few records from anywhere in the batch alone; True as soon as one of them is taken."""
         for _ in range(_PROBES):
             if not self._waiting:
@@ -268,7 +315,7 @@ class _Delivering:
             part = self._waiting.pop(random.randrange(len(self._waiting)))  # noqa: S311  (guards nothing)
             before, record, after = part.batch.around(random.randrange(len(part.batch.seqs)))  # noqa: S311  (as above)
             self._put_back([rest for rest in (before, after) if rest is not None], in_doubt=part.in_doubt)
-            self._send(_Part(record, part.in_doubt))
+            yield from self._send(_Part(record, part.in_doubt))
             if self._taken:
                 return True
         return False
@@ -278,7 +325,7 @@ class _Delivering:
         # That others passed a moment before proves nothing: tables are altered at some moment.
         return self._clock.monotonic() - self._refused_since >= self._policy.suspicion_seconds
 
-    def _pause(self, failures: int) -> None:
+    def _pause(self, failures: int) -> Waits[None]:
         """Wait as for a Logboek that is away, and have what was refused tried again then."""
         refused = next(outcome.refused for outcome in self._held if outcome.refused is not None)
         error = LogboekUnavailable(
@@ -289,7 +336,7 @@ class _Delivering:
         if self._clock.monotonic() + seconds > self._give_up:
             raise error
         _log_failure(error, seconds)
-        if self._wait(seconds):
+        if (yield seconds):
             raise Stopped
         self._put_back([outcome.batch for outcome in self._held], in_doubt=True)
         self._held.clear()

@@ -42,6 +42,7 @@ from ldv_otel.attributes import FLAGS, NAMESPACE
 from ldv_otel.errors import LogboekSetupError, LogboekUnavailable
 
 if TYPE_CHECKING:
+    from ldv_otel._internal.delivery.drainer_threads import SharedThreads
     from ldv_otel._internal.delivery.sink import Sink
 
 # What sets logging up, and what only some Acties need, is imported where it is used: `import ldv_otel` stays light.
@@ -77,7 +78,16 @@ def register_check(settings: Settings) -> Callable[[str], bool] | None:
     return activities.knows if activities is not None else None
 
 
-def delivery_for(settings: Settings, sink: Sink, *, drains: bool) -> Delivery:
+def delivery_for(settings: Settings, sink: Sink, *, drains: bool, shared: SharedThreads | None = None) -> Delivery:
+    """Return the delivery of the level that is set.
+
+    Args:
+        drains: Whether it sends from now on what dead processes left, too.
+        shared: The threads that it shares with those of other Logboeken.
+
+    Raises:
+        ConfigurationError: Its spool cannot be made.
+    """
     if settings.delivery == "memory":
         from ldv_otel._internal.delivery.losses import LossWriter
         from ldv_otel._internal.delivery.memory import MemoryDelivery
@@ -94,6 +104,7 @@ def delivery_for(settings: Settings, sink: Sink, *, drains: bool) -> Delivery:
         level=settings.delivery,
         confirm_seconds=settings.confirm_seconds,
         quiet=uninstrumented,
+        shared=shared,
     )
     if drains:
         delivery.start_draining()

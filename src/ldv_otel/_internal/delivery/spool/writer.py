@@ -49,6 +49,10 @@ class _NoSegment(OSError):  # it never leaves this module
     """No new segment can be had; nothing was written to the present one."""
 
 
+class SpoolClosed(LogboekUnavailable):  # as its root
+    """The spool takes no records any more; this one was not stored."""
+
+
 class SpoolWriter:
     """The writer commits records to disk, in order, for any number of threads of one process.
 
@@ -77,6 +81,8 @@ class SpoolWriter:
         #: The drainer waits apart, for a number of records: waking it at each commit costs more than the commit.
         self._enough = threading.Condition(lock)
         self._wanted = 1
+        #: Called, with the lock held, when so many records were committed as the drainer waits for.
+        self.on_enough: Callable[[], None] | None = None
         self._forming = CommitGroup()
         self._leading = False
         self._next_seq = 0
@@ -211,6 +217,22 @@ class SpoolWriter:
             self._wanted = count
             self._enough.wait_for(lambda: self.committed_records >= count or unless(), timeout_seconds)
 
+    def expect(self, count: int) -> bool:
+        """Have `on_enough` called once so many records were committed; say whether they are already."""
+        with self._mutex:
+            self._wanted = count
+            return self.committed_records >= count
+
+    def retire(self, count: int) -> bool:
+        """Take no more records if there are so many, all committed, and no Actie runs; say whether that is so."""
+        with self._mutex:
+            forming = self._forming
+            at_work = self._leading or self._preparing or forming.records or forming.begun
+            if at_work or self._running or self._closed or self.committed_records != count:
+                return False
+            self._closed = True
+        return True
+
     def prepare(self) -> None:
         """Make the next segment when half of this one is used, so that no commit has to wait for it."""
         with self._mutex:
@@ -266,7 +288,7 @@ class SpoolWriter:
 
     def _open_group(self) -> CommitGroup:
         if self._closed:
-            raise LogboekUnavailable("The spool was closed; this record was not stored.", in_doubt=False)
+            raise SpoolClosed("The spool was closed; this record was not stored.", in_doubt=False)
         if self._lock < 0:
             # The disk was full when this process began.
             try:
@@ -368,6 +390,8 @@ class SpoolWriter:
         self._changed.notify_all()
         if self.committed_records >= self._wanted:
             self._enough.notify_all()
+            if self.on_enough is not None:
+                self.on_enough()
         # As a rule nobody waits.
         if group.followers:
             group.wake_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 from opentelemetry.context import Context
@@ -12,20 +13,28 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from ldv_otel._internal.config.error_places import type_and_places
-from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.settings import Settings, tenant_settings
+from ldv_otel._internal.delivery.drainer_threads import DrainerThreads, SharedThreads
+from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.level import Delivery
+from ldv_otel._internal.delivery.paths import spool_base, spool_root
 from ldv_otel._internal.delivery.sink import Sink
 from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.privacy.tenant_keys import read_tenant_keys
 from ldv_otel._internal.record.overlooked import OverlookedAttribute
 from ldv_otel._internal.sdk import span_state
+from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import Health, health_of, health_of_all
 from ldv_otel._internal.sdk.processor import LdvSpanProcessor, delivery_for
 from ldv_otel._internal.sdk.tenants.choice import TenantChoice
+from ldv_otel._internal.sdk.tenants.orphans import OrphanSweep
 from ldv_otel._internal.sdk.tenants.processors import TenantProcessors
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
+
+#: How long the end of the process waits for what is being sent, of all tenants together.
+_STOP_SECONDS: Final = 5.0
 
 
 class TenantsProcessor(SpanProcessor):
@@ -34,10 +43,18 @@ class TenantsProcessor(SpanProcessor):
     Args:
         choice: Says whose a span is.
         processors: Log it.
+        sweep: Looks for what dead processes left; None for who looks for nothing.
         flush_seconds: How long `shutdown` waits for what is pending, of all tenants together.
     """
 
-    def __init__(self, choice: TenantChoice, processors: TenantProcessors, flush_seconds: float) -> None:
+    def __init__(
+        self,
+        choice: TenantChoice,
+        processors: TenantProcessors,
+        flush_seconds: float,
+        sweep: OrphanSweep | None = None,
+    ) -> None:
+        self._sweep = sweep
         self.choice = choice
         self.processors = processors
         self.flush_seconds = flush_seconds
@@ -65,11 +82,22 @@ class TenantsProcessor(SpanProcessor):
         parties = parties_for(common)
         choice = TenantChoice(file, parties)
 
+        threads = DrainerThreads(uninstrumented)
+
         def deliver(settings: Settings, sink: Sink) -> Delivery:
-            return delivery_for(settings, sink, drains=True)
+            address = settings.logboek
+            shared = SharedThreads(threads, f"{address.host}:{address.port}")
+            return delivery_for(settings, sink, drains=True, shared=shared)
 
         processors = TenantProcessors(common, file, read_tenant_keys(file), parties, deliver)
-        return cls(choice, processors, common.flush_seconds)
+        bases = {
+            tenant.id: spool_base(spool_root(settings), settings.logboek)
+            for tenant in file.content.tenants
+            for settings in (tenant_settings(common, file, tenant.id),)
+        }
+        sweep = OrphanSweep(bases, processors.send_left)
+        threads.add(sweep)
+        return cls(choice, processors, common.flush_seconds, sweep)
 
     def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
         """Return whether a span that starts like this may be an Actie; the rules are those of all tenants."""
@@ -118,10 +146,18 @@ class TenantsProcessor(SpanProcessor):
 
     def close(self) -> None:
         """Deliver what is pending, at the end of the process; what is logged afterwards is for the next one to send."""
-        end = time.monotonic() + self.flush_seconds
+        if self._sweep is not None:
+            self._sweep.ask_to_stop()
         self.flush(self.flush_seconds)
-        for processor in self.processors.all().values():
-            processor.delivery.shutdown(max(0.0, end - time.monotonic()), last_words=True)
+        deliveries = [processor.delivery for processor in self.processors.all().values()]
+        for delivery in deliveries:
+            # All end at once; then it is waited for together, and no longer than for one.
+            if isinstance(delivery, DurableDelivery):
+                delivery.ask_to_stop()
+        end = time.monotonic() + _STOP_SECONDS
+        for delivery in deliveries:
+            if isinstance(delivery, DurableDelivery):
+                delivery.shutdown(0.0, last_words=True, stop_seconds=max(0.0, end - time.monotonic()))
 
     def health(self) -> Health:
         """Return how logging is doing: of all tenants together, and of each."""

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from ldv_otel._internal.config.logboeken import QUARANTINE, LogboekenFile
 from ldv_otel._internal.config.settings import Settings, tenant_settings
+from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.level import Delivery
 from ldv_otel._internal.delivery.repeated_line import RepeatedLine
 from ldv_otel._internal.delivery.sink import Sink, make_sink
@@ -25,7 +26,7 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor, register_check
 from ldv_otel._internal.sdk.span_rules import mapper_for
 from ldv_otel._internal.sdk.span_state import LiveSpan
 from ldv_otel.attributes import Flag
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import ConfigurationError, LogboekUnavailable
 
 P = TypeVar("P", bound=LdvSpanProcessor)
 
@@ -135,6 +136,15 @@ class TenantProcessors:
     def all(self) -> dict[str, LdvSpanProcessor]:
         """Return those that were made, by the id of their tenant; with the quarantine."""
         return {QUARANTINE: self.quarantine, **self._made.copy()}
+
+    def send_left(self, tenant_id: str) -> None:
+        """Send what dead processes have left for a tenant."""
+        delivery = self.of(tenant_id).delivery
+        try:
+            if isinstance(delivery, DurableDelivery):
+                delivery.resume()
+        except LogboekUnavailable as error:
+            self._unusable.log("What was left for tenant %s cannot be sent now. %s", tenant_id, str(error))
 
     def logboek_of(self, tenant_id: str) -> str:
         """Return the address of a tenant's Logboek, or of the quarantine, as it is shown."""
