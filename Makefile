@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom release terms pages
+.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom release terms pages docs
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -103,6 +103,10 @@ terms: .venv/test.stamp
 pages: .venv/test.stamp
 	$(BIN)/python -m tests.docs.requirement_pages
 	$(BIN)/python -m tests.docs.compatibility_page
+
+# The documentation site, into build/site; it fails on a link that leads nowhere, and needs no network.
+docs: .venv/test.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The bill of materials of those versions (CycloneDX): what was really installed from them, its licences and what needs what.
 sbom: .venv/release.stamp

@@ -30,6 +30,8 @@ STAGES: Final[dict[str, list[str]]] = {
     "types": ["mypy"],
     "doors": ["basedpyright"],
     "imports": ["lint-imports"],
+    # The site, with every link of it.
+    "docs": ["mkdocs", "build", "--strict"],
     # The Collector's processor, in Go.
     "processor": ["python", "collector-config/build.py", "--test"],
     "tests": [*MEASURED, "-n", "2", "--dist", "loadfile", "--ignore", "tests/processes", "--ignore", "tests/torture"],

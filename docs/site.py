@@ -1,0 +1,25 @@
+"""What the site needs beside the pages: links out of `docs` lead to files of the repository, which no site has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+_LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\.?/[^)\s]+|[\w./-]+)\)")
+_DOCS: Final = Path(__file__).parent
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Return a page with its links to files outside of `docs` as text that names the file."""
+    directory = (_DOCS / page.file.src_uri).parent
+
+    def as_text(match: re.Match[str]) -> str:
+        path = (directory / match[2].partition("#")[0]).resolve()
+        if path.is_relative_to(_DOCS) and (path.is_file() or not path.exists()):
+            return match[0]
+        # Outside, or a directory: strict mode still sees what is not there at all.
+        named = path.relative_to(_DOCS.parent) if path.is_relative_to(_DOCS.parent) and path.exists() else None
+        return match[0] if named is None else f"{match[1]} (`{named.as_posix()}`)"
+
+    return _LINK.sub(as_text, markdown)
