@@ -15,7 +15,10 @@ BY_OTHERS: Final = {
         "records_about", "not_found", "openapi_json", "foreign_operations", "list_", "processing_activities",
         "json_ld_context", "proven_trace", "proven_file", "verifications", "question_page", "question_file",
     },
-    "templates of the pages": {"closes", "opens", "part_of", "unexplained", "by_the_minute"},
+    "templates of the pages": {
+        "closes", "opens", "part_of", "unexplained", "by_the_minute", "correction", "letter_closing", "letter_en",
+        "letter_closing_en",
+    },
     "JSON that is written or read": {
         "file_bytes", "uitvoerder", "gegevensbron", "verwerkingsactiviteit_id_afnemer",
         "verwerkingsactiviteit_url_afnemer",

@@ -25,6 +25,7 @@ from ldv_otel._internal.api.services import Services
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
+from ldv_otel._internal.config.house_style import read_house_style
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.sink import make_sink
 from ldv_otel._internal.delivery.write_gates import gated
@@ -68,7 +69,7 @@ def create_app(
         writes: Whether an API among them writes.
 
     Raises:
-        ConfigurationError: There are no keys for pseudonyms, or the file of parties cannot be used.
+        ConfigurationError: There are no keys for pseudonyms, or the file of parties or the house style cannot be used.
     """
     reader = StoreReader(settings, seconds=settings.serve.seconds)
     pseudonymiser = pseudonymiser_for(settings)
@@ -79,6 +80,7 @@ def create_app(
         missing_keys=MissingKeys(reader, pseudonymiser.keys.keys),
         access_guard=AccessGuard(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         remotes=Remotes(parties_for(settings).read_apis, proxy=settings.proxy),
+        house=read_house_style(settings.house_style),
         writer=_writer(settings) if writes else None,
     )
 

@@ -11,6 +11,7 @@ from ldv_otel._internal.api.missing_keys import MissingKeys
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
+from ldv_otel._internal.config.house_style import HouseStyle
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
@@ -20,6 +21,7 @@ class Services:
     """The parts of one application; in `app.state.services`.
 
     Attributes:
+        house: The organisation's own words, colours and logo.
         writer: None where nothing is written.
     """
 
@@ -29,6 +31,7 @@ class Services:
     access_guard: AccessGuard
     remotes: Remotes
     missing_keys: MissingKeys
+    house: HouseStyle
     writer: StoreWriter | None = None
 
     def open(self) -> None:

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.queries.keys import records_under_other_keys
 from ldv_otel._internal.clickhouse.queries.subject_links import person_of
 from ldv_otel._internal.clickhouse.register_table import stored_versions
 from ldv_otel._internal.clickhouse.schema.migrations import checked
+from ldv_otel._internal.config.house_style import read_house_style
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.parties.party_names import PartyNames
@@ -54,7 +55,7 @@ def write_letter(
         raise ConfigurationError(
             "Letters need the extra `api` (`pip install 'ldv-otel[api]'`). Nothing was read or written."
         ) from None
-    parties = parties_for(settings)
+    parties, house = parties_for(settings), read_house_style(settings.house_style)
     pseudonyms, reference = record_access(settings, pseudonymiser, *who, reason)
     with checked(LogboekClient(settings)) as client:
         chosen = Choices(
@@ -74,7 +75,7 @@ def write_letter(
         language="en" if settings.language == "en" else "nl",
     )
     if not evidence:
-        write_new_file(path, letter(content, settings).encode(), "--brief")
+        write_new_file(path, letter(content, settings, house).encode(), "--brief")
         return
     texts = DutchTexts(
         register,
@@ -82,4 +83,4 @@ def write_letter(
         ZoneInfo(settings.inzage.timezone),
         unknown_caller=settings.unknown_caller_url,
     )
-    write_new_file(path, evidence_file(content, texts, proofs), "--evidence")
+    write_new_file(path, evidence_file(content, texts, proofs, house), "--evidence")

@@ -181,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek_id: str = ""
     serve: ServeSettings = ServeSettings()
     inzage: InzageSettings = InzageSettings()
+    house_style: Path | None = None
     language: Language | None = None
     toezicht_activity: str = ""
     link_activity: str = ""

@@ -648,6 +648,13 @@ VARIABLES: Final = (
         "LDV_INZAGE_TIMEZONE", "inzage.timezone", "Europe/Amsterdam", "Time zone of the times on the page.", _timezone
     ),
     Variable(
+        "LDV_HOUSE_STYLE",
+        "house_style",
+        "",
+        "Folder with the organisation's own words, colours and logo for pages and letters (docs/inzage.md).",
+        _path,
+    ),
+    Variable(
         "LDV_LANG",
         "language",
         "",

@@ -9,6 +9,7 @@ from typing import Final
 from ldv_otel._internal.api.pages.citizen.download import as_json, file_rows, with_proofs
 from ldv_otel._internal.api.pages.letter import LetterContent, letter
 from ldv_otel._internal.api.pages.view import DutchTexts
+from ldv_otel._internal.config.house_style import HouseStyle
 from ldv_otel._internal.questions.cells import AnswerReader
 from ldv_otel._internal.questions.complaint import COMPLAINT, answer_with
 from ldv_otel._internal.questions.files import as_csv
@@ -30,7 +31,9 @@ Wat u hieruit niet mag opmaken
 """
 
 
-def evidence_file(content: LetterContent, texts: DutchTexts, proofs: list[RecordProof | None]) -> bytes:
+def evidence_file(
+    content: LetterContent, texts: DutchTexts, proofs: list[RecordProof | None], house: HouseStyle
+) -> bytes:
     """Return the file: a zip archive, for its reader and nobody else.
 
     Args:
@@ -42,7 +45,7 @@ def evidence_file(content: LetterContent, texts: DutchTexts, proofs: list[Record
     explanation = _EXPLANATION + "".join(f"- {limit.nl}\n" for limit in COMPLAINT.limits)
     files = {
         "LEESMIJ.txt": explanation.encode(),
-        "handelingen.html": letter(content, settings).encode(),
+        "handelingen.html": letter(content, settings, house).encode(),
         "handelingen.csv": as_csv(COMPLAINT, answer, AnswerReader("nl", texts.zone), excel=True).encode(),
         "handelingen.json": as_json(with_proofs(rows, proofs), complete=content.complete),
         "bewijs-controleren.html": verifier_page(),

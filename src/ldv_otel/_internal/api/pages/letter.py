@@ -16,6 +16,7 @@ import msgspec
 
 from ldv_otel._internal.api.pages.rendering import render
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.config.house_style import HouseStyle
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.questions.model import Asked
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
@@ -33,6 +34,7 @@ body { font: 11pt/1.5 "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif; 
   max-width: 17cm; margin: 1cm auto; padding: 0 .5cm; overflow-wrap: anywhere; }
 h1 { font-size: 16pt; line-height: 1.25; } h2 { font-size: 13pt; break-after: avoid; }
 h3 { font-size: 11pt; break-after: avoid; }
+.logo { max-height: 1.5cm; max-width: 5cm; display: block; margin-bottom: .3cm; }
 .sender { font-weight: 700; font-size: 13pt; } .address { min-height: 3cm; }
 .card, li, tr { break-inside: avoid; } dt { font-weight: 700; } dd { margin: 0 0 .3cm; }
 table { border-collapse: collapse; width: 100%; }
@@ -87,17 +89,23 @@ class LetterContent(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "nl"
 
 
-def letter(content: LetterContent, settings: Settings, *, today: date | None = None) -> str:
-    """Return a letter as one file of HTML, to be printed."""
+def letter(content: LetterContent, settings: Settings, house: HouseStyle) -> str:
+    """Return a letter as one file of HTML, to be printed.
+
+    Args:
+        house: The organisation's own words and logo.
+    """
     zone = ZoneInfo(settings.inzage.timezone)
     records = with_outcomes([stored.logregel for stored in content.records])
     day_words = english.day_words if content.language == "en" else dutch.day_words
     return render(
         _TEMPLATES[content.language],
         style=STYLE,
+        own=house.texts,
+        logo="" if house.logo is None else house.logo.data_uri,
         organisation=settings.organisation,
         contact=settings.inzage.contact,
-        date=day_words(today or datetime.now(zone).date()),
+        date=day_words(datetime.now(zone).date()),
         timezone=zone.key,
         reference=content.reference,
         complete=content.complete,

@@ -39,6 +39,8 @@ def rendered(request: Request, template: str, **context: Any) -> str:
     common = {
         "organisation": settings.organisation or "deze organisatie",
         "contact": settings.inzage.contact,
+        "own": services_of(request).house.texts,
+        "has_logo": services_of(request).house.logo is not None,
         "logout": settings.inzage.logout,
         "timezone": settings.inzage.timezone,
         "demo": demonstration(request),

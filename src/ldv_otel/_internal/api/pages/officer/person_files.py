@@ -101,12 +101,12 @@ async def person_file(request: Request, form: PersonForm, choices: Choices, clie
     )
     if form is PersonForm.EVIDENCE:
         proofs: list[RecordProof | None] = await services.reader.ask(proofs_of_records, records)
-        packed = evidence_file(content, await texts_of(request, confidential=False), proofs)
+        packed = evidence_file(content, await texts_of(request, confidential=False), proofs, services.house)
         headers = PAGE_HEADERS | {"Content-Disposition": 'attachment; filename="bewijs.zip"'}
         return Response(packed, headers=headers, media_type="application/zip")
-    policy = f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; frame-ancestors 'none'"
+    policy = f"default-src 'none'; style-src {STYLE_SOURCE}; img-src data:; base-uri 'none'; frame-ancestors 'none'"
     headers = PAGE_HEADERS | {"Content-Security-Policy": policy}
-    return Response(letter(content, settings), headers=headers, media_type="text/html")
+    return Response(letter(content, settings, services.house), headers=headers, media_type="text/html")
 
 
 def _records(client: LogboekClient, choices: Choices, request: Request) -> tuple[Asked, list[StoredLogregel], bool]:
