@@ -13,7 +13,10 @@ DOCS = ROOT / "docs"
 PAGES = sorted(
     (
         *DOCS.rglob("*.md"),
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "collector-config/README.md")),
+        *(
+            ROOT / name
+            for name in ("README.md", "README.nl.md", "CONTRIBUTING.md", "CHANGELOG.md", "collector-config/README.md")
+        ),
         *(path for path in (ROOT / "examples").rglob("*.md") if "node_modules" not in path.parts),
     )
 )

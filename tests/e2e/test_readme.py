@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DUTCH = (ROOT / "README.nl.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -49,13 +51,15 @@ def test_the_example_for_peoples_own_tests_works(tmp_path: Path) -> None:
     """With somebody's function in place of the one it names."""
     example = blocks("python")[1]
     script = tmp_path / "test_example.py"
+    # By the name of its module, whether this environment has the entry point or not.
+    plugins = ["-p", "no:cacheprovider", "-p", "no:logfire", "-p", "no:ldv_otel", "-p", "ldv_otel_pytest"]
     script.write_text(
         "import ldv_otel as ldv\n"
-        "@ldv.processing('https://register.example/a')\n"
+        "@ldv.processing('https://register.example/a', name='Change number plate')\n"
         "def change_number_plate(bsn, plate):\n    ldv.data_subject(bsn, type='BSN')\n" + example
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(script)],
+        [sys.executable, "-m", "pytest", "-q", *plugins, str(script)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -66,6 +70,20 @@ def test_the_example_for_peoples_own_tests_works(tmp_path: Path) -> None:
 
 def test_links_lead_somewhere() -> None:
     """Files that the README points at are there."""
-    root = Path(__file__).parents[2]
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
-        assert (root / target).exists(), target
+    targets = [target for text in (README, DUTCH) for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", text)]
+    targets += [target for text in (README, DUTCH) for target in re.findall(r"src=\"([^\"]+)", text)]
+    assert len(targets) > 40
+    for target in targets:
+        assert (ROOT / target).exists(), target
+
+
+def test_it_is_short_and_the_dutch_one_shows_the_same() -> None:
+    """Whoever opens the repository reads one page; the code in both is the same but for its comments."""
+    assert README.count("\n") < 120
+    assert DUTCH.count("\n") < 120
+
+    def code(text: str) -> str:
+        (first, *_) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        return re.sub(r" *#.*", "", first)
+
+    assert code(README) == code(DUTCH)
