@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from ldv_otel._internal.sdk.health import Health
+from ldv_otel._internal.sdk.health import Health, health_of_all
 from ldv_otel._internal.sdk.metrics import observe
 
 _HEALTH = Health(
@@ -115,3 +115,26 @@ def test_a_service_with_and_without_the_metrics_sdk(tmp_path: Path, sdk: str) ->
         assert found["metrics"]["ldv.logregel.flagged"] == 1
     else:
         assert found["sdk"] is False
+
+
+def test_each_tenant_has_its_figures() -> None:
+    """With several Logboeken they are given for each, and a backend adds them up."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    health = health_of_all({"0363": _HEALTH, "quarantine": Health(installed=True, confirmed=2)})
+    assert health.confirmed == 102
+    observe(provider.get_meter("ldv_otel"), lambda: health)
+    data = reader.get_metrics_data()
+    assert data
+    metrics = {metric.name: metric.data.data_points for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    assert {(each.attributes or {})["ldv.tenant"] for each in metrics["ldv.delivery.retries"]} == {"0363", "quarantine"}
+    exported = [
+        ((each.attributes or {})["ldv.tenant"], (each.attributes or {}).get("error.type"), getattr(each, "value", None))
+        for each in metrics["otel.sdk.exporter.span.exported"]
+    ]
+    assert sorted(exported, key=str) == [
+        ("0363", "refused", 1),
+        ("0363", None, 100),
+        ("quarantine", "refused", 0),
+        ("quarantine", None, 2),
+    ]

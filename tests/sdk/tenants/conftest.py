@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -132,7 +133,7 @@ def server_span(service: Service, headers: Mapping[str, str], *, peer: str = "",
     """Serve a request, as an instrumentation of a web server does."""
     from ldv_otel import extract
 
-    context = extract(headers, peer_address=peer)
+    context = extract(headers, peer_address=peer, context=otel_context.get_current())
     tracer = service.provider.get_tracer("instrumentation")
     named = {name.replace("_", "."): value for name, value in attributes.items()}
     with tracer.start_as_current_span(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry import propagate, trace
 
@@ -92,6 +93,44 @@ def test_what_is_inside_a_request_is_of_the_same(make_service: MakeService) -> N
         with pytest.raises(ldv.ConfigurationError, match="inside an Actie of another"), ldv.tenant("0344"):
             pass
     assert service.names() == {"0363": ["GET /vergunning", "binnen"], "quarantine": ["GET /vergunning"]}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(
+    header=st.sampled_from([None, "0363", "0344", "0999", "oin-363"]),
+    host=st.sampled_from([None, "amsterdam.example", "utrecht.example", "elders.example"]),
+    path=st.sampled_from([None, "/0363/x", "/a/0344", "/elders"]),
+    named=st.sampled_from(["", "0363", "0344"]),
+    trusted=st.booleans(),
+)
+def test_a_record_is_never_with_a_controller_that_something_speaks_against(
+    requested: Service, header: str | None, host: str | None, path: str | None, named: str, *, trusted: bool
+) -> None:
+    """Whatever is said together: one name, on which all agree that are believed; else the quarantine."""
+    service = requested
+    headers = {} if header is None else {"X-Tenant": header}
+    attributes = {name: value for name, value in (("server_address", host), ("url_path", path)) if value is not None}
+    before = {name: len(memory.logregels) for name, memory in service.logboeken.items()}
+    with (
+        ldv.tenant(named) if named else nullcontext(),
+        server_span(service, headers, peer=GATEWAY if trusted else "192.0.2.1", **attributes),
+    ):
+        pass
+    said = {
+        {"0363": "0363", "oin-363": "0363", "0344": "0344"}.get(header or "", "?") if header and trusted else "",
+        {"amsterdam.example": "0363", "utrecht.example": "0344"}.get(host or "", ""),
+        {"/0363/x": "0363", "/a/0344": "0344"}.get(path or "", ""),
+    } - {""}
+    wanted = named or (next(iter(said)) if len(said) == 1 and "?" not in said else "quarantine")
+    assert service.processor.flush(10.0)
+    after = {name: len(memory.logregels) - before.get(name, 0) for name, memory in service.logboeken.items()}
+    assert {name: count for name, count in after.items() if count} == {wanted: 1}
+
+
+@pytest.fixture
+def requested(make_service: MakeService) -> Service:
+    """A service with every rule, and no default."""
+    return make_service(fields=FIELDS, rules={"header": "X-Tenant"})
 
 
 @pytest.mark.parametrize(("value", "logboek"), [("0363", "0363"), ("oin-363", "0363"), ("x", "quarantine")])

@@ -170,7 +170,7 @@ class DrainerThreads:
             with self._changed:
                 self._threads -= 1
                 # What takes turns sees to its own errors; should one come through, others still have theirs.
-                if self._order:
+                if self._places and not self._idle:
                     self._see_to_threads()
 
     def _next(self) -> _Place | None:

@@ -13,6 +13,8 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from ldv_otel._internal.sdk.health import Health
 
+#: The id of the tenant, or `quarantine`, where there are several Logboeken.
+_TENANT: Final = "ldv.tenant"
 _COMPONENT_TYPE: Final = "ldv_otel.LdvSpanProcessor"
 _COMPONENT: Final = {"otel.component.type": _COMPONENT_TYPE, "otel.component.name": f"{_COMPONENT_TYPE}/0"}
 
@@ -23,7 +25,7 @@ def observe(meter: Meter, read: Callable[[], Health]) -> None:
     def values(
         of: Callable[[Health], Iterable[Observation]],
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
-        return [lambda _: of(read())]
+        return [lambda _: _of_each(of, read())]
 
     meter.create_observable_up_down_counter(
         "otel.sdk.processor.span.queue.size",
@@ -85,6 +87,15 @@ def observe(meter: Meter, read: Callable[[], Health]) -> None:
         "{actie}",
         "Acties that have begun and not ended, with level write-ahead.",
     )
+
+
+def _of_each(of: Callable[[Health], Iterable[Observation]], health: Health) -> Iterator[Observation]:
+    """Give what there is to say of the one Logboek, or of that of each tenant, which an attribute names."""
+    if not health.tenants:
+        yield from of(health)
+    for tenant_id, each in health.tenants.items():
+        for observation in of(each):
+            yield Observation(observation.value, {**(observation.attributes or {}), _TENANT: tenant_id})
 
 
 def _of_component(value: int, attributes: Mapping[str, str] | None = None) -> Observation:
