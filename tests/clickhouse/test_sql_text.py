@@ -27,8 +27,9 @@ from tests.support.chance import examples
 
 SOURCE = Path(ldv_otel.__file__).parent
 TESTS = Path(__file__).parents[1]
-#: Modules that may take a text as it is: the one that quotes and checks, and those that read our *.sql files.
-VERBATIM = {"sql_text.py", "migrations.py", "roles.py"}
+#: Modules that may take a text as it is: the one that quotes and checks, those that read our *.sql files, and the one
+#: for a prompt, whose texts are a person's own and only read.
+VERBATIM = {"sql_text.py", "migrations.py", "roles.py", "prompt.py"}
 
 
 #: Texts that a careless quotation would let out, and some more.

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "activity": "activity",
     "foreign": "foreign",
     "question": "question",
+    "sql": "sql",
     "status": "status",
     "doctor": "doctor",
     "init": "init",

@@ -118,6 +118,14 @@ class LogboekClient:
             )
             return [tuple(row) for row in result.result_rows]
 
+    def named_rows(self, query: Sql, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Run a query and return the names of its columns, and its rows."""
+        with self._usable():
+            result = self._client.query(
+                query.text, settings=self._limits | dict(settings), query_formats={"*": "native"}
+            )
+            return tuple(result.column_names), [tuple(row) for row in result.result_rows]
+
     def arrow(self, query: Sql, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a query and return its rows as a `pyarrow.Table`; needs the extra `export` or `embedded`."""
         with self._usable():
