@@ -56,6 +56,11 @@ class ServeProcess:
             raise RuntimeError(f"ldv serve did not start: {self.log}")
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def base(self) -> str:
         """Where the lezen API is."""
         return f"{self.address}/lezenapi/v1"
