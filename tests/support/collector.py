@@ -43,14 +43,14 @@ class CollectorProcess:
     def __init__(
         self, program: Path, configs: Sequence[str | Path], directory: Path, environ: Mapping[str, str]
     ) -> None:
-        self.port, self.health_port = free_port(), free_port()
+        self.port, self.health_port, self.metrics_port = free_port(), free_port(), free_port()
         self.log = directory / "collector.log"
         self._command = [str(program), *(f"--config={CONFIGS / config}" for config in configs)]
         self._environ = {
             "LDV_HTTP_PORT": str(self.port),
             "LDV_GRPC_PORT": str(free_port()),
             "LDV_HEALTH_PORT": str(self.health_port),
-            "LDV_METRICS_PORT": str(free_port()),
+            "LDV_METRICS_PORT": str(self.metrics_port),
             "LDV_KEY_ID": KEY_ID,
             "LDV_KEY_SECRET": KEY_SECRET,
             "LDV_QUEUE_DIR": str(directory / "queue"),
