@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\.?/[^)\s]+|[\w./-]+)\)")
+_SEARCH: Final = 'data-md-component="search" role="dialog"'
 _DOCS: Final = Path(__file__).parent
 
 
@@ -23,3 +24,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return match[0] if named is None else f"{match[1]} (`{named.as_posix()}`)"
 
     return _LINK.sub(as_text, markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Return a page whose search has a name, for who hears the page."""
+    return output.replace(_SEARCH, f'{_SEARCH} aria-label="Search"')

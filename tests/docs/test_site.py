@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
 #: What a browser fetches by itself, as opposed to a link that somebody follows.
@@ -67,3 +74,43 @@ def test_the_search_has_every_door(site: Path) -> None:
     index = (site / "search" / "search_index.json").read_text(encoding="utf-8")
     for page in ("wat-is-een-logboek.html", "start/in-code.html", "operate/deploy.html", "settings.html", "cli.html"):
         assert page in index
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Print nothing into the output of the tests."""
+
+
+def test_pages_of_each_door_are_accessible(site: Path) -> None:
+    """WCAG 2.1 AA as far as axe can see it, in a browser that reaches nothing else."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        reason = "Chromium is missing: `apt-get install chromium` (Debian)."
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+    pages = [
+        "index",
+        "wat-is-een-logboek",
+        "start/in-code",
+        "start/architecture",
+        "operate/deploy",
+        "toezicht/index",
+        "cli",
+    ]
+    elsewhere: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("request", lambda request: None if request.url.startswith(address) else elsewhere.append(request.url))
+        violations = []
+        for name in pages:
+            page.goto(f"{address}{name}.html")
+            report = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+            violations += [(name, each["id"], each["nodes"][0]["html"][:200]) for each in report.response["violations"]]
+        browser.close()
+    server.shutdown()
+    server.server_close()
+    assert not violations
+    assert not elsewhere
