@@ -28,10 +28,12 @@ from ldv_otel._internal.delivery.clock import Clock
 from ldv_otel._internal.delivery.retry import (
     AWAY_SECONDS,
     RetryPolicy,
+    Sender,
     SendOutcome,
     Stopped,
     Waits,
     deliver_steps,
+    log_failure,
     retry_steps,
 )
 from ldv_otel._internal.delivery.send_history import SendHistory
@@ -270,7 +272,17 @@ class Drainer:
                 return value
             stopping = yield self._pause(seconds)
 
+    def _log_unconfirmed(self, error: LdvError, _seconds: float) -> None:
+        """Log for many Logboeken at one server, once a minute."""
+        if self._threads is not None:
+            self._threads.line_of(self.server).log(
+                "A Logboek at %s does not take its records now; they wait on disk. %s", self.server, str(error)
+            )
+
     def _log_unopened(self, error: LdvError, _seconds: float) -> None:
+        if self._threads is not None:
+            self._log_unconfirmed(error, _seconds)
+            return
         pending = self._spool.committed_records - self.settled
         _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, str(error))
 
@@ -377,7 +389,8 @@ class Drainer:
 
     def _settle(self, batch: Batch, progress: Progress, *, in_doubt: bool) -> Turns[None]:
         """Have a batch confirmed; records that the Logboek refuses as data are quarantined."""
-        steps = deliver_steps(batch, self._sink, policy=SENDING, in_doubt=in_doubt, history=self._history)
+        sender = Sender(self._history, self._log_unconfirmed if self._threads is not None else log_failure)
+        steps = deliver_steps(batch, self._sink, sender, policy=SENDING, in_doubt=in_doubt)
         stopping: bool | None = None
         while True:
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import os
 import threading
 from collections import Counter
@@ -19,7 +20,10 @@ from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
 from ldv_otel._internal.config.daemon_thread import start_thread
+from ldv_otel._internal.delivery.repeated_line import RepeatedLine
 from ldv_otel._internal.delivery.turns import Pause, Turns
+
+_logger = logging.getLogger(__name__)
 
 #: Turns at a time of drainers whose Logboek answers, slow ones not counted.
 _READY: Final = 6
@@ -94,6 +98,7 @@ class DrainerThreads:
 
     def __init__(self, quiet: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
         self._quiet = quiet
+        self._lines: dict[str, RepeatedLine] = {}
         self._begin()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._begin)
@@ -114,6 +119,13 @@ class DrainerThreads:
     def count(self) -> int:
         """How many threads there are."""
         return self._threads
+
+    def line_of(self, server: str) -> RepeatedLine:
+        """Return the line of the log about a server that is away: one for all Logboeken there."""
+        line = self._lines.get(server)
+        if line is None:
+            line = self._lines.setdefault(server, RepeatedLine(_logger, logging.WARNING))
+        return line
 
     def add(self, taker: TurnTaker) -> bool:
         """Let something take turns from here on; say whether there is a thread for it."""

@@ -216,12 +216,29 @@ def deliver(  # noqa: PLR0913  (what its callers do differently)
             stopping = wait(step)
 
 
+def log_failure(error: LdvError, seconds: float) -> None:
+    """Log an error that is waited out."""
+    _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", seconds, str(error))
+
+
+class Sender(NamedTuple):
+    """Who sends one batch after another, in steps.
+
+    Attributes:
+        history: What earlier batches taught.
+        on_failure: Called with each error that is waited out, and for how many seconds.
+    """
+
+    history: SendHistory
+    on_failure: Callable[[LdvError, float], None] = log_failure
+
+
 def deliver_steps(
-    batch: Batch, sink: Sink, *, policy: RetryPolicy, in_doubt: bool, history: SendHistory
+    batch: Batch, sink: Sink, sender: Sender, *, policy: RetryPolicy, in_doubt: bool
 ) -> Generator[float | SendOutcome, bool | None, None]:
     """Do as `deliver`, in steps: each is an outcome, or seconds to wait."""
     delivering = _Delivering(sink, policy, SystemClock(), _halves)
-    delivering.history = history
+    delivering.history, delivering.on_failure = sender.history, sender.on_failure
     return delivering.steps(batch, in_doubt=in_doubt)
 
 
@@ -241,6 +258,7 @@ class _Delivering:
 
     def __init__(self, sink: Sink, policy: RetryPolicy, clock: Clock, split: Split) -> None:
         self.history = SendHistory()
+        self.on_failure: Callable[[LdvError, float], None] = log_failure
         self._sink, self._policy = sink, policy
         self._clock, self._split = clock, split
         self._give_up = clock.monotonic() + policy.patience_seconds
@@ -276,7 +294,7 @@ class _Delivering:
         # Patience is that of the whole call: whoever waits for it waits for all parts.
         left = msgspec.structs.replace(self._policy, patience_seconds=self._give_up - self._clock.monotonic())
         try:
-            yield from retry_steps(sending.attempt, policy=left, clock=self._clock, on_failure=_log_failure)
+            yield from retry_steps(sending.attempt, policy=left, clock=self._clock, on_failure=self.on_failure)
         except BatchRefused as error:
             # Of a batch that is too large nothing is known of its records.
             too_large = isinstance(error, BatchTooLarge)
@@ -335,7 +353,7 @@ class _Delivering:
         seconds = self._policy.pause_seconds(failures, error)
         if self._clock.monotonic() + seconds > self._give_up:
             raise error
-        _log_failure(error, seconds)
+        self.on_failure(error, seconds)
         if (yield seconds):
             raise Stopped
         self._put_back([outcome.batch for outcome in self._held], in_doubt=True)
@@ -358,10 +376,6 @@ def _is_certain(outcome: SendOutcome) -> bool:
 
 def _halves(batch: Batch) -> Sequence[Batch]:
     return batch.halves() if len(batch.seqs) > 1 else ()
-
-
-def _log_failure(error: LdvError, seconds: float) -> None:
-    _logger.warning("The Logboek did not confirm a batch; it is tried again in %.1f s. %s", seconds, str(error))
 
 
 class _Sending:
