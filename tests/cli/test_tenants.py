@@ -69,3 +69,17 @@ def test_a_tenants_keys_are_those_of_the_command(tmp_path: Path, monkeypatch: py
     listed = RUNNER.invoke(app, ["--tenant", "0344", "key", "list"])
     assert listed.output.startswith("0344.fp-")
     assert "0363" not in listed.output
+
+
+def test_doctor_compares_the_keys_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is of one Logboek it says for that one."""
+    path = write_logboeken(tmp_path, ["0363", "0344"])
+    monkeypatch.setenv("LDV_LOGBOEKEN", str(path))
+    monkeypatch.delenv("LDV_TENANT", raising=False)
+    checks = {each["check"]: each for each in json.loads(RUNNER.invoke(app, ["doctor", "--json"]).output)}
+    assert checks["settings"]["finding"].startswith("Logboeken of 2 tenants")
+    assert (checks["keys"]["state"], checks["spool"]["state"]) == ("ok", "unknown")
+    (tmp_path / "0344.json").write_bytes((tmp_path / "0363.json").read_bytes())
+    checks = {each["check"]: each for each in json.loads(RUNNER.invoke(app, ["doctor", "--json"]).output)}
+    assert checks["keys"]["state"] == "wrong"
+    assert "whose secret" in checks["keys"]["finding"]

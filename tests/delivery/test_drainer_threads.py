@@ -17,6 +17,8 @@ from ldv_otel._internal.delivery.batch import Batch
 from ldv_otel._internal.delivery.drainer_threads import DrainerThreads, SharedThreads
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.spool.orphans import has_orphan
+from ldv_otel._internal.delivery.turns import Turns
+from ldv_otel._internal.sdk.tenants.orphans import OrphanSweep
 from ldv_otel.errors import LogboekUnavailable
 from tests.delivery.test_durable import record
 
@@ -191,3 +193,33 @@ def test_a_fork_has_threads_of_its_own(tmp_path: Path, threads: DrainerThreads) 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert delivery.flush(LONG)
     delivery.shutdown(LONG)
+
+
+class Counting(OrphanSweep):
+    """Notes that it had a turn."""
+
+    def __init__(self, asked: list[int]) -> None:
+        super().__init__({}, lambda _: None)
+        self._asked = asked
+
+    def turns(self) -> Turns[None]:
+        """Note it."""
+        self._asked.append(os.getpid())
+        yield from super().turns()
+
+
+def test_what_lasts_takes_turns_in_a_fork_too(threads: DrainerThreads) -> None:
+    """A worker that was forked looks for spools of the dead as its parent did."""
+    asked: list[int] = []
+    sweep = OrphanSweep({"0363": Path("/nowhere")}, lambda _: None)
+    threads.last(sweep)
+    threads.last(Counting(asked))
+    wait_until(lambda: bool(asked))
+    child = os.fork()
+    if child == 0:
+        asked.clear()
+        threads.add(sweep)
+        wait_until(lambda: bool(asked))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sweep.ask_to_stop()

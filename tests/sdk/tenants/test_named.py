@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import resource
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from opentelemetry import trace
 
 import ldv_otel as ldv
 from ldv_otel import testing
+from ldv_otel._internal.sdk.tenants.processor import _warn_about_files
 from ldv_otel.attributes import Flag
 from tests.sdk.conftest import ACTIVITY
 from tests.sdk.tenants.conftest import MakeService
@@ -160,3 +162,15 @@ def test_in_a_users_test_any_tenant_may_be_named() -> None:
         logboek.assert_logged("binnen", about=BSN)
     with pytest.raises(ldv.ConfigurationError, match="this process has no tenants"), ldv.tenant("0363"):
         pass
+
+
+def test_a_limit_on_files_that_is_too_low_is_said_at_the_start(
+    make_service: MakeService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later on it would be a refused record."""
+    make_service()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 4_096))
+    _warn_about_files(200)
+    assert not caplog.records
+    _warn_about_files(1_000)
+    assert "may have 1024 files open, and 1000 tenants" in caplog.text

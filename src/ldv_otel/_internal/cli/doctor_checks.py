@@ -12,11 +12,13 @@ from ldv_otel._internal.clickhouse.checks import check_clock, check_tables
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.config.checks import CheckOutcome
 from ldv_otel._internal.config.embedded_directory import has_records
+from ldv_otel._internal.config.logboeken import LogboekenFile
 from ldv_otel._internal.config.mounts import warning_about_place
-from ldv_otel._internal.config.settings import Settings, read_settings, unknown_variables
+from ldv_otel._internal.config.settings import Settings, read_service_settings, unknown_variables
 from ldv_otel._internal.config.variables import VARIABLES
 from ldv_otel._internal.delivery.paths import spool_root
 from ldv_otel._internal.privacy.key_file import place_of_keys, read_keys
+from ldv_otel._internal.privacy.tenant_keys import read_tenant_keys
 from ldv_otel._internal.sdk.environment_checks import (
     check_conventions,
     check_exporter,
@@ -109,13 +111,18 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[CheckOutcome]:
     """Give the outcome of every check; a check that cannot be made says why, and the others go on."""
     settings: Settings | None = None
     try:
-        settings = read_settings(environ)
+        settings = read_service_settings(environ)
     except LdvError as error:
         yield CheckOutcome("settings", "wrong", str(error), "docs/settings.md has every variable.")
     else:
-        yield CheckOutcome("settings", "ok", f"Logboek {settings.logboek}, delivery {settings.delivery}.")
+        file = settings.logboeken
+        whose = f"Logboek {settings.logboek}" if file is None else f"Logboeken of {len(file.content.tenants)} tenants"
+        yield CheckOutcome("settings", "ok", f"{whose}, delivery {settings.delivery}.")
     for name, of_environment in OF_ENVIRONMENT.items():
         yield _made(name, functools.partial(of_environment, environ))
+    if settings is not None and settings.logboeken is not None:
+        yield from _of_several(settings.logboeken)
+        return
     if settings is None:
         for name in (*OF_SETTINGS, *OF_LOGBOEK):
             yield CheckOutcome(name, "unknown", "Not looked at, because the settings cannot be used.")
@@ -123,6 +130,20 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[CheckOutcome]:
     for name, of_settings in OF_SETTINGS.items():
         yield _made(name, functools.partial(of_settings, settings))
     yield from _asked(settings)
+
+
+def _of_several(file: LogboekenFile) -> Iterator[CheckOutcome]:
+    """Give what can be said of many Logboeken without asking each."""
+    for name in (*OF_SETTINGS, *OF_LOGBOEK):
+        if name == "keys":
+            yield _made(name, functools.partial(_check_tenant_keys, file))
+        else:
+            yield CheckOutcome(name, "unknown", "Looked at for one tenant: `ldv doctor --tenant ID`.")
+
+
+def _check_tenant_keys(file: LogboekenFile) -> CheckOutcome:
+    rings = read_tenant_keys(file)
+    return CheckOutcome("keys", "ok", f"{len(rings)} key files; no two tenants have a key that they may not share.")
 
 
 def _made(name: str, check: Callable[[], CheckOutcome]) -> CheckOutcome:

@@ -99,6 +99,7 @@ class DrainerThreads:
     def __init__(self, quiet: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
         self._quiet = quiet
         self._lines: dict[str, RepeatedLine] = {}
+        self._lasting: list[TurnTaker] = []
         self._begin()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._begin)
@@ -114,6 +115,14 @@ class DrainerThreads:
         #: Servers that made a turn slow which then failed.
         self._slow_servers: set[str] = set()
         self._threads = self._idle = self._starting = 0
+        for taker in self._lasting:
+            place = self._places[taker] = _Place(taker)
+            self._put(place, 0.0, notify=False)
+
+    def last(self, taker: TurnTaker) -> None:
+        """Let something take turns in this process and in those that are forked from it."""
+        self._lasting.append(taker)
+        self.add(taker)
 
     @property
     def count(self) -> int:
@@ -156,10 +165,11 @@ class DrainerThreads:
         if place is not None:
             place.ended.wait(timeout_seconds)
 
-    def _put(self, place: _Place, seconds: float) -> None:
+    def _put(self, place: _Place, seconds: float, *, notify: bool = True) -> None:
         place.entry = next(self._numbers)
         heapq.heappush(self._order, (monotonic() + seconds, place.entry, place))
-        self._changed.notify()
+        if notify:
+            self._changed.notify()
 
     def _see_to_threads(self) -> bool:
         """Let one thread be idle as long as there is something to be done: it sees what is due, and what is slow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -35,6 +36,9 @@ _logger = logging.getLogger(__name__)
 
 #: How long the end of the process waits for what is being sent, of all tenants together.
 _STOP_SECONDS: Final = 5.0
+#: Of its spool, and a connection; and what a service has open itself.
+_FILES_OF_TENANT: Final = 4
+_FILES_OF_SERVICE: Final = 200
 
 
 class TenantsProcessor(SpanProcessor):
@@ -96,7 +100,8 @@ class TenantsProcessor(SpanProcessor):
             for settings in (tenant_settings(common, file, tenant.id),)
         }
         sweep = OrphanSweep(bases, processors.send_left)
-        threads.add(sweep)
+        threads.last(sweep)
+        _warn_about_files(len(bases))
         return cls(choice, processors, common.flush_seconds, sweep)
 
     def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
@@ -180,4 +185,18 @@ class TenantsProcessor(SpanProcessor):
             unmatched_rules=self.mapper.unmatched(),
             overlooked=tuple(overlooked.values()),
             resource_left_out=tuple(left_out),
+        )
+
+
+def _warn_about_files(tenants: int) -> None:
+    """Say at the start when all tenants at once would have more files open than this process may."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = tenants * _FILES_OF_TENANT + _FILES_OF_SERVICE
+    if most != resource.RLIM_INFINITY and most < wanted:
+        _logger.warning(
+            "This process may have %d files open, and %d tenants that are busy at once need some %d: then records are "
+            "refused. Raise the limit (`ulimit -n`, LimitNOFILE= of systemd).",
+            most,
+            tenants,
+            wanted,
         )
