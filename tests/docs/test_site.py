@@ -17,6 +17,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+import ldv_otel
+from ldv_otel import attributes, errors, plugins, testing
+
 ROOT = Path(__file__).parents[2]
 #: What a browser fetches by itself, as opposed to a link that somebody follows.
 FETCHED = re.compile(r"<(?:script|img|iframe|source)[^>]*\bsrc=\"?([^\s\">]+)|<link[^>]*\bhref=\"?([^\s\">]+)")
@@ -67,6 +70,15 @@ def test_the_doors_are_there(site: Path) -> None:
         "Reference",
         "How we know",
     ]
+
+
+def test_the_page_of_the_api_has_every_public_name(site: Path) -> None:
+    """It is made from the docstrings of the public modules."""
+    text = (site / "api.html").read_text(encoding="utf-8")
+    for module in (ldv_otel, testing, errors, plugins, attributes):
+        for name in module.__all__:
+            if not name.startswith("__"):
+                assert f"<code>{name}</code>" in text, name
 
 
 def test_the_search_has_every_door(site: Path) -> None:

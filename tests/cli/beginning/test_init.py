@@ -145,6 +145,18 @@ def test_what_it_writes_can_be_used_at_once(tmp_path: Path) -> None:
     assert "rules.yaml has 2 rules." in next(check["finding"] for check in checks if check["check"] == "rules")
 
 
+def test_a_provider_set_in_code_is_seen(tmp_path: Path) -> None:
+    """`ldv run` would set another before it, and the tracing backend would get nothing."""
+    provider = (
+        "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "trace.set_tracer_provider(TracerProvider())\n"
+    )
+    (tmp_path / "application.py").write_text(FLASK, encoding="utf-8")
+    assert "and `ldv run` before the usual command of the service." in init(tmp_path, "application:app")
+    (tmp_path / "application.py").write_text(provider + FLASK, encoding="utf-8")
+    assert "call ldv_otel.install() where the code sets its tracer provider" in init(tmp_path, "application:app")
+
+
 def test_no_file_is_written_over(tmp_path: Path) -> None:
     """What somebody has worked on stays; the others are written."""
     (tmp_path / "rules.yaml").write_text("mine", encoding="utf-8")

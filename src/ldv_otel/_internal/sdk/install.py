@@ -104,7 +104,7 @@ class _Installation:
         names = [str(provider.resource.attributes.get("service.name", "")) for provider in (refused, kept)]
         self.provider_refused = (
             "The application set a tracer provider of its own, and OpenTelemetry keeps the one that was set before it. "
-            + (f"So {exporters} get no spans" if exporters else "So the one of the application is not used")
+            + (f"So no span reaches {exporters}" if exporters else "So the one of the application is not used")
             + (f", and the service is called {names[1]!r}, not {names[0]!r}." if names[0] != names[1] else ".")
         )
         _logger.warning("%s %s", self.provider_refused, PROVIDER_ADVICE)

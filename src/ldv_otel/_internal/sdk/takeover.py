@@ -49,6 +49,11 @@ def hold() -> None:
     _on_hold.append(True)
 
 
+def sets_provider() -> bool:
+    """Return whether an application that was imported has set a tracer provider of its own."""
+    return _private.current_provider() is not None
+
+
 def is_held() -> bool:
     """Return whether the pytest plugin lets no `install()` set up anything in this process."""
     return os.environ.get(HELD) == str(os.getpid())

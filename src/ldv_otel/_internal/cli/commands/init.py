@@ -12,7 +12,7 @@ from ldv_otel._internal.cli.beginning.proposal import Proposal, propose
 from ldv_otel._internal.cli.beginning.routes import Application, look_at
 from ldv_otel._internal.record.logregel import is_uri
 from ldv_otel._internal.sdk.environment_checks import is_installed, not_instrumented
-from ldv_otel._internal.sdk.takeover import hold
+from ldv_otel._internal.sdk.takeover import hold, sets_provider
 
 _CAPTURE: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST"
 
@@ -51,10 +51,13 @@ def init(
     typer.echo("\nWhat could not be known from here:")
     for sentence in open_questions(application, proposal, activities):
         typer.echo(f"  - {sentence}")
-    typer.echo(
-        f"\nThen: `set -a; . ./{VARIABLES_NAME}; set +a`, `ldv doctor`, and `ldv run` before the usual command of the "
-        "service."
+    how = (
+        "call ldv_otel.install() where the code sets its tracer provider, and start the service as you always do (not "
+        "with `ldv run`, which would set another provider before it)"
+        if sets_provider()
+        else "`ldv run` before the usual command of the service"
     )
+    typer.echo(f"\nThen: `set -a; . ./{VARIABLES_NAME}; set +a`, `ldv doctor`, and {how}.")
 
 
 def open_questions(application: Application, proposal: Proposal, place: str) -> list[str]:
