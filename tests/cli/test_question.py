@@ -179,3 +179,15 @@ def test_whom_nobody_can_open_is_not_on_a_list(environ: dict[str, str], tmp_path
     assert (done.returncode, "Nothing was written" in done.stderr) == (1, True)
     assert not (tmp_path / "x").exists()
     assert records_of_looking(overseen) == before
+
+
+def test_whether_anybody_tampered_is_checked_now(environ: dict[str, str]) -> None:
+    """`--verify` reads everything and puts that on record; the answer rests on it."""
+    before = json.loads(ldv(environ, "question", "tampering", "--json").stdout)
+    done = ldv(environ, "question", "tampering", "--verify", "--json")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)
+    assert len(after["tables"]["controles"]) == len(before["tables"]["controles"]) + 1
+    assert after["tables"]["controles"][0]["sleutels_genoemd"] is True
+    assert after["answer"][0] == "The last check came to no change of what is sealed."
+    assert ldv(environ, "question", "parties", "--verify").returncode == 1

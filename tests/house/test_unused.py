@@ -16,7 +16,7 @@ BY_OTHERS: Final = {
         "json_ld_context", "proven_trace", "proven_file", "verifications", "question_page", "question_file",
     },
     "templates of the pages": {
-        "closes", "opens", "part_of", "unexplained", "by_the_minute", "correction", "letter_closing", "letter_en",
+        "closes", "opens", "part_of", "unexplained", "correction", "letter_closing", "letter_en",
         "letter_closing_en",
     },
     "JSON that is written or read": {

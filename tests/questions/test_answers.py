@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_there_are_ten_and_each_says_what_may_not_be_concluded() -> None:
             assert said.nl
             assert said.en
             assert said.nl != said.en
+            assert all(len(sentence.split()) <= 14 for sentence in re.split(r"(?<=[.?!:]) ", said.nl)), said.nl
 
 
 def test_who_used_a_persons_data_and_why(store: Store) -> None:

@@ -89,7 +89,7 @@ COMPLAINT: Final = Question(
     address="klacht",
     title=Said("Bewijs voor een klacht", "Evidence for a complaint"),
     explanation=Said(
-        "De handelingen over één persoon, met uitleg en bewijs, als bestand om te bewaren en te printen.",
+        "De handelingen over één persoon, met uitleg en bewijs. Als bestand om te bewaren en te printen.",
         "The actions about a person, with explanation and proof, as a file to keep and to print.",
     ),
     parameters=(Parameter.PERSON, Parameter.PERIOD),

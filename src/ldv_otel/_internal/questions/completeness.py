@@ -124,7 +124,7 @@ COMPLETENESS: Final = Question(
     address="compleet",
     title=Said("Is het Logboek compleet?", "Is the Logboek complete?"),
     explanation=Said(
-        "Per applicatie: wanneer zij voor het laatst iets zei, en of er gaten zijn in wat zij nummert.",
+        "Per applicatie: wanneer zij voor het laatst iets zei. En of haar nummers gaten hebben.",
         "For each application: when it last spoke, and whether there are gaps in what it numbers.",
     ),
     parameters=(Parameter.PERIOD,),

@@ -87,7 +87,7 @@ RECIPIENTS: Final = Question(
             "What was in a question or an answer is not in the Logboek.",
         ),
         Said(
-            "Een partij die op een andere manier gegevens kreeg (bestand, brief, e-mail) staat hier niet.",
+            "Een partij die anders gegevens kreeg (bestand, brief, e-mail) staat hier niet.",
             "A party that got data in another way (file, letter, e-mail) is not here.",
         ),
         Said(

@@ -87,7 +87,7 @@ REGISTER_GAPS: Final = Question(
         "Which activities lack a purpose, a legal ground or a term?",
     ),
     explanation=Said(
-        "De activiteiten die gebruikt zijn of in het Register staan, en wat daarvan nog niet is opgeschreven.",
+        "De activiteiten die gebruikt zijn of in het Register staan. En wat er nog niet is opgeschreven.",
         "The activities that were used or are in the Register, and what of them was not written down yet.",
     ),
     parameters=(Parameter.PERIOD,),
@@ -97,7 +97,7 @@ REGISTER_GAPS: Final = Question(
             "Whether a purpose or legal ground is right does not show. Only whether there is one.",
         ),
         Said(
-            "Dit is het Register zoals het in het Logboek is gezet met `ldv register apply`.",
+            "Dit is het Register zoals `ldv register apply` het in het Logboek zette.",
             "This is the Register as `ldv register apply` put it into the Logboek.",
         ),
     ),

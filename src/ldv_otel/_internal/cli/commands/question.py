@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ldv_otel._internal.cli.answer_output import print_answer, reader_of, write_workbook
+from ldv_otel._internal.cli.commands.verify import check_everything
 from ldv_otel._internal.cli.identifiers import ask_identifier, ask_pseudonyms, pseudonymiser_of_reader
 from ldv_otel._internal.cli.notification import write_notification
 from ldv_otel._internal.cli.output import AsCsv, AsExcel, AsJson, OutputFormat, console, output_format, page_out
@@ -33,6 +34,7 @@ from ldv_otel._internal.questions.catalogue import BY_NAME, QUESTIONS
 from ldv_otel._internal.questions.cells import AnswerReader
 from ldv_otel._internal.questions.complaint import COMPLAINT
 from ldv_otel._internal.questions.model import Question
+from ldv_otel._internal.questions.tampering import TAMPERING
 from ldv_otel._internal.times.instants import ms_from_datetime
 from ldv_otel.errors import QueryError
 
@@ -73,6 +75,9 @@ def ask_question(
         Path | None,
         typer.Option("--notify", help="For `breach`: write whom to notify, by number, into a new file (CSV)."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--verify", help="For `tampering`: check every record first, as `ldv verify` does.")
+    ] = False,
     reason: Reason = None,
 ) -> None:
     """Answer one of ten questions about the Logboek, with what may not be concluded from the answer."""
@@ -83,7 +88,7 @@ def ask_question(
     question = BY_NAME.get(name)
     if question is None:
         raise QueryError(f"There is no question of that name. The questions are: {', '.join(BY_NAME)}.")
-    _check_files(question, evidence, notify)
+    _check_options(question, evidence=evidence is not None, notify=notify is not None, verify=check)
     begin, end = parse_period(since, until, now=datetime.now(UTC))
     day = day_to_come(on)
     settings = read_settings(os.environ)
@@ -111,6 +116,8 @@ def ask_question(
         pseudonyms = tuple(ask_pseudonyms(pseudonymiser, type_))
         choices = msgspec.structs.replace(choices, pseudonyms=pseudonyms)
     with checked(LogboekClient(settings)) as client:
+        if check:
+            check_everything(settings, client)
         parties = PartyNames(parties_for(settings).read_apis)
         asked, answer = answer_question(client, question, settings, choices, parties)
         if pseudonymiser is not None:
@@ -125,12 +132,12 @@ def ask_question(
         print_answer(question, answer, asked, format_, reader)
 
 
-def _check_files(question: Question, evidence: Path | None, notify: Path | None) -> None:
-    """Refuse a file that a question does not have."""
-    if evidence is not None and question is not COMPLAINT:
-        raise QueryError("--evidence is for the question complaint. Nothing was asked.")
-    if notify is not None and question is not BREACH:
-        raise QueryError("--notify is for the question breach. Nothing was asked.")
+def _check_options(question: Question, **wanted: bool) -> None:
+    """Refuse an option that a question does not have."""
+    belong = {"evidence": COMPLAINT, "notify": BREACH, "verify": TAMPERING}
+    for name, is_wanted in wanted.items():
+        if is_wanted and question is not belong[name]:
+            raise QueryError(f"--{name} is for the question {belong[name].name}. Nothing was asked.")
 
 
 def _reader(settings: Settings) -> AnswerReader:

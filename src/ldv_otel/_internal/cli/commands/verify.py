@@ -130,6 +130,15 @@ def verify_logboek(
         raise typer.Exit(_INCOMPLETE if verification.ok else 1)
 
 
+def check_everything(settings: Settings, client: LogboekClient) -> Verification:
+    """Verify every record now, with the keys of this machine where it has some, and put on record that it was done."""
+    keys = _keys(settings, [])
+    with progress_bar("verify") as progress:
+        verification = verify(client, keys=None if keys is None else [each.public for each in keys], progress=progress)
+    _write_down(client, verification, keys_named=keys is not None)
+    return verification
+
+
 def _write_down(client: LogboekClient, verification: Verification, *, keys_named: bool) -> None:
     """Let the Logboek say that it was checked, where this account may write that."""
     try:

@@ -1,0 +1,126 @@
+"""How long the ten questions take: p50 and p99 of each, about a person, a day and a month.
+
+Run: `python -m benchmarks.questions [--rows N] [--times 15] [--keep DIR]`. It prints a table in Markdown.
+
+How the figures are made:
+
+- An embedded Logboek in this process, with 24 months of rows made by `generating.py` and a Register with a term for
+  every activity, so that hiding what is past its term costs what it costs. It is not sealed.
+- Each question is asked in turn, with another person, day or month each time; the first time of each is not counted.
+- The time is what a reader waits: the query, and the answer made of it with the names of the Register.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from benchmarks.generating import ACTIVITY, BEGIN, DAYS, Sample, load
+from benchmarks.stores import filled
+
+from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.register_table import apply_register
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
+from ldv_otel._internal.config.address import LogboekAddress
+from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.parties.party_names import PartyNames
+from ldv_otel._internal.questions.asking import Choices, answer_question
+from ldv_otel._internal.questions.catalogue import QUESTIONS
+from ldv_otel._internal.questions.model import Parameter, Question
+from ldv_otel._internal.register.register import ProcessingActivity, Register
+from ldv_otel._internal.times.instants import ms_from_datetime
+
+GOAL_PERSON_OR_DAY_MS: Final = 200
+GOAL_MONTH_MS: Final = 2_000
+_TRACES_IN_INSERT: Final = 400_000
+_ACTIVITIES: Final = 300
+
+
+def main() -> int:
+    """Ask, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--times", type=int, default=15)
+    parser.add_argument("--keep", type=Path)
+    wanted = parser.parse_args()
+    with filled(wanted.keep, _fill, wanted.rows) as directory:
+        settings = _settings(directory)
+        sample = Sample(wanted.rows).part(1.0)
+        with LogboekClient(settings) as client:
+            print(f"{wanted.rows:,} rows, {wanted.times} times each\n")
+            print("| question | about | p50 ms | p99 ms | goal ms |\n| --- | --- | --- | --- | --- |", flush=True)
+            for question in QUESTIONS:
+                for about, goal_ms in _spans(question):
+                    asked = _choices(client, question, about, sample, wanted.times + 1)
+                    times = list(_times(client, settings, question, asked))[1:]
+                    p99 = statistics.quantiles(times, n=100, method="inclusive")[98] if len(times) > 1 else times[0]
+                    goal = f"{goal_ms:,}" if goal_ms else ""
+                    cells = (question.name, about, f"{statistics.median(times):,.0f}", f"{p99:,.0f}", goal)
+                    print(f"| {' | '.join(cells)} |", flush=True)
+    return 0
+
+
+def _spans(question: Question) -> Iterator[tuple[str, int]]:
+    """Give what a question is asked about, with its goal in ms; 0 for none."""
+    if question.about_person:
+        yield "a person", GOAL_PERSON_OR_DAY_MS
+    elif Parameter.PERIOD in question.parameters:
+        if question.by_the_minute or Parameter.SERVICE in question.parameters:
+            yield "a day", GOAL_PERSON_OR_DAY_MS
+        yield "a month", GOAL_MONTH_MS
+    else:
+        yield "everything", GOAL_MONTH_MS if Parameter.ON in question.parameters else GOAL_PERSON_OR_DAY_MS
+
+
+def _times(client: LogboekClient, settings: Settings, question: Question, asked: Sequence[Choices]) -> Iterator[float]:
+    for choices in asked:
+        begin = time.perf_counter()
+        answer_question(client, question, settings, choices, PartyNames())
+        yield (time.perf_counter() - begin) * 1_000
+
+
+def _choices(client: LogboekClient, question: Question, about: str, sample: Sample, count: int) -> Sequence[Choices]:
+    if question.about_person:
+        subjects = sample.find(client, "hex(data_subject_id)", "data_subject_id_type = 'BSN'", count)
+        return [Choices(pseudonyms=(bytes.fromhex(raw),)) for (raw,) in subjects]
+    if Parameter.PERIOD not in question.parameters:
+        return [Choices()] * count
+    draw = random.Random(question.name)
+    length = timedelta(days=1 if about == "a day" else 30)
+    begins: list[datetime] = [BEGIN + timedelta(days=draw.randrange(DAYS - length.days)) for _ in range(count)]
+    return [Choices(since_ms=ms_from_datetime(each), until_ms=ms_from_datetime(each + length)) for each in begins]
+
+
+def _settings(directory: Path) -> Settings:
+    return Settings(logboek=LogboekAddress(scheme="chdb", path=str(directory / "store")))
+
+
+def _fill(directory: Path, rows: int) -> None:
+    settings = _settings(directory)
+    apply_schema(settings)
+    sample = Sample(rows).part(1.0)
+    entries = [
+        ProcessingActivity(
+            id=f"{ACTIVITY}{number}",
+            name=f"Activiteit {number}",
+            purpose="Een doel",
+            legal_ground="Een grondslag",
+            retention="P20Y",
+        )
+        for number in range(_ACTIVITIES)
+    ]
+    with LogboekClient(settings) as client:
+        apply_register(client, Register(entries))
+        for first in range(0, sample.end, _TRACES_IN_INSERT):
+            load(client, "logregel", sample, first, min(first + _TRACES_IN_INSERT, sample.end))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
