@@ -49,7 +49,7 @@ def test_it_is_there(page: str, words: list[str]) -> None:
 def test_there_is_a_page_for_each_part_of_the_work() -> None:
     """Short enough to be read, and each led to by another one."""
     pages = {page.stem for page in OPERATE.glob("*.md")}
-    assert pages == {"deploy", "watch", "backup", "upgrade", "size", "remove"}
+    assert pages == {"deploy", "watch", "alerts", "backup", "upgrade", "size", "remove"}
     text = "".join(page.read_text(encoding="utf-8") for page in OPERATE.parent.rglob("*.md")) + (
         OPERATE.parents[1] / "README.md"
     ).read_text(encoding="utf-8")
