@@ -26,7 +26,7 @@ def main() -> None:
         verleng("0599", "123456782")
     except ldv.UnknownTenant:
         print("0599: geen klant; niets gedaan, niets vastgelegd")
-    delivered = ldv.force_flush(30)
+    delivered = ldv.force_flush(10)
     for gemeente, health in sorted(ldv.health().tenants.items()):
         print(f"{gemeente}: {health.confirmed} in het Logboek")
     sys.exit(not delivered)

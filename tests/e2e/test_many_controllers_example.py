@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -46,13 +47,18 @@ class Commands:
             for line in re.findall(rf"^\$ ({pattern}.*?)(?: &)?$", self.page, re.MULTILINE)
         ]
 
-    def run(self, command: list[str]) -> str:
+    def run(self, command: list[str], *, exit_code: int = 0) -> str:
         """Run a command and return what it says."""
         process = subprocess.run(
             command, cwd=self.directory, env=self.environ, capture_output=True, text=True, timeout=300, check=False
         )
-        assert process.returncode == 0, process.stderr
+        assert process.returncode == exit_code, process.stderr
         return process.stdout
+
+    def activities(self) -> list[set[str]]:
+        """Return the pseudonyms in each Logboek, as the commands of the page show them."""
+        answers = [csv.DictReader(io.StringIO(self.run(command))) for command in self.named("ldv activity")]
+        return [{row["data_subject_id"] for row in rows} for rows in answers]
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:
         """Start a Logboek, and return once it is ready."""
@@ -77,10 +83,26 @@ def test_the_example(tmp_path: Path) -> None:
             running.callback(process.terminate)
         said = commands.run([sys.executable, *commands.named("python")[0][1:]])
         assert f"$ python loket.py\n{said}" in commands.page
-        pseudonyms: list[set[str]] = []
-        for command in commands.named("ldv activity"):
-            rows = csv.DictReader(io.StringIO(commands.run(command)))
-            pseudonyms.append({row["data_subject_id"] for row in rows})
+        pseudonyms = commands.activities()
         assert [len(each) for each in pseudonyms] == [2, 1]
         assert pseudonyms[0].isdisjoint(pseudonyms[1])
         assert "3 of 3 Logboeken have nothing waiting here." in commands.run(["ldv", "status"])
+        check_one_away(commands, logboeken[1], running)
+
+
+def check_one_away(commands: Commands, utrecht: subprocess.Popen[str], running: ExitStack) -> None:
+    """One Logboek is away: the other's records arrive, its own wait, and are there once it is back."""
+    utrecht.terminate()
+    utrecht.wait(30)
+    said = commands.run([sys.executable, "loket.py"], exit_code=1)
+    assert "0344: 0 in het Logboek" in said
+    assert "0363: 2 in het Logboek" in said
+    waiting = json.loads(commands.run(["ldv", "status", "--json"]))["tenants"]
+    assert {each["tenant"]: each["pending"] for each in waiting} == {"quarantine": 0, "0363": 0, "0344": 1}
+    again = commands.start(commands.named("ldv logboek")[1])
+    running.enter_context(again)
+    running.callback(again.terminate)
+    commands.run(["ldv", "spool", "drain", "--tenant", "0344"])
+    rows = csv.DictReader(io.StringIO(commands.run(commands.named("ldv activity")[1])))
+    assert len(list(rows)) == 2
+    assert "3 of 3 Logboeken" in commands.run(["ldv", "status"])
