@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -82,6 +83,41 @@ def test_a_page_in_code(tmp_path: Path, page: str, name: str, service: str) -> N
     assert service in shown
     if page == "in-code.md":
         assert f'"name": "{name}"' in done.stdout
+
+
+_FASTAPI_REQUESTS = f"""
+import json
+from fastapi.testclient import TestClient
+from ldv_otel import testing
+with testing.logboek() as logboek:
+    from service import app
+    client = TestClient(app)
+    assert client.post("/aanvragen", json={{"bsn": "{BSN}", "kenteken": "x"}}).json() == "ontvangen"
+    assert len(client.get("/lijst").json()) == 2
+    assert client.get("/bestand").text == "AB-123-C\\n"
+about = logboek.about("{BSN}") + logboek.about("999990019")
+traces = {{each.name: each.trace_id.hex() for each in logboek.logregels}}
+print(json.dumps([sorted(each.name for each in about), traces]))
+"""
+
+
+def test_the_page_of_fastapi(tmp_path: Path) -> None:
+    """A body, a list of people, a stream and a task after the answer: each is a record about whom it should be."""
+    (tmp_path / "service.py").write_text(block("fastapi.md", "python"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FASTAPI_REQUESTS],
+        cwd=tmp_path,
+        env=environ(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names, traces = json.loads(done.stdout)
+    once = ["Bestand maken", "Bevestiging sturen", "Vergunning aanvragen"]
+    assert names == sorted([*once, "Lijst bekijken", "Lijst bekijken"])
+    assert traces["Bevestiging sturen"] == traces["Vergunning aanvragen"] != traces["Bestand maken"]
 
 
 def test_the_page_without_code(tmp_path: Path) -> None:
