@@ -88,6 +88,16 @@ def evidence_of(carrier: Any, getter: Getter[Any], claim: str) -> Evidence:
     return Evidence(claim=claim)
 
 
+def path_of(carrier: Any, getter: Getter[Any]) -> str:
+    """Return the path that an inbound request asks for; empty for a carrier that has none."""
+    kind = type(getter).__name__
+    if not isinstance(carrier, Mapping):
+        return ""
+    if kind == _WSGI_GETTER:
+        return f"{carrier.get('SCRIPT_NAME') or ''}{carrier.get('PATH_INFO') or ''}"
+    return str(carrier.get("path") or "") if kind == _ASGI_GETTER else ""
+
+
 def _wsgi_peer(environ: Mapping[str, Any]) -> str:
     # Werkzeug's ProxyFix overwrites REMOTE_ADDR from a header, which proves nothing; it keeps the original here.
     original = environ.get("werkzeug.proxy_fix.orig")

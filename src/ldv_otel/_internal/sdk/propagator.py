@@ -33,7 +33,7 @@ from ldv_otel._internal.sdk import _private, span_state
 from ldv_otel._internal.sdk.extension_contract import OutboundCall
 from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.inbound_context import InboundContext, calling_actie, foreign_in, remote_span, with_inbound
-from ldv_otel._internal.sdk.peers import InboundCall, InboundCallGetter, called_address, evidence_of
+from ldv_otel._internal.sdk.peers import InboundCall, InboundCallGetter, called_address, evidence_of, path_of
 from ldv_otel._internal.sdk.span_state import LiveSpan
 
 if TYPE_CHECKING:
@@ -112,14 +112,17 @@ class LdvPropagator(TextMapPropagator):
         before = Context() if context is None else context
         extracted = self.inner.extract(carrier, before, getter)
         if self._tenants is not None:
+            from ldv_otel._internal.sdk.tenants.choice import InboundRequest  # loaded by what made these
+
             remote = remote_span(extracted)
             actie = calling_actie(remote) if remote is not None else None
-            extracted = self._tenants.read_request(
-                extracted,
+            request = InboundRequest(
                 lambda: evidence_of(carrier, getter, ""),
                 lambda name: getter.get(carrier, name) or (),
+                lambda: path_of(carrier, getter),
                 actie.tenant if actie is not None else "",
             )
+            extracted = self._tenants.read_request(extracted, request)
         transaction_id = _transaction_id(carrier, getter)
         if not (transaction_id or self._parties.tell_callers_apart or self._extensions):
             return extracted

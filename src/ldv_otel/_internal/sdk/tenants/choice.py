@@ -62,6 +62,22 @@ class Decision(NamedTuple):
     contradicted: bool = False
 
 
+class InboundRequest(NamedTuple):
+    """What can be asked of an inbound call.
+
+    Attributes:
+        evidence: Gives the evidence of the caller.
+        header: Gives the values of a header.
+        path: Gives the path that was asked for; empty where the carrier has none.
+        by_caller: The tenant that the caller's `tracestate` names; empty for none.
+    """
+
+    evidence: Callable[[], Evidence]
+    header: Callable[[str], Iterable[str]]
+    path: Callable[[], str]
+    by_caller: str
+
+
 _CONTRADICTED: Final = Decision("", decided=True, contradicted=True)
 
 
@@ -136,25 +152,28 @@ class TenantChoice:
         return Decision(said.pop(), decided=True)
 
     def _said(self, span: Span, parent_context: Context | None) -> Iterator[str]:
-        """Give what a request says."""
+        """Give what a request says: in its headers, and where an instrumentation says what was asked for."""
         request = otel_context.get_value(_REQUEST, parent_context)
         if isinstance(request, tuple):
             yield from request
         if not (self._by_host or self._by_path):
             return
         attributes = _private.attributes(span)
-        for name in _HOSTS if self._by_host else ():
+        for name in _HOSTS:
             host = attributes.get(name)
             if isinstance(host, str):
-                tenant = self._by_host.get(host_and_port(host.lower())[0].rstrip("."))
-                if tenant is not None:
-                    yield tenant
+                yield from self._of_host(host)
                 break
-        for name in _PATHS if self._by_path else ():
+        for name in _PATHS:
             path = attributes.get(name)
             if isinstance(path, str):
                 yield from self._of_path(path)
                 break
+
+    def _of_host(self, host: str) -> Iterator[str]:
+        tenant = self._by_host.get(host_and_port(host.lower())[0].rstrip("."))
+        if tenant is not None:
+            yield tenant
 
     def _of_path(self, path: str) -> Iterator[str]:
         parts = path.partition("?")[0].strip("/").split("/", _MAX_PATH_PARTS)[:_MAX_PATH_PARTS]
@@ -175,26 +194,29 @@ class TenantChoice:
             self._of_resource = (span.resource, said)
         return said
 
-    def read_request(
-        self, context: Context, evidence: Callable[[], Evidence], header: Callable[[str], Iterable[str]], by_caller: str
-    ) -> Context:
-        """Return the context of an inbound call with what it says.
-
-        Args:
-            evidence: Gives the evidence of the caller.
-            header: Gives the values of a header.
-            by_caller: The tenant that the caller's `tracestate` names; empty for none.
-        """
-        if not (by_caller or self._rules.header or self._rules.claim):
+    def read_request(self, context: Context, request: InboundRequest) -> Context:
+        """Return the context of an inbound call with what it says."""
+        rules = self._rules
+        if not (request.by_caller or rules.header or rules.claim or self._by_host or self._by_path):
             return context
         try:
-            said = tuple(self._said_by(evidence(), header, by_caller))
+            said = tuple(self._said_by(request))
         except Exception as error:  # LDV-A8: the certificate of an untrusted caller may hold anything
             _logger.warning("What a call says of its tenant could not be read (%s).", type(error).__name__)
             return context
         return otel_context.set_value(_REQUEST, said, context) if said else context
 
-    def _said_by(self, evidence: Evidence, header: Callable[[str], Iterable[str]], by_caller: str) -> Iterator[str]:
+    def _said_by(self, request: InboundRequest) -> Iterator[str]:
+        header, by_caller = request.header, request.by_caller
+        if self._by_host:
+            # Not only from the span: servers of ASGI name the address there that they listen on.
+            for host in header("host"):
+                yield from self._of_host(host)
+        if self._by_path:
+            yield from self._of_path(request.path())
+        if not (by_caller or self._rules.header or self._rules.claim):
+            return
+        evidence = request.evidence()
         if by_caller:
             caller = self._parties.proven_caller(evidence)
             if caller is not None and caller.name in self._believed:
