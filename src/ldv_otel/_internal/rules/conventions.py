@@ -4,7 +4,7 @@ A rule that names an attribute in either vocabulary reads it from spans of eithe
 value is spelled otherwise, or several attributes of the other vocabulary hold it together, as a URL and its host.
 
 Source: the deprecations in OpenTelemetry's semantic conventions (`opentelemetry.semconv`), and what instrumentations
-write (`tests/rules/test_conventions.py`).
+write (`tests/sdk/test_real_conventions.py`).
 """
 
 from __future__ import annotations
