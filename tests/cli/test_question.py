@@ -29,12 +29,13 @@ for number in ({BSN!r}, "999990019"):
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
-def test_each_question_is_answered(environ: dict[str, str], question: Question) -> None:
-    """At a narrow terminal nothing is wider than it, and the number is nowhere."""
-    done = ldv(environ | {"COLUMNS": "60", "LDV_LANG": "nl"}, "question", question.name, typed=BSN)
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_each_question_is_answered(environ: dict[str, str], question: Question, columns: int) -> None:
+    """At any width nothing is wider than the terminal, and the number is nowhere."""
+    done = ldv(environ | {"COLUMNS": str(columns), "LDV_LANG": "nl"}, "question", question.name, typed=BSN)
     assert done.returncode == 0, done.stderr
     assert "Wat u hieruit niet mag opmaken" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 60
+    assert max(map(len, done.stdout.splitlines())) <= columns
     assert BSN not in done.stdout + done.stderr
 
 
@@ -191,3 +192,12 @@ def test_whether_anybody_tampered_is_checked_now(environ: dict[str, str]) -> Non
     assert after["tables"]["controles"][0]["sleutels_genoemd"] is True
     assert after["answer"][0] == "The last check came to no change of what is sealed."
     assert ldv(environ, "question", "parties", "--verify").returncode == 1
+
+
+def test_a_table_that_has_no_room_is_not_cut_to_pieces(environ: dict[str, str]) -> None:
+    """Each row has lines of its own then, with whole words; what says nothing is left out."""
+    narrow = ldv(environ | {"COLUMNS": "60", "LDV_LANG": "nl"}, "question", "person", typed=BSN).stdout
+    assert "  Handeling: Wijzig kenteken" in narrow
+    assert "Vertrouwelijk" not in narrow
+    wide = ldv(environ | {"COLUMNS": "200", "LDV_LANG": "nl"}, "question", "person", typed=BSN).stdout
+    assert any("Wanneer" in line and "Handeling" in line for line in wide.splitlines())

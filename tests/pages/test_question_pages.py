@@ -53,7 +53,7 @@ def test_from_the_list_to_an_answer_with_the_keyboard(opened: Opened, world: Wor
         with page.expect_navigation():
             page.keyboard.press("Enter")
         main = page.get_by_role("main")
-        expect(main).to_contain_text("1 handelingen zijn niet gelukt")
+        expect(main).to_contain_text("Niet gelukt: 1 handeling in 1 applicatie.")
         expect(main).to_contain_text("Wat u hieruit niet mag opmaken")
         with page.expect_download() as download:
             page.get_by_role("link", name="JSON").click()

@@ -127,7 +127,7 @@ def test_whether_the_logboek_is_complete(store: Store, first_seq: int, lost: int
     store.write(store.actie(), store.actie(), first_seq=first_seq)
     answer = ask(store, "completeness", **PERIOD)
     assert [row["ontbreekt"] for row in answer["tables"]["reeksen"]] == ([lost] if lost else [])
-    assert (answer["answer"][0] == "The 1 sequences of these days have no gaps.") is (lost == 0)
+    assert (answer["answer"][0] == "Checked: 1 sequence of these days. There are no gaps.") is (lost == 0)
     assert "LDV_EXPECTED_SERVICES" in answer["answer"][-1]
     nothing = ask(store, "completeness", since_ms=0, until_ms=DAY_MS)
     assert nothing["answer"][0] == "There are no sequences of these days, so nothing was checked."

@@ -44,7 +44,7 @@ def test_few_failures_are_hidden(store: Store) -> None:
     """Of an activity that has many Acties."""
     store.write(*(store.actie() for _ in range(31)), *(store.actie(**FAILED_ACTIE) for _ in range(3)))
     assert table(store, "activiteiten") == {"Vergunningen": (30, HIDDEN)}
-    assert ask(store, "figures", **PERIOD)["answer"] == [f"Some 30 actions, of which {HIDDEN} failed, in 1 months."]
+    assert ask(store, "figures", **PERIOD)["answer"] == [f"Some 30 actions, of which {HIDDEN} failed, in 1 month."]
 
 
 def test_a_key_change_does_not_make_few_people_many(store: Store) -> None:

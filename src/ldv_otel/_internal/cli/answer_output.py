@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -17,14 +18,16 @@ from rich.text import Text
 from ldv_otel._internal.cli.listing import cut
 from ldv_otel._internal.cli.output import OutputFormat, console, page_out
 from ldv_otel._internal.cli.rendering import plain
-from ldv_otel._internal.questions.cells import AnswerReader, notes, table_texts
+from ldv_otel._internal.questions.cells import NO, AnswerReader, notes, table_texts
 from ldv_otel._internal.questions.files import NOT_CONCLUDED, as_csv, as_json
 from ldv_otel._internal.questions.model import Answer, AnswerTable, Asked, CellKind, Question
 from ldv_otel._internal.questions.workbook import as_workbook
 from ldv_otel.errors import ConfigurationError
 
-#: A column is not made narrower than this; where columns have no room, the last are left out and named.
-_NARROWEST: Final = 8
+#: What is longer is cut down to this, and where that has no room each row has lines of its own.
+_NARROWEST: Final = 20
+#: Between two columns.
+_GAP: Final = 3
 #: People read the first rows; files have all.
 _ROWS: Final = 200
 _NUMBERS: Final = frozenset({CellKind.NUMBER, CellKind.HIDDEN_NUMBER})
@@ -85,29 +88,49 @@ def _parts(question: Question, answer: Answer, reader: AnswerReader, width: int)
 
 
 def _table(table: AnswerTable, reader: AnswerReader, width: int) -> Iterator[RenderableType]:
-    """Yield a table that fits: columns without a value are left out, and those that have no room."""
+    """Yield a table where it fits without cutting words, and otherwise a few lines for each row.
+
+    Columns that say nothing of any row are left out: empty ones, and those in which each row says no.
+    """
     captions, *rows = table_texts(table, reader)
-    used = [n for n in range(len(captions)) if any(row[n] for row in rows)]
-    fitting = max((width + 1) // (_NARROWEST + 3), 1)
-    shown, left = used[:fitting], used[fitting:]
-    widths = _widths([max(len(row[n]) for row in [captions, *rows]) for n in shown], width - 3 * len(shown))
+    empty = {"", reader.text(NO)}
+    used = [n for n in range(len(captions)) if n == 0 or any(row[n] not in empty for row in rows)]
+    widest = [max(cell_len(captions[n]), *(cell_len(row[n]) for row in rows)) for n in used]
+    least = [max(_longest_word(captions[n]), min(cells, _NARROWEST)) for n, cells in zip(used, widest, strict=True)]
+    room = width - _GAP * len(used)
+    if sum(least) <= room:
+        yield _grid(table, [captions, *rows[:_ROWS]], used, _widths(widest, least, room))
+    else:
+        for row in rows[:_ROWS]:
+            yield Text(plain(row[used[0]]) or "-", style="bold")
+            for n in used[1:]:
+                if row[n] not in empty:
+                    yield Padding(Text.assemble((f"{captions[n]}: ", "dim"), plain(row[n])), (0, 0, 0, 2))
+    if len(rows) > _ROWS:
+        yield Text(f"+ {len(rows) - _ROWS} (--json, --csv, --xlsx)", style="dim")
+
+
+def _grid(table: AnswerTable, texts: list[list[str]], used: list[int], widths: list[int]) -> Table:
+    captions, *rows = texts
     grid = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for n, cells in zip(shown, widths, strict=True):
+    for n, cells in zip(used, widths, strict=True):
         right = table.columns[n].kind in _NUMBERS
-        grid.add_column(cut(captions[n], cells), justify="right" if right else "left", no_wrap=True)
-    for row in rows[:_ROWS]:
-        grid.add_row(*(Text(cut(plain(row[n]), cells)) for n, cells in zip(shown, widths, strict=True)))
-    yield grid
-    if left or len(rows) > _ROWS:
-        names = ", ".join(captions[n] for n in left)
-        yield Text(f"+ {names or len(rows) - _ROWS} (--json, --csv, --xlsx)", style="dim")
+        grid.add_column(captions[n], justify="right" if right else "left", width=cells, vertical="bottom")
+    for row in rows:
+        grid.add_row(*(Text(cut(plain(row[n]), cells), no_wrap=True) for n, cells in zip(used, widths, strict=True)))
+    return grid
 
 
-def _widths(wanted: list[int], room: int) -> list[int]:
-    """Return widths of columns that fit: the widest give way first."""
+def _longest_word(text: str) -> int:
+    return max((cell_len(word) for word in text.split()), default=0)
+
+
+def _widths(wanted: list[int], least: list[int], room: int) -> list[int]:
+    """Return widths of columns that fit: the widest give way first, none below its least."""
     widths = list(wanted)
-    while sum(widths) > room and max(widths, default=0) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    while sum(widths) > room:
+        widest = max((n for n in range(len(widths)) if widths[n] > least[n]), key=lambda n: widths[n])
+        widths[widest] -= 1
     return widths
 
 

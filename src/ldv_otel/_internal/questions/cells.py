@@ -13,7 +13,7 @@ from ldv_otel._internal.questions.model import Answer, AnswerTable, Cell, CellKi
 from ldv_otel._internal.times.instants import datetime_from_ms, rfc3339_from_ms
 
 _YES: Final = Said("ja", "yes")
-_NO: Final = Said("nee", "no")
+NO: Final = Said("nee", "no")
 NEVER: Final = Said("nooit", "never")
 CUT: Final = Said(
     "Dit is niet alles: er zijn meer regels dan hier passen. Kies een kortere periode.",
@@ -55,7 +55,7 @@ def cell_text(cell: Cell, kind: CellKind, reader: AnswerReader) -> str:
         pattern = "%d-%m-%Y %H:%M:%S" if reader.language == "nl" else "%Y-%m-%d %H:%M:%S"
         return f"{datetime_from_ms(cell).astimezone(reader.zone):{pattern}}"
     if isinstance(cell, bool):
-        return reader.text(_YES if cell else _NO)
+        return reader.text(_YES if cell else NO)
     return "" if cell is None else str(cell)
 
 

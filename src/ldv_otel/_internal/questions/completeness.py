@@ -20,6 +20,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 
 _SERVICE_COLUMNS: Final = (
@@ -53,8 +54,8 @@ def _sentences(services: Sequence[ServiceActivity], checked: CheckedSequences, r
         )
     elif checked.writers:
         yield Said(
-            f"In de {checked.writers} reeksen van deze dagen zijn geen gaten.",
-            f"The {checked.writers} sequences of these days have no gaps.",
+            f"Nagekeken: {counted(checked.writers, 'reeks', 'reeksen')} van deze dagen. Daarin zijn geen gaten.",
+            f"Checked: {counted(checked.writers, 'sequence', 'sequences')} of these days. There are no gaps.",
         )
     else:
         yield Said(

@@ -16,6 +16,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 
 _COLUMNS: Final = (
@@ -50,8 +51,9 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
     services = len({each.service for each in failed})
     said = (
         Said(
-            f"{count} handelingen zijn niet gelukt, in {services} applicaties.",
-            f"{count} actions failed, in {services} applications.",
+            f"Niet gelukt: {counted(count, 'handeling', 'handelingen')} "
+            f"in {counted(services, 'applicatie', 'applicaties')}.",
+            f"Failed: {counted(count, 'action', 'actions')} in {counted(services, 'application', 'applications')}.",
         )
         if failed
         else Said("Er is geen handeling die niet gelukt is.", "No action is on record as failed.")

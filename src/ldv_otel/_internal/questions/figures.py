@@ -26,6 +26,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 from ldv_otel._internal.questions.recipients import ASKED, RECEIVED, caller_name
 from ldv_otel._internal.times.instants import datetime_from_ms, ms_from_datetime
@@ -87,6 +88,15 @@ def _rows(cells: Sequence[BreakdownCell], names: Sequence[str]) -> Iterator[tupl
     yield from sorted(zip(names, acties, failed, strict=True), key=lambda row: row[0])
 
 
+def _total(acties: int | str, failed: int | str, months: int) -> Said:
+    if acties == HIDDEN:
+        return Said("Het zijn te weinig handelingen of mensen om te noemen.", "Too few actions or people to be told.")
+    return Said(
+        f"Ongeveer {acties} handelingen, waarvan {failed} niet gelukt, in {counted(months, 'maand', 'maanden')}.",
+        f"Some {acties} actions, of which {failed} failed, in {counted(months, 'month', 'months')}.",
+    )
+
+
 def answer(client: LogboekClient, asked: Asked) -> Answer:
     """Return the trend by month, and figures by activity, application and party."""
     zone = ZoneInfo(asked.settings.inzage.timezone)
@@ -118,12 +128,7 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
     called = [asked.parties.of_read_api(cell.value) for cell in cells[BreakdownBy.ASKED]]
     services = [cell.value or "?" for cell in cells[BreakdownBy.SERVICE]]
     return Answer(
-        (
-            Said(
-                f"Ongeveer {acties} handelingen, waarvan {failed} niet gelukt, in {len(months)} maanden.",
-                f"Some {acties} actions, of which {failed} failed, in {len(months)} months.",
-            ),
-        ),
+        (_total(acties, failed, len(months)),),
         (
             table(BreakdownBy.MONTH, "maanden", Said("Per maand", "By month"), _MONTH, [cell.value for cell in months]),
             table(

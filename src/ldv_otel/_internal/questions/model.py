@@ -30,6 +30,11 @@ class Said(msgspec.Struct, frozen=True):
         return self.nl if language == "nl" else self.en
 
 
+def counted(number: int, singular: str, plural: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {singular if number == 1 else plural}"
+
+
 class CellKind(StrEnum):
     """What the values of a column are."""
 

@@ -23,6 +23,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of
 from ldv_otel._internal.record.logregel import Logregel, Status
@@ -95,8 +96,8 @@ def counts(records: Sequence[StoredLogregel]) -> Said:
     """Return how much there is, in words."""
     services = len({service_name(record.logregel) for record in records})
     return Said(
-        f"{len(records)} handelingen door {services} applicaties.",
-        f"{len(records)} actions by {services} applications.",
+        f"{counted(len(records), 'handeling', 'handelingen')} door {counted(services, 'applicatie', 'applicaties')}.",
+        f"{counted(len(records), 'action', 'actions')} by {counted(services, 'application', 'applications')}.",
     )
 
 

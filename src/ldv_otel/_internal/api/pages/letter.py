@@ -38,6 +38,7 @@ h3 { font-size: 11pt; break-after: avoid; }
 .sender { font-weight: 700; font-size: 13pt; } .address { min-height: 3cm; }
 .card, li, tr { break-inside: avoid; } dt { font-weight: 700; } dd { margin: 0 0 .3cm; }
 table { border-collapse: collapse; width: 100%; }
+th:first-child, td:first-child { white-space: nowrap; }
 th, td { text-align: left; vertical-align: top; padding: .1cm .3cm .1cm 0;
   border-bottom: 1px solid #767676; }
 @media print { body { margin: 0; max-width: none; padding: 0; } a { color: #000; } }
