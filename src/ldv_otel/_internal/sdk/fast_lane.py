@@ -33,7 +33,7 @@ def ordinary_actie(span: ReadableSpan, live_span: LiveSpan, maker: LogregelMaker
         live_span: Its own; the shield learns from here whom the span's attributes name.
         maker: Makes the records of the full way.
     """
-    values = _private.ended_values(span)
+    values = None if _is_unusual(live_span, maker) else _private.ended_values(span)
     if values is None:
         return ()
     context, name, attributes, code, started, ended, resource = values
@@ -43,7 +43,6 @@ def ordinary_actie(span: ReadableSpan, live_span: LiveSpan, maker: LogregelMaker
         not activity
         # A failure's exception enters the record, and is looked for among the events of the span.
         or code is StatusCode.ERROR
-        or _is_unusual(live_span, maker)
         or not UNUSUAL.isdisjoint(attributes)
         or (record.activity is None and _may_be_more_than_marked(span, attributes, live_span))
     ):
