@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -103,7 +104,8 @@ class TenantProcessors:
         self._delivery_for = delivery_for
         self._extensions: dict[str, Extensions] = {}
         self._mapper = mapper_for(common, Pseudonymiser(rings[QUARANTINE], common.pseudonymous_types).subject)
-        self._making = threading.RLock()
+        #: A lock for each process: an inherited one may be held by a thread that does not exist here.
+        self._locks: dict[int, threading.Lock] = {}
         self._made: dict[str, LdvSpanProcessor] = {}
         self._unusable = RepeatedLine(_logger, logging.ERROR)
         quarantine = self._make(QUARANTINE, QuarantineProcessor)
@@ -121,7 +123,7 @@ class TenantProcessors:
         made = self._made.get(tenant_id)
         if made is not None:
             return made
-        with self._making:
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
             made = self._made.get(tenant_id)
             if made is None:
                 try:
