@@ -105,7 +105,7 @@ class TenantProcessors:
         self._extensions: dict[str, Extensions] = {}
         self._mapper = mapper_for(common, Pseudonymiser(rings[QUARANTINE], common.pseudonymous_types).subject)
         #: A lock for each process: an inherited one may be held by a thread that does not exist here.
-        self._locks: dict[int, threading.Lock] = {}
+        self._locks: dict[int, threading.RLock] = {}
         self._made: dict[str, LdvSpanProcessor] = {}
         self._unusable = RepeatedLine(_logger, logging.ERROR)
         quarantine = self._make(QUARANTINE, QuarantineProcessor)
@@ -123,7 +123,7 @@ class TenantProcessors:
         made = self._made.get(tenant_id)
         if made is not None:
             return made
-        with self._locks.setdefault(os.getpid(), threading.Lock()):
+        with self._locks.setdefault(os.getpid(), threading.RLock()):
             made = self._made.get(tenant_id)
             if made is None:
                 try:
