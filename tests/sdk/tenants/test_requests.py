@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry import propagate, trace
 
 import ldv_otel as ldv
+from ldv_otel._internal.parties.parties import Parties
 from ldv_otel._internal.sdk.tenants.choice import _claims
 from tests.sdk.conftest import ACTIVITY
 from tests.sdk.tenants.conftest import MakeService, Service, server_span
@@ -80,6 +81,19 @@ def test_a_request_is_of_whom_it_can_be_believed_to_be(
     with server_span(service, headers, peer=peer, **attributes):
         pass
     assert whose(service) == [logboek]
+
+
+def test_a_request_that_cannot_be_read_is_nobodys(make_service: MakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is for those who say nothing; whose this one is, is not known."""
+    service = make_service(default="0344", fields=FIELDS, rules={"header": "X-Tenant"})
+
+    def fail(*_: object) -> bool:
+        raise ValueError("a certificate may hold anything")
+
+    monkeypatch.setattr(Parties, "is_gateway", fail)
+    with server_span(service, {"X-Tenant": "0363"}, peer=GATEWAY):
+        pass
+    assert whose(service) == ["quarantine"]
 
 
 def test_what_is_inside_a_request_is_of_the_same(make_service: MakeService) -> None:

@@ -202,8 +202,11 @@ class TenantChoice:
         try:
             said = tuple(self._said_by(request))
         except Exception as error:  # LDV-A8: the certificate of an untrusted caller may hold anything
-            _logger.warning("What a call says of its tenant could not be read (%s).", type(error).__name__)
-            return context
+            _logger.warning(
+                "What a call says of its tenant could not be read (%s); its Acties go to the quarantine.",
+                type(error).__name__,
+            )
+            said = (_NOBODY,)
         return otel_context.set_value(_REQUEST, said, context) if said else context
 
     def _said_by(self, request: InboundRequest) -> Iterator[str]:
