@@ -93,8 +93,10 @@ def test_what_is_no_extension_is_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_says_which_are_known() -> None:
     """A slip in the address, or a package that is not installed."""
-    with pytest.raises(ConfigurationError, match=r"which nothing installed here understands.*chdb.*lacks"):
+    with pytest.raises(ConfigurationError, match=r"did you mean clickhouse\+https\?.*chdb:"):
         make_sink(read_settings({"LDV_LOGBOEK": "clickhuose+https://localhost/x"}))
+    with pytest.raises(ConfigurationError, match=r"which nothing installed here understands.*chdb.*lacks"):
+        make_sink(read_settings({"LDV_LOGBOEK": "kafka://localhost/x"}))
 
 
 def test_a_batch_has_records() -> None:

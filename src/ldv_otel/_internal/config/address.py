@@ -80,7 +80,7 @@ def parse_address(value: str) -> LogboekAddress:
     """
     parts = urlsplit(value)
     if near := _meant(parts.scheme):
-        raise ValueError(f"it begins with {parts.scheme}:, which is no kind of Logboek; did you mean {near}?")
+        raise ValueError(f"it begins with {parts.scheme}:, which is no kind of Logboek (did you mean {near}?)")
     if parts.scheme != "chdb" and (not parts.scheme or "://" not in value):
         raise ValueError(
             "it is no address like chdb:logboek, chdb:///var/lib/ldv/logboek or clickhouse+https://user@host:8443/ldv"
