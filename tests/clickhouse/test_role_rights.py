@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +25,7 @@ from ldv_otel._internal.privacy.key_file import add_key, pseudonymiser_for
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.register.register import ProcessingActivity, Register
 from ldv_otel.errors import LogboekSetupError
+from tests.cli.test_cli import ldv
 from tests.support.logboek import SECRET, LogboekProcess
 from tests.support.roles import ACCESS_DENIED, RoleLogboek, codes_of
 
@@ -135,7 +134,8 @@ def settings_at(process: LogboekProcess, keys: Path) -> Settings:
 
 def environ_at(process: LogboekProcess, keys: Path) -> dict[str, str]:
     """Return the variables of who uses the Logboek of a process."""
-    return {
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    return clean | {
         "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{process.port}/ldv",
         "LDV_LOGBOEK_PASSWORD": SECRET,
         "LDV_KEYS": str(keys),
@@ -182,15 +182,6 @@ def as_role(store: Store, role: str) -> Iterator[dict[str, str]]:
     """Serve the Logboek to somebody with a role; give the variables to reach it."""
     with RoleLogboek(store.path, role) as process:
         yield environ_at(process, store.keys)
-
-
-def ldv(environ: Mapping[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
-    command = [sys.executable, "-m", "ldv_otel._internal.cli", *arguments]
-    return subprocess.run(
-        command, env=clean | dict(environ), input=typed, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def quoted(text: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.delivery.paths import spool_base
+from tests.cli.test_cli import ldv
 from tests.support.logboek import SECRET, LogboekProcess
 
 pytestmark = pytest.mark.slow
@@ -68,42 +69,42 @@ def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run(environ: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    """Run Python."""
+def serve_once(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a service that logs one Actie."""
     return subprocess.run(
-        [sys.executable, *arguments], env=environ, input=typed, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", SERVICE], env=environ, capture_output=True, text=True, timeout=300, check=False
     )
 
 
-def ldv(environ: dict[str, str], *arguments: str, typed: str = "") -> str:
+def succeeding(environ: dict[str, str], *arguments: str, typed: str = "") -> str:
     """Run the command, which succeeds, and return what it prints."""
-    done = run(environ, "-m", "ldv_otel._internal.cli", *arguments, typed=typed)
+    done = ldv(environ, *arguments, typed=typed)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return done.stdout
 
 
 def exported(environ: dict[str, str]) -> list[dict[str, str]]:
     """Return all records."""
-    return list(csv.DictReader(io.StringIO(ldv(environ, "export", "-", "--format", "csv"))))
+    return list(csv.DictReader(io.StringIO(succeeding(environ, "export", "-", "--format", "csv"))))
 
 
 def test_nothing_that_an_earlier_version_logged_is_lost(environ: dict[str, str]) -> None:
     """Tables first, then services: what was stored is there as it was, what waited arrives, and people are found."""
-    ldv(environ, "schema", "apply")
+    succeeding(environ, "schema", "apply")
     before = exported(environ)
     assert Counter(record["name"] for record in before) == names_of(STORED)
-    service = run(environ, "-c", SERVICE)
+    service = serve_once(environ)
     assert service.stdout == "True\n", service.stderr
     after = exported(environ)
     assert Counter(record["name"] for record in after) == (names_of(STORED) + names_of(WAITING) + Counter({"Nieuw": 1}))
     assert [record for record in after if record in before] == before
     cases = [json.loads(record["attributes"])["dpl.core.zaak"] for record in after if "zaak" in record["attributes"]]
     assert sorted(cases) == sorted(f"Z-{number}" for number in (*STORED, *WAITING))
-    person = json.loads(ldv(environ, "inzage", "--json", typed="123456782\n"))
+    person = json.loads(succeeding(environ, "inzage", "--json", typed="123456782\n"))
     odd = sum(number % 2 for number in (*STORED, *WAITING))
     assert Counter(record["name"] for record in person) == {"Wijzig kenteken": odd, "Nieuw": 1}
     assert "999990019" not in json.dumps(after)
-    ldv(environ, "status")
+    succeeding(environ, "status")
 
 
 def test_a_service_that_starts_before_the_tables_waits_for_them(environ: dict[str, str], tmp_path: Path) -> None:
@@ -113,26 +114,26 @@ def test_a_service_that_starts_before_the_tables_waits_for_them(environ: dict[st
             "LDV_LOGBOEK": f"clickhouse+http://127.0.0.1:{process.port}/ldv",
             "LDV_LOGBOEK_PASSWORD": SECRET,
         }
-        status = run(there, "-m", "ldv_otel._internal.cli", "schema", "status")
+        status = ldv(there, "schema", "status")
         if status.returncode == 0:
             pytest.skip("the tables are of this version")
-        early = run(there, "-c", SERVICE)
+        early = serve_once(there)
         assert (early.returncode, early.stdout) == (0, "False\n")
         assert "ldv schema apply" in early.stderr
-        ldv(there, "schema", "apply")
-        assert run(there, "-c", SERVICE).stdout == "True\n"
+        succeeding(there, "schema", "apply")
+        assert serve_once(there).stdout == "True\n"
         assert Counter(record["name"] for record in exported(there))["Nieuw"] == 2
 
 
 def test_what_was_there_is_sealed_and_backed_up(environ: dict[str, str], tmp_path: Path) -> None:
     """Adopted as it is, verified, and restored elsewhere without a difference."""
-    ldv(environ, "schema", "apply")
-    assert run(environ, "-c", SERVICE).stdout == "True\n"
-    ldv(environ, "seal", "--adopt")
-    ldv(environ, "verify")
+    succeeding(environ, "schema", "apply")
+    assert serve_once(environ).stdout == "True\n"
+    succeeding(environ, "seal", "--adopt")
+    succeeding(environ, "verify")
     records = exported(environ)
-    ldv(environ, "backup", str(tmp_path / "backup"))
+    succeeding(environ, "backup", str(tmp_path / "backup"))
     elsewhere = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/restored"}
-    ldv(elsewhere, "restore", str(tmp_path / "backup"))
+    succeeding(elsewhere, "restore", str(tmp_path / "backup"))
     assert exported(elsewhere) == records
-    ldv(elsewhere, "verify")
+    succeeding(elsewhere, "verify")
