@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.support.plugin_runs import run_tests_of_user
 
 PAGE = Path(__file__).parents[2] / "docs" / "start" / "testing.md"
 APPLICATION = """
@@ -43,27 +42,5 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     (tmp_path / "test_page.py").write_text(
         "from application import change_number_plate, client\n" + "\n".join(blocks), encoding="utf-8"
     )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "PYTEST_"))}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:ldv_otel",
-            "-p",
-            "ldv_otel_pytest",
-            "-p",
-            "no:logfire",
-            "-p",
-            "no:cacheprovider",
-        ],
-        cwd=tmp_path,
-        env={**environ, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_tests_of_user(tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from opentelemetry.trace import SpanKind
 import ldv_otel as ldv
 from ldv_otel import testing
 from tests.sdk.test_install import output
+from tests.support.plugin_runs import run_tests_of_user
 
 ACTIVITY = "https://register.example/a"
 BSN = "123456782"
@@ -133,29 +131,7 @@ def test_the_plugin_holds_install_off_from_the_start_of_pytest(tmp_path: Path) -
     """Also while modules are collected, without any variable; fresh for each test."""
     (tmp_path / "application.py").write_text(_APPLICATION, encoding="utf-8")
     (tmp_path / "test_it.py").write_text(textwrap.dedent(_TESTS), encoding="utf-8")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "PYTEST_"))}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:ldv_otel",
-            "-p",
-            "ldv_otel_pytest",
-            "-p",
-            "no:logfire",
-            "-p",
-            "no:cacheprovider",
-        ],
-        cwd=tmp_path,
-        env={**environ, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_tests_of_user(tmp_path)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"application.py", "test_it.py", "__pycache__", ".coverage"}
 
