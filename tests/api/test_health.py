@@ -160,7 +160,8 @@ def test_only_who_may_sees_figures(tmp_path: Path) -> None:
 )
 def test_who_may(environ: Mapping[str, str], peer: str, headers: Mapping[str, str], *, allowed: bool) -> None:
     """The networks of the setting, or this machine where no proxy is on it."""
-    may_read = metrics_readers(read_settings({"LDV_LOGBOEK": "chdb:///tmp/logboek", **environ}))
+    settings = read_settings({"LDV_LOGBOEK": "chdb:///tmp/logboek", **environ})
+    may_read = metrics_readers(settings.serve, settings.inzage)
     every = {"host": "localhost:8443"} | dict(headers)
     pairs = [(name.encode(), value.encode()) for name, value in every.items()]
     scope: dict[str, Any] = {"client": (peer, 1), "headers": pairs}

@@ -23,23 +23,24 @@ _SAY_SECONDS: Final = 30
 
 
 class ServeProcess:
-    """`ldv serve` on a free port of loopback.
+    """`ldv serve` on a free port of loopback, or another command that serves.
 
     Args:
         environ: Its `LDV_*` variables.
         arguments: More of the command line.
         log: File for its standard error.
+        command: `serve` or `witness`.
 
     Attributes:
         address: `https://127.0.0.1:PORT`, or with `http`.
     """
 
-    def __init__(self, environ: Mapping[str, str], *arguments: str, log: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], *arguments: str, log: Path, command: str = "serve") -> None:
         self._log = log
         variables = {name: value for name, value in os.environ.items() if not name.startswith("LDV_")}
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ldv_otel._internal.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
+                [sys.executable, "-m", "ldv_otel._internal.cli", command, "--listen", "127.0.0.1:0", *arguments],
                 env={**variables, **environ},
                 stdout=subprocess.PIPE,
                 stderr=file,
@@ -53,7 +54,7 @@ class ServeProcess:
         self.address = f"{parts.scheme}://{parts.netloc}"
         if not parts.port:
             self.stop()
-            raise RuntimeError(f"ldv serve did not start: {self.log}")
+            raise RuntimeError(f"ldv {command} did not start: {self.log}")
 
     @property
     def pid(self) -> int:

@@ -14,7 +14,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.services import WINDOW_MS, ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
 from ldv_otel._internal.config.networks import Networks, asgi_peer
-from ldv_otel._internal.config.settings import Settings
+from ldv_otel._internal.config.settings import InzageSettings, ServeSettings, Settings
 from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine, was_forwarded
 from ldv_otel._internal.http.openmetrics import MetricFamily
 from ldv_otel._internal.http.readiness import ANSWER_SECONDS, Readiness
@@ -121,7 +121,11 @@ def with_health(app: Any, readiness: Readiness, settings: Settings, reader: Stor
     """Return an application with `/health/live`, `/health/ready` and `/metrics` before it."""
     figures = ServiceFigures(settings, reader)
     return HealthEndpoints(
-        app, readiness, version=__version__, may_read=metrics_readers(settings), figures=figures.__call__
+        app,
+        readiness,
+        version=__version__,
+        may_read=metrics_readers(settings.serve, settings.inzage),
+        figures=figures.__call__,
     )
 
 
@@ -129,16 +133,16 @@ def _loudest(service: ServiceActivity) -> tuple[bool, int, str]:
     return not (service.expected or service.silent), -service.day, service.name
 
 
-def metrics_readers(settings: Settings) -> Callable[[Mapping[str, Any]], bool]:
+def metrics_readers(serve: ServeSettings, inzage: InzageSettings | None = None) -> Callable[[Mapping[str, Any]], bool]:
     """Return who may read figures: the networks of the setting, or else this machine.
 
     Where a proxy is known to be on this machine, its requests and those of Prometheus come from one address. Then
     nobody may until the setting says who.
     """
-    networks = settings.serve.metrics_from
+    networks = serve.metrics_from
     if networks:
         return lambda scope: asgi_peer(scope) in networks and not was_forwarded(scope)
-    if any(_has_loopback(proxies) for proxies in (settings.serve.proxies, settings.inzage.proxies)):
+    if any(_has_loopback(proxies) for proxies in (serve.proxies, *([] if inzage is None else [inzage.proxies]))):
         return lambda _scope: False
     return is_of_this_machine
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ldv_otel._internal.api.app import BODY_BYTES, LEZEN, Api, create_app
 from ldv_otel._internal.api.auth.authentication import (
@@ -18,30 +16,24 @@ from ldv_otel._internal.api.auth.authentication import (
     NoAuthentication,
     configured_authentication,
 )
-from ldv_otel._internal.api.auth.certificates import SCOPE_EXTENSION
 from ldv_otel._internal.api.auth.clients import read_clients
 from ldv_otel._internal.api.health import store_readiness, with_health
+from ldv_otel._internal.api.listening import check_tls, listen
 from ldv_otel._internal.api.pages.assets import OPMAAK
 from ldv_otel._internal.api.pages.citizen.identity import DemoIdentity, Identity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.pages.officer.router import TOEZICHT
+from ldv_otel._internal.api.witnessing import witness_router
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.settings import ServeSettings, Settings
-from ldv_otel._internal.config.tls import tls_context
-from ldv_otel._internal.http.bounded_protocol import BoundedProtocol
-from ldv_otel._internal.http.health import HealthEndpoints
-from ldv_otel._internal.http.serving import address_of, stopping_on_signals
+from ldv_otel._internal.delivery.paths import state_directory
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
+from ldv_otel._internal.tamper.witness import Witness, witness_signer
+from ldv_otel._internal.tamper.witness_files import read_witnessed_logs
 from ldv_otel.errors import ConfigurationError
 
-_KEEP_ALIVE_SECONDS: Final = 10
-_GRACE_SECONDS: Final = 10
-#: Connections at a time; more are told to come back.
-_CONNECTIONS: Final = 500
-#: Of one address, proxies apart; so that one client leaves connections to others before it has said who it is.
-_CONNECTIONS_PER_ADDRESS: Final = 100
-_MAX_HEAD_BYTES: Final = 32 << 10
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     authentication, apis, identity = _offered(
         settings, host, without=without_authentication, demo=demo, more=extra_api is not None
     )
-    _check_tls(settings, host)
+    check_tls(settings.serve, host, allow_insecure=settings.allow_insecure)
     if LEZEN in apis and not without_authentication:
         _check_metadata(settings)
     if extra_api is not None and not is_loopback(host) and not settings.serve.url:
@@ -97,6 +89,8 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
             "Answers of this API have addresses in them, and its own is not known. Nothing was started. "
             "Set LDV_SERVE_URL to the public address of this server."
         )
+    if settings.witness_logs is not None and not demo:
+        apis = [*apis, _witness(settings, settings.witness_logs)]
     app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
         install_inzage(app, identity)
@@ -106,23 +100,12 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
     # Before the server's own start, whose errors uvicorn turns into an exit status and a traceback.
     app.state.services.open()
     readiness = store_readiness(settings)
-    server = _Server(
-        _config(with_health(app, readiness, settings, app.state.services.reader), settings.serve, host, port), ready
-    )
     try:
-        with stopping_on_signals(server):
-            server.run()
-    except (SystemExit, OverflowError) as error:  # the first is uvicorn's way to say that it could not listen
-        raise ConfigurationError(
-            f"Cannot listen on {host} port {port}. Nothing was started. Choose another with --listen."
-        ) from error
+        listen(with_health(app, readiness, settings, app.state.services.reader), settings.serve, host, port, ready)
     finally:
         readiness.close()
         # Also when the lifespan has done so: closing again is harmless, and a start that failed had no lifespan.
         app.state.services.close()
-    if not server.started:
-        # uvicorn also returns without an error when the lifespan did not start.
-        raise ConfigurationError(f"Cannot listen on {host} port {port}. Nothing was started.")
 
 
 def _application(
@@ -139,6 +122,13 @@ def _application(
     )
     extra_api.install(app)
     return app
+
+
+def _witness(settings: Settings, logs: Path) -> Api:
+    directory = settings.witness_state or state_directory(settings) / "witness"
+    witness = Witness(witness_signer(directory), read_witnessed_logs(logs), directory)
+    _logger.info("Key of this witness: %s", witness.key)
+    return Api(witness_router(witness))
 
 
 def _offered(
@@ -212,99 +202,3 @@ def _check_metadata(settings: Settings) -> None:
             "Nothing was started. Set LDV_SERVE_URL to the public address of this server, or LDV_LOGBOEK_ID to the URI "
             "of the read API itself."
         )
-
-
-def _check_tls(settings: Settings, host: str) -> None:
-    serve_settings = settings.serve
-    if (serve_settings.certificate is None) != (serve_settings.private_key is None):
-        raise ConfigurationError(
-            "LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY go together, and one is missing. Nothing was started."
-        )
-    if serve_settings.certificate is None:
-        if serve_settings.client_ca is not None:
-            raise ConfigurationError(
-                "LDV_SERVE_CLIENT_CA asks clients for certificates, and that needs TLS. Nothing was started. "
-                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY."
-            )
-        if not is_loopback(host) and not settings.allow_insecure:
-            raise ConfigurationError(
-                f"{host} is more than this machine, and there is no TLS. Nothing was started. "
-                "Set LDV_SERVE_CERTIFICATE and LDV_SERVE_PRIVATE_KEY, or LDV_ALLOW_INSECURE=1 where a proxy beside it "
-                "does TLS (LDV-L1)."
-            )
-        return
-    # uvicorn makes a context of its own, and a mistake there would end the process with a traceback.
-    tls_context(
-        serve_settings.client_ca,
-        (serve_settings.certificate, serve_settings.private_key),
-        named_by="LDV_SERVE_CERTIFICATE, LDV_SERVE_PRIVATE_KEY or LDV_SERVE_CLIENT_CA",
-        consequence="Nothing was started.",
-        purpose=ssl.Purpose.CLIENT_AUTH,
-    )
-
-
-def _config(app: HealthEndpoints, settings: ServeSettings, host: str, port: int) -> uvicorn.Config:
-    tls: dict[str, Any] = {}
-    if settings.certificate is not None:
-        tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.private_key}
-    if settings.client_ca is not None:
-        # Optional, because clients with a token need no certificate; the application asks for one or the other.
-        tls |= {"ssl_ca_certs": str(settings.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
-    return uvicorn.Config(
-        app,
-        host=host.strip("[]"),
-        port=port,
-        http=_Protocol.bounded(
-            head_seconds=settings.seconds,
-            connections_per_address=_CONNECTIONS_PER_ADDRESS,
-            unlimited=settings.proxies,
-        ),
-        # No API here has web sockets, and the limits on time and size are those of requests.
-        ws="none",
-        # `auto` would go on without the Logboek when opening it fails.
-        lifespan="on",
-        log_config=None,
-        # Its access log has addresses with their queries; the application has one of its own.
-        access_log=False,
-        log_level="critical",
-        # The address of the peer decides whose headers are believed, so it must not come from a header itself.
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=_CONNECTIONS,
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-        timeout_keep_alive=max(1, min(_KEEP_ALIVE_SECONDS, int(settings.seconds))),
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        **tls,
-    )
-
-
-class _Protocol(BoundedProtocol):
-    """Passes the client's certificate on to the application."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        connection = transport.get_extra_info("ssl_object")
-        der = connection.getpeercert(binary_form=True) if connection is not None else None
-        if der is not None:
-            self.app = _with_certificate(self.app, der)
-
-
-def _with_certificate(app: Any, der: bytes) -> ASGIApp:
-    async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("extensions", {})[SCOPE_EXTENSION] = der
-        await app(scope, receive, send)
-
-    return with_certificate
-
-
-class _Server(uvicorn.Server):
-    """A server that reports its address when it answers requests."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and self._ready is not None:
-            self._ready(address_of(self.servers[0].sockets[0], "https" if self.config.is_ssl else "http"))

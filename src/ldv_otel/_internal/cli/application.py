@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "init": "init",
     "verify": "verify",
     "seal": "seal",
+    "witness": "witness",
     "proof": "proof",
     "export": "export",
     "chain": "chain",

@@ -97,7 +97,9 @@ def replace_private_file(path: Path, content: bytes) -> None:
 def _draft_of(path: Path, content: bytes) -> Path:
     """Return a file beside another one, with the content on disk."""
     make_directory(path.parent)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # By chance too: two threads may write, and a process that was killed in a container left one with its pid behind,
+    # which the next one has again.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

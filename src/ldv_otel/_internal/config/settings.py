@@ -170,6 +170,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path | None = None
     seal: bool = True
     seal_key: Path | None = None
+    witnesses: Path | None = None
+    witness_logs: Path | None = None
+    witness_state: Path | None = None
     register: str = ""
     register_check: RegisterCheck = "off"
     allow_insecure: bool = False

@@ -417,6 +417,29 @@ VARIABLES: Final = (
         _flag,
     ),
     Variable(
+        "LDV_WITNESSES",
+        "witnesses",
+        "",
+        "YAML file of the witnesses of other organisations that `ldv seal` asks to cosign checkpoints: their addresses "
+        "and keys, and how many of them are enough.",
+        _path,
+    ),
+    Variable(
+        "LDV_WITNESS_LOGS",
+        "witness_logs",
+        "",
+        "YAML file of the logs of other organisations whose checkpoints are cosigned here, by `ldv witness` or beside "
+        "the other APIs of `ldv serve`.",
+        _path,
+    ),
+    Variable(
+        "LDV_WITNESS_STATE",
+        "witness_state",
+        "(`witness` in `LDV_STATE`)",
+        "Directory of the key of the witness and of the last checkpoint of each log that it cosigned.",
+        _path,
+    ),
+    Variable(
         "LDV_STATE",
         "state",
         "(the platform's state directory)",
