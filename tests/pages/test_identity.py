@@ -43,7 +43,7 @@ def page(served_settings: Settings, issuer: Issuer, pseudonymiser: Pseudonymiser
     app = create_app(settings, NoAuthentication(), apis=[INZAGE])
     identity = configured_identity(settings, pseudonymiser)
     assert isinstance(identity, ProxyIdentity)
-    install_inzage(app, identity)
+    install_inzage(app.state, identity)
     with TestClient(app, client=(PROXY, 50_000)) as client:
         yield client
 

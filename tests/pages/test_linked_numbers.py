@@ -31,7 +31,7 @@ def pages(served_settings: Settings, pseudonymiser: Pseudonymiser) -> Iterator[T
     """Both kinds of pages, in this process."""
     settings = msgspec.structs.replace(served_settings, toezicht_activity=ACTIVITY)
     app = create_app(settings, Named(officer=officer()), apis=[TOEZICHT, INZAGE], writes=True)
-    install_inzage(app, DemoIdentity("BSN", pseudonymiser, minutes=15))
+    install_inzage(app.state, DemoIdentity("BSN", pseudonymiser, minutes=15))
     with TestClient(app) as client:
         yield client
 

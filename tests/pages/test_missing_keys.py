@@ -26,7 +26,7 @@ def pages_with(settings: Settings, keys: Path) -> TestClient:
     """Both kinds of pages, in this process, with these keys."""
     settings = msgspec.structs.replace(settings, toezicht_activity=ACTIVITY, keys=keys)
     app = create_app(settings, Named(officer=officer()), apis=[TOEZICHT, INZAGE], writes=True)
-    install_inzage(app, DemoIdentity("BSN", Pseudonymiser(read_keys(keys)), minutes=15))
+    install_inzage(app.state, DemoIdentity("BSN", Pseudonymiser(read_keys(keys)), minutes=15))
     return TestClient(app)
 
 

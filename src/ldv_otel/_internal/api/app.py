@@ -6,8 +6,8 @@ their clients in with `client_with(Scope....)`, and raise `Problem`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,15 +22,16 @@ from ldv_otel._internal.api.problem import add_problem_handlers
 from ldv_otel._internal.api.read_api import router as lezen
 from ldv_otel._internal.api.read_api.openapi import API_VERSION
 from ldv_otel._internal.api.services import Services
-from ldv_otel._internal.api.store_reader import StoreReader
+from ldv_otel._internal.api.store_reader import THREADS, StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
-from ldv_otel._internal.config.house_style import read_house_style
+from ldv_otel._internal.config.house_style import HouseStyle, read_house_style
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.sink import make_sink
 from ldv_otel._internal.delivery.write_gates import gated
 from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
+from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
 BODY_BYTES: Final = 64 << 10
 #: The last is the name that Starlette's test client sends.
@@ -71,18 +72,13 @@ def create_app(
     Raises:
         ConfigurationError: There are no keys for pseudonyms, or the file of parties or the house style cannot be used.
     """
-    reader = StoreReader(settings, seconds=settings.serve.seconds)
-    pseudonymiser = pseudonymiser_for(settings)
-    services = Services(
-        settings=settings,
-        reader=reader,
-        pseudonymiser=pseudonymiser,
-        missing_keys=MissingKeys(reader, pseudonymiser.keys.keys),
+    lasting = LastingParts(
         access_guard=AccessGuard(authentication, RateLimiter(), requests_per_minute=settings.serve.requests_per_minute),
         remotes=Remotes(parties_for(settings).read_apis, proxy=settings.proxy),
+        pseudonymiser=pseudonymiser_for(settings),
         house=read_house_style(settings.house_style),
-        writer=_writer(settings) if writes else None,
     )
+    services = services_for(settings, lasting, writes=writes)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -94,6 +90,50 @@ def create_app(
         finally:
             services.close()
 
+    app = bare_app(lifespan)
+    app.state.services = services
+    apis = tuple(apis)
+    include(app, apis)
+    # The middleware that is added last is outermost: the envelope is around the refusals of the others, so that they
+    # are logged and have its headers too.
+    app.add_middleware(BoundedRequests, body_bytes=body_bytes, seconds=settings.serve.seconds)
+    if isinstance(authentication, NoAuthentication):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)
+    app.add_middleware(Envelope, versions=versions_of(apis))
+    return app
+
+
+@dataclass(frozen=True)
+class LastingParts:
+    """What a Logboek that is served keeps while its connections come and go; as `Services` has them."""
+
+    access_guard: AccessGuard
+    remotes: Remotes
+    pseudonymiser: Pseudonymiser
+    house: HouseStyle
+
+
+def services_for(settings: Settings, lasting: LastingParts, *, writes: bool, threads: int = THREADS) -> Services:
+    """Return the parts for one Logboek; nothing is connected yet.
+
+    Args:
+        threads: Queries at a time.
+    """
+    reader = StoreReader(settings, seconds=settings.serve.seconds, threads=threads)
+    return Services(
+        settings=settings,
+        reader=reader,
+        pseudonymiser=lasting.pseudonymiser,
+        missing_keys=MissingKeys(reader, lasting.pseudonymiser.keys.keys),
+        access_guard=lasting.access_guard,
+        remotes=lasting.remotes,
+        house=lasting.house,
+        writer=_writer(settings) if writes else None,
+    )
+
+
+def bare_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """Return an application without routes, whose errors are answered as problems."""
     app = FastAPI(
         title="Logboek Dataverwerkingen",
         lifespan=lifespan,
@@ -102,18 +142,19 @@ def create_app(
         # An address with a slash at its end is another one, and is not found (/core/no-trailing-slash).
         redirect_slashes=False,
     )
-    app.state.services = services
     add_problem_handlers(app)
-    apis = tuple(apis)
+    return app
+
+
+def include(app: FastAPI, apis: Iterable[Api]) -> None:
+    """Add the routes of some APIs."""
     for api in apis:
         app.include_router(api.router)
-    # The middleware that is added last is outermost: the envelope is around the refusals of the others, so that they
-    # are logged and have its headers too.
-    app.add_middleware(BoundedRequests, body_bytes=body_bytes, seconds=settings.serve.seconds)
-    if isinstance(authentication, NoAuthentication):
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_ONLY_LOOPBACK, www_redirect=False)
-    app.add_middleware(Envelope, versions={api.router.prefix: api.version for api in apis if api.version})
-    return app
+
+
+def versions_of(apis: Iterable[Api]) -> dict[str, str]:
+    """Return the versions that answers name, by the base path of their API."""
+    return {api.router.prefix: api.version for api in apis if api.version}
 
 
 def _writer(settings: Settings) -> StoreWriter:

@@ -25,6 +25,7 @@ _SECURITY_HEADERS: Final = {
 }
 _CLIENT: Final = "ldv.client"
 _RECORDS: Final = "ldv.records"
+_TENANT: Final = "ldv.tenant"
 
 _logger: Final = logging.getLogger(ACCESS_LOG)
 
@@ -32,6 +33,11 @@ _logger: Final = logging.getLogger(ACCESS_LOG)
 def log_client(request: Request, name: str) -> None:
     """Set the client that the access log names for a request; never a data subject's identifier."""
     request.scope[_CLIENT] = name
+
+
+def log_tenant(scope: Scope, tenant_id: str) -> None:
+    """Set the tenant that the access log names for a request, before its client."""
+    scope[_TENANT] = f"{tenant_id} "
 
 
 def log_records(request: Request, count: int) -> None:
@@ -42,8 +48,9 @@ def log_records(request: Request, count: int) -> None:
 class Envelope:
     """ASGI middleware around everything else.
 
-    The access log has the client, the route, the status, the time and the number of records, and after a 401 or 403 the
-    reason. It has no address: what a client puts in there by mistake could be a data subject's identifier.
+    The access log has the tenant where there are several, the client, the route, the status, the time and the number of
+    records, and after a 401 or 403 the reason. It has no address: what a client puts in there by mistake could be a
+    data subject's identifier.
 
     Args:
         versions: Version of an API, for the header `API-Version`, by the path of its router.
@@ -93,7 +100,8 @@ class Envelope:
                 await problem.response()(scope, receive, send_with_headers)
         finally:
             _logger.info(
-                "%s %s %s %d %.0f ms, %d records%s",
+                "%s%s %s %s %d %.0f ms, %d records%s",
+                scope.get(_TENANT, ""),
                 scope.get(_CLIENT, "-"),
                 method,
                 # The route's template and not the address: /chains/{trace_id}.

@@ -17,20 +17,27 @@ from ldv_otel._internal.api.auth.authentication import (
     configured_authentication,
 )
 from ldv_otel._internal.api.auth.clients import read_clients
-from ldv_otel._internal.api.health import store_readiness, with_health
+from ldv_otel._internal.api.health import metrics_readers, store_readiness, with_health
 from ldv_otel._internal.api.listening import check_tls, listen
 from ldv_otel._internal.api.pages.assets import OPMAAK
 from ldv_otel._internal.api.pages.citizen.identity import DemoIdentity, Identity, configured_identity
 from ldv_otel._internal.api.pages.citizen.router import INZAGE, install_inzage
 from ldv_otel._internal.api.pages.officer.router import TOEZICHT
+from ldv_otel._internal.api.tenants import OpenTenants, create_tenants_app, served_tenants
 from ldv_otel._internal.api.witnessing import witness_router
+from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import is_loopback
-from ldv_otel._internal.config.settings import ServeSettings, Settings
+from ldv_otel._internal.config.logboeken import LogboekenFile
+from ldv_otel._internal.config.settings import ServeSettings, Settings, tenant_settings
 from ldv_otel._internal.delivery.paths import state_directory
+from ldv_otel._internal.http.health import HealthEndpoints
+from ldv_otel._internal.http.readiness import Readiness
+from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
 from ldv_otel._internal.tamper.witness import Witness, witness_signer
 from ldv_otel._internal.tamper.witness_files import read_witnessed_logs
+from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -93,7 +100,7 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         apis = [*apis, _witness(settings, settings.witness_logs)]
     app = _application(settings, authentication, apis, extra_api)
     if identity is not None:
-        install_inzage(app, identity)
+        install_inzage(app.state, identity)
     if settings.logboek.embedded:
         # As the first service would: somebody may look before anything was logged.
         apply_schema(settings)
@@ -106,6 +113,61 @@ def serve(  # noqa: PLR0913  (an entry point with its switches)
         readiness.close()
         # Also when the lifespan has done so: closing again is harmless, and a start that failed had no lifespan.
         app.state.services.close()
+
+
+def serve_tenants(
+    common: Settings, file: LogboekenFile, host: str, port: int, *, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve all tenants of a file that it says are served, each at its own host; otherwise as `serve`.
+
+    No Logboek is asked at the start: one that is away has its own requests answered with 503, and no others.
+
+    Raises:
+        ConfigurationError: As `serve`, with the line of the tenant; or a variable says for all what the file has to
+            say for each.
+    """
+    _check_said_for_each(common)
+    check_tls(common.serve, host, allow_insecure=common.allow_insecure)
+    remotes = Remotes(parties_for(common).read_apis, proxy=common.proxy)
+    tenants = OpenTenants(served_tenants(common, file, remotes))
+    for tenant in file.content.tenants:
+        if tenant.serve is not None and tenant.address.embedded:
+            apply_schema(tenant_settings(common, file, tenant.id))
+    readiness = Readiness(lambda: "")
+    endpoints = HealthEndpoints(
+        create_tenants_app(common, tenants, remotes),
+        readiness,
+        version=__version__,
+        may_read=metrics_readers(common.serve, common.inzage),
+        figures=tenants.figures,
+    )
+    try:
+        listen(endpoints, common.serve, host, port, ready)
+    finally:
+        readiness.close()
+        tenants.close()
+
+
+def _check_said_for_each(common: Settings) -> None:
+    for_all = {
+        "LDV_SERVE_URL": common.serve.url,
+        "LDV_SERVE_CLIENTS": common.serve.clients,
+        "LDV_SERVE_AUDIENCE": common.serve.audience,
+        "LDV_SERVE_TRACE_AUDIENCE": common.serve.trace_audience,
+        "LDV_INZAGE_AUDIENCE": common.inzage.audience,
+        "LDV_TOEZICHT_ACTIVITY": common.toezicht_activity,
+    }
+    if common.witness_logs is not None:
+        raise ConfigurationError(
+            "A witness is of one organisation, and LDV_LOGBOEKEN names several Logboeken. Nothing was started. Run "
+            "`ldv witness` beside this server."
+        )
+    for name, value in for_all.items():
+        if value:
+            raise ConfigurationError(
+                f"{name} is set beside LDV_LOGBOEKEN, whose tenants each have a `serve` that says it. Nothing was "
+                "started. Unset it, or serve one tenant: `ldv serve --tenant ID`."
+            )
 
 
 def _application(

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from ldv_otel._internal.api.auth.authentication import AccessGuard
 from ldv_otel._internal.api.missing_keys import MissingKeys
+from ldv_otel._internal.api.state import state_of
 from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.api.store_writer import StoreWriter
 from ldv_otel._internal.chain.remote import Remotes
@@ -18,7 +19,7 @@ from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one application; in `app.state.services`.
+    """The parts of one application, or of one of its tenants; in the attribute `services` of its state.
 
     Attributes:
         house: The organisation's own words, colours and logo.
@@ -56,5 +57,5 @@ class Services:
 
 def services_of(request: Request) -> Services:
     """Return the services behind a request."""
-    services: Services = request.app.state.services
+    services: Services = state_of(request).services
     return services

@@ -43,6 +43,7 @@ class StoreReader:
         self._executor = ThreadPoolExecutor(threads, "ldv-serve")
         #: Connections that no query uses; threads take and return them without a lock of ours.
         self._idle: queue.SimpleQueue[LogboekClient] = queue.SimpleQueue()
+        self._checked = False
 
     def open(self) -> None:
         """Open a first connection, if there is none yet, and check that the tables are of this version.
@@ -53,7 +54,7 @@ class StoreReader:
         """
         if not self._idle.empty():
             return
-        self._idle.put(checked(self._connect()))
+        self._idle.put(self._connect())
 
     def close(self) -> None:
         """Wait for the queries under way, and close the connections."""
@@ -104,4 +105,9 @@ class StoreReader:
         return result
 
     def _connect(self) -> LogboekClient:
-        return LogboekClient(self._settings, limits=self._limits)
+        client = LogboekClient(self._settings, limits=self._limits)
+        if not self._checked:
+            # Once; of two threads that come first both may. A reader of a tenant is not opened before it is asked.
+            client = checked(client)
+            self._checked = True
+        return client

@@ -51,6 +51,11 @@ class StoreWriter:
             self._executor.submit(self._sink.close).result()
             self._executor.shutdown()
 
+    @property
+    def sending(self) -> bool:
+        """Whether records are being stored, or wait for it."""
+        return self._sending is not None
+
     async def write(self, logregels: Sequence[Logregel]) -> None:
         """Store records, all of them or none.
 

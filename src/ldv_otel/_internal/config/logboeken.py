@@ -37,6 +37,7 @@ QUARANTINE: Final = "quarantine"
 TENANT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
+_SERVED: Final = re.compile(r"https?://[^/?#@\s]{1,260}")
 _MAX_VALUE_CHARACTERS: Final = 256
 _LAST_PORT: Final = 65_535
 
@@ -80,6 +81,55 @@ class LogboekEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return parse_address(self.logboek)
 
 
+class TenantServing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `ldv serve` offers of one tenant to others; without it the server has nothing of that tenant.
+
+    Attributes:
+        url: Public address of its read API and pages, as `LDV_SERVE_URL`: a request for that host is the tenant's.
+        clients: As `LDV_SERVE_CLIENTS`.
+        issuer: As `LDV_SERVE_ISSUER`, and that where left out.
+        jwks: As `LDV_SERVE_JWKS`, and that where left out.
+        audience: As `LDV_SERVE_AUDIENCE`, also of tokens for one trace; empty where it takes no tokens.
+        inzage_issuer: As `LDV_INZAGE_ISSUER`, and that where left out.
+        inzage_jwks: As `LDV_INZAGE_JWKS`, and that where left out.
+        inzage_audience: As `LDV_INZAGE_AUDIENCE`; empty where it has no page for citizens.
+        toezicht_activity: As `LDV_TOEZICHT_ACTIVITY`; empty where it has no pages for officers.
+        house_style: As `LDV_HOUSE_STYLE`.
+        contact: As `LDV_INZAGE_CONTACT`.
+        logout: As `LDV_INZAGE_LOGOUT`.
+    """
+
+    url: str
+    clients: str = ""
+    issuer: str = ""
+    jwks: str = ""
+    audience: str = ""
+    inzage_issuer: str = ""
+    inzage_jwks: str = ""
+    inzage_audience: str = ""
+    toezicht_activity: str = ""
+    house_style: str = ""
+    contact: str = ""
+    logout: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an address to which no request could come, and one that would lead to two tenants."""
+        if not _SERVED.fullmatch(self.url) or not _HOST.fullmatch(self.host):
+            raise ValueError("url is an address like https://logboek.amsterdam.example, in lower case, without a path")
+        if not (self.clients or self.audience or self.inzage_audience):
+            raise ValueError("serve names no clients, audience or inzage_audience, so nobody would be let in")
+
+    @property
+    def host(self) -> str:
+        """The host of its address."""
+        return _without_port(self.url.partition("://")[2])
+
+    @property
+    def audiences(self) -> list[str]:
+        """Whom tokens for it are meant for."""
+        return [audience for audience in {self.audience: None, self.inzage_audience: None} if audience]
+
+
 class Tenant(LogboekEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A controller for which the service works, with its own Logboek.
 
@@ -90,6 +140,7 @@ class Tenant(LogboekEntry, frozen=True, kw_only=True, forbid_unknown_fields=True
         paths: Beginnings of paths, from a `/`; a request to one of them is the tenant's.
         calls: Hosts, with or without a port, that are told the tenant when the service calls them.
         callers: Callers of `LDV_PARTIES` that are believed when they name this tenant.
+        serve: What `ldv serve` offers of it.
     """
 
     id: str
@@ -98,6 +149,7 @@ class Tenant(LogboekEntry, frozen=True, kw_only=True, forbid_unknown_fields=True
     paths: list[str] = []
     calls: list[str] = []
     callers: list[str] = []
+    serve: TenantServing | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could never be met, or would mean something else."""
@@ -167,6 +219,7 @@ class LogboekenFile:
     Attributes:
         path: Where it is.
         content: What it says.
+        audiences: Whom tokens for its tenants are meant for, each with the id of its tenant.
     """
 
     def __init__(self, path: Path, content: Logboeken, lines: Sequence[int]) -> None:
@@ -174,6 +227,12 @@ class LogboekenFile:
         self.content = content
         self._tenants = {tenant.id: tenant for tenant in content.tenants}
         self._lines = dict(zip(self._tenants, lines, strict=True))
+        self.audiences = {
+            audience: tenant.id
+            for tenant in content.tenants
+            if tenant.serve is not None
+            for audience in tenant.serve.audiences
+        }
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         """Return a tenant by its id."""
@@ -256,8 +315,9 @@ def _names_twice(content: Logboeken) -> Iterator[_Fault]:
         # A file system may take capitals and small letters for the same, and each id is a directory.
         if ids.setdefault(tenant.id.casefold(), index) != index:
             yield ["tenants", index, "id"], f"the id {tenant.id} stands here twice"
+        serving = tenant.serve
         rules = (
-            ("hosts", tenant.hosts),
+            ("hosts", [*tenant.hosts, *([serving.host] if serving and serving.host not in tenant.hosts else [])]),
             ("paths", [path.strip("/") for path in tenant.paths]),
             ("values", [tenant.id, *tenant.values]),
         )
@@ -267,6 +327,42 @@ def _names_twice(content: Logboeken) -> Iterator[_Fault]:
                 if other != index:
                     shown = content.tenants[other].id
                     yield ["tenants", index, field], f"{tenant.id} and {shown} have the same under {field}"
+    yield from _served_twice(content)
+
+
+def _served_twice(content: Logboeken) -> Iterator[_Fault]:
+    """Give what would let somebody who was let in at one tenant in at another."""
+    holders: dict[tuple[str, str], int] = {}
+    for index, tenant in enumerate(content.tenants):
+        serving = tenant.serve
+        if serving is None:
+            continue
+        if serving.url.startswith("http://") and not is_loopback(serving.host) and not _is_local(serving.host):
+            yield ["tenants", index, "serve", "url"], "plain http to another machine; use https"
+        rules = (
+            ("url", [serving.host]),
+            ("audience", serving.audiences),
+            ("clients", [str(Path(serving.clients))] if serving.clients else []),
+        )
+        for field, texts in rules:
+            for text in texts:
+                other = holders.setdefault((field, text), index)
+                if other != index:
+                    shown = content.tenants[other].id
+                    yield (
+                        ["tenants", index, "serve"],
+                        f"{tenant.id} and {shown} have the same {field}: who may see one would be let in at the other",
+                    )
+
+
+def _is_local(host: str) -> bool:
+    """Return whether a name is always this machine's (RFC 6761)."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _without_port(netloc: str) -> str:
+    host, port = host_and_port(netloc)
+    return host if port else netloc
 
 
 def host_and_port(call: str) -> tuple[str, str]:

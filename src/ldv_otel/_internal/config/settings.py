@@ -13,7 +13,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ldv_otel._internal.config.address import LogboekAddress, is_loopback
-from ldv_otel._internal.config.logboeken import QUARANTINE, LogboekenFile, LogboekEntry, read_logboeken
+from ldv_otel._internal.config.logboeken import (
+    QUARANTINE,
+    LogboekenFile,
+    LogboekEntry,
+    TenantServing,
+    read_logboeken,
+)
 from ldv_otel._internal.config.networks import Networks
 from ldv_otel._internal.config.variables import (
     CLIENT_CLAIMS,
@@ -60,6 +66,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         seconds: The most time for one answer.
         metrics_from: Addresses and networks that may read `/metrics`; empty for this machine alone.
         outbound_proxy: The proxy of `Settings`, for what is fetched.
+        audiences: Those of all tenants of `LDV_LOGBOEKEN`, each with its tenant: a token for two is taken by neither.
     """
 
     certificate: Path | None = None
@@ -84,6 +91,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
     metrics_from: Networks = Networks()
     outbound_proxy: str = ""
+    audiences: dict[str, str] = {}
 
 
 class InzageSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,7 +281,10 @@ def tenant_settings(base: Settings, file: LogboekenFile, tenant_id: str) -> Sett
         base: What they have in common.
         tenant_id: One of the file, or `QUARANTINE`.
     """
-    entry: LogboekEntry = file.tenant(tenant_id) or file.content.quarantine
+    tenant = file.tenant(tenant_id)
+    entry: LogboekEntry = tenant or file.content.quarantine
+    if tenant is not None and tenant.serve is not None:
+        base = _served(base, file, tenant.serve)
     return msgspec.structs.replace(
         base,
         logboeken=None,
@@ -290,6 +301,42 @@ def tenant_settings(base: Settings, file: LogboekenFile, tenant_id: str) -> Sett
         register=file.location(entry.register) or base.register,
         logboek_id=entry.logboek_id,
         organisation=entry.organisation,
+    )
+
+
+def _served(base: Settings, file: LogboekenFile, serving: TenantServing) -> Settings:
+    """Return the settings with what the file says of serving a tenant; what it leaves out of that, nobody has."""
+    tokens, citizens = bool(serving.audience), bool(serving.inzage_audience)
+    common = base.serve
+    serve = msgspec.structs.replace(
+        common,
+        url=serving.url,
+        clients=file.file(serving.clients),
+        issuer=(serving.issuer or common.issuer) if tokens else "",
+        jwks=(file.location(serving.jwks) or common.jwks) if tokens else "",
+        audience=serving.audience,
+        trace_claim=common.trace_claim if tokens else "",
+        trace_issuer=common.trace_issuer if tokens else "",
+        trace_jwks=common.trace_jwks if tokens else "",
+        # The same word for both: a tenant has one name for whoever gives out tokens.
+        trace_audience=serving.audience if common.trace_issuer else "",
+        audiences=file.audiences,
+    )
+    inzage = msgspec.structs.replace(
+        base.inzage,
+        issuer=(serving.inzage_issuer or base.inzage.issuer) if citizens else "",
+        jwks=(file.location(serving.inzage_jwks) or base.inzage.jwks) if citizens else "",
+        audience=serving.inzage_audience,
+        proxies=base.inzage.proxies if citizens else Networks(),
+        contact=serving.contact,
+        logout=serving.logout,
+    )
+    return msgspec.structs.replace(
+        base,
+        serve=serve,
+        inzage=inzage,
+        house_style=file.file(serving.house_style),
+        toezicht_activity=serving.toezicht_activity,
     )
 
 

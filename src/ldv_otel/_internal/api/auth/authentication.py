@@ -17,6 +17,7 @@ from ldv_otel._internal.api.auth.trace_tokens import TraceTokenVerifier
 from ldv_otel._internal.api.envelope import log_client
 from ldv_otel._internal.api.limits import RateLimiter
 from ldv_otel._internal.api.problem import Problem
+from ldv_otel._internal.api.state import state_of
 from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel.errors import ConfigurationError
 
@@ -124,7 +125,12 @@ def configured_tokens(settings: ServeSettings) -> TokenVerifier | None:
     if not all_or_none(needed, "Access tokens need"):
         return None
     return TokenVerifier(
-        TrustedIssuer(settings.issuer, settings.audience, IssuerKeys(settings.jwks, proxy=settings.outbound_proxy)),
+        TrustedIssuer(
+            settings.issuer,
+            settings.audience,
+            IssuerKeys(settings.jwks, proxy=settings.outbound_proxy),
+            settings.audiences,
+        ),
         algorithms=settings.algorithms,
         # Wherever access tokens are taken, in the APIs of GEMMA too, one for a single trace is not: its other claims
         # could say more.
@@ -165,7 +171,12 @@ def configured_trace_tokens(settings: ServeSettings) -> TraceTokenVerifier | Non
         )
     variable = "LDV_SERVE_TRACE_JWKS" if has_own else "LDV_SERVE_JWKS"
     verifier = TokenVerifier(
-        TrustedIssuer(issuer, audience, IssuerKeys(jwks, variable=variable, proxy=settings.outbound_proxy)),
+        TrustedIssuer(
+            issuer,
+            audience,
+            IssuerKeys(jwks, variable=variable, proxy=settings.outbound_proxy),
+            settings.audiences,
+        ),
         algorithms=settings.algorithms,
         names=_claim_names(settings),
     )
@@ -244,7 +255,7 @@ def client_with(*scopes: Scope) -> Callable[[Request], Awaitable[Client]]:
 
     async def dependency(request: Request) -> Client:
         # Not `services_of`: `services` stands above this module, because it holds the guard.
-        guard: AccessGuard = request.app.state.services.access_guard
+        guard: AccessGuard = state_of(request).services.access_guard
         return await guard.enter(request, needed)
 
     return dependency

@@ -57,11 +57,13 @@ class TrustedIssuer(msgspec.Struct, frozen=True):
     Attributes:
         name: The claim `iss` of its tokens.
         audience: In the claim `aud` of those that are meant for here.
+        audiences: Those of all tenants of this server, each with its tenant: a token for two is taken by neither.
     """
 
     name: str
     audience: str
     keys: IssuerKeys
+    audiences: dict[str, str] = {}
 
 
 class TokenVerifier:
@@ -86,6 +88,7 @@ class TokenVerifier:
         self._without = without
         self._names = names
         self._keys = issuer.keys
+        self._audiences = issuer.audiences
         self._types = types
         self._algorithms = list(algorithms)
         self._claims = jwt.JWTClaimsRegistry(
@@ -152,6 +155,10 @@ class TokenVerifier:
         if str(decoded.header.get("typ", "JWT")).lower().removeprefix("application/") not in self._types:
             raise TokenFormError("it is a token of another kind (`typ`)")
         self._claims.validate(decoded.claims)
+        audience = decoded.claims["aud"]
+        meant_for = [audience] if isinstance(audience, str) else audience
+        if len({self._audiences[name] for name in meant_for if name in self._audiences}) > 1:
+            raise TokenFormError("it is meant for two tenants (`aud`)")
         return decoded.claims
 
     async def _decoded(self, token: str, header: Mapping[str, Any]) -> jwt.Token:

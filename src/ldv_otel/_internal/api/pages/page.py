@@ -14,6 +14,7 @@ from starlette.responses import Response
 from ldv_otel._internal.api.pages.rendering import render
 from ldv_otel._internal.api.problem import Problem, log_refusal, unavailable, unexpected
 from ldv_otel._internal.api.services import services_of
+from ldv_otel._internal.api.state import state_of
 from ldv_otel.errors import LdvError, QueryError
 
 #: The browser may load the one stylesheet and send forms back here; no script at all.
@@ -59,7 +60,7 @@ def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: 
 
 def demonstration(request: Request) -> bool:
     """Say whether this is a demonstration, in which people are who they say they are."""
-    return getattr(request.app.state, "inzage_demo", False)
+    return getattr(state_of(request), "inzage_demo", False)
 
 
 class PageRoute(APIRoute):

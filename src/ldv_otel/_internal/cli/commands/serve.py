@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from ldv_otel._internal.api.server import ExtraApi
 
-from ldv_otel._internal.config.settings import Settings, read_settings
+from ldv_otel._internal.config.settings import Settings, read_service_settings
 from ldv_otel.errors import ConfigurationError
 
 
@@ -40,9 +40,13 @@ def serve(
         typer.Option("--gemma", help="Also the Bewerking API and the Inzage API of GEMMA Verwerkingenlogging."),
     ] = False,
 ) -> None:
-    """Serve the lezen API of the Logboek to others, and pages for citizens and privacy officers."""
+    """Serve the lezen API of the Logboek to others, and pages for citizens and privacy officers.
+
+    With LDV_LOGBOEKEN and no tenant: those of each tenant, at the address that the file gives it.
+    """
     try:
         from ldv_otel._internal.api.server import serve as run  # needs the extra [api]
+        from ldv_otel._internal.api.server import serve_tenants
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The server needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."
@@ -52,12 +56,26 @@ def serve(
         raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
     if demo and without_authentication:
         raise ConfigurationError("--demo serves only pages for people, so --without-authentication has no effect.")
-    settings = read_settings(os.environ)
+    settings = read_service_settings(os.environ)
     if demo and gemma:
         raise ConfigurationError("--demo serves only pages for people, so --gemma has no effect.")
     page = demo or bool(settings.inzage.issuer)
     shown = "inzage" if page else "api/v1/openapi.json" if gemma else "lezenapi/v1/openapi.json"
     logging.getLogger("ldv_otel._internal.api.access").setLevel(logging.INFO)
+    if settings.logboeken is not None:
+        if without_authentication or demo or gemma:
+            raise ConfigurationError(
+                "--without-authentication, --demo and --gemma are for one Logboek, and LDV_LOGBOEKEN names several. "
+                "Nothing was started. Choose one: `ldv serve --tenant ID ...`."
+            )
+        serve_tenants(
+            settings,
+            settings.logboeken,
+            host.strip("[]"),
+            int(port),
+            ready=lambda address: typer.echo(f"Ready: {address}"),
+        )
+        return
     run(
         settings,
         host.strip("[]"),

@@ -57,6 +57,7 @@ class ProxyIdentity:
     The session is the proxy's: each request brings its token, and one that is over some minutes old is not taken.
 
     Args:
+        audiences: As `TrustedIssuer`.
         clock: Seconds since 1970-01-01 UTC.
     """
 
@@ -66,6 +67,7 @@ class ProxyIdentity:
         algorithms: tuple[str, ...],
         pseudonymiser: Pseudonymiser,
         *,
+        audiences: dict[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -76,6 +78,7 @@ class ProxyIdentity:
                 settings.issuer,
                 settings.audience,
                 IssuerKeys(settings.jwks, variable="LDV_INZAGE_JWKS", proxy=settings.outbound_proxy),
+                audiences or {},
             ),
             algorithms=algorithms,
             # An ID token; an access token of the same issuer (`at+jwt`) says nothing about who sits at the browser.
@@ -197,4 +200,5 @@ def configured_identity(settings: Settings, pseudonymiser: Pseudonymiser) -> Pro
     }
     if not all_or_none(needed, "The page for citizens needs"):
         return None
-    return ProxyIdentity(inzage, settings.serve.algorithms, pseudonymiser)
+    serve = settings.serve
+    return ProxyIdentity(inzage, serve.algorithms, pseudonymiser, audiences=serve.audiences)

@@ -12,7 +12,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -29,6 +30,7 @@ from ldv_otel._internal.api.pages.requests import add_not_found_page, chosen_act
 from ldv_otel._internal.api.problem import Problem
 from ldv_otel._internal.api.read_api.chains import chain_for
 from ldv_otel._internal.api.services import services_of
+from ldv_otel._internal.api.state import state_of
 from ldv_otel._internal.clickhouse.columns import StoredLogregel
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries.models import Page, PageLimits, RecordQuery, UsedActivity, parse_trace_id
@@ -53,20 +55,20 @@ router: Final = APIRouter(prefix=BASE_PATH, route_class=PageRoute)
 INZAGE: Final = Api(router)
 
 
-def install_inzage(app: FastAPI, identity: Identity) -> None:
-    """Give the application of `create_app(..., apis=[INZAGE])` what identifies its citizens."""
-    app.state.inzage_identity = identity
-    app.state.inzage_demo = isinstance(identity, DemoIdentity)
+def install_inzage(state: State, identity: Identity) -> None:
+    """Give the application of `create_app(..., apis=[INZAGE])`, by its state, what identifies its citizens."""
+    state.inzage_identity = identity
+    state.inzage_demo = isinstance(identity, DemoIdentity)
     # One for citizens apart from that of clients, whose names could be equal to a pseudonym.
-    app.state.inzage_limiter = RateLimiter()
+    state.inzage_limiter = RateLimiter()
 
 
 async def _citizen(request: Request) -> Citizen:
     log_client(request, "inzage")
-    identity: Identity = request.app.state.inzage_identity
+    identity: Identity = state_of(request).inzage_identity
     citizen = await identity.citizen(request)
     # By pseudonym, in memory only: the access log has the same name for all citizens.
-    limiter: RateLimiter = request.app.state.inzage_limiter
+    limiter: RateLimiter = state_of(request).inzage_limiter
     limiter.check(citizen.subjects[0].hex(), services_of(request).settings.serve.requests_per_minute)
     return citizen
 
@@ -272,7 +274,7 @@ def _file(content: bytes, media_type: str, name: str) -> Response:
 
 def _demo(request: Request) -> DemoIdentity:
     log_client(request, "inzage")
-    identity = request.app.state.inzage_identity
+    identity = state_of(request).inzage_identity
     if not isinstance(identity, DemoIdentity):
         raise Problem(HTTPStatus.NOT_FOUND, "")
     return identity
