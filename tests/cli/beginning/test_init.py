@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,8 @@ def test_django(tmp_path: Path) -> None:
     said = init(tmp_path, "--activities", "https://gemeente.example/a#", **environ)
     assert "django: 3 rules, 1 routes left out." in said
     assert "made up" not in said
+    rules = (tmp_path / "rules.yaml").read_text(encoding="utf-8")
+    assert re.findall(r'name: "(.+)"', rules) == ["Vergunningen", "Inwoner", "Inwoner"]
     told = records(
         tmp_path,
         "django",

@@ -190,7 +190,13 @@ def _of_patterns(patterns: Any, prefix: str, depth: int) -> Iterator[Route]:
                 yield from _of_patterns(inner, path, depth + 1)
             continue
         parameters = re.findall(r"\(\?P<(\w+)>", path) or _PARAMETER.findall(path)
-        yield Route(path=path, name=str(pattern.name or ""), path_parameters=tuple(parameters))
+        yield Route(path=path, name=str(pattern.name or _name_of_view(pattern)), path_parameters=tuple(parameters))
+
+
+def _name_of_view(pattern: Any) -> str:
+    """Return the name of the class or function that answers a route without a name of its own."""
+    view = getattr(pattern, "callback", None)
+    return str(getattr(getattr(view, "view_class", view), "__name__", ""))
 
 
 def _methods(methods: Any) -> tuple[str, ...]:
