@@ -31,13 +31,13 @@ def where() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256()
     for file in [MANIFEST, *built_from()]:
-        digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+        digest.update(f"{file.relative_to(MANIFEST.parent)}\0".encode() + file.read_bytes() + b"\0")
     return cache / "ldv_otel" / "collector" / digest.hexdigest()[:16] / NAME
 
 
 def built_from() -> list[Path]:
     """Return the files of our processor that are in the binary; its tests are not."""
-    sources = [file for file in PROCESSOR.glob("*.go") if not file.name.endswith("_test.go")]
+    sources = [file for file in PROCESSOR.rglob("*.go") if not file.name.endswith("_test.go")]
     return sorted([*sources, *PROCESSOR.glob("go.*")])
 
 

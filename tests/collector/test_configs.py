@@ -18,6 +18,9 @@ NEEDED = {
     "LDV_TLS_CERT_FILE": "/nonexistent/cert.pem",
     "LDV_TLS_KEY_FILE": "/nonexistent/key.pem",
     "LDV_TLS_CLIENT_CA_FILE": "/nonexistent/ca.pem",
+    **{f"LDV_KEY_ID_{tenant}": tenant for tenant in ("0363", "0344")},
+    **{f"LDV_KEY_SECRET_{tenant}": KEY_SECRET for tenant in ("0363", "0344")},
+    **{f"LDV_CLICKHOUSE_ENDPOINT_{tenant}": "http://127.0.0.1:8123" for tenant in ("0363", "0344")},
 }
 
 
@@ -29,7 +32,14 @@ def validate(program: Path, *configs: str, **environ: str) -> subprocess.Complet
 
 @pytest.mark.parametrize(
     "configs",
-    [["confirmed.yaml"], ["buffered.yaml"], ["confirmed.yaml", "network.yaml"], ["buffered.yaml", "network.yaml"]],
+    [
+        ["confirmed.yaml"],
+        ["buffered.yaml"],
+        ["confirmed.yaml", "network.yaml"],
+        ["buffered.yaml", "network.yaml"],
+        ["confirmed.yaml", "tenants.yaml"],
+        ["confirmed.yaml", "tenants.yaml", "network.yaml"],
+    ],
 )
 def test_the_collector_takes_them(program: Path, configs: list[str]) -> None:
     """Each alone, and with the network."""
@@ -100,3 +110,15 @@ def test_nothing_on_the_way_to_the_logboek_can_swallow_a_record(name: str) -> No
     assert config["service"]["pipelines"]["traces/tracing"]["processors"][-1] == "ldv/tracing"
     for protocol in config["receivers"]["otlp"]["protocols"].values():
         assert protocol["endpoint"].startswith("127.0.0.1:")
+
+
+def test_an_exporter_of_a_tenant_is_that_of_one_logboek() -> None:
+    """In where it writes they differ, and in nothing else: what a 200 promises holds for each tenant."""
+    confirmed, tenants = (yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("confirmed", "tenants"))
+    exporters = [confirmed["exporters"]["clickhouse/ldv"], *tenants["exporters"].values()]
+    assert len({exporter["endpoint"] for exporter in exporters}) == len(exporters)
+    assert len({exporter["database"] for exporter in exporters}) == len(exporters)
+    for exporter in exporters:
+        for name in ("endpoint", "username", "password", "database"):
+            del exporter[name]
+        assert exporter == exporters[0]

@@ -45,6 +45,7 @@ def written(directory: Path, text: str) -> Path:
         ("0344.json", "0344.json\n    spool: /var/spool/x/../0363", 13, "the same spool as 0363"),
         ("/utrecht", "/amsterdam", 11, "the same Logboek as 0363"),
         ("https://ldv@logboek.example/utrecht", "https://other@LOGBOEK.example:8443/amsterdam", 11, "the same Logboek"),
+        ("/utrecht", "/amsterdam\n    routed: true", 10, "routed is for the address of a Collector"),
         ("/utrecht", "/quarantine", 11, "the same Logboek as quarantine"),
         ('id: "0344"', 'id: "0363"', 10, "stands here twice"),
         ('id: "0344"', "id: 344", 10, "it has to be text, and is a whole number at tenants[1].id"),
@@ -160,3 +161,17 @@ def test_a_tenant_without_a_file_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="LDV_LOGBOEKEN, the file"):
         read_settings({"LDV_LOGBOEK": "chdb:x", "LDV_TENANT": "0363"})
     assert {"LDV_LOGBOEKEN", "LDV_TENANT"} <= {variable.name for variable in VARIABLES}
+
+
+def test_one_collector_is_that_of_several_where_it_leads_records_on(tmp_path: Path) -> None:
+    """All that have its address have to say so: a record that names no tenant would be led to nobody's Logboek."""
+    collector = GOOD.replace("clickhouse+https://ldv@logboek.example/amsterdam", "otlp+https://collector.example:4318")
+    collector = collector.replace(
+        "clickhouse+https://ldv@logboek.example/utrecht", "otlp+https://collector.example:4318"
+    )
+    routed = collector.replace("hosts: [amsterdam.example]", "routed: true")
+    with pytest.raises(ConfigurationError, match="the same Logboek as 0363"):
+        read_logboeken(written(tmp_path, routed), allow_insecure=False)
+    both = routed.replace("    keys: 0344.json", "    keys: 0344.json\n    routed: true")
+    file = read_logboeken(written(tmp_path, both), allow_insecure=False)
+    assert [tenant.routed for tenant in file.content.tenants] == [True, True]

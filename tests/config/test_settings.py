@@ -143,5 +143,5 @@ def test_every_setting_has_a_variable() -> None:
     fields |= {f"inzage.{name}" for name in InzageSettings.__struct_fields__}
     fields |= {f"gemma.{name}" for name in GemmaSettings.__struct_fields__}
     fields -= {"serve.outbound_proxy", "inzage.outbound_proxy"}  # LDV_PROXY, as for everything else
-    fields -= {"own_spool", "serve.audiences"}  # come from the file of LDV_LOGBOEKEN
+    fields -= {"own_spool", "routed", "serve.audiences"}  # come from the file of LDV_LOGBOEKEN
     assert {variable.field for variable in VARIABLES} == fields

@@ -54,6 +54,7 @@ class LogboekEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         logboek_id: As `LDV_LOGBOEK_ID`.
         organisation: As `LDV_ORGANISATION`.
         shared_key: Whether it may have a key that another of them has too: then both have one pseudonym for a person.
+        routed: Whether a Collector leads its records on by `ldv.tenant`: then others may have its address too.
     """
 
     logboek: str
@@ -68,10 +69,15 @@ class LogboekEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     logboek_id: str = ""
     organisation: str = ""
     shared_key: bool = False
+    routed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an address that is none."""
-        parse_address(self.logboek)
+        address = parse_address(self.logboek)
+        if self.routed and not address.scheme.startswith("otlp+"):
+            raise ValueError(
+                "routed is for the address of a Collector, otlp+https://...: nothing else leads records on"
+            )
         if not self.keys:
             raise ValueError("keys names no file; make one with `ldv key new --file`")
 
@@ -275,7 +281,7 @@ def _faults(content: Logboeken, directory: Path, *, allow_insecure: bool) -> Ite
     """Give what would mix Logboeken, each with its place in the file."""
     entries: list[tuple[Sequence[str | int], LogboekEntry]] = [(["quarantine"], content.quarantine)]
     entries += [(["tenants", index], tenant) for index, tenant in enumerate(content.tenants)]
-    addresses: dict[object, str] = {}
+    addresses: dict[object, tuple[LogboekEntry, str]] = {}
     spools: dict[Path, str] = {}
     key_files: dict[Path, LogboekEntry] = {}
     embedded = 0
@@ -287,7 +293,9 @@ def _faults(content: Logboeken, directory: Path, *, allow_insecure: bool) -> Ite
             yield [*steps, "logboek"], "a process has one embedded Logboek (chdb:) at most; use a server for the others"
         if address.scheme.endswith("+http") and not is_loopback(address.host) and not allow_insecure:
             yield [*steps, "logboek"], f"plain http to {address.host}; use https, or LDV_ALLOW_INSECURE=1 (LDV-L1)"
-        if (other := addresses.setdefault(_place(address), name)) != name:
+        holder, other = addresses.setdefault(_place(address), (entry, name))
+        # A Collector that leads records on by their tenant may be that of several: of all that have its address.
+        if holder is not entry and not (holder.routed and entry.routed):
             yield [*steps, "logboek"], f"{name} has the same Logboek as {other}: their records would be mixed"
         if entry.spool:
             spool = (directory / Path(entry.spool).expanduser()).resolve()

@@ -153,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         expected_services: Names, each with its longest silence in ms.
         tenant: Whose Logboek of `LDV_LOGBOEKEN` these are about, or `QUARANTINE`; empty without that file.
         own_spool: Whether `spool` is that of the tenant alone; else its spools stand apart in there.
+        routed: Whether a Collector leads its records on by their tenant, which each then names.
         logboeken: The file, for a service that chooses a tenant for each Actie; the others are then what its Logboeken
             have in common (`tenant_settings`), and `logboek` is the quarantine.
     """
@@ -160,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logboek: LogboekAddress
     tenant: str = ""
     own_spool: bool = False
+    routed: bool = False
     logboeken: LogboekenFile | None = None
     password: str = ""
     password_file: Path | None = None
@@ -297,6 +299,7 @@ def tenant_settings(base: Settings, file: LogboekenFile, tenant_id: str) -> Sett
         client_key_file=file.file(entry.client_key_file) or base.client_key_file,
         spool=file.file(entry.spool) or base.spool,
         own_spool=bool(entry.spool),
+        routed=entry.routed,
         seal_key=file.file(entry.seal_key),
         register=file.location(entry.register) or base.register,
         logboek_id=entry.logboek_id,

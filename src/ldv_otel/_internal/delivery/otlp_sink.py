@@ -49,6 +49,8 @@ WRITER_ID: Final = "ldv.writer_id"
 SEQ: Final = "ldv.seq"
 KEY_ID: Final = "ldv.key_id"
 SEALED: Final = "ldv.data_subject_sealed"
+#: By which a Collector leads records on to the Logboek of their tenant; it takes the attribute out.
+TENANT: Final = "ldv.tenant"
 
 #: What the status of an answer means, where it is not 200. Any other means: not now, and perhaps it was stored.
 _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
@@ -66,6 +68,8 @@ class OtlpSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        #: Last among the attributes, so that none of a record takes its place.
+        self._whose = {TENANT: settings.tenant} if settings.routed else {}
         self._http: SinkClient | None = None
         self._headers: Mapping[str, str] = {}
         self._pid = 0
@@ -123,7 +127,7 @@ class OtlpSink:
             context=SpanContext(trace_id, int.from_bytes(record.span_id, "big"), is_remote=False),
             parent=parent,
             resource=self._resource(record.resource),
-            attributes=span_attributes(batch.writer_id, seq, record),
+            attributes={**span_attributes(batch.writer_id, seq, record), **self._whose},
             status=SpanStatus(
                 {Status.OK: StatusCode.OK, Status.ERROR: StatusCode.ERROR}.get(record.status, StatusCode.UNSET)
             ),
