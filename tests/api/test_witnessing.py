@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ldv_otel._internal.config.settings import Settings
-from ldv_otel._internal.tamper.note import NoteKey, SignedNote
+from ldv_otel._internal.tamper.note import NoteKey, SignedNote, cosigner
 from ldv_otel._internal.tamper.witness import MOST_BODY_BYTES
 from tests.support.serving import ServeProcess, environ_of
 from tests.tamper.test_witness import FORK, LOG, body, note
@@ -85,6 +85,18 @@ def test_figures_name_each_log(tmp_path: Path) -> None:
     assert f'ldv_witnessed_log_size{{log="{LOG.key.name}"}} 4\n' in figures
     assert f'ldv_witnessed_log_forked{{log="{LOG.key.name}"}} 1\n' in figures
     assert "signed two checkpoints of 4 entries" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_figures_name_who_witnesses_this_logboek(served_settings: Settings, tmp_path: Path) -> None:
+    """So that a witness that stays away is seen before anybody needs it."""
+    file = tmp_path / "witnesses.yaml"
+    key = cosigner(LOG.key)
+    file.write_text(f"quorum: 1\nwitnesses: [{{key: {key}, url: 'http://127.0.0.1:1/witness'}}]", encoding="utf-8")
+    environ = environ_of(served_settings) | {"LDV_WITNESSES": str(file)}
+    with ServeProcess(environ, "--without-authentication", log=tmp_path / "log") as process:
+        figures = httpx.get(f"{process.address}/metrics", timeout=30).text
+    assert f'ldv_witness_cosigned{{witness="{key.name}"}} 0\n' in figures
+    assert "ldv_checkpoint_witnessed 0\n" in figures
 
 
 @pytest.mark.parametrize(

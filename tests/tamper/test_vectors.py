@@ -34,18 +34,21 @@ from ldv_otel._internal.tamper.manifest import (
 from ldv_otel._internal.tamper.note import NoteKey, NoteSigner, SignedNote, check_signature, cosigner
 from ldv_otel._internal.tamper.record_bytes import record_bytes, record_of_bytes
 from ldv_otel._internal.tamper.tree import (
+    check_consistency,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
     root_by_inclusion,
     root_of,
 )
+from ldv_otel._internal.tamper.witness import WitnessRequest
 from tests.support.chance import dice
 
 FILE: Final = Path(__file__).parents[1] / "data" / "tamper" / "vectors.json"
 VERIFIER: Final = Path(__file__).with_name("goverifier")
 WRITER: Final = "0123456789abcdef"
 ORIGIN: Final = "logboek.example/tamper-vectors"
+WITNESS: Final = "witness.example/tamper-vectors"
 WHEN_MS: Final = 1_764_000_000_000
 
 
@@ -101,6 +104,10 @@ def vectors() -> dict[str, Any]:
     logboek = NoteSigner(ORIGIN, bytes(range(32, 64)))
     note = logboek.sign(Checkpoint(ORIGIN, len(log), root_of(log)).text)
     cosigned = SignedNote(note.text, (*note.signatures, logboek.cosign(note.text, WHEN_MS // 1000 + 60)))
+    witness = NoteSigner(WITNESS, bytes(range(64, 96)))
+    request = WitnessRequest(3, tuple(consistency_proof(log, 3)), cosigned)
+    cosignature = witness.cosign(note.text, WHEN_MS // 1000 + 61)
+    witnessed = SignedNote(note.text, (*cosigned.signatures, cosignature))
     every = batch[0]
     number = number_of(UNNUMBERED, 77, every.trace_id, every.span_id)
     of_collector = UnsealedRow(
@@ -147,6 +154,13 @@ def vectors() -> dict[str, Any]:
                 for size in range(1, len(log) + 1)
             ],
         },
+        "witness": {
+            "key": str(cosigner(witness.key)),
+            "request": str(request),
+            "answer": f"{cosignature}\n",
+            "checkpoint": str(witnessed),
+            "proof": str(LogProof(0, tuple(inclusion_proof(log, 0)), witnessed)),
+        },
     }
 
 
@@ -175,6 +189,17 @@ def test_what_is_in_the_file_holds() -> None:
     note = SignedNote.parse(log["checkpoint"])
     assert note.signed_by(keys) == keys
     check_signature(keys[1], note.text, note.signatures[1])
+    witness = read["witness"]
+    key = NoteKey.parse(witness["key"])
+    request = WitnessRequest.parse(witness["request"].encode())
+    assert request.note == note
+    check_consistency(
+        3, bytes.fromhex(log["consistency"][2]["root"]), 7, Checkpoint.parse(note.text).root, request.path
+    )
+    assert witness["checkpoint"] == log["checkpoint"] + witness["answer"]
+    proof = LogProof.parse(witness["proof"])
+    assert proof.check(leaf_hash(log["entries"][0].encode())).size == 7
+    assert proof.checkpoint.signed_by([key]) == [key]
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +264,17 @@ def for_go() -> dict[str, Any]:
                 "path": b64(list(proof.path)),
             }
             for entry, proof in zip(log["entries"], proofs, strict=True)
+        ]
+        + [
+            {
+                "key": log["key"],
+                "cosigners": [made["witness"]["key"], log["cosignature_key"]],
+                "note": made["witness"]["checkpoint"],
+                "size": len(proofs),
+                "entry": log["entries"][0],
+                "index": 0,
+                "path": b64(list(proofs[0].path)),
+            }
         ],
     }
 
@@ -247,7 +283,7 @@ def test_gos_implementation_agrees(go_verifier: Path) -> None:
     """Notes, checkpoints, roots, and proofs of both kinds, by code that has nothing of ours."""
     ended = verified(go_verifier, for_go())
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "1 notes, 23 trees and 7 checkpoints hold\n"
+    assert ended.stdout == "1 notes, 23 trees and 8 checkpoints hold\n"
 
 
 def test_gos_implementation_refuses_what_was_changed(go_verifier: Path) -> None:
@@ -256,6 +292,13 @@ def test_gos_implementation_refuses_what_was_changed(go_verifier: Path) -> None:
         content = for_go()
         content[where][0]["note"] = content[where][0]["note"].replace("\n", "\n1", 1)
         assert verified(go_verifier, content).returncode == 1
+    for changed in (SignedNote.parse(vectors()["witness"]["checkpoint"]).text + "\n", vectors()["log"]["checkpoint"]):
+        content = for_go()
+        content["checkpoints"][-1]["note"] = changed  # without the witness
+        assert verified(go_verifier, content).returncode == 1
+    content = for_go()
+    content["checkpoints"][-1]["cosigners"][0] = str(cosigner(NoteSigner(WITNESS, bytes(32)).key))
+    assert verified(go_verifier, content).returncode == 1
     content = for_go()
     content["checkpoints"][0]["entry"] += "x"
     assert verified(go_verifier, content).returncode == 1

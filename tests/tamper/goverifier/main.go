@@ -4,10 +4,15 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -33,12 +38,14 @@ type input struct {
 		}
 	}
 	Checkpoints []struct {
-		Key   string
-		Note  string
-		Size  int64
-		Entry string
-		Index int64
-		Path  []string
+		Key  string
+		Note string
+		// Keys of witnesses, each of which has to have cosigned it.
+		Cosigners []string
+		Size      int64
+		Entry     string
+		Index     int64
+		Path      []string
 	}
 }
 
@@ -65,6 +72,9 @@ func main() {
 	}
 	for _, each := range in.Checkpoints {
 		size, root := checkpoint(open(each.Key, each.Note))
+		for _, key := range each.Cosigners {
+			cosigned(key, each.Note)
+		}
 		if size != each.Size {
 			fail("a checkpoint is of another size: %d", size)
 		}
@@ -79,6 +89,50 @@ func open(key, text string) string {
 	opened, err := note.Open([]byte(text), note.VerifierList(verifier))
 	check(err)
 	return opened.Text
+}
+
+// cosigned checks the signature of a witness: https://c2sp.org/tlog-cosignature, which the standard library of Go's
+// checksum database does not know, by its interface for other kinds of keys.
+func cosigned(vkey, text string) {
+	witness, err := newCosigner(vkey)
+	check(err)
+	opened, err := note.Open([]byte(text), note.VerifierList(witness))
+	check(err)
+	if len(opened.Sigs) != 1 || opened.Sigs[0].Name != witness.name {
+		fail("a checkpoint is not cosigned by %s alone", witness.name)
+	}
+}
+
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func newCosigner(vkey string) (*cosigner, error) {
+	name, rest, _ := strings.Cut(vkey, "+")
+	id, encoded, _ := strings.Cut(rest, "+")
+	content, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(content) != 1+ed25519.PublicKeySize || content[0] != 4 {
+		return nil, fmt.Errorf("%q is no key of a witness", vkey)
+	}
+	sum := sha256.Sum256(append([]byte(name+"\n"), content...))
+	if hex.EncodeToString(sum[:4]) != id {
+		return nil, fmt.Errorf("the id of %q is not that of its bytes", vkey)
+	}
+	return &cosigner{name, binary.BigEndian.Uint32(sum[:4]), content[1:]}, nil
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.hash }
+
+func (c *cosigner) Verify(text, signature []byte) bool {
+	if len(signature) != 8+ed25519.SignatureSize {
+		return false
+	}
+	seconds := binary.BigEndian.Uint64(signature)
+	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", seconds, text)
+	return ed25519.Verify(c.key, []byte(message), signature[8:])
 }
 
 func checkpoint(text string) (int64, tlog.Hash) {

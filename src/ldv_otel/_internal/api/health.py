@@ -13,11 +13,13 @@ from ldv_otel._internal.api.store_reader import StoreReader
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.services import WINDOW_MS, ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import check_schema
+from ldv_otel._internal.clickhouse.verification.witnessed_log import WitnessReport, witness_status
 from ldv_otel._internal.config.networks import Networks, asgi_peer
 from ldv_otel._internal.config.settings import InzageSettings, ServeSettings, Settings
 from ldv_otel._internal.http.health import HealthEndpoints, is_of_this_machine, was_forwarded
-from ldv_otel._internal.http.openmetrics import MetricFamily
+from ldv_otel._internal.http.openmetrics import Labels, MetricFamily
 from ldv_otel._internal.http.readiness import ANSWER_SECONDS, Readiness
+from ldv_otel._internal.tamper.witness_files import KnownWitnesses, read_known_witnesses
 from ldv_otel._internal.times.instants import now_ms, seconds_from_ms
 from ldv_otel._version import __version__
 from ldv_otel.errors import LdvError
@@ -117,15 +119,56 @@ class ServiceFigures:
         ]
 
 
+class WitnessedFigures:
+    """What `/metrics` says of the witnesses of this Logboek's log (`LDV_WITNESSES`); asked once a minute at most."""
+
+    def __init__(self, settings: Settings, reader: StoreReader) -> None:
+        self._roster = read_known_witnesses(settings)
+        self._reader = reader
+        self._families: list[MetricFamily] = []
+        self._until = 0.0
+
+    async def __call__(self) -> list[MetricFamily]:
+        """Return the figures; those of before where the Logboek does not answer in time."""
+        now = time.monotonic()
+        if self._roster is not None and now >= self._until:
+            self._until = now + _SERVICES_SECONDS
+            with suppress(LdvError, Problem, TimeoutError):
+                question = self._reader.ask(witness_status, self._roster)
+                self._families = self._of(await asyncio.wait_for(question, _ASKING_SECONDS), self._roster)
+        return self._families
+
+    def _of(self, report: WitnessReport, roster: KnownWitnesses) -> list[MetricFamily]:
+        cosigned: dict[Labels, float] = {
+            (("witness", each.note_key.name),): float(each.note_key.name in report.cosigned)
+            for each in roster.witnesses
+        }
+        return [
+            MetricFamily(
+                "ldv_witness_cosigned", "gauge", "1 for a witness that cosigned the last checkpoint.", cosigned
+            ),
+            MetricFamily(
+                "ldv_checkpoint_witnessed",
+                "gauge",
+                "1 when enough witnesses cosigned the last checkpoint.",
+                {(): float(report.enough)},
+            ),
+        ]
+
+
 def with_health(app: Any, readiness: Readiness, settings: Settings, reader: StoreReader) -> HealthEndpoints:
     """Return an application with `/health/live`, `/health/ready` and `/metrics` before it."""
-    figures = ServiceFigures(settings, reader)
+    services, witnesses = ServiceFigures(settings, reader), WitnessedFigures(settings, reader)
+
+    async def figures() -> list[MetricFamily]:
+        return [*await services(), *await witnesses()]
+
     return HealthEndpoints(
         app,
         readiness,
         version=__version__,
         may_read=metrics_readers(settings.serve, settings.inzage),
-        figures=figures.__call__,
+        figures=figures,
     )
 
 

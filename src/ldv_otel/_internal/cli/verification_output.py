@@ -9,6 +9,7 @@ import msgspec
 
 from ldv_otel._internal.cli.output import console
 from ldv_otel._internal.clickhouse.verification.verify import Verification
+from ldv_otel._internal.clickhouse.verification.witnessed_log import WitnessReport
 from ldv_otel._internal.times.instants import rfc3339_from_ms
 
 
@@ -77,10 +78,11 @@ def print_verification(verification: Verification, *, keys_known: bool, whole: b
             "A batch that went with all its records, or its manifest, shows in a check of everything only.",
             soft_wrap=True,
         )
-    elif not verification.log.places:
+    elif not verification.log.places and verification.log.witnesses is None:
         out.print(
             "Whoever holds the database and the keys can change records and seal them anew, or cut off the last. Only "
-            "a copy of the log elsewhere shows that: `ldv seal --to` and `ldv verify --against`.",
+            "a copy of the log elsewhere, or another organisation that witnesses it, shows that: `ldv seal --to` and "
+            "`ldv verify --against`, or LDV_WITNESSES.",
             soft_wrap=True,
         )
 
@@ -95,3 +97,25 @@ def _print_log(verification: Verification) -> None:
         f"{log.places} other places",
         soft_wrap=True,
     )
+    if log.witnesses is not None:
+        _print_witnesses(log.witnesses)
+
+
+def _print_witnesses(report: WitnessReport) -> None:
+    out = console()
+    seen = "" if report.seen_seconds is None else f", at {rfc3339_from_ms(report.seen_seconds * 1_000)}"
+    names = f": {', '.join(report.cosigned)}" if report.cosigned else ""
+    out.print(
+        f"witnessed {len(report.cosigned)} of {len(report.cosigned) + len(report.missing)} known witnesses cosigned "
+        f"the last checkpoint, and {report.quorum} are enough{seen}{names}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for sentence in report.missing:
+        out.print(f"witness   {sentence}", markup=False, soft_wrap=True)
+    for sentence in report.silent:
+        out.print(
+            f"witness   {sentence}. It cosigned this checkpoint, and whether it has seen more since is not known.",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -102,6 +102,8 @@ class KnownWitnesses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"quorum lies between 1 and the number of witnesses, at most {_MOST_WITNESSES}")
         if len({each.note_key.public for each in self.witnesses}) < len(self.witnesses):
             raise ValueError("Two witnesses have one key")
+        if len({each.note_key.name for each in self.witnesses}) < len(self.witnesses):
+            raise ValueError("Two witnesses have one name")
 
 
 def read_witnessed_logs(path: Path) -> Mapping[str, list[NoteKey]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -14,10 +15,17 @@ from ldv_otel._internal.cli.second_places import second_place
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.schema.migrations import checked
 from ldv_otel._internal.clickhouse.seal_key import new_signer, signer_for
-from ldv_otel._internal.clickhouse.verification.adopt import adopt
-from ldv_otel._internal.clickhouse.verification.manifest_log import log_signer, seal
+from ldv_otel._internal.clickhouse.verification.adopt import Adoption, adopt
+from ldv_otel._internal.clickhouse.verification.manifest_log import SealResult, log_signer, seal
+from ldv_otel._internal.clickhouse.verification.witnessed_log import CONTRADICTIONS, Witnesses
 from ldv_otel._internal.config.settings import read_settings
+from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel._internal.tamper.witness_client import WitnessOutcome
+from ldv_otel._internal.tamper.witness_files import KnownWitnesses, read_known_witnesses
 from ldv_otel.errors import ConfigurationError
+
+#: The checkpoint is there, and too few witnesses have seen it.
+_NOT_WITNESSED: Final = 3
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,9 +54,13 @@ def seal_logboek(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a checkpoint of all manifests so far with the key of this machine: for a timer, once a minute."""
+    """Sign a checkpoint of all manifests so far with the key of this machine: for a timer, once a minute.
+
+    With LDV_WITNESSES others are asked to cosign it: exit code 3 when too few do, 1 when one has seen another log.
+    """
     settings = read_settings(os.environ)
     places = [second_place(text, "--to") for text in to or []]
+    roster = read_known_witnesses(settings)
     with checked(LogboekClient(settings)) as client:
         signer = new_signer(settings) if new_key else signer_for(settings, client)
         if signer is None:
@@ -57,7 +69,28 @@ def seal_logboek(
         if adopt_rows:
             with progress_bar("adopt") as progress:
                 adoption = adopt(client, signer, progress)
-        result = seal(client, log_signer(signer), places, succeeds=new_key)
+        result = seal(client, log_signer(signer), places, witnesses=Witnesses(roster, settings.proxy), succeeds=new_key)
+    _print(result, adoption, places, roster, as_json=as_json)
+    if roster is not None:
+        _end(result.witnesses, roster)
+
+
+def _end(outcomes: Sequence[WitnessOutcome], roster: KnownWitnesses) -> None:
+    """End with the exit code that says what came of the witnesses."""
+    if any(each.state in CONTRADICTIONS for each in outcomes):
+        raise typer.Exit(1)
+    if sum(each.cosignature is not None for each in outcomes) < roster.quorum:
+        raise typer.Exit(_NOT_WITNESSED)
+
+
+def _print(
+    result: SealResult,
+    adoption: Adoption | None,
+    places: Sequence[SecondPlace],
+    roster: KnownWitnesses | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         print_json(
             {
@@ -67,6 +100,7 @@ def seal_logboek(
                 "added": result.added,
                 "key": str(result.key),
                 "places": [str(place) for place in places],
+                **({} if roster is None else {"witnesses": _as_json(result.witnesses), "quorum": roster.quorum}),
                 **({} if adoption is None else {"adopted": msgspec.to_builtins(adoption)}),
             }
         )
@@ -83,5 +117,21 @@ def seal_logboek(
     out.print(f"key    {result.key}", soft_wrap=True)
     for place in places:
         out.print(f"place  {place}", soft_wrap=True)
-    if not places:
-        out.print("Without --to nobody but this Logboek has the checkpoint.", soft_wrap=True)
+    for outcome in result.witnesses:
+        out.print(f"witness {outcome.sentence}", markup=False, soft_wrap=True)
+    if roster is not None:
+        cosigned = sum(outcome.cosignature is not None for outcome in result.witnesses)
+        out.print(f"witnessed by {cosigned} of {len(roster.witnesses)}, and {roster.quorum} are enough")
+    if any(outcome.state in CONTRADICTIONS for outcome in result.witnesses):
+        out.print(
+            "A witness has seen another log of this name. Run `ldv verify`, keep everything as it is, and ask the "
+            "witness for the checkpoint that it has (`ldv witness --show`).",
+            style="bold red",
+            soft_wrap=True,
+        )
+    if not places and roster is None:
+        out.print("Without --to or LDV_WITNESSES nobody but this Logboek has the checkpoint.", soft_wrap=True)
+
+
+def _as_json(outcomes: Sequence[WitnessOutcome]) -> list[dict[str, Any]]:
+    return [{"name": each.witness, "state": each.state, "detail": each.detail, "size": each.size} for each in outcomes]

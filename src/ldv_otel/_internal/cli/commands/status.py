@@ -24,6 +24,7 @@ from ldv_otel._internal.clickhouse.queries.models import Totals, WriterCounts
 from ldv_otel._internal.clickhouse.queries.services import ServiceActivity, service_activity
 from ldv_otel._internal.clickhouse.schema.migrations import SchemaStatus, schema_status
 from ldv_otel._internal.clickhouse.seal_key import SealStatus, seal_status
+from ldv_otel._internal.clickhouse.verification.witnessed_log import WitnessReport, witness_status
 from ldv_otel._internal.config.logboeken import LogboekenFile
 from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_service_settings
@@ -33,6 +34,7 @@ from ldv_otel._internal.delivery.spool.inspect import BacklogStatus, SpoolStatus
 from ldv_otel._internal.delivery.spool.quarantine import QUARANTINE_NAME, Quarantine
 from ldv_otel._internal.privacy.key_file import place_of_keys, read_keys
 from ldv_otel._internal.record.overlooked import OverlookedAttribute, sentence_about
+from ldv_otel._internal.tamper.witness_files import read_known_witnesses
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import LdvError
 
@@ -52,6 +54,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
         missing_keys: How many Logregels are under keys that the key file lacks; None where that was not compared.
         resource_left_out: How many Logregels lack an attribute of their resource, by its name (LDV-N8).
         seal: Whether services on this machine seal what they store; None where the Logboek is no ClickHouse.
+        witnesses: Who witnesses the log; None where nobody is named.
         services: What each service logs, those that fell silent first.
         schema: None when it could not be asked; then only what is on this machine is said.
     """
@@ -59,6 +62,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
     logboek: str
     problem: str = ""
     seal: SealStatus | None = None
+    witnesses: WitnessReport | None = None
     schema: SchemaStatus | None = None
     totals: Totals | None = None
     services: list[ServiceActivity] = []
@@ -78,9 +82,10 @@ class StatusReport(msgspec.Struct, kw_only=True):
         """Whether nothing is missing or wrong; a row that was stored twice is not, readers see it once."""
         wrong = self.problem or self.losses or self.quarantined or self.refused or self.backlog.full
         unsealed = self.seal is not None and self.seal.problem
+        unwitnessed = self.witnesses is not None and not self.witnesses.enough
         missed = any(service.expected and service.silent for service in self.services)
         lost = any(writer.missing for writer in self.writers)
-        return not (wrong or unsealed or self.missing_keys or missed or lost)
+        return not (wrong or unsealed or unwitnessed or self.missing_keys or missed or lost)
 
 
 def status(*, as_json: AsJson = False) -> None:
@@ -137,6 +142,9 @@ def _ask(report: StatusReport, settings: Settings) -> None:
         report.problem = schema.problem()
         if seals and not report.problem:
             report.seal = seal_status(settings, client)
+        witnesses = read_known_witnesses(settings)
+        if witnesses is not None and schema.current and not report.problem:
+            report.witnesses = witness_status(client, witnesses)
         if schema.current:
             report.totals = read.totals(client)
             report.services = service_activity(
@@ -174,6 +182,8 @@ def _print_status(report: StatusReport) -> None:
         out.print(f"not kept    {name} of the resource of {count} Logregels", markup=False, soft_wrap=True)
     if report.seal is not None:
         _print_seal(out, report.seal)
+    if report.witnesses is not None:
+        _print_witnesses(out, report.witnesses)
     if report.missing_keys:
         out.print(
             f"NOT FOUND   {sentence_about_keys(report.missing_keys)}", style="bold red", markup=False, soft_wrap=True
@@ -229,6 +239,20 @@ def _print_seal(out: Console, seal: SealStatus) -> None:
         out.print(f"seal key    made with the first record, in {seal.key_file}", markup=False, soft_wrap=True)
     else:
         out.print("not sealed  LDV_SEAL=0: a change of records would not show", markup=False, soft_wrap=True)
+
+
+def _print_witnesses(out: Console, report: WitnessReport) -> None:
+    seen = "" if report.seen_seconds is None else f", {rendering.moment(report.seen_seconds * 1_000)}"
+    roster = len(report.cosigned) + len(report.missing)
+    out.print(
+        f"{'witnessed  ' if report.enough else 'NOT WITNESSED'} {len(report.cosigned)} of {roster} cosigned the last "
+        f"checkpoint, and {report.quorum} are enough{seen}",
+        style="" if report.enough else "bold red",
+        markup=False,
+        soft_wrap=True,
+    )
+    for sentence in report.missing:
+        out.print(f"            {sentence}; `ldv seal` says why", markup=False, soft_wrap=True)
 
 
 def _print_waiting(out: Console, report: StatusReport) -> None:

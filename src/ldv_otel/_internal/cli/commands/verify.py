@@ -23,17 +23,19 @@ from ldv_otel._internal.clickhouse.seal_key import is_there
 from ldv_otel._internal.clickhouse.verification.made import write_verification
 from ldv_otel._internal.clickhouse.verification.selected import rows_of_subject, rows_of_trace
 from ldv_otel._internal.clickhouse.verification.verified_log import VerifiedLog, read_verified, write_verified
-from ldv_otel._internal.clickhouse.verification.verify import Verification, verify, verify_rows
+from ldv_otel._internal.clickhouse.verification.verify import Verification, verify, verify_rows, with_witnesses
+from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.tamper.key_place import VARIABLE, seal_key_file
 from ldv_otel._internal.tamper.note import NoteError, NoteKey
 from ldv_otel._internal.tamper.proof import BadProof, ProvenRecord, check_proof, proofs_in
 from ldv_otel._internal.tamper.signing_key import read_signer
+from ldv_otel._internal.tamper.witness_files import read_known_witnesses
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms, rfc3339_from_ms
 from ldv_otel.errors import ConfigurationError, LdvError
 
-#: Nothing shows tampering, and not everything is sealed, or not every record of the person could be found.
+#: Nothing shows tampering, and not everything is sealed or witnessed, or not every record of the person could be found.
 _INCOMPLETE: Final = 3
 
 
@@ -94,6 +96,7 @@ def verify_logboek(
     begin, _ = parse_period(since, None, now=datetime.now(UTC))
     since_ms = None if begin is None else ms_from_datetime(begin)
     keys = _keys(settings, key or [])
+    roster = read_known_witnesses(settings)
     public = None if keys is None else [each.public for each in keys]
     pseudonymiser = None if subject is None else pseudonymiser_of_reader(settings)
     pseudonyms = None if pseudonymiser is None else ask_pseudonyms(pseudonymiser, subject or "")
@@ -116,6 +119,7 @@ def verify_logboek(
             )
         whole = trace is None and subject is None and since is None
         if whole:
+            verification = with_witnesses(client, verification, Witnesses(roster, settings.proxy))
             _write_down(client, verification, keys_named=keys is not None)
     if as_json:
         print_json(verification_json(verification, keys_known=keys is not None, missing_keys=missing))
@@ -134,7 +138,12 @@ def check_everything(settings: Settings, client: LogboekClient) -> Verification:
     """Verify every record now, with the keys of this machine where it has some, and put on record that it was done."""
     keys = _keys(settings, [])
     with progress_bar("verify") as progress:
-        verification = verify(client, keys=None if keys is None else [each.public for each in keys], progress=progress)
+        verification = verify(
+            client,
+            keys=None if keys is None else [each.public for each in keys],
+            progress=progress,
+        )
+    verification = with_witnesses(client, verification, Witnesses(read_known_witnesses(settings), settings.proxy))
     _write_down(client, verification, keys_named=keys is not None)
     return verification
 

@@ -309,5 +309,5 @@ WHERE seq > previous + 1;
 -- or the log are not what was sealed.
 CREATE OR REPLACE VIEW controles AS
 SELECT at, account, verified_by, everything, keys_named, places, records, manifests, adopted, removed, not_read, not_sealed,
-    log_size, findings, arraySum(mapValues(mapFilter((kind, count) -> kind != 'not sealed', findings))) AS tampering
+    log_size, findings, arraySum(mapValues(mapFilter((kind, count) -> kind NOT IN ('not sealed', 'not witnessed'), findings))) AS tampering
 FROM ldv_verification;

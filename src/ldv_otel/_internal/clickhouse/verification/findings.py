@@ -23,7 +23,11 @@ class FindingKind(StrEnum):
     FORKED = "forked"
     UNKNOWN_KEY = "unknown key"
     LOG_CHANGED = "log changed"
+    NOT_WITNESSED = "not witnessed"
 
+
+#: They show neither that anything was changed nor that nothing was.
+SHOWS_NOTHING: Final = frozenset({FindingKind.NOT_SEALED, FindingKind.NOT_WITNESSED})
 
 _ADVICE: Final = {
     FindingKind.CHANGED: "Compare them with a backup or with who received them, and find out who may write to it.",
@@ -38,6 +42,9 @@ _ADVICE: Final = {
     FindingKind.MANIFEST_REMOVED: "It was stored, with records. Look for both in a backup.",
     FindingKind.UNKNOWN_KEY: "If it is the key of a service of yours, name it; else treat the records as added.",
     FindingKind.LOG_CHANGED: "Keep both as they are, and find out which is older and who may write to each.",
+    FindingKind.NOT_WITNESSED: (
+        "Nothing shows that others have seen the log as it is here. `ldv seal` asks them, and says what each answers."
+    ),
     FindingKind.FORKED: "One of the two is not of the sealer, or its process was copied. Look for it in a backup.",
 }
 
@@ -68,6 +75,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """What happened, to which records, between which times, and what to do."""
         subject = f"{self.records} Logregels" if self.records != 1 else "1 Logregel"
+        if self.kind is FindingKind.NOT_WITNESSED:
+            return f"{self.kind}: {self.detail} {_ADVICE[self.kind]}"
         parts = [f"{self.kind}:", subject if self.records else "records that are not known"]
         if self.writer_id:
             parts.append(f"of writer {self.writer_id}")

@@ -10,41 +10,21 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
 from ldv_otel._internal.clickhouse.verification.stored import StoredManifest, read_manifests
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, StoredLog, read_log
+from ldv_otel._internal.clickhouse.verification.witnessed_log import NOBODY, Witnesses, WitnessReport, shown_log
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
 from ldv_otel._internal.tamper.manifest import Manifest
 from ldv_otel._internal.tamper.note import NoteError, NoteKey, NoteSigner, SignedNote, cosigned_at, cosigner
 from ldv_otel._internal.tamper.place import SecondPlace
 from ldv_otel._internal.tamper.tree import leaf_hash, root_of, roots_of_first
+from ldv_otel._internal.tamper.witness_client import WitnessOutcome, ask_witnesses
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.errors import ConfigurationError, LdvError
 
-_CHECKPOINTS: Final = Sql("SELECT note, sealers, numbers FROM ldv_checkpoint ORDER BY size, at")
 _ADVICE: Final = "No checkpoint was made. Run `ldv verify`, which names what is missing, and keep the second place."
-
-
-class LogEntry(NamedTuple):
-    """What names a manifest in the log."""
-
-    sealer: str
-    number: int
-
-
-class StoredLog(msgspec.Struct, frozen=True):
-    """The log as the Logboek has it.
-
-    Attributes:
-        entries: In their order.
-        notes: Its checkpoints, the last one last.
-        bad: Why something that stands as a checkpoint is none.
-    """
-
-    entries: list[LogEntry]
-    notes: list[SignedNote]
-    bad: list[str]
 
 
 class SealResult(msgspec.Struct, frozen=True):
@@ -52,23 +32,13 @@ class SealResult(msgspec.Struct, frozen=True):
 
     Attributes:
         added: How many manifests came into the log.
+        witnesses: What came of asking each witness.
     """
 
     checkpoint: Checkpoint
     added: int
     key: NoteKey
-
-
-def read_log(client: LogboekClient) -> StoredLog:
-    """Return the log as it is stored; whether it is what was signed is not known yet."""
-    log = StoredLog([], [], [])
-    for note, sealers, numbers in client.rows(_CHECKPOINTS, bytes_columns=("note",)):
-        try:
-            log.notes.append(SignedNote.parse(note))
-        except NoteError as error:
-            log.bad.append(str(error))
-        log.entries.extend(map(LogEntry, sealers, numbers))
-    return log
+    witnesses: tuple[WitnessOutcome, ...] = ()
 
 
 def leaf_of_manifest(manifest: Manifest) -> bytes:
@@ -104,12 +74,19 @@ def seen_seconds(note: SignedNote, keys: Sequence[bytes]) -> int | None:
 
 
 def seal(
-    client: LogboekClient, signer: NoteSigner, places: Sequence[SecondPlace] = (), *, succeeds: bool = False
+    client: LogboekClient,
+    signer: NoteSigner,
+    places: Sequence[SecondPlace] = (),
+    *,
+    witnesses: Witnesses = NOBODY,
+    succeeds: bool = False,
 ) -> SealResult:
-    """Take the manifests that are new into the log, sign a checkpoint of it, and copy it to other places.
+    """Take the manifests that are new into the log, sign a checkpoint of it, have it witnessed, and copy it.
 
     Args:
         signer: Of the log; its name is the origin.
+        places: To which it is copied, with the cosignatures.
+        witnesses: Who is asked to cosign it.
         succeeds: Whether it may go on with what another key signed, whoever had that.
 
     Raises:
@@ -133,6 +110,24 @@ def seal(
     checkpoint = Checkpoint(signer.key.name, len(leaves), root_of(leaves))
     note = signer.sign(checkpoint.text)
     note = SignedNote(note.text, (*note.signatures, signer.cosign(note.text, now_ms() // 1_000)))
+    # Before any witness sees it: what they have seen has to be here, or the next checkpoint might contradict them.
+    _store(client, checkpoint, note, fresh)
+    roster = witnesses.roster
+    outcomes = (
+        []
+        if roster is None
+        else ask_witnesses(roster.witnesses, shown_log(log, note, leaves, roster), proxy=witnesses.proxy)
+    )
+    cosignatures = [each.cosignature for each in outcomes if each.cosignature is not None]
+    if cosignatures:
+        note = SignedNote(note.text, (*note.signatures, *cosignatures))
+        _store(client, checkpoint, note, [])
+    for place, size in zip(places, sizes, strict=True):
+        place.write(note, leaves, size)
+    return SealResult(checkpoint, len(fresh), signer.key, tuple(outcomes))
+
+
+def _store(client: LogboekClient, checkpoint: Checkpoint, note: SignedNote, fresh: Sequence[Manifest]) -> None:
     client.insert(
         Table.LDV_CHECKPOINT,
         {
@@ -143,9 +138,6 @@ def seal(
         },
         {"async_insert": 0},
     )
-    for place, size in zip(places, sizes, strict=True):
-        place.write(note, leaves, size)
-    return SealResult(checkpoint, len(fresh), signer.key)
 
 
 def _leaves_so_far(log: StoredLog, manifests: Mapping[LogEntry, Manifest]) -> list[bytes]:
@@ -188,6 +180,7 @@ class LogReport(msgspec.Struct, frozen=True):
         seen_seconds: When that was made, as its signer says, in s since 1970-01-01 UTC; None when that is not known.
         unlogged: How many manifests are not in it.
         places: How many other places have a checkpoint of it that was compared.
+        witnesses: Who else has seen the last checkpoint; None where no witnesses are known.
     """
 
     origin: str = ""
@@ -196,6 +189,7 @@ class LogReport(msgspec.Struct, frozen=True):
     seen_seconds: int | None = None
     unlogged: int = 0
     places: int = 0
+    witnesses: WitnessReport | None = None
 
 
 def check_log(

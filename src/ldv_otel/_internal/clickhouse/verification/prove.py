@@ -11,8 +11,8 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.projections import id_prefixes, in_hours_of
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.verification.check import lists
-from ldv_otel._internal.clickhouse.verification.manifest_log import LogEntry, leaf_of_manifest, read_log
-from ldv_otel._internal.clickhouse.verification.manifest_sql import HASHES, ROWS_OF_MANIFEST
+from ldv_otel._internal.clickhouse.verification.manifest_log import leaf_of_manifest
+from ldv_otel._internal.clickhouse.verification.manifest_sql import ROWS_OF_MANIFEST
 from ldv_otel._internal.clickhouse.verification.record_sql import NUMBER, RECORD_BYTES
 from ldv_otel._internal.clickhouse.verification.stored import (
     BatchRemoval,
@@ -20,7 +20,8 @@ from ldv_otel._internal.clickhouse.verification.stored import (
     read_manifests,
     read_removals,
 )
-from ldv_otel._internal.tamper.checkpoint import LogProof
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, LogTree, read_log, read_tree
+from ldv_otel._internal.tamper.checkpoint import Checkpoint, LogProof
 from ldv_otel._internal.tamper.manifest import SALT_BYTES, Manifest, nonce_of
 from ldv_otel._internal.tamper.note import NoteError, SignedNote
 from ldv_otel._internal.tamper.proof import FORMAT, RecordProof
@@ -193,36 +194,32 @@ class _Prover:
 
     def _log_proof(self, manifest: Manifest) -> str:
         """Return the proof that a manifest is in the log; empty when it is not, or the log is not whole."""
-        log = self._log
-        entry = LogEntry(manifest.sealer, manifest.number)
-        if log is None or entry not in log.places:
+        if self._log is None:
             return ""
-        index = log.places[entry]
-        proof = LogProof(index, tuple(inclusion_proof(log.leaves, index)), log.checkpoint)
-        try:
-            proof.check(leaf_of_manifest(manifest))
-        except (NoteError, ProofError):
+        tree, notes = self._log
+        index = tree.places.get(LogEntry(manifest.sealer, manifest.number))
+        if index is None:
             return ""
-        return str(proof)
+        for note in notes:
+            try:
+                size = Checkpoint.parse(note.text).size
+                if index < size <= len(tree.leaves):
+                    proof = LogProof(index, tuple(inclusion_proof(tree.leaves[:size], index)), note)
+                    proof.check(leaf_of_manifest(manifest))
+                    return str(proof)
+            except (NoteError, ProofError):
+                continue
+        return ""
 
     @cached_property
     def _removals(self) -> Mapping[bytes, BatchRemoval]:
         return read_removals(self._client)[0]
 
     @cached_property
-    def _log(self) -> _LogTree | None:
+    def _log(self) -> tuple[LogTree, list[SignedNote]] | None:
+        """The tree, and the checkpoints that a proof may be of, the best first; no signature is checked."""
         log = read_log(self._client)
-        if not log.notes:
+        tree = read_tree(self._client, log) if log.notes else None
+        if tree is None:
             return None
-        # The hashes come from the engine, and no signature is checked: whether they are the log's shows its root.
-        hashes = {LogEntry(sealer, number): bytes.fromhex(leaf) for sealer, number, leaf in self._client.rows(HASHES)}
-        if not set(log.entries) <= hashes.keys():
-            return None
-        leaves = [hashes[each] for each in log.entries]
-        return _LogTree({entry: at for at, entry in enumerate(log.entries)}, leaves, log.notes[-1])
-
-
-class _LogTree(NamedTuple):
-    places: Mapping[LogEntry, int]
-    leaves: list[bytes]
-    checkpoint: SignedNote
+        return tree, [note for note in (log.witnessed, log.last) if note is not None]

@@ -13,8 +13,9 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
-from ldv_otel._internal.clickhouse.verification.manifest_log import LogEntry, leaf_of_manifest, read_log
+from ldv_otel._internal.clickhouse.verification.manifest_log import leaf_of_manifest
 from ldv_otel._internal.clickhouse.verification.stored import StoredManifest
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_log
 from ldv_otel._internal.config.private_files import make_private_file, read_private_file, replace_private_file
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.paths import state_directory

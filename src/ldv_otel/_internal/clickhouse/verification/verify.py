@@ -9,11 +9,13 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.verification.check import Check, in_words, lists
-from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
-from ldv_otel._internal.clickhouse.verification.manifest_log import LogEntry, LogReport, check_log
+from ldv_otel._internal.clickhouse.verification.findings import SHOWS_NOTHING, Finding, FindingKind
+from ldv_otel._internal.clickhouse.verification.manifest_log import LogReport, check_log
 from ldv_otel._internal.clickhouse.verification.selected import ListedRow
 from ldv_otel._internal.clickhouse.verification.stored import StoredManifest
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry
 from ldv_otel._internal.clickhouse.verification.verified_log import VerifiedLog, entries_passed
+from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses, check_witnesses
 from ldv_otel._internal.tamper.place import SecondPlace
 
 
@@ -42,8 +44,8 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing shows tampering. Records that are not sealed show nothing."""
-        return self.complete or all(finding.kind is FindingKind.NOT_SEALED for finding in self.findings)
+        """Whether nothing shows tampering. Neither unsealed records nor absent witnesses do."""
+        return all(finding.kind in SHOWS_NOTHING for finding in self.findings)
 
     @property
     def complete(self) -> bool:
@@ -91,6 +93,22 @@ def verify(
             if LogEntry(each.manifest.sealer, each.manifest.number) in before
         ),
         log=log,
+    )
+
+
+def with_witnesses(client: LogboekClient, verification: Verification, witnesses: Witnesses) -> Verification:
+    """Return a check with what the witnesses of the log have seen, who are asked now; as it is where there are none.
+
+    Raises:
+        ConfigurationError: They cannot be asked from here.
+    """
+    if witnesses.roster is None:
+        return verification
+    report, findings = check_witnesses(client, witnesses.roster, proxy=witnesses.proxy)
+    return msgspec.structs.replace(
+        verification,
+        findings=[*verification.findings, *findings],
+        log=msgspec.structs.replace(verification.log, witnesses=report),
     )
 
 
