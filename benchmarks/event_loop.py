@@ -22,11 +22,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import fastapi
 from benchmarks import overhead, serving
 from benchmarks.instructions import durable_processor
 from opentelemetry import trace
 
 import ldv_otel as ldv
+from ldv_otel._internal.sdk.asgi_answers import hold_answers_of
 from ldv_otel._internal.sdk.attach import attach
 
 REQUESTS_AT_A_TIME: Final = 16
@@ -80,6 +82,16 @@ def requests(directory: Path) -> Once:
     rules.write_text(serving.RULES)
     provider = overhead.provider_with(overhead.batch_processor())
     attach(provider, durable_processor(directory, LDV_RULES=str(rules)))
+    hold_answers_of(fastapi.FastAPI)  # as `install()` does
+    return serving.one_request(provider, overhead.BSNS)
+
+
+def requests_on_loop(directory: Path) -> Once:
+    """Return what serves one such request, and flushes on the loop, without what `install()` adds to FastAPI."""
+    rules = directory / "rules.yaml"
+    rules.write_text(serving.RULES)
+    provider = overhead.provider_with(overhead.batch_processor())
+    attach(provider, durable_processor(directory, LDV_RULES=str(rules)))
     return serving.one_request(provider, overhead.BSNS)
 
 
@@ -95,6 +107,7 @@ VARIANTS: Final[dict[str, tuple[Callable[[Path], Once], int, str]]] = {
     "durable `async with`, 64 tasks": (acties, 64, "span, BatchSpanProcessor, 64 tasks"),
     "request, BatchSpanProcessor": (plain_requests, REQUESTS_AT_A_TIME, ""),
     "request that is a durable Actie by a rule": (requests, REQUESTS_AT_A_TIME, "request, BatchSpanProcessor"),
+    "the same, flushed on the loop": (requests_on_loop, REQUESTS_AT_A_TIME, "request, BatchSpanProcessor"),
 }
 
 

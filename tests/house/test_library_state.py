@@ -28,6 +28,7 @@ ON_PURPOSE: Final = {
     "opentelemetry.trace:_set_tracer_provider": "a provider that is set later must keep a Logboek too",
     "opentelemetry.propagate:_HTTP_TEXT_FORMAT": "calls carry whose processing they belong to (LDV-X2)",
     "opentelemetry.metrics._internal:_PROXY_METER_PROVIDER._meters": "health as metrics, by the meter `ldv_otel`",
+    "sys:meta_path": "to learn when FastAPI or Starlette is imported, whose answers wait for their Acties",
     "signal:SIGTERM": "ends as sys.exit() does, so that what is pending is delivered; only where nothing else is set",
     "process:SigCgt": "the same",
 }

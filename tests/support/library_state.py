@@ -143,7 +143,8 @@ def _process() -> Iterator[tuple[str, str]]:
     yield "socket:functions", repr((socket.socket, socket.create_connection, socket.getaddrinfo))
     yield "sys:hooks", repr((sys.excepthook, sys.unraisablehook, threading.excepthook, sys.displayhook))
     yield "sys:limits", repr((sys.getrecursionlimit(), sys.get_int_max_str_digits(), sys.getswitchinterval()))
-    yield "sys:path", repr((sys.path, sys.path_hooks, sys.meta_path))
+    yield "sys:path", repr((sys.path, sys.path_hooks))
+    yield "sys:meta_path", repr(sys.meta_path)
     yield "logging:class", repr((logging.getLoggerClass(), logging.getLogRecordFactory(), logging.raiseExceptions))
     yield "logging:disabled", repr(logging.root.manager.disable)
     for name, logger in [("root", logging.root), *logging.root.manager.loggerDict.items()]:

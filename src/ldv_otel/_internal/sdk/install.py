@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,6 +25,7 @@ from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.mounts import warning_about_place
 from ldv_otel._internal.config.settings import Settings, read_service_settings, unknown_variables
 from ldv_otel._internal.sdk import _private
+from ldv_otel._internal.sdk.after_import import after_import
 from ldv_otel._internal.sdk.attach import attach, detach
 from ldv_otel._internal.sdk.health import PROVIDER_ADVICE, Health, health_of
 from ldv_otel._internal.sdk.installed_processor import InstalledProcessor
@@ -44,6 +45,12 @@ _logger = logging.getLogger(__name__)
 
 #: A span of an instrumented web server carries some 15 attributes of its own before those of the standard.
 _LEAST_SPAN_ATTRIBUTES: Final = 32
+#: What makes the spans of requests under ASGI, or stands around what does: modules and their classes.
+_ASGI: Final = {
+    "fastapi.applications": "FastAPI",
+    "starlette.applications": "Starlette",
+    "opentelemetry.instrumentation.asgi": "OpenTelemetryMiddleware",
+}
 #: So long a process may take for its exit after SIGTERM, beyond what delivering takes.
 _EXIT_SECONDS: Final = 10.0
 
@@ -189,11 +196,19 @@ def set_up(
         use_propagator(processor.parties, processor.extensions, choice)
         set_tenant_names(choice or (OneTenant(settings.tenant) if settings.tenant else None))
         _private.watch(on_refusal(installation.listen_to), installation.note_refused)
+        for module in _ASGI:
+            after_import(module, _hold_answers_of)
         atexit.register(installation.processor.close)
         _exit_on_sigterm()
         _installation = installation
         observe(get_meter(SCOPE, __version__), health)
         _logger.info("%s", _start_line(installation))
+
+
+def _hold_answers_of(module: ModuleType) -> None:
+    from ldv_otel._internal.sdk.asgi_answers import hold_answers_of  # which needs asyncio, as that module does
+
+    hold_answers_of(getattr(module, _ASGI[module.__name__]))
 
 
 def _processor_for(settings: Settings) -> InstalledProcessor | TenantsProcessor:

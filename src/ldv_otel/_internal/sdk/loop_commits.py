@@ -52,15 +52,14 @@ class LoopQueue:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._changing = threading.Lock()
+        self._changing = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._at_work = False
+        self._alone = 0
 
     def add(self, waiting: _Waiting) -> None:
         """Have it committed by a thread, or here where none can be had."""
-        if self._pid != os.getpid():
-            # A forked child has none of the parent's threads, and what waited is the parent's.
-            self._begin()
+        self._after_fork()
         with self._changing:
             self._waiting.append(waiting)
             if self._at_work:
@@ -68,6 +67,39 @@ class LoopQueue:
             self._at_work = True
         if not take(self._work):
             self._work()
+
+    def do_alone(self, work: Callable[[], None]) -> bool:
+        """Have a thread do what cannot be committed together; return False where no thread can be had."""
+        self._after_fork()
+        with self._changing:
+            self._alone += 1
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._end_alone()
+
+        if take(run):
+            return True
+        self._end_alone()
+        return False
+
+    def _end_alone(self) -> None:
+        with self._changing:
+            self._alone -= 1
+            self._changing.notify_all()
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until nothing waits to be committed; return whether that came true."""
+        self._after_fork()
+        with self._changing:
+            return self._changing.wait_for(lambda: not (self._at_work or self._alone), seconds)
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            # A forked child has none of the parent's threads, and what waited is the parent's.
+            self._begin()
 
     def _work(self) -> None:
         try:
@@ -77,6 +109,7 @@ class LoopQueue:
             # Interrupted in a main thread that works in place: the next one starts anew.
             with self._changing:
                 self._at_work = False
+                self._changing.notify_all()
             raise
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:
@@ -95,7 +128,9 @@ class LoopQueue:
         with self._changing:
             count = min(len(self._waiting), _MOST_AT_A_TIME)
             batch = [self._waiting.popleft() for _ in range(count)]
-            self._at_work = bool(batch)
+            if not batch:
+                self._at_work = False
+                self._changing.notify_all()
             return batch
 
     def _refusal_of(self, batch: Sequence[_Waiting]) -> LogboekUnavailable | None:
@@ -135,7 +170,14 @@ class LoopCommits:
         try:
             yield
         finally:
-            _collecting.reset(token)
+            # Where a server runs a coroutine in one context after the other, there is nothing to take back.
+            with contextlib.suppress(ValueError):
+                _collecting.reset(token)
+
+    def takes(self, *, of_processing: bool) -> bool:
+        """Say whether what ends now is to be added here: the one Actie that this was made for."""
+        del of_processing
+        return True
 
     def add(self, queue: LoopQueue, actie: EndedActie, refused: Callable[[LogboekUnavailable], None]) -> None:
         """Have an Actie committed, without waiting for it.
@@ -144,8 +186,11 @@ class LoopCommits:
             refused: Called, in any thread, where the disk refused it.
         """
         committed: asyncio.Future[None] = self._loop.create_future()
-        self._futures.append(committed)
+        self._keep(committed)
         queue.add(_Waiting(actie, refused, self._loop, committed))
+
+    def _keep(self, committed: asyncio.Future[None]) -> None:
+        self._futures.append(committed)
 
     def all(self) -> Awaitable[object]:
         """Return what waits until each is on disk, or refused."""
@@ -154,6 +199,59 @@ class LoopCommits:
         import asyncio
 
         return asyncio.gather(*self._futures)
+
+
+class RequestCommits(LoopCommits):
+    """The commits that the answer of a request waits for: of Acties that end on its loop, and were made by rules.
+
+    A `processing` waits for itself, so that it can raise. What runs in another thread may wait there. And what goes on
+    after the answer still leaves its commits to the thread: they end as well, and nobody waits.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._pending: set[asyncio.Future[None]] = set()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is not on disk yet."""
+        return bool(self._pending)
+
+    def takes(self, *, of_processing: bool) -> bool:
+        """Say no for what waits for itself, and where so much waits that the loop had better be held up."""
+        return not of_processing and len(self._pending) < _MOST_AT_A_TIME and running_loop() is self._loop
+
+    def add_alone(self, queue: LoopQueue, work: Callable[[], None]) -> bool:
+        """Have a thread do what cannot be committed together; return False where no thread can be had.
+
+        Args:
+            work: Hands an Actie to delivery, and raises nothing.
+        """
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                with contextlib.suppress(RuntimeError):  # a closed loop: nobody waits
+                    self._loop.call_soon_threadsafe(_settle, (done,))
+
+        if not queue.do_alone(run):
+            return False
+        self._keep(done)
+        return True
+
+    def _keep(self, committed: asyncio.Future[None]) -> None:
+        # Only as long as it is pending: a stream or a websocket lasts, and the Acties in it are many.
+        self._pending.add(committed)
+        committed.add_done_callback(self._pending.discard)
+
+    async def wait(self) -> None:
+        """Wait until each that was added by now is on disk, or refused."""
+        import asyncio
+
+        if self._pending:
+            await asyncio.wait(self._pending)
 
 
 _collecting: ContextVar[LoopCommits | None] = ContextVar("ldv_otel.loop_commits", default=None)

@@ -32,6 +32,7 @@ from ldv_otel._internal.sdk.extensions import Extensions, load_extensions
 from ldv_otel._internal.sdk.fast_lane import ordinary_actie
 from ldv_otel._internal.sdk.grpc_aborts import is_refusal
 from ldv_otel._internal.sdk.inbound_context import restarted_from
+from ldv_otel._internal.sdk.loop_commits import LoopCommits, RequestCommits
 from ldv_otel._internal.sdk.peers import called_address
 from ldv_otel._internal.sdk.reloaders import only_restarts
 from ldv_otel._internal.sdk.span_facts import bare_facts_of, facts_of
@@ -336,9 +337,12 @@ class LdvSpanProcessor(SpanProcessor):
         try:
             self._end(span)
         except Exception as error:  # LDV-A8: the application goes on
-            with self._counting:
-                self.flags[_FAILED] += 1
-            _logger.error("A Logregel could not be stored; please report this. %s", type_and_places(error))
+            self._note_failure(error)
+
+    def _note_failure(self, error: Exception) -> None:
+        with self._counting:
+            self.flags[_FAILED] += 1
+        _logger.error("A Logregel could not be stored; please report this. %s", type_and_places(error))
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Deliver everything; True only if nothing is pending and nothing was lost.
@@ -346,11 +350,17 @@ class LdvSpanProcessor(SpanProcessor):
         Instrumentations call this after each request (that of AWS Lambda with 30 s), so it waits no longer than
         `flush_seconds`, and hardly while the Logboek is away: what is on disk stays pending.
         """
-        return self.delivery.flush(min(timeout_millis / 1_000, self.flush_seconds), patient=False)
+        seconds = min(timeout_millis / 1_000, self.flush_seconds)
+        return self.settle(seconds) and self.delivery.flush(seconds, patient=False)
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until what a thread is to commit is with delivery; return whether that came true."""
+        return self._loop_queue.settle(seconds)
 
     def shutdown(self) -> None:
         """Flush and stop; what cannot be delivered is reported by the delivery."""
         self._shut = True
+        self.settle(self.flush_seconds)
         self.delivery.shutdown(self.flush_seconds)
 
     def _end(self, span: ReadableSpan) -> None:
@@ -406,18 +416,39 @@ class LdvSpanProcessor(SpanProcessor):
             records = self.outboxes.hand_over(records, live_span)
             if not records:
                 return
-        commits, level = loop_commits.current(), live_span.record.level
-        if commits is not None and self.delivery.commits_together(level):
-            actie = EndedActie(list(map(encode_logregel, records)), actie_id(records[0]))
-            commits.add(self._loop_queue, actie, functools.partial(self._note_refusal, live_span))
+        commits = loop_commits.current()
+        if commits is not None and self._left_to(commits, records, live_span):
             return
         try:
             if len(records) == 1:
-                self.delivery.submit(records[0], level)
+                self.delivery.submit(records[0], live_span.record.level)
             else:
                 self._submit_together(records, live_span)
         except LogboekUnavailable as error:
             self._note_refusal(live_span, error)
+
+    def _left_to(self, commits: LoopCommits, records: Sequence[Logregel], live_span: LiveSpan) -> bool:
+        """Leave the commit of an Actie to a thread, if what collects the commits here takes it and delivery can."""
+        if not commits.takes(of_processing=live_span.record.activity is not None):
+            return False
+        if self.delivery.commits_together(live_span.record.level):
+            actie = EndedActie(list(map(encode_logregel, records)), actie_id(records[0]))
+            commits.add(self._loop_queue, actie, functools.partial(self._note_refusal, live_span))
+            return True
+        return (
+            self.delivery.blocks
+            and isinstance(commits, RequestCommits)
+            and commits.add_alone(self._loop_queue, functools.partial(self._submit_alone, records, live_span))
+        )
+
+    def _submit_alone(self, records: Sequence[Logregel], live_span: LiveSpan) -> None:
+        """Hand the records of an Actie to delivery in a thread, where nobody would see an exception."""
+        try:
+            self._submit_together(records, live_span)
+        except LogboekUnavailable as error:
+            self._note_refusal(live_span, error)
+        except Exception as error:  # LDV-A8, as in `on_end`
+            self._note_failure(error)
 
     def _note_refusal(self, live_span: LiveSpan, error: LogboekUnavailable) -> None:
         """Keep why delivery refused a record.

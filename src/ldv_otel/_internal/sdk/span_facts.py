@@ -42,7 +42,7 @@ def facts_of(
     Raises:
         ValueError: The span has no context, and so no ids.
     """
-    if not _is_actie(snapshot, live_span):
+    if not says_actie(snapshot, live_span):
         return None
     context = span.get_span_context()
     if context is None:
@@ -105,7 +105,7 @@ def bare_facts_of(span: ReadableSpan, live_span: LiveSpan | None) -> SpanFacts:
     return facts
 
 
-def _is_actie(snapshot: SpanSnapshot, live_span: LiveSpan | None) -> bool:
+def says_actie(snapshot: SpanSnapshot, live_span: LiveSpan | None) -> bool:
     """Whether a span is an Actie: by `processing` or `data_subject`, by a mapping rule, or by its own attributes."""
     if live_span is not None and (live_span.record.activity is not None or live_span.record.subjects):
         return True

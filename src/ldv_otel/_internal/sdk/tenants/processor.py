@@ -138,11 +138,15 @@ class TenantsProcessor(SpanProcessor):
     def flush(self, timeout_seconds: float, *, patient: bool = True) -> bool:
         """Deliver what is pending, of all tenants, within this time together."""
         end = time.monotonic() + timeout_seconds
-        deliveries = [processor.delivery for processor in self.processors.all().values()]
+        processors = self.processors.all().values()
+        committed = [processor.settle(max(0.0, end - time.monotonic())) for processor in processors]
+        deliveries = [processor.delivery for processor in processors]
         for delivery in deliveries:
             # All begin at once; the slowest is waited for.
             delivery.flush(0.0, patient=patient)
-        settled = [delivery.flush(max(0.0, end - time.monotonic()), patient=patient) for delivery in deliveries]
+        settled = committed + [
+            delivery.flush(max(0.0, end - time.monotonic()), patient=patient) for delivery in deliveries
+        ]
         return all(settled)
 
     def shutdown(self) -> None:
