@@ -7,25 +7,28 @@ How the figures are made:
 - An embedded Logboek in this process, with 24 months of rows made by `generating.py` and a Register with a term for
   every activity, so that hiding what is past its term costs what it costs. It is not sealed.
 - Each question is asked in turn, with another person, day or month each time; the first time of each is not counted.
-- The time is what a reader waits: the query, and the answer made of it with the names of the Register.
+- The time is what a reader waits: the query, and the answer made of it with the names of the Register. CPU is that of
+  this process, engine included. The first two lines are the queries below the questions, without names.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.generating import ACTIVITY, BEGIN, DAYS, Sample, load
 from benchmarks.stores import filled
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
@@ -55,16 +58,44 @@ def main() -> int:
         sample = Sample(wanted.rows).part(1.0)
         with LogboekClient(settings) as client:
             print(f"{wanted.rows:,} rows, {wanted.times} times each\n")
-            print("| question | about | p50 ms | p99 ms | goal ms |\n| --- | --- | --- | --- | --- |", flush=True)
+            print(
+                "| question | about | p50 ms | p99 ms | CPU p50 ms | goal ms |\n| --- | --- | --- | --- | --- | --- |"
+            )
+            subjects = sample.find(client, "hex(data_subject_id)", "data_subject_id_type = 'BSN'", wanted.times + 1)
+            traces = sample.find(client, "hex(trace_id)", "1", wanted.times + 1)
+            _report(
+                ("records", "a person", GOAL_PERSON_OR_DAY_MS),
+                lambda key: read.latest_by_subject(client, [bytes.fromhex(key[0])]),
+                subjects,
+            )
+            _report(("records", "a trace", GOAL_PERSON_OR_DAY_MS), lambda key: read.by_trace(client, key[0]), traces)
             for question in QUESTIONS:
                 for about, goal_ms in _spans(question):
-                    asked = _choices(client, question, about, sample, wanted.times + 1)
-                    times = list(_times(client, settings, question, asked))[1:]
-                    p99 = statistics.quantiles(times, n=100, method="inclusive")[98] if len(times) > 1 else times[0]
-                    goal = f"{goal_ms:,}" if goal_ms else ""
-                    cells = (question.name, about, f"{statistics.median(times):,.0f}", f"{p99:,.0f}", goal)
-                    print(f"| {' | '.join(cells)} |", flush=True)
+                    choices = _choices(client, question, about, sample, wanted.times + 1)
+                    _report(
+                        (question.name, about, goal_ms), functools.partial(_answer, client, settings, question), choices
+                    )
     return 0
+
+
+def _answer(client: LogboekClient, settings: Settings, question: Question, choices: Choices) -> None:
+    answer_question(client, question, settings, choices, PartyNames())
+
+
+def _report(line: tuple[str, str, int], ask: Callable[[Any], object], keys: Sequence[Any]) -> None:
+    """Ask about each of the keys, the first of which does not count; print a line of the table."""
+    waits, cpu = [], []
+    for key in keys:
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        ask(key)
+        waits.append((time.perf_counter() - begin) * 1_000)
+        cpu.append((time.process_time() - cpu_begin) * 1_000)
+    waits, cpu = waits[1:], cpu[1:]
+    p99 = statistics.quantiles(waits, n=100, method="inclusive")[98] if len(waits) > 1 else waits[0]
+    name, about, goal_ms = line
+    figures = (statistics.median(waits), p99, statistics.median(cpu))
+    cells = (name, about, *(f"{figure:,.0f}" for figure in figures), f"{goal_ms:,}" if goal_ms else "")
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _spans(question: Question) -> Iterator[tuple[str, int]]:
@@ -77,13 +108,6 @@ def _spans(question: Question) -> Iterator[tuple[str, int]]:
         yield "a month", GOAL_MONTH_MS
     else:
         yield "everything", GOAL_MONTH_MS if Parameter.ON in question.parameters else GOAL_PERSON_OR_DAY_MS
-
-
-def _times(client: LogboekClient, settings: Settings, question: Question, asked: Sequence[Choices]) -> Iterator[float]:
-    for choices in asked:
-        begin = time.perf_counter()
-        answer_question(client, question, settings, choices, PartyNames())
-        yield (time.perf_counter() - begin) * 1_000
 
 
 def _choices(client: LogboekClient, question: Question, about: str, sample: Sample, count: int) -> Sequence[Choices]:

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries import oversight as overseeing
 from ldv_otel._internal.clickhouse.queries import records as read
 from ldv_otel._internal.clickhouse.queries import sql as questions
+from ldv_otel._internal.clickhouse.queries.lookups import Lookup
 from ldv_otel._internal.clickhouse.queries.models import PageLimits
 from ldv_otel._internal.clickhouse.queries.oversight import OversightKind
 from ldv_otel._internal.clickhouse.queries.projections import id_prefixes
@@ -130,19 +131,37 @@ def trace_parameters(trace_id: str) -> dict[str, Any]:
     ],
 )
 def test_an_id_is_looked_for_in_its_hours_only(
-    filled: LogboekClient, column: str, question: Sql, projection: str
+    filled: LogboekClient, column: str, question: Lookup, projection: str
 ) -> None:
-    """The projection says which hours, the primary key finds them."""
+    """The projection says which hours, the primary key finds them: in one query, and in two steps."""
     found = an_id(filled, column)
     parameters = trace_parameters(found) | {"span_id": an_id(filled, "span_id")}
-    assert granules(plan(filled, question, parameters)) <= 3
-    assert projection in plan(filled, hours_query(question), parameters)
+    check_paths(filled, question, parameters, projection, most=3)
+
+
+def check_paths(
+    client: LogboekClient, question: Lookup, parameters: dict[str, Any], projection: str, *, most: int
+) -> None:
+    """A question reads so many granules at most, and its hours come from the projection."""
+    parameters |= {"most_hours": 2_001, "ending": [""], "kept_from": [0], "moment": 0}
+    assert projection in plan(client, hours_query(question.whole), parameters)
+    assert projection in plan(client, question.hours, parameters)
+    parameters |= {"hours": [row[0] for row in client.rows(question.hours, parameters)]}
+    for query in (question.whole, question.by_terms, question.by_cut_offs, question.no_term_ended):
+        assert granules(plan(client, query, parameters)) <= most
 
 
 @pytest.mark.parametrize(
-    "question", [questions.BY_SUBJECT, questions.LATEST_BY_SUBJECT, questions.ACTIVITIES_OF_SUBJECT]
+    "question",
+    [
+        questions.BY_SUBJECT,
+        questions.FIRST_BY_SUBJECT,
+        questions.LATEST_BY_SUBJECT,
+        questions.FIRST_LATEST_BY_SUBJECT,
+        questions.ACTIVITIES_OF_SUBJECT,
+    ],
 )
-def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, question: Sql) -> None:
+def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, question: Lookup) -> None:
     """As a trace; a person has more hours. The page for citizens asks the last two."""
     subject = an_id(filled, "data_subject_id")
     parameters = {
@@ -154,9 +173,8 @@ def test_a_person_is_looked_for_in_their_hours_only(filled: LogboekClient, quest
     }
     if question == questions.LATEST_BY_SUBJECT:
         parameters["after_time"] = QUERY_TIME_MAX_MS
-    text = plan(filled, question, parameters)
-    assert granules(text) <= 3 * 3  # three bursts, and the granules on either side of an hour
-    assert "hours_of_subject" in plan(filled, hours_query(question), parameters)
+    # Three bursts, and the granules on either side of an hour.
+    check_paths(filled, question, parameters, "hours_of_subject", most=3 * 3)
 
 
 def page_parameters(**more: Any) -> dict[str, Any]:
@@ -191,14 +209,21 @@ def test_an_officers_questions_read_their_period_only(filled: LogboekClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("question", "order"), [(questions.IN_PERIOD, "InOrder"), (questions.LATEST_BY_SUBJECT, "InReverseOrder")]
+    ("question", "order"),
+    [
+        (questions.IN_PERIOD, "InOrder"),
+        (questions.LATEST_BY_SUBJECT.whole, "InReverseOrder"),
+        (questions.FIRST_LATEST_BY_SUBJECT.no_term_ended, "InReverseOrder"),
+    ],
 )
 def test_a_page_reads_in_order_and_hides_doubles_without_sorting(
     filled: LogboekClient, question: Sql, order: str
 ) -> None:
     """The early stop at a full page depends on it, in either direction of time."""
     person = an_id(filled, "data_subject_id")
-    parameters = page_parameters(subjects=[person], prefixes=id_prefixes([bytes.fromhex(person)]), activities=[])
+    parameters = page_parameters(
+        subjects=[person], prefixes=id_prefixes([bytes.fromhex(person)]), activities=[], hours=[490_896]
+    )
     if order == "InReverseOrder":
         parameters["after_time"] = QUERY_TIME_MAX_MS
     text = "\n".join(row[0] for row in filled.rows(Sql("EXPLAIN actions = 1 $query", query=question), parameters))

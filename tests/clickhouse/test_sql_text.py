@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ import ldv_otel
 from ldv_otel._internal import clickhouse
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.export import _page_query
+from ldv_otel._internal.clickhouse.queries.lookups import Lookup
 from ldv_otel._internal.clickhouse.queries.oversight import OversightKind, latest_query
 from ldv_otel._internal.clickhouse.queries.sql import CONDITIONS, search_query
 from ldv_otel._internal.clickhouse.retention.apply import _ENDED_BEFORE
@@ -112,6 +114,11 @@ def statements() -> Iterator[tuple[str, Sql]]:
         if "embedded" not in info.name:
             values = vars(importlib.import_module(info.name)).items()
             yield from ((f"{info.name}.{name}", value) for name, value in values if isinstance(value, Sql))
+            for name, lookup in values:
+                if isinstance(lookup, Lookup):
+                    yield from (
+                        (f"{info.name}.{name}.{step}", text) for step, text in msgspec.structs.asdict(lookup).items()
+                    )
     yield from (("latest_query", latest_query(kind, of_activity=True)) for kind in OversightKind)
     yield "search_query", search_query(CONDITIONS, restricted=False)
     yield "search_query, restricted", search_query(CONDITIONS, restricted=True)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from ldv_otel._internal.clickhouse.columns import Column
 from ldv_otel._internal.clickhouse.connect import claim_engine, connect, forked_message, locked_directory
+from ldv_otel._internal.clickhouse.cut_offs import CutOffs
 from ldv_otel._internal.clickhouse.directory_lock import DirectoryLock
 from ldv_otel._internal.clickhouse.errors import translated
 from ldv_otel._internal.clickhouse.read_settings import may_set_nothing, without_settings
@@ -63,6 +64,8 @@ class LogboekClient:
         self, settings: Settings, *, database: str | None = None, limits: Mapping[str, Any] | None = None
     ) -> None:
         self.address = settings.logboek
+        #: What `queries/lookups.py` remembers, by whether what is confidential may be seen.
+        self.cut_offs: dict[bool, CutOffs] = {}
         self._limits = dict(limits or {})
         self._connect = functools.partial(connect, settings, self.address.database if database is None else database)
         self._pid = os.getpid()

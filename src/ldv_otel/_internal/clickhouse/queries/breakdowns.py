@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
-from ldv_otel._internal.clickhouse.queries.sql import ROW_ONCE, TERMS_IN_FORCE, WITHIN_TERM
+from ldv_otel._internal.clickhouse.queries.row_terms import TERMS_IN_FORCE, WITHIN_TERM
+from ldv_otel._internal.clickhouse.queries.sql import ROW_ONCE
 from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
 from ldv_otel._internal.clickhouse.sql_text import Sql, attribute, literal
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL

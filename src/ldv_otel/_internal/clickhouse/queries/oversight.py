@@ -12,14 +12,13 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.models import PAGE_RECORDS, Page, PageLimits
+from ldv_otel._internal.clickhouse.queries.row_terms import TERMS_IN_FORCE, WITHIN_TERM
 from ldv_otel._internal.clickhouse.queries.shown_records import from_the_end, page_of
 from ldv_otel._internal.clickhouse.queries.sql import (
     BEFORE_CURSOR,
     LIMIT,
     ROW_ONCE,
     ROW_ONCE_NEWEST,
-    TERMS_IN_FORCE,
-    WITHIN_TERM,
     records_query,
 )
 from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS

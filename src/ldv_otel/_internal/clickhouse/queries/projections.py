@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ldv_otel._internal.clickhouse.sql_text import Sql, all_of, identifier
+from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, identifier
 
 
 def in_hours_of(column: str, *hours: Sql) -> Sql:
@@ -46,13 +46,31 @@ _SOME_HOUR: Final = Sql("""(
         % (1 + toRelativeHourNum(max(start_time)) - toRelativeHourNum(min(start_time))) FROM logregel)""")
 
 
-def _hours(column: str, *hours: Sql) -> Sql:
+def hours_of(column: str, *hours: Sql) -> Sql:
+    """Return the query for these hours, at most `most_hours` of them, arguments as those of `in_hours_of`.
+
+    Each comes with the moment at which the terms in force were applied, in us, and with the end of the minute, in s.
+    """
+    return _hours(
+        column,
+        *hours,
+        more=Sql(
+            """, toUnixTimestamp64Micro((SELECT max(applied) FROM ldv_term)),
+                toUnixTimestamp(toStartOfMinute(now())) + 60"""
+        ),
+        limit=Sql(" LIMIT {most_hours:UInt32}"),
+    )
+
+
+def _hours(column: str, *hours: Sql, more: Sql = NOTHING, limit: Sql = NOTHING) -> Sql:
     # With GROUP BY the answer comes from the projection alone. Without, the engine would read the ids of every row.
     return Sql(
-        """SELECT toRelativeHourNum(start_time) FROM logregel
-            WHERE $wanted GROUP BY $prefix, toRelativeHourNum(start_time)""",
+        """SELECT toRelativeHourNum(start_time)$more FROM logregel
+            WHERE $wanted GROUP BY $prefix, toRelativeHourNum(start_time)$limit""",
+        more=more,
         wanted=all_of([Sql("$prefix IN {prefixes:Array(UInt32)}", prefix=_id_prefix(column)), *hours]),
         prefix=_id_prefix(column),
+        limit=limit,
     )
 
 

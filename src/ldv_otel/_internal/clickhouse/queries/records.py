@@ -17,6 +17,7 @@ import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel, logregel_of_row
 from ldv_otel._internal.clickhouse.queries import sql
+from ldv_otel._internal.clickhouse.queries.lookups import lookup_rows
 from ldv_otel._internal.clickhouse.queries.models import (
     FIRST_PAGE,
     PAGE_RECORDS,
@@ -138,7 +139,8 @@ def by_subject(
     parameters = _person_parameters(client, pseudonyms) | {
         "first": max(limits.after.start_time_ms if limits.after else 0, limits.since_ms or 0, 0),
     }
-    return page_of(client, sql.BY_SUBJECT, parameters, limits, confidential=confidential)
+    query = sql.FIRST_BY_SUBJECT if limits.after is None else sql.BY_SUBJECT
+    return page_of(client, query, parameters, limits, confidential=confidential)
 
 
 def latest_by_subject(
@@ -157,7 +159,8 @@ def latest_by_subject(
     if not pseudonyms:
         return Page([], None)
     parameters = _person_parameters(client, pseudonyms) | {"activities": list(activities)}
-    return page_of(client, sql.LATEST_BY_SUBJECT, parameters, from_the_end(limits), confidential=confidential)
+    query = sql.FIRST_LATEST_BY_SUBJECT if limits.after is None else sql.LATEST_BY_SUBJECT
+    return page_of(client, query, parameters, from_the_end(limits), confidential=confidential)
 
 
 def activities_of_subject(
@@ -166,8 +169,8 @@ def activities_of_subject(
     """Return the processing activities in the records about one person, the most recent first; see `by_subject`."""
     if not pseudonyms:
         return []
-    parameters = _person_parameters(client, pseudonyms) | {"confidential": confidential}
-    rows = client.rows(sql.ACTIVITIES_OF_SUBJECT, parameters)
+    parameters = _person_parameters(client, pseudonyms)
+    rows = lookup_rows(client, sql.ACTIVITIES_OF_SUBJECT, parameters, confidential=confidential)
     used = {activity: UsedActivity(activity, *counts) for activity, *counts, _ in rows if counts[0]}
     # Records with versions are read, because only the last version of each counts. Few people have any.
     if any(others for *_, others in rows):

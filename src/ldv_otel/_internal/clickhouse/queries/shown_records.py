@@ -9,8 +9,9 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.columns import BYTES_COLUMNS, StoredLogregel, logregel_of_row
+from ldv_otel._internal.clickhouse.queries.lookups import Lookup, lookup_rows
 from ldv_otel._internal.clickhouse.queries.models import Cursor, Page, PageLimits
-from ldv_otel._internal.clickhouse.queries.sql import ACTIE_ABOVE, ANY_TECHNICAL
+from ldv_otel._internal.clickhouse.queries.sql import ACTIE_ABOVE, ANY_TECHNICAL, TECHNICAL_SPANS
 from ldv_otel._internal.clickhouse.queries.versions import last_versions
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS, within_query_time
@@ -20,7 +21,7 @@ SpanKey = tuple[bytes, bytes]
 
 
 def records_of(
-    client: LogboekClient, query: Sql, parameters: dict[str, Any], *, confidential: bool
+    client: LogboekClient, query: Sql | Lookup, parameters: dict[str, Any], *, confidential: bool
 ) -> list[StoredLogregel]:
     """Return the records of a `sql.records_query` as readers see them."""
     rows = _stored_rows(client, query, parameters, confidential=confidential)
@@ -28,7 +29,7 @@ def records_of(
 
 
 def page_of(
-    client: LogboekClient, query: Sql, parameters: dict[str, Any], limits: PageLimits, *, confidential: bool
+    client: LogboekClient, query: Sql | Lookup, parameters: dict[str, Any], limits: PageLimits, *, confidential: bool
 ) -> Page:
     """Return a page of a `sql.records_query` that has the condition of a cursor and `LIMIT`."""
     after = limits.after or Cursor()
@@ -58,7 +59,7 @@ def actie_above(client: LogboekClient, spans: Collection[SpanKey]) -> dict[SpanK
 
     Technical spans are known of services that log through a Collector: our SDK writes the Actie as parent (LDV-A2).
     """
-    if not spans:
+    if not spans or client.rows(TECHNICAL_SPANS) == [(0,)]:
         return {}
     parameters = {"traces": [trace.hex() for trace, _ in spans], "spans": [span.hex() for _, span in spans]}
     if not client.rows(ANY_TECHNICAL, parameters):
@@ -68,10 +69,13 @@ def actie_above(client: LogboekClient, spans: Collection[SpanKey]) -> dict[SpanK
 
 
 def _stored_rows(
-    client: LogboekClient, query: Sql, parameters: dict[str, Any], *, confidential: bool
+    client: LogboekClient, query: Sql | Lookup, parameters: dict[str, Any], *, confidential: bool
 ) -> list[StoredLogregel]:
-    parameters |= {"confidential": confidential}
-    return [logregel_of_row(row) for row in client.rows(query, parameters, bytes_columns=BYTES_COLUMNS)]
+    if isinstance(query, Lookup):
+        rows = lookup_rows(client, query, parameters, confidential=confidential, bytes_columns=BYTES_COLUMNS)
+    else:
+        rows = client.rows(query, parameters | {"confidential": confidential}, bytes_columns=BYTES_COLUMNS)
+    return [logregel_of_row(row) for row in rows]
 
 
 def _as_shown(client: LogboekClient, rows: Sequence[StoredLogregel], *, confidential: bool) -> list[StoredLogregel]:

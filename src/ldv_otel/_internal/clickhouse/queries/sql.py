@@ -12,9 +12,10 @@ from typing import Final
 
 import ldv_otel.attributes as names
 from ldv_otel._internal.clickhouse.columns import SELECTED
+from ldv_otel._internal.clickhouse.queries.lookups import Lookup
 from ldv_otel._internal.clickhouse.queries.projections import in_hours_of, in_hours_of_any
+from ldv_otel._internal.clickhouse.queries.row_terms import BY_TERMS, RowTerms
 from ldv_otel._internal.clickhouse.read_settings import READ_SETTINGS
-from ldv_otel._internal.clickhouse.register_versions import version_key
 from ldv_otel._internal.clickhouse.sql_text import NOTHING, Sql, all_of, attribute, literal
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 
@@ -28,64 +29,30 @@ ROW_ONCE_NEWEST: Final = Sql(
     "ORDER BY start_time DESC, span_id DESC, writer_id DESC, seq DESC LIMIT 1 BY $key", key=ROW_KEY
 )
 
-#: How long the Logregels of each activity are kept. Who may not see what is confidential gets terms (`public_terms`)
-#: by which that is kept from beyond the end of time on, so that one comparison hides both.
-TERMS_IN_FORCE: Final = Sql("""
-(
-    SELECT activities, if({confidential:Bool}, terms, public_terms), versions, version_from
-    FROM ldv_term ORDER BY applied DESC LIMIT 1
-)
-""")
-#: That of the version in force when the Actie began; most Registers have one version of each activity, and then the
-#: first part is all that ClickHouse sees of this.
-_TERM: Final = Sql(
-    """
-if(empty(kept.3), transform(processing_activity_id, kept.1, kept.2, 120000000),
-   transform($version, kept.1, kept.2, 120000000))
-""",
-    version=version_key(Sql("processing_activity_id"), Sql("toUnixTimestamp64Milli(start_time)"), Sql("kept")),
-)
-#: Whether a row is within its term; needs `WITH $TERMS_IN_FORCE AS kept`. The view `logregel_shown` has the same.
-#:
-#: A term of the record itself (`ldv.kept_until`) goes before that of its activity. Rows that are confidential by
-#: themselves are left out here and not afterwards: a page that misses a row, or a cursor at it, would disclose it.
-#: The moment is the end of this minute, so that it stays the same for a minute and ClickHouse's cache of conditions
-#: can be used.
-WITHIN_TERM: Final = Sql(
-    """
-(start_time + toIntervalMillisecond(duration_ms) >= subtractDays(
-    subtractMonths(toDateTime64(toStartOfMinute(now64(3, 'UTC')) + 60, 3, 'UTC'), intDiv($term, 100000)),
-    $term % 100000)
- OR ($own_term != '' AND $term >= 0))
-AND ($own_term = '' OR toInt64OrZero($own_term) > toUnixTimestamp64Milli(now64(3)))
-AND ({confidential:Bool} OR $confidential = '')
-""",
-    term=_TERM,
-    own_term=attribute(names.KEPT_UNTIL),
-    confidential=attribute(names.CONFIDENTIAL),
-)
-
 #: The end of a query for a page.
 LIMIT: Final = Sql("LIMIT {limit:UInt32}")
 
 
-def records_query(where: Sql, limit: Sql = NOTHING, order: Sql = ROW_ONCE, *, prewhere: Sql = NOTHING) -> Sql:
+def records_query(
+    where: Sql, limit: Sql = NOTHING, order: Sql = ROW_ONCE, *, prewhere: Sql = NOTHING, terms: RowTerms = BY_TERMS
+) -> Sql:
     """Return a query for whole records that meet a condition and are within their terms.
 
     Args:
         prewhere: The condition that is read before any other column of a row. Left to itself, ClickHouse begins with
             the comparison of a cursor and reads three columns of every row for that.
+        terms: How it asks for these.
     """
     return Sql(
         """
-WITH $terms AS kept SELECT $selected FROM logregel $prewhere WHERE $where AND $within_term $order $limit
+$terms SELECT $selected FROM logregel $prewhere WHERE $where AND $within_term $order $limit
 SETTINGS $settings
 """,
-        terms=TERMS_IN_FORCE,
+        terms=terms.before,
         selected=SELECTED,
         prewhere=Sql("PREWHERE $condition", condition=prewhere) if prewhere.text else NOTHING,
         where=where,
-        within_term=WITHIN_TERM,
+        within_term=terms.condition,
         order=order,
         limit=limit,
         settings=READ_SETTINGS,
@@ -121,46 +88,62 @@ _OF_SUBJECT: Final = Sql("has(arrayMap(id -> toFixedString(unhex(id), 16), {subj
 _OF_ACTIVITY: Final = Sql("processing_activity_id = {activity:String}")
 _SPAN: Final = Sql("toFixedString(unhex({span_id:String}), 8)")
 
-BY_TRACE: Final = records_query(Sql("$trace AND $hours", trace=_OF_TRACE, hours=in_hours_of("trace_id")))
-BY_OUTBOUND: Final = records_query(
-    Sql(
-        "$trace AND $hours AND (span_id = $span OR has(outbound_span_ids, $span))",
-        trace=_OF_TRACE,
-        hours=in_hours_of("trace_id"),
-        span=_SPAN,
-    )
+BY_TRACE: Final = Lookup.of(
+    "trace_id",
+    lambda hours, terms: records_query(Sql("$trace AND $hours", trace=_OF_TRACE, hours=hours), terms=terms),
 )
-BY_FOREIGN: Final = records_query(
-    Sql(
-        "$trace AND ({span_id:String} = '' OR foreign_operation_span_id = $span) AND $hours",
-        trace=_OF_FOREIGN_TRACE,
-        span=_SPAN,
-        hours=in_hours_of("foreign_operation_trace_id"),
-    )
-)
-BY_SUBJECT: Final = records_query(
-    Sql(
-        "$hours AND $page",
-        # Hours before the page need no look: for a person with records in every hour, most of them.
-        hours=in_hours_of(
-            "data_subject_id",
-            Sql("toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))"),
+BY_OUTBOUND: Final = Lookup.of(
+    "trace_id",
+    lambda hours, terms: records_query(
+        Sql(
+            "$trace AND $hours AND (span_id = $span OR has(outbound_span_ids, $span))",
+            trace=_OF_TRACE,
+            hours=hours,
+            span=_SPAN,
         ),
-        page=AFTER_CURSOR,
+        terms=terms,
     ),
-    LIMIT,
-    prewhere=_OF_SUBJECT,
 )
-LATEST_BY_SUBJECT: Final = records_query(
-    Sql(
-        """$hours AND $page
-        AND (empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))""",
-        hours=in_hours_of("data_subject_id"),
-        page=BEFORE_CURSOR,
+BY_FOREIGN: Final = Lookup.of(
+    "foreign_operation_trace_id",
+    lambda hours, terms: records_query(
+        Sql(
+            "$trace AND ({span_id:String} = '' OR foreign_operation_span_id = $span) AND $hours",
+            trace=_OF_FOREIGN_TRACE,
+            span=_SPAN,
+            hours=hours,
+        ),
+        terms=terms,
     ),
-    LIMIT,
-    ROW_ONCE_NEWEST,
-    prewhere=_OF_SUBJECT,
+)
+
+
+def _of_subject(page: Sql, order: Sql, *hours: Sql) -> Lookup:
+    return Lookup.of(
+        "data_subject_id",
+        lambda in_hours, terms: records_query(
+            Sql("$hours AND $page", hours=in_hours, page=page), LIMIT, order, prewhere=_OF_SUBJECT, terms=terms
+        ),
+        *hours,
+    )
+
+
+BY_SUBJECT: Final = _of_subject(
+    AFTER_CURSOR,
+    ROW_ONCE,
+    # Hours before the page need no look: for a person with records in every hour, most of them.
+    Sql("toRelativeHourNum(start_time) >= toRelativeHourNum(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))"),
+)
+#: The first page has no cursor: to compare rows with one reads three columns more before any row is left out.
+FIRST_BY_SUBJECT: Final = _of_subject(_PERIOD, ROW_ONCE)
+_WANTED_ACTIVITIES: Final = Sql(
+    "(empty({activities:Array(String)}) OR has({activities:Array(String)}, processing_activity_id))"
+)
+LATEST_BY_SUBJECT: Final = _of_subject(
+    Sql("$page AND $wanted", page=BEFORE_CURSOR, wanted=_WANTED_ACTIVITIES), ROW_ONCE_NEWEST
+)
+FIRST_LATEST_BY_SUBJECT: Final = _of_subject(
+    Sql("$page AND $wanted", page=_PERIOD, wanted=_WANTED_ACTIVITIES), ROW_ONCE_NEWEST
 )
 #: A record without versions, and with nothing of its own that says who may see it: it can be counted where it is.
 _PLAIN: Final = Sql(
@@ -168,32 +151,45 @@ _PLAIN: Final = Sql(
     version_of=attribute(names.VERSION_OF),
     confidential=attribute(names.CONFIDENTIAL),
 )
-ACTIVITIES_OF_SUBJECT: Final = Sql(
-    """
-WITH $terms AS kept
+
+
+def _activities_of_subject(hours: Sql, terms: RowTerms) -> Sql:
+    return Sql(
+        """
+$terms
 SELECT processing_activity_id, uniqExactIf(($key), $plain), toUnixTimestamp64Milli(minIf(start_time, $plain)),
        toUnixTimestamp64Milli(maxIf(start_time, $plain)), countIf(NOT ($plain))
 FROM logregel PREWHERE $subject WHERE $hours AND $within_term
 GROUP BY processing_activity_id ORDER BY max(start_time) DESC, processing_activity_id
 SETTINGS $settings
 """,
-    terms=TERMS_IN_FORCE,
-    key=ROW_KEY,
-    plain=_PLAIN,
-    subject=_OF_SUBJECT,
-    hours=in_hours_of("data_subject_id"),
-    within_term=WITHIN_TERM,
-    settings=READ_SETTINGS,
-)
-#: The records that `ACTIVITIES_OF_SUBJECT` cannot count.
-OTHERS_OF_SUBJECT: Final = records_query(
-    Sql("$hours AND NOT ($plain)", hours=in_hours_of("data_subject_id"), plain=_PLAIN), prewhere=_OF_SUBJECT
-)
-BY_ATTRIBUTE: Final = records_query(
-    Sql(
-        "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND $hours",
-        hours=in_hours_of("trace_id"),
+        terms=terms.before,
+        key=ROW_KEY,
+        plain=_PLAIN,
+        subject=_OF_SUBJECT,
+        hours=hours,
+        within_term=terms.condition,
+        settings=READ_SETTINGS,
     )
+
+
+ACTIVITIES_OF_SUBJECT: Final = Lookup.of("data_subject_id", _activities_of_subject)
+#: The records that `ACTIVITIES_OF_SUBJECT` cannot count.
+OTHERS_OF_SUBJECT: Final = Lookup.of(
+    "data_subject_id",
+    lambda hours, terms: records_query(
+        Sql("$hours AND NOT ($plain)", hours=hours, plain=_PLAIN), prewhere=_OF_SUBJECT, terms=terms
+    ),
+)
+BY_ATTRIBUTE: Final = Lookup.of(
+    "trace_id",
+    lambda hours, terms: records_query(
+        Sql(
+            "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND $hours",
+            hours=hours,
+        ),
+        terms=terms,
+    ),
 )
 BY_ACTIVITY: Final = records_query(Sql("$activity AND $page", activity=_OF_ACTIVITY, page=AFTER_CURSOR), LIMIT)
 IN_PERIOD: Final = records_query(AFTER_CURSOR, LIMIT)
@@ -272,6 +268,8 @@ WHERE (trace_id, span_id) IN (
     SELECT toFixedString(unhex(pair.1), 16), toFixedString(unhex(pair.2), 8)
     FROM (SELECT arrayJoin(arrayZip({traces:Array(String)}, {spans:Array(String)})) AS pair))
 """)
+#: How many there are: none where no service logs through a Collector. It is known without a look at the rows.
+TECHNICAL_SPANS: Final = Sql("SELECT count() FROM technical_span")
 #: Whether any of these spans is technical: asked first, because it takes a fifth of the time of `ACTIE_ABOVE`.
 ANY_TECHNICAL: Final = Sql("SELECT 1 $technical LIMIT 1", technical=_TECHNICAL)
 #: The first span above a technical one that is not technical itself; zeros where there is none. 64 steps end a circle,

@@ -35,6 +35,8 @@ ORDER BY min(at), link_id
 """,
     fields=_FIELDS,
 )
+#: How many rows there are: none where nobody ever linked numbers. It is known without a look at them.
+_LINK_ROWS: Final = Sql("SELECT count() FROM ldv_subject_link")
 _ALL: Final = Sql("SELECT $fields FROM ldv_subject_link GROUP BY link_id ORDER BY min(at), link_id", fields=_FIELDS)
 _WITH_ID: Final = Sql(
     "SELECT $fields FROM ldv_subject_link WHERE link_id = {link:UUID} GROUP BY link_id", fields=_FIELDS
@@ -131,7 +133,7 @@ def person_of(client: LogboekClient, pseudonyms: Sequence[bytes]) -> LinkedPerso
     """
     subjects: dict[bytes, None] = dict.fromkeys(pseudonyms)
     links: dict[str, SubjectLink] = {}
-    asked: list[bytes] = list(subjects)
+    asked: list[bytes] = [] if client.rows(_LINK_ROWS) == [(0,)] else list(subjects)
     while asked:
         rows = client.rows(_OF_PSEUDONYMS, {"subjects": [raw.hex() for raw in asked]})
         reached = [_link(row) for row in rows]
