@@ -44,7 +44,7 @@ batches = st.lists(logregels(), min_size=1, max_size=12).flatmap(
 
 
 def root_by_its_parts(sealed: SealedBatch, seqs: tuple[int, ...], records: list[Logregel]) -> bytes:
-    """The root as docs/tamper.md has it, from a manifest, its salts and the records."""
+    """The root as docs/tamper-format.md has it, from a manifest, its salts and the records."""
     salts = {
         activity: sealed.salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
         for index, (activity, _) in enumerate(sealed.manifest.activities)

@@ -2,7 +2,7 @@
 
 A manifest is a signed note. It lists the records of one batch by writer and sequence number, and commits to their
 content by the root of a Merkle tree. Its leaves are ordered by activity and sequence number, so that what a retention
-term removes together lies together. docs/tamper.md has the format to the byte.
+term removes together lies together. docs/tamper-format.md has the format to the byte.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The proof of one record: a small file that shows, without the Logboek, that the record was there and is unchanged.
 
 JSON with the record's bytes and nonce, its path in the tree of its batch, the manifest of the batch, and the proof that
-the manifest is in the log. docs/tamper.md has the format to the byte.
+the manifest is in the log. docs/tamper-log.md has the format to the byte.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The bytes of a Logregel that are hashed: what the table holds of it, in ClickHouse's RowBinary format.
 
 RowBinary, because an engine makes the same bytes by itself (`formatRow`), so that millions of records are checked where
-they are. The order is ours, and is written down in docs/tamper.md. It never changes: another order would need another
-name for the manifests that are made over it.
+they are. The order is ours, and is written down in docs/tamper-format.md. It never changes: another order would need
+another name for the manifests that are made over it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a lawful removal leaves behind of a batch: which leaves went, on what ground, and hashes in place of them.
 
 A removal is a signed note like a manifest. So the records that stay can still be checked, and a removal that no holder
-of a key made does not pass for one. docs/tamper.md has the format to the byte.
+of a key made does not pass for one. docs/tamper-log.md has the format to the byte.
 """
 
 from __future__ import annotations
