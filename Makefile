@@ -99,10 +99,12 @@ terms: .venv/test.stamp
 	$(BIN)/python -m ldv_otel._internal.linked_data > $(TERMS).new
 	mv $(TERMS).new $(TERMS)
 
-# docs/requirements.md and docs/conformance.md, from docs/requirements.yaml; docs/compatibility.md, from the tests' list.
+# docs/requirements.md and docs/conformance.md, from docs/requirements.yaml; docs/compatibility.md, from the tests' list;
+# flags, metrics and views, from the code.
 pages: .venv/test.stamp
 	$(BIN)/python -m tests.docs.requirement_pages
 	$(BIN)/python -m tests.docs.compatibility_page
+	$(BIN)/python -m tests.docs.reference_pages
 
 # The documentation site, into build/site; it fails on a link that leads nowhere, and needs no network.
 docs: .venv/test.stamp

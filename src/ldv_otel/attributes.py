@@ -141,31 +141,78 @@ FIELDS: Final = frozenset(
 
 
 class Flag(StrEnum):
-    """Names what was normalised to make a record storable; the words found in `ldv.flags` (LDV-A8)."""
+    """Names what was normalised to make a record storable; the words found in `ldv.flags` (LDV-A8).
 
+    The comment of each says what happened and, after the arrow, what to do: `make pages` makes docs/flags.md of it.
+    """
+
+    #: The span had no name; the record is called `(naamloos)`. -> Give the Actie a name: `processing(...,
+    #: name=...)`, or `name` of the rule.
     NAME_MISSING = "name_missing"
+    #: The name is over 1,024 characters; whole in `ldv.original.name`. -> Name the step, and put the rest
+    #: into an attribute.
     NAME_CUT = "name_cut"
+    #: It has no processing activity, such as a number that was named outside of any Actie. -> Put a block of
+    #: `processing` around the work, or add a rule.
     ACTIVITY_MISSING = "activity_missing"
+    #: The activity is kept, and is no URI. -> Use the URI that the Register has for it.
     ACTIVITY_NOT_URI = "activity_not_uri"
+    #: The activity is over 2,048 characters; whole in `ldv.original.*`. -> Use the URI that the Register has
+    #: for it.
     ACTIVITY_CUT = "activity_cut"
+    #: A data subject was named without a number. -> Name nobody where there is nobody, or pass the number.
     SUBJECT_EMPTY = "subject_empty"
+    #: The number cannot be one of its type, or had to be guessed from what was passed. -> Pass the number
+    #: itself, as text.
     SUBJECT_FORM = "subject_form"
+    #: A data subject was named without a type. -> Say which: `type="BSN"`.
     SUBJECT_TYPE_MISSING = "subject_type_missing"
+    #: The type is none of the standard and no URI; one that looks like a number is not kept. -> Use a type of
+    #: the standard, or a URI.
     SUBJECT_TYPE_UNKNOWN = "subject_type_unknown"
+    #: A text quoted the number of a data subject of its trace; `REDACTED` takes its place. -> Nothing, but
+    #: the code writes numbers into names or attributes.
     SUBJECT_REDACTED = "subject_redacted"
+    #: The id of a foreign operation is no trace or span id; whole in `ldv.original.*`. -> Ask the other party
+    #: for W3C Trace Context.
     FOREIGN_ID_MALFORMED = "foreign_id_malformed"
+    #: A trace or span id of an imported span cannot be one; a new one was made of it. -> Look at what
+    #: exported the file.
     ID_REPLACED = "id_replaced"
+    #: An imported span has the ids of a record with other content; both are kept. -> Look whether two systems
+    #: share ids.
     IDENTITY_TAKEN = "identity_taken"
+    #: Two spans of the process have the same ids. -> Look at the id generator of the tracer provider.
     SPAN_ID_REPEATED = "span_id_repeated"
+    #: The end counts as the start; whole in `ldv.original.end_time`. -> Look at the clock, or at code that
+    #: sets the times of spans.
     END_BEFORE_START = "end_before_start"
+    #: The Actie never ended: the process was killed, or the file has no end. -> Look at why the process
+    #: stopped.
     END_MISSING = "end_missing"
+    #: A time before 1970 or after 2261; whole in `ldv.original.*`. -> Look at the unit: OpenTelemetry has
+    #: nanoseconds.
     TIME_OUT_OF_RANGE = "time_out_of_range"
+    #: A character that no text may have became U+FFFD. -> Nothing, unless names of people come out wrong.
     TEXT_REPAIRED = "text_repaired"
+    #: A value that is no text, number or list became one. -> Pass text.
     VALUE_CONVERTED = "value_converted"
+    #: A text is over 16 Mi characters, and is cut there. -> Put a reference into the attribute, not the
+    #: document.
     VALUE_CUT = "value_cut"
+    #: The span had more attributes than its limit lets it keep. -> Raise `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`.
     ATTRIBUTES_DROPPED = "attributes_dropped"
+    #: An error of ours: the bare record takes the place of the whole one. -> Report it, with the line that
+    #: the service logged.
     RECORD_FAILED = "record_failed"
+    #: A text has the BSN of somebody whom no Actie names (`LDV_STRAY_BSN`). -> Name that person as data
+    #: subject, or take the number out of the text.
     STRAY_BSN = "stray_bsn"
+    #: The Register did not have the activity when it was logged (`LDV_REGISTER_CHECK`). -> Add it to the
+    #: Register, or correct the rule.
     ACTIVITY_UNKNOWN = "activity_unknown"
+    #: Its block ended after the transaction had committed the record. -> Nothing: the outcome follows as a
+    #: version of the record.
     AFTER_COMMIT = "after_commit"
+    #: Nothing said whose it is, so it is in the quarantine. -> Say so where the work begins: `ldv_otel.tenant(...)`.
     TENANT_UNKNOWN = "tenant_unknown"

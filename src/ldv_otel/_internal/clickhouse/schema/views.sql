@@ -66,9 +66,10 @@ WHERE
 )
 AND (l.attributes['ldv.kept_until'] = '' OR toInt64OrZero(l.attributes['ldv.kept_until']) > toUnixTimestamp64Milli(now64(3)));
 
--- Everything. Conditions on start_time and processing_activity_id use the table's order and index (that is why the
--- activity is named here once more); for a data subject or a trace use the views below.
+-- Everything. Conditions on start_time and processing_activity_id use the table's order and index; for a data subject or a
+-- trace use the views below.
 CREATE OR REPLACE VIEW logregels AS
+-- The activity is named once more in LIMIT BY for the sake of that index.
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
 ORDER BY start_time, stored_span_id, writer_id, seq, processing_activity_id
@@ -109,7 +110,8 @@ SELECT lower(hex(technical)) AS span_id, replaceOne(lower(hex(argMax(above, step
 FROM way
 GROUP BY technical;
 
--- logregels_trace(trace_id = '32 hexadecimal digits'): a record's parent is the nearest Actie above it.
+-- logregels_trace(trace_id = '32 hexadecimal digits'): what is recorded in a trace. A record's parent is the nearest Actie
+-- above it.
 CREATE OR REPLACE VIEW logregels_trace AS
 WITH (SELECT (groupArray(span_id), groupArray(above)) FROM DATABASE.technical_above(trace_id = {trace_id:String})) AS links
 SELECT * EXCEPT '^stored_' REPLACE (
@@ -126,7 +128,8 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- logregels_activiteit(activiteit = 'URI', vanaf = '2026-01-01 00:00:00', tot = '2026-02-01 00:00:00'); times are UTC.
+-- logregels_activiteit(activiteit = 'URI', vanaf = '2026-01-01 00:00:00', tot = '2026-02-01 00:00:00'): one processing
+-- activity in a period; times are UTC.
 CREATE OR REPLACE VIEW logregels_activiteit AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
@@ -136,8 +139,8 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): asked at the caller, with the ids that the
--- called party has as its foreign operation. The span is the Actie's own, or a technical span below it.
+-- logregels_aanroeper(trace_id = ..., span_id = '16 hexadecimal digits'): the Actie behind a call. Asked at the caller, with
+-- the ids that the called party has as its foreign operation. The span is the Actie's own, or a technical span below it.
 CREATE OR REPLACE VIEW logregels_aanroeper AS
 WITH (SELECT any(above) FROM DATABASE.technical_above(trace_id = {trace_id:String}) WHERE span_id = lower({span_id:String})) AS above
 SELECT * EXCEPT '^stored_'
@@ -156,8 +159,8 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- logregels_aangeroepen(trace_id = ..., span_id = ...): asked at the called party, with the caller's ids; span_id = '' is
--- for the whole trace.
+-- logregels_aangeroepen(trace_id = ..., span_id = ...): what was done for a call. Asked at the called party, with the
+-- caller's ids; span_id = '' is for the whole trace.
 CREATE OR REPLACE VIEW logregels_aangeroepen AS
 SELECT * EXCEPT '^stored_'
 FROM logregel_shown
@@ -175,7 +178,7 @@ ORDER BY start_time, stored_span_id, writer_id, seq
 LIMIT 1 BY start_time, stored_span_id, writer_id, seq
 SETTINGS read_in_order_use_buffering = 0, distributed_product_mode = 'local';
 
--- The entries as they are now: who, why, on what ground, for how long. One that is not in force yet is there when no
+-- The entries of the Register as they are now: who, why, on what ground, for how long. One that is not in force yet is there when no
 -- other one is.
 CREATE OR REPLACE VIEW verwerkingsactiviteiten AS
 SELECT *
@@ -187,7 +190,7 @@ LIMIT 1 BY processing_activity_id;
 
 -- Each activity as it explains records, from `in_force_from` on up to the next row of it. A record made before the first
 -- is explained by that one. Its term, and whether it is confidential, are those of the last entry for the version: a slip
--- in these is put right for all its records, where texts that were amended hold from then on.
+-- in these is corrected for all its records, where texts that were amended hold from then on.
 CREATE OR REPLACE VIEW verwerkingsactiviteit_versies AS
 SELECT
     v.processing_activity_id AS processing_activity_id,
