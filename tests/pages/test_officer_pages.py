@@ -84,6 +84,10 @@ def test_nothing_is_said_of_days_that_were_not_looked_at(opened: Opened, world: 
         )
         expect(main).to_contain_text("Het einde van een reeks.")
         expect(main).not_to_contain_text("ontbreekt niets")
+        page.goto(f"{world.address}/toezicht?van=2026-03-01&tot=2026-03-31")
+        expect(main).to_contain_text(
+            "Er is niets nagekeken: er is van 1 maart 2026 tot en met 31 maart 2026 niets te zien."
+        )
 
 
 def test_when_the_logboek_was_checked_for_changes(opened: Opened, world: World) -> None:
@@ -92,7 +96,9 @@ def test_when_the_logboek_was_checked_for_changes(opened: Opened, world: World) 
         page.goto(f"{world.address}/toezicht/controles")
         expect(page.locator("tbody tr")).to_have_count(1)
         expect(page.locator("tbody tr")).to_contain_text("geen verandering")
-        expect(page.get_by_role("main")).to_contain_text("Er is geen verandering gevonden.")
+        expect(page.get_by_role("main")).to_contain_text(
+            "De laatste controle vond geen verandering in wat verzegeld is."
+        )
         expect(page.get_by_role("main")).to_contain_text(socket.gethostname())
         expect(page.get_by_role("main")).to_contain_text("Dit staat in het Logboek zelf.")
 

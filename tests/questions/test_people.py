@@ -34,7 +34,10 @@ def test_one_key_is_counted_exactly(store: Store) -> None:
     store.write(store.actie(BSN, keys), store.actie(BSN, keys), store.actie(OTHER_BSN, keys), store.actie())
     assert people(store) == [("BSN", 2, 2)]
     answer = ask(store, "breach", **PERIOD)
-    assert answer["answer"] == ["It is about 2 people or organisations.", "4 actions, of which 1 name no data subject."]
+    assert answer["answer"][:2] == [
+        "It is about 2 people or organisations.",
+        "4 actions, of which 1 name no data subject.",
+    ]
 
 
 def test_over_two_keys_there_are_two_bounds(store: Store) -> None:

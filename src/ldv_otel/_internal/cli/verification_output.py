@@ -49,6 +49,8 @@ def print_verification(verification: Verification, *, keys_known: bool, whole: b
     for finding in verification.findings:
         out.print(finding.sentence, markup=False, soft_wrap=True)
     verdict = "all are as they were sealed" if verification.ok else "see above"
+    if verification.ok and not verification.records:
+        verdict = "nothing is sealed, so nothing was compared"
     if verification.removed:
         out.print(f"removed   {verification.removed} of them by a term since, as signed notes say", soft_wrap=True)
     if verification.adopted:

@@ -11,7 +11,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import stored_versions
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.parties.party_names import PartyNames
-from ldv_otel._internal.questions.model import Answer, Asked, Parameter, Question
+from ldv_otel._internal.questions.model import CONFIDENTIAL_LEFT_OUT, Answer, Asked, Parameter, Question
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms, within_query_time
 from ldv_otel.errors import QueryError
 
@@ -92,4 +92,7 @@ def answer_question(
         LdvError: The Logboek cannot be asked.
     """
     asked = asked_of(question, settings, client, choices, parties)
-    return asked, question.answer(client, asked)
+    answer = question.answer(client, asked)
+    if question.about_activities and not asked.confidential:
+        answer = msgspec.structs.replace(answer, cautions=(*answer.cautions, CONFIDENTIAL_LEFT_OUT))
+    return asked, answer

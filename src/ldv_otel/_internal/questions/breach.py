@@ -51,7 +51,7 @@ _ACTIVITY_COLUMNS: Final = (
 def _sentences(people: Sequence[PeopleCount], counted: Sequence[PeopleUnderKey]) -> Iterator[Said]:
     acties = sum(each.acties for each in counted)
     if not acties:
-        yield Said("Er is niets vastgelegd dat hierbij past.", "Nothing on record fits this.")
+        yield Said("Hier is niets te zien dat hierbij past.", "There is nothing to see here that fits this.")
         return
     least, most = sum(each.least for each in people), sum(each.most for each in people)
     if least == most:
@@ -72,6 +72,35 @@ def _sentences(people: Sequence[PeopleCount], counted: Sequence[PeopleUnderKey])
         f"{acties} handelingen, waarvan {nobody} geen betrokkene noemen.",
         f"{acties} actions, of which {nobody} name no data subject.",
     )
+    yield from _who_they_are(counted)
+
+
+def _who_they_are(counted: Sequence[PeopleUnderKey]) -> Iterator[Said]:
+    """Yield whether a list of whom to notify can be made, and if not, why."""
+    numbers = sum(each.numbers for each in counted if each.key_id or each.type)
+    sealed = sum(each.sealed for each in counted if each.key_id or each.type)
+    if not numbers:
+        yield Said(
+            "Wie u moet waarschuwen, staat niet in het Logboek: geen van deze handelingen noemt iemand.",
+            "Whom to notify is not in the Logboek: none of these actions names anybody.",
+        )
+        return
+    if sealed:
+        yield Said(
+            f"Van {sealed} van de {numbers} nummers is te vinden van wie ze zijn, met de sleutel die ze verzegelde. Zo "
+            "maakt u een lijst om mensen te waarschuwen: `ldv question breach --notify`.",
+            f"Of {sealed} of the {numbers} numbers it can be learnt whose they are, with the key that sealed them: "
+            "`ldv question breach --notify` makes the list of whom to notify.",
+        )
+    if sealed < numbers:
+        yield Said(
+            f"Van wie {numbers - sealed} van de {numbers} nummers zijn, kan het Logboek niet zeggen. Zij staan er "
+            "zonder verzegeld nummer. Daarvan is geen lijst te maken. Zoek in de applicatie op om wie het gaat. "
+            "Voor later helpt een sleutel die verzegelt (`ldv key new --seal`).",
+            f"Whose {numbers - sealed} of the {numbers} numbers are, the Logboek cannot say: they were logged without "
+            "a sealed number, so there is no list of them. Look in the application. A key that seals helps from now on "
+            "(`ldv key new --seal`).",
+        )
 
 
 def answer(client: LogboekClient, asked: Asked) -> Answer:

@@ -12,6 +12,7 @@ from ldv_otel._internal.clickhouse.queries.services import ServiceActivity, serv
 from ldv_otel._internal.clickhouse.schema.migrations import schema_status
 from ldv_otel._internal.questions import columns
 from ldv_otel._internal.questions.model import (
+    NOTHING_TO_SHOW,
     Answer,
     AnswerColumn,
     AnswerTable,
@@ -42,6 +43,9 @@ _SEQUENCE_COLUMNS: Final = (
     columns.FIRST,
     columns.LAST,
 )
+
+
+_NOT_CHECKED: Final = Said("Er is niets nagekeken.", "Nothing was checked.")
 
 
 def _sentences(services: Sequence[ServiceActivity], checked: CheckedSequences, refused: int) -> Iterator[Said]:
@@ -114,7 +118,13 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
         tuple(_sentences(services, checked, refused)),
         (
             AnswerTable("applicaties", Said("Applicaties", "Applications"), _SERVICE_COLUMNS, service_rows),
-            AnswerTable("reeksen", Said("Reeksen met gaten", "Sequences with gaps"), _SEQUENCE_COLUMNS, gap_rows),
+            AnswerTable(
+                "reeksen",
+                Said("Reeksen met gaten", "Sequences with gaps"),
+                _SEQUENCE_COLUMNS,
+                gap_rows,
+                empty=NOTHING_TO_SHOW if checked.writers else _NOT_CHECKED,
+            ),
         ),
         tuple(_cautions(services)),
     )
@@ -129,6 +139,7 @@ COMPLETENESS: Final = Question(
         "For each application: when it last spoke, and whether there are gaps in what it numbers.",
     ),
     parameters=(Parameter.PERIOD,),
+    about_activities=False,
     limits=(
         Said(
             "Wat aan het eind van een reeks verloren ging, is hier niet te zien: er komt geen nummer na. "

@@ -56,7 +56,7 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
             f"Failed: {counted(count, 'action', 'actions')} in {counted(services, 'application', 'applications')}.",
         )
         if failed
-        else Said("Er is geen handeling die niet gelukt is.", "No action is on record as failed.")
+        else Said("Hier is geen handeling te zien die niet lukte.", "There is no failed action to see here.")
     )
     complete = len(failed) < MOST_CELLS
     return Answer((said,), (AnswerTable("mislukt", Said("Niet gelukt", "Failed"), _COLUMNS, rows, complete),))

@@ -62,12 +62,21 @@ class AnswerColumn(msgspec.Struct, frozen=True):
 Cell = str | int | bool | None
 
 
+#: Not that there is nothing: only what the Logboek has, and may show, was looked at.
+NOTHING_TO_SHOW: Final = Said("Hier is niets te zien.", "There is nothing to see here.")
+#: What every answer without what is confidential says.
+CONFIDENTIAL_LEFT_OUT: Final = Said(
+    "Wat vertrouwelijk is, telt niet mee in dit antwoord.", "What is confidential does not count in this answer."
+)
+
+
 class AnswerTable(msgspec.Struct, frozen=True):
     """Some rows of an answer.
 
     Attributes:
         name: As JSON has it.
         complete: Whether all rows are there.
+        empty: What is said in place of rows where there are none; another text where nothing was looked at.
     """
 
     name: str
@@ -75,6 +84,7 @@ class AnswerTable(msgspec.Struct, frozen=True):
     columns: tuple[AnswerColumn, ...]
     rows: Sequence[tuple[Cell, ...]]
     complete: bool = True
+    empty: Said = NOTHING_TO_SHOW
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -162,6 +172,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         limits: What may not be concluded from any answer.
         by_the_minute: Whether a period of it may begin and end within a day.
         for_officer: Whether confidential activities are shown unless the reader asks otherwise.
+        about_activities: Whether an answer differs by whether what is confidential counts.
         days: So many days are asked about unless the reader says otherwise; None for all.
         answer: Reads the Logboek.
     """
@@ -173,6 +184,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...]
     limits: tuple[Said, ...]
     for_officer: bool = True
+    about_activities: bool = True
     days: int | None = 30
     by_the_minute: bool = False
     answer: Callable[[LogboekClient, Asked], Answer]

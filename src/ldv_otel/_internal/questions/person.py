@@ -103,7 +103,7 @@ def counts(records: Sequence[StoredLogregel]) -> Said:
 
 def _sentences(records: list[StoredLogregel]) -> Iterator[Said]:
     if not records:
-        yield Said("Over deze persoon is hier niets vastgelegd.", "Nothing is on record here about this person.")
+        yield Said("Over deze persoon is hier niets te zien.", "There is nothing to see here about this person.")
         return
     yield counts(records)
     looked = sum(OFFICER in record.logregel.attributes for record in records)

@@ -18,6 +18,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 from ldv_otel._internal.record.callers import is_unknown_caller
 
@@ -65,8 +66,10 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
     received, called = party_tables(client, asked)
     sentences = (
         Said(
-            f"{len(received.rows)} partijen vroegen ons iets. {len(called.rows)} partijen vroegen wij iets.",
-            f"{len(received.rows)} parties asked us something. We asked {len(called.rows)} parties.",
+            f"Het Logboek noemt {counted(len(received.rows), 'partij', 'partijen')} die ons iets vroegen, en "
+            f"{counted(len(called.rows), 'partij', 'partijen')} die wij iets vroegen.",
+            f"The Logboek names {counted(len(received.rows), 'party', 'parties')} that asked us something, and "
+            f"{counted(len(called.rows), 'party', 'parties')} that we asked.",
         ),
     )
     return Answer(sentences, (received, called))

@@ -64,7 +64,7 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
     lacking = sum(1 for row in rows if row[6])
     acties = sum(each.logregels for each in counted if any(row[1] == each.activity for row in rows))
     if not counted:
-        said = Said("In deze periode is niets vastgelegd.", "Nothing was logged in this period.")
+        said = Said("Van deze periode is hier niets te zien.", "There is nothing to see here of this period.")
     elif lacking:
         said = Said(
             f"Bij {lacking} van de {len(used)} gebruikte activiteiten ontbreekt iets. Dat raakt {acties} handelingen.",

@@ -30,7 +30,11 @@ _COLUMNS: Final = (
 )
 
 
-def _sentences(made: Sequence[VerificationMade]) -> Iterator[Said]:
+_NEVER: Final = Said("Er is nog nooit gecontroleerd.", "It was never checked.")
+
+
+def check_sentences(made: Sequence[VerificationMade]) -> Iterator[Said]:
+    """Yield what the checks came to, and what they did not look at; the last check is the first of them."""
     whole = next((each for each in made if each.everything), None)
     if not made:
         yield Said(
@@ -43,10 +47,22 @@ def _sentences(made: Sequence[VerificationMade]) -> Iterator[Said]:
             f"Ja: de laatste controle vond {made[0].tampering} bevindingen. Vraag {made[0].verified_by} ernaar.",
             f"Yes: the last check came to {made[0].tampering} findings. Ask {made[0].verified_by}.",
         )
+    elif not made[0].records:
+        yield Said(
+            "De laatste controle vond geen regels die verzegeld zijn. Er is dus niets nagekeken.",
+            "The last check came to no records that are sealed, so nothing was checked.",
+        )
     else:
         yield Said(
             "De laatste controle vond geen verandering in wat verzegeld is.",
             "The last check came to no change of what is sealed.",
+        )
+    if not made[0].everything:
+        yield Said("Zij las alleen wat nieuw was.", "It read only what was new.")
+    if not made[0].keys_named:
+        yield Said(
+            "Niemand zei welke sleutels van uw applicaties zijn. Ook een ander kan dan hebben verzegeld.",
+            "Nobody said which keys are those of your services, so somebody else may have sealed.",
         )
     if whole is None:
         yield Said("Er is nooit alles in één keer gelezen.", "Nobody ever read everything in one check.")
@@ -80,7 +96,8 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
         )
         for each in made
     ]
-    return Answer(tuple(_sentences(made)), (AnswerTable("controles", Said("Controles", "Checks"), _COLUMNS, rows),))
+    table = AnswerTable("controles", Said("Controles", "Checks"), _COLUMNS, rows, empty=_NEVER)
+    return Answer(tuple(check_sentences(made)), (table,))
 
 
 TAMPERING: Final = Question(
@@ -92,6 +109,7 @@ TAMPERING: Final = Question(
         "The last checks by `ldv verify`: when, by whom, what came out, and what is not sealed.",
     ),
     parameters=(),
+    about_activities=False,
     limits=(
         Said(
             "Dit zegt iets tot de laatste controle, en niet over wat daarna gebeurde.",

@@ -73,14 +73,14 @@ LIMIT {limit:UInt32} SETTINGS $settings
 _PEOPLE: Final = Sql(
     """
 WITH $terms AS kept
-SELECT type, key_id, uniqExact(data_subject_id), count() FROM ($rows)
+SELECT type, key_id, uniqExact(data_subject_id), count(), uniqExactIf(data_subject_id, sealed) FROM ($rows)
 GROUP BY type, key_id ORDER BY type, key_id SETTINGS $settings
 """,
     terms=TERMS_IN_FORCE,
     rows=_once(
         Sql(
             """data_subject_id, if(data_subject_id = $nobody, '', toString(data_subject_id_type)) AS type,
-            if(data_subject_id = $nobody, '', toString(key_id)) AS key_id""",
+            if(data_subject_id = $nobody, '', toString(key_id)) AS key_id, data_subject_sealed != '' AS sealed""",
             nobody=_NOBODY,
         )
     ),
@@ -222,12 +222,17 @@ class FailureCounts(msgspec.Struct, frozen=True):
 
 
 class PeopleUnderKey(msgspec.Struct, frozen=True):
-    """Numbers of one type under one key; both are empty for Acties without a data subject."""
+    """Numbers of one type under one key; both are empty for Acties without a data subject.
+
+    Attributes:
+        sealed: Of how many the number itself is on record too, sealed, so that a key can open it.
+    """
 
     type: str
     key_id: str
     numbers: int
     acties: int
+    sealed: int = 0
 
 
 class PseudonymInUse(msgspec.Struct, frozen=True):

@@ -57,6 +57,7 @@ from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES
 from ldv_otel._internal.privacy.stray_numbers import stray_numbers
 from ldv_otel._internal.questions.asking import Choices
 from ldv_otel._internal.questions.complaint import COMPLAINT
+from ldv_otel._internal.questions.tampering import check_sentences
 from ldv_otel._internal.times.instants import now_ms
 from ldv_otel.attributes import REASON
 from ldv_otel.errors import LdvError
@@ -134,7 +135,9 @@ async def verifications(request: Request, client: Officer) -> Response:
     del client
     made = await services_of(request).reader.ask(latest_verifications)
     rows = [verification_row(each, zone_of(request)) for each in made]
-    return page(request, "toezicht/controles.html", section="controles", rows=rows)
+    return page(
+        request, "toezicht/controles.html", section="controles", rows=rows, sentences=list(check_sentences(made))
+    )
 
 
 @router.get("/persoon")
@@ -199,6 +202,7 @@ async def records_about(request: Request, client: Officer) -> Response:
         lacking=linked.lacking(services.pseudonymiser.keys.keys),
         missing=missing,
         period=period,
+        all_shown=sees_confidential(client),
         reason=record.attributes[REASON],
         trace_id=record.trace_id.hex(),
     )
