@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ldv_otel._internal.cli.app import app
-from ldv_otel._internal.cli.doctor_checks import OF_ENVIRONMENT, OF_LOGBOEK, OF_SETTINGS, all_checks
+from ldv_otel._internal.cli.doctor_checks import OF_ENVIRONMENT, OF_LOGBOEK, OF_PROCESS, OF_SETTINGS, all_checks
 from ldv_otel._internal.clickhouse.checks import clock_check
 from ldv_otel._internal.privacy.key_file import add_key
 
@@ -34,7 +38,7 @@ def test_nothing_is_wrong_where_nothing_is_wrong_and_nothing_is_made(
     """Looking changes nothing: no directory, no key."""
     monkeypatch.setattr("ldv_otel._internal.cli.doctor_checks.warning_about_place", lambda *_: "")
     assert "wrong" not in states(environ).values()
-    assert list(states(environ)) == ["settings", *OF_ENVIRONMENT, *OF_SETTINGS, *OF_LOGBOEK]
+    assert list(states(environ)) == ["settings", *OF_ENVIRONMENT, *OF_SETTINGS, *OF_LOGBOEK, OF_PROCESS.check]
     assert not list(tmp_path.iterdir())
 
 
@@ -154,3 +158,40 @@ def test_every_check_is_on_the_page() -> None:
         "rules matched",
     ]
     assert not [name for name in names if f"| `{name}` |" not in page]
+
+
+_ASKED = """
+from service import app, ldv
+ldv.install()
+import json
+import os
+import re
+import subprocess
+import sys
+print(json.dumps(app.test_client().get("/intern/logboek").json))
+"""
+
+
+def test_the_page_of_a_service_says_what_only_it_knows(tmp_path: Path) -> None:
+    """As the documentation prints it: a rule that took no span, in a process of its own."""
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", (DOCS / "start" / "doctor.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "service.py").write_text(code, encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(
+        "rules: [{match: {kind: server}, activity: 'https://register.example/a'}]", encoding="utf-8"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LDV_", "OTEL_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", _ASKED],
+        cwd=tmp_path,
+        env={**clean, "LDV_LOGBOEK": "chdb:logboek", "LDV_RULES": "rules.yaml", "LDV_STATE": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    checks = json.loads(done.stdout)
+    assert sorted(checks) == ["propagator", "provider", "rules matched"]
+    assert checks["provider"].startswith("ok: ")
+    assert checks["rules matched"].startswith("look: Rule 1 took no span so far.")

@@ -103,12 +103,24 @@ OF_LOGBOEK: Final[Mapping[str, Callable[[LogboekClient], CheckOutcome]]] = {
     "tables": check_tables,
     "clock": check_clock,
 }
+#: What no command can look at.
+OF_PROCESS: Final = CheckOutcome(
+    "running service",
+    "unknown",
+    "Only it knows whether it logs, what was set beside its provider and propagator, and which rules took no span.",
+    "Let a page of the service show ldv_otel.health().checks (docs/start/doctor.md).",
+)
 #: Schemes of Logboeken that can be asked; others are written to only.
 _ASKED: Final = frozenset({"chdb", "clickhouse"})
 
 
 def all_checks(environ: Mapping[str, str]) -> Iterator[CheckOutcome]:
     """Give the outcome of every check; a check that cannot be made says why, and the others go on."""
+    yield from _from_outside(environ)
+    yield OF_PROCESS
+
+
+def _from_outside(environ: Mapping[str, str]) -> Iterator[CheckOutcome]:
     settings: Settings | None = None
     try:
         settings = read_service_settings(environ)
