@@ -14,7 +14,7 @@ from ldv_otel._internal.cli.app import app
 from ldv_otel._internal.config.variables import VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
-CLI = (DOCS / "cli.md").read_text(encoding="utf-8")
+CLI = "\n".join(page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("cli*.md")))
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -36,7 +36,7 @@ def below(group: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 )
 def test_every_command_and_option_is_documented(name: str, command: Any) -> None:
     """A section for each command, and each of its options in it."""
-    match = re.search(rf"^### `ldv {name}\b[^\n]*\n(.*?)(?=^##|\Z)", CLI, re.MULTILINE | re.DOTALL)
+    match = re.search(rf"^##+ `ldv {name}\b[^\n]*\n(.*?)(?=^##|\Z)", CLI, re.MULTILINE | re.DOTALL)
     assert match, f"no section for {name}"
     for parameter in command.params:
         for option in parameter.opts:
@@ -47,7 +47,7 @@ def test_every_command_and_option_is_documented(name: str, command: Any) -> None
 
 def test_no_command_is_documented_that_is_not_there() -> None:
     """A section for something that was taken away misleads."""
-    documented = set(re.findall(r"^### `ldv ([a-z ]+?)(?: [A-Z\[].*)?`$", CLI, re.MULTILINE))
+    documented = set(re.findall(r"^##+ `ldv ([a-z ]+?)(?: [A-Z\[].*)?`$", CLI, re.MULTILINE))
     assert documented == {name for name, _ in commands()}
 
 

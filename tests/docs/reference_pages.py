@@ -39,7 +39,7 @@ When to look at them: [watch](operate/watch.md), [alerts](operate/alerts.md).
 ## Of a service
 
 Of the meter `ldv_otel`, where the service has a metrics SDK. They are those of `ldv_otel.health()`
-([what you see](delivery.md#what-you-see)). With several Logboeken each value has `ldv.tenant`.
+([what you see](delivery-sending.md#what-you-see)). With several Logboeken each value has `ldv.tenant`.
 
 | metric | kind | unit | what |
 | --- | --- | --- | --- |

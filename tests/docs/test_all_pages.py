@@ -127,3 +127,28 @@ def test_every_page_of_the_docs_is_in_the_menu_of_the_site() -> None:
     listed = set(re.findall(r"([\w/.-]+\.md)$", menu, re.MULTILINE))
     # These are made from the code when the site is built.
     assert listed - {"api.md", "messages.md"} == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+
+
+#: Looked up, not read: tables of everything there is, and the lab book, which keeps what was tried.
+REFERENCES = {
+    "settings.md",
+    "glossary.md",
+    "requirements.md",
+    "conformance.md",
+    "compatibility.md",
+    "torture.md",
+    "toezicht/README.md",
+    *(f"lab/{page.name}" for page in (DOCS / "lab").glob("*.md")),
+}
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=relative)
+def test_a_page_is_read_in_five_minutes(page: Path) -> None:
+    """At most 1,200 words; code is not counted, and neither is a list of the tests that show what a page claims."""
+    name = page.relative_to(DOCS).as_posix()
+    text = CODE_BLOCK.sub("", page.read_text(encoding="utf-8")).partition("\n## The tests\n")[0]
+    words = len(text.split())
+    if name in REFERENCES:
+        assert words > 200, "a page this short is no reference; take it off the list"
+        return
+    assert words <= 1_200, "split the page: the ordinary case first, the rest on a page of its own"

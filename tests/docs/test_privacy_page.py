@@ -1,4 +1,4 @@
-"""docs/privacy.md and docs/serve.md: every claim has its test, and every test that they name is there."""
+"""docs/privacy*.md and docs/serve*.md: every claim has its test, and every test that they name is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["privacy.md", "serve.md"])
+@pytest.mark.parametrize("page", ["privacy.md", "privacy-readers.md", "serve.md", "serve-clients.md"])
 def test_each_claim_points_at_tests_that_exist(page: str) -> None:
     """By file and name; a test that was renamed leaves a claim without proof."""
     claims, _, tests = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("## The tests")

@@ -1,4 +1,4 @@
-"""The examples of docs/gemma.md are read by what reads such files."""
+"""The examples of docs/gemma*.md are read by what reads such files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ldv_otel._internal.gemma.consumer.doelbinding import DoelbindingExtension, 
 from ldv_otel._internal.gemma.provider.clients import GemmaClientsFile
 from ldv_otel._internal.parties.parties import Parties, PartiesFile
 
-PAGE = (Path(__file__).parents[2] / "docs" / "gemma.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("gemma.md", "gemma-sending.md"))
 
 
 def example(word: str, type_: type[Any]) -> Any:

@@ -66,7 +66,7 @@ def test_each_figure_is_a_metric() -> None:
 
 def test_documented() -> None:
     """Each has its line in the documentation."""
-    text = (Path(__file__).parents[2] / "docs" / "delivery.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "delivery-sending.md").read_text(encoding="utf-8")
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     observe(provider.get_meter("ldv_otel"), lambda: _HEALTH)

@@ -1,7 +1,7 @@
 """In which claims of an access token an issuer names the client, and what it may do: issuers differ in that.
 
 RFC 9068 has `client_id` and `scope`, a text of words. Others have a list of words, other names (`cid`, `appid`, `scp`,
-`roles`), or an object around it (`realm_access.roles`): docs/serve.md has the names of common ones.
+`roles`), or an object around it (`realm_access.roles`): docs/serve-clients.md has the names of common ones.
 """
 
 from __future__ import annotations
