@@ -27,7 +27,7 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rolled_back: Logregels of Acties whose transaction was rolled back, since the process started.
         refused_writes: Logregels that a database refused; the application got an error each time.
-        in_doubt: Transactions with Acties of which nobody knows whether they committed.
+        in_doubt: Transactions with Acties of which it is not known whether they committed; PostgreSQL is asked later.
         databases: For each outbox, as its sender in this process saw it last.
     """
 

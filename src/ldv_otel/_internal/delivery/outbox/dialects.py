@@ -36,6 +36,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         grown: Rows that wait, oldest first, with the number of their records; those are the sender's from then on.
         remove: Removes these and returns them.
         take: The next batch of a sender: its own, or one whose lease is over.
+        fate: What became of a transaction with a number; empty where they have none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     refused: str
     refused_count: str
     release: str
+    fate: str = ""
 
 
 _INSERT: Final = "INSERT INTO ldv_outbox (format, records, payload) VALUES (1, %s, %s)"
@@ -65,7 +67,6 @@ _TAKE: Final = (
     "ORDER BY tries, writer_id, first_seq LIMIT 1"
 )
 _SHARED: Final = {
-    "insert": _INSERT,
     "format": "SELECT format FROM ldv_outbox_format",
     "freeze": (
         "INSERT INTO ldv_outbox_batch (writer_id, first_seq, records, payload, owner, leased_until, tries) "
@@ -115,6 +116,9 @@ POSTGRESQL: Final = Dialect(
             "payload bytea NOT NULL, reason text NOT NULL, PRIMARY KEY (writer_id, seq))"
         ),
     ),
+    # The number of the transaction, which the insert gives it anyway; needs no right to read the table.
+    insert=f"{_INSERT} RETURNING txid_current()",
+    fate="SELECT txid_status(%s)",
     grown="SELECT id, records FROM ldv_outbox ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
     remove="DELETE FROM ldv_outbox WHERE id = ANY(%s) RETURNING id, payload",
     take=_TAKE.replace("NOW", _POSTGRESQL_NOW) + " FOR UPDATE SKIP LOCKED",
@@ -143,6 +147,7 @@ SQLITE: Final = Dialect(
         ),
     ),
     grown="SELECT id, records FROM ldv_outbox ORDER BY id LIMIT ?",
+    insert=_INSERT.replace("%s", "?"),
     # The oldest rows, all of them, for nobody else can take any meanwhile.
     remove="DELETE FROM ldv_outbox WHERE id <= ? RETURNING id, payload",
     take=_TAKE.replace("NOW", _SQLITE_NOW).replace("%s", "?"),

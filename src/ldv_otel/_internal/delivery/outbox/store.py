@@ -290,6 +290,16 @@ class OutboxStore:
                 for writer_id, seq, payload, reason in cursor.fetchall()
             ]
 
+    def fate(self, number: int) -> str:
+        """Return what became of a transaction: committed, aborted, or something else while that is not known.
+
+        Raises:
+            OutboxAway: The database does not answer, or does not have that number.
+        """
+        with self._transaction(writes=False) as cursor:
+            cursor.execute(self.dialect.fate, (number,))
+            return str(cursor.fetchone()[0])
+
     def release(self, record: RefusedRecord) -> None:
         """Remove a refused record that the Logboek has confirmed by now."""
         with self._transaction() as cursor:

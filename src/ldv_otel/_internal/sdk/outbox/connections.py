@@ -195,7 +195,9 @@ def _blocking(connection: Any) -> Iterator[None]:
     on_sqlite = isinstance(connection, sqlite3.Connection)
     if connection.in_transaction if on_sqlite else connection.info.transaction_status:
         raise ConfigurationError(_ALREADY)
-    opened = OpenTransaction(_Inserting(connection, outbox.dialect.insert), keeps=outbox.on_rollback == "record")
+    opened = OpenTransaction(
+        _Inserting(connection, outbox.dialect.insert), keeps=outbox.on_rollback == "record", store=outbox.store
+    )
     with (
         _on_sqlite(connection, opened) if on_sqlite else _on_psycopg(connection, opened),
         _noted(outbox, connection, opened),
@@ -227,6 +229,7 @@ async def _waiting(connection: Any) -> AsyncIterator[None]:
         keeps=outbox.on_rollback == "record",
         run_waiting=inserting.run_waiting,
         may_wait=lambda: _deferred.get() is not None,
+        store=outbox.store,
     )
     inserting.opened = weakref.ref(opened)
     with _ending(connection, opened) as end:
@@ -298,11 +301,12 @@ class _Deferring:
         self._statement = statement
         self.opened: Callable[[], OpenTransaction | None] = lambda: None
 
-    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> None:
+    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
         deferred = _deferred.get()
         if deferred is None:
             raise ConfigurationError(ASYNC_WITH)
         deferred += rows
+        return None
 
     async def run_waiting(self, function: Callable[..., object], *arguments: object) -> None:
         """Run a function, and then insert what it wants to be inserted.
@@ -320,9 +324,11 @@ class _Deferring:
             with uninstrumented():
                 for row in rows:
                     if self._statement is _ASYNCPG_INSERT:
-                        await self._connection.execute(self._statement, *row)
+                        number = await self._connection.fetchval(self._statement, *row)
                     else:
-                        await self._connection.execute(self._statement, row)
+                        (number,) = await (await self._connection.execute(self._statement, row)).fetchone()
+                    if (opened := self.opened()) is not None:
+                        opened.number = number
         except Exception as error:  # the driver's own errors, whatever they are
             opened = self.opened()
             if opened is not None and opened.watcher is not None:
@@ -390,12 +396,20 @@ class _Inserting:
         self._connection = connection
         self._statement = statement
 
-    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> None:
-        if isinstance(self._connection, sqlite3.Connection) and not self._connection.in_transaction:
+    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
+        on_sqlite = isinstance(self._connection, sqlite3.Connection)
+        if on_sqlite and not self._connection.in_transaction:
             raise ConfigurationError("The transaction was ended inside its block.")
         cursor = self._connection.cursor()
-        cursor.executemany(self._statement, rows)
+        number = None
+        if on_sqlite:
+            cursor.executemany(self._statement, rows)
+        else:
+            for row in rows:
+                cursor.execute(self._statement, row)
+                (number,) = cursor.fetchone()
         cursor.close()
+        return number
 
 
 def _database_of(address: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db import connections, transaction
 
-from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL
+from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, SQLITE
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
@@ -21,7 +21,7 @@ from ldv_otel._internal.sdk.outbox.transaction import Fate, OpenTransaction, Tra
 from ldv_otel.errors import ConfigurationError
 
 #: Django's own marks, whatever the driver's are.
-_INSERT: Final = POSTGRESQL.insert
+_INSERT: Final = {"postgresql": POSTGRESQL.insert, "sqlite": SQLITE.insert.replace("?", "%s")}
 
 
 class DjangoOutbox:
@@ -62,7 +62,7 @@ class DjangoOutbox:
     def open_here(self) -> Sequence[OpenTransaction]:
         """Return the transaction of `atomic` that is open in this thread or task."""
         connection = connections[self._using]
-        return [DjangoTransaction(connection, self.on_rollback)] if connection.in_atomic_block else []
+        return [DjangoTransaction(connection, self)] if connection.in_atomic_block else []
 
     def named(self, named: object) -> OpenTransaction | None:
         """Return the open transaction of an alias, or of a connection of Django."""
@@ -74,14 +74,14 @@ class DjangoOutbox:
                 f"The database {self._using!r} of this processing is in no `atomic` block, so each statement commits "
                 "by itself. The block was not entered. Put `with transaction.atomic():` around it."
             )
-        return DjangoTransaction(connection, self.on_rollback)
+        return DjangoTransaction(connection, self)
 
 
 class DjangoTransaction(OpenTransaction):
     """The `atomic` that is open when an Actie is entered, for that Actie alone."""
 
-    def __init__(self, connection: Any, on_rollback: OnRollback) -> None:
-        super().__init__(self._insert_rows, keeps=on_rollback == "record")
+    def __init__(self, connection: Any, outbox: DjangoOutbox) -> None:
+        super().__init__(self._insert_rows, keeps=outbox.on_rollback == "record", store=outbox.store)
         self._connection = connection
 
     def enter(self, live_span: object, watcher: TransactionWatcher) -> None:
@@ -95,7 +95,9 @@ class DjangoTransaction(OpenTransaction):
             if entered is not None:
                 entered.fate = fate
 
-        self._watch(lambda: becomes(Fate.COMMITTED), lambda: becomes(Fate.ROLLED_BACK))
+        self._watch(
+            lambda: becomes(Fate.COMMITTED), lambda: becomes(Fate.ROLLED_BACK), lambda: becomes(Fate.ROLLED_BACK)
+        )
 
     def write(self, records: Sequence[Logregel]) -> None:
         """Put the records of an Actie into the transaction, and see what becomes of them."""
@@ -104,22 +106,40 @@ class DjangoTransaction(OpenTransaction):
         if watcher is None:
             return
         count, kept = len(records), records if self.keeps else ()
-        self._watch(watcher.committing, lambda: watcher.rolled_back(count, kept))
+        doubt = self.doubt(self._written[-1:])
+        self._watch(watcher.committing, lambda: watcher.rolled_back(count, kept), lambda: watcher.in_doubt(doubt))
 
-    def _insert_rows(self, rows: Sequence[tuple[int, bytes]]) -> None:
+    def _insert_rows(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
+        statement = _INSERT[self._connection.vendor]
         with self._connection.cursor() as cursor:
-            cursor.executemany(_INSERT, rows)
+            if self._connection.vendor == "sqlite":
+                cursor.executemany(statement, rows)
+                return None
+            number = None
+            for row in rows:
+                cursor.execute(statement, row)
+                (number,) = cursor.fetchone()
+            return number
 
-    def _watch(self, committed: Callable[[], None], rolled_back: Callable[[], None]) -> None:
-        transaction.on_commit(_Hook(self._connection, committed, rolled_back), using=self._connection.alias)
+    def _watch(
+        self, committed: Callable[[], None], rolled_back: Callable[[], None], in_doubt: Callable[[], None]
+    ) -> None:
+        hook = _Hook(self._connection, committed, rolled_back, in_doubt)
+        transaction.on_commit(hook, using=self._connection.alias)
 
 
 class _Hook:
     """A callback of `on_commit` that is heard when it is called, and when it is dropped by a rollback."""
 
-    def __init__(self, connection: Any, committed: Callable[[], None], rolled_back: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        committed: Callable[[], None],
+        rolled_back: Callable[[], None],
+        in_doubt: Callable[[], None],
+    ) -> None:
         self._committed = committed
-        self._dropped = weakref.finalize(self, _dropped, weakref.ref(connection), rolled_back)
+        self._dropped = weakref.finalize(self, _dropped, weakref.ref(connection), rolled_back, in_doubt)
         # A process that ends in a transaction says nothing of it, as one that is killed.
         self._dropped.atexit = False
 
@@ -128,7 +148,10 @@ class _Hook:
         self._committed()
 
 
-def _dropped(connection_ref: Callable[[], Any], rolled_back: Callable[[], None]) -> None:
+def _dropped(connection_ref: Callable[[], Any], rolled_back: Callable[[], None], in_doubt: Callable[[], None]) -> None:
     connection = connection_ref()
-    if connection is None or not connection.autocommit:
+    if connection is not None and getattr(connection.connection, "closed", False):
+        # It broke: perhaps in the commit, which Django does not say.
+        in_doubt()
+    elif connection is None or not connection.autocommit:
         rolled_back()

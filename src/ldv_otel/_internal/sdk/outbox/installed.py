@@ -20,6 +20,7 @@ from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.health import OutboxHealth
 from ldv_otel._internal.sdk.outbox.contract import Outbox
+from ldv_otel._internal.sdk.outbox.doubts import Doubt, Doubts
 from ldv_otel._internal.sdk.outbox.transaction import ASYNC_WITH, Fate, OpenTransaction, RunWaiting, TransactionWatcher
 from ldv_otel._internal.sdk.span_record import Refusal
 from ldv_otel._internal.times.instants import now_ms
@@ -59,6 +60,7 @@ class InstalledOutboxes(TransactionWatcher):
         self._pid = os.getpid()
         #: What happened to transactions with Acties, for `health()`.
         self.counts: Counter[str] = Counter()
+        self._doubts = Doubts(lambda doubt: self.rolled_back(doubt.size, doubt.records), uninstrumented)
 
     def open(self) -> None:
         """Begin to see transactions and to send.
@@ -229,20 +231,21 @@ class InstalledOutboxes(TransactionWatcher):
         """Count what a database did not take."""
         self.counts["refused"] += count
 
-    def in_doubt(self) -> None:
-        """Count a transaction with Acties of which nobody knows whether it committed."""
-        self.counts["in_doubt"] += 1
+    def in_doubt(self, doubt: Doubt) -> None:
+        """Have a database asked later what became of a transaction with Acties."""
         _logger.warning(
             "The connection broke while a transaction with Acties committed. If the database committed it, their "
-            "records are in its outbox and will be sent; if not, there are none."
+            "records are in its outbox and will be sent; if not, there are none. %s",
+            "It is asked." if doubt.number is not None else "It cannot say which.",
         )
+        self._doubts.add(doubt)
 
     def health(self) -> OutboxHealth:
         """Return how they are doing."""
         return OutboxHealth(
             rolled_back=self.counts["rolled_back"],
             refused_writes=self.counts["refused"],
-            in_doubt=self.counts["in_doubt"],
+            in_doubt=self._doubts.open,
             databases={outbox.name: sender.state for outbox, sender in self._own_senders()},
         )
 
@@ -256,5 +259,6 @@ class InstalledOutboxes(TransactionWatcher):
 
     def close(self, timeout_seconds: float = _STOP_SECONDS) -> None:
         """Send what is there unless the Logboek is away, and stop; the rest stays in the databases."""
+        self._doubts.close(timeout_seconds)
         for _, sender in self._own_senders():
             sender.stop(timeout_seconds)

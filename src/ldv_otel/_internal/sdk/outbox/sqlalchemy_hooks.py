@@ -23,7 +23,7 @@ from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
-from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL
+from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, SQLITE
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
 from ldv_otel._internal.sdk.outbox.current_task import current_task
@@ -34,11 +34,12 @@ _logger = logging.getLogger(__name__)
 
 #: The statement with the marks of each style of driver.
 _MARKS: Final = {
-    "qmark": POSTGRESQL.insert.replace("%s", "?"),
     "format": POSTGRESQL.insert,
     "pyformat": POSTGRESQL.insert,
     "numeric_dollar": POSTGRESQL.insert.replace("%s", "$1", 1).replace("%s", "$2", 1),
 }
+#: Where many rows are written in one round, nothing comes back.
+_RETURNING: Final = " RETURNING txid_current()"
 #: The driver by which a sender, which is a thread, connects where the application's own waits in an event loop.
 _BLOCKING: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 
@@ -83,7 +84,7 @@ class SqlAlchemyOutbox:
         self._open_in_thread = _LocallyOpen()
         self._transactions: weakref.WeakKeyDictionary[Connection, OpenTransaction] = weakref.WeakKeyDictionary()
         self._savepoints: weakref.WeakKeyDictionary[Connection, int] = weakref.WeakKeyDictionary()
-        if inner.dialect.name not in DIALECTS or inner.dialect.paramstyle not in _MARKS:
+        if inner.dialect.name not in DIALECTS or inner.dialect.paramstyle not in ("qmark", *_MARKS):
             raise ConfigurationError(
                 f"An outbox cannot be in a database of the kind {inner.dialect.name!r}. Logging did not start. "
                 f"Supported: {', '.join(sorted(DIALECTS))}."
@@ -199,6 +200,7 @@ class SqlAlchemyOutbox:
                 keeps=self.on_rollback == "record",
                 run_waiting=self.run_waiting,
                 may_wait=in_greenlet,
+                store=self.store,
             )
             self._transactions[connection] = transaction
         return transaction
@@ -305,10 +307,16 @@ class _Insert:
     def __init__(self, connection: Connection) -> None:
         self._connection = weakref.ref(connection)
 
-    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> None:
+    def __call__(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
         connection = self._connection()
         if connection is None:
             raise ConfigurationError("The connection of this processing is closed.")
+        if connection.dialect.name == "sqlite":
+            # A list makes it one round for all of them; one row is cheaper by itself.
+            connection.exec_driver_sql(SQLITE.insert, list(rows) if len(rows) > 1 else rows[0])
+            return None
         statement = _MARKS[connection.dialect.paramstyle]
-        # A list makes it one round for all of them; one row is cheaper by itself.
-        connection.exec_driver_sql(statement, list(rows) if len(rows) > 1 else rows[0])
+        number = int(connection.exec_driver_sql(statement, rows[0]).scalar_one())
+        if len(rows) > 1:
+            connection.exec_driver_sql(statement.removesuffix(_RETURNING), list(rows[1:]))
+        return number

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from ldv_otel._internal.delivery.outbox.dialects import rows_of
 from ldv_otel._internal.record.logregel import Logregel, encode_logregel
 from ldv_otel._internal.sdk._private import uninstrumented
+from ldv_otel._internal.sdk.outbox.doubts import Doubt
 from ldv_otel.errors import LogboekUnavailable
 
 if TYPE_CHECKING:
+    from ldv_otel._internal.delivery.outbox.store import OutboxStore
     from ldv_otel._internal.sdk.span_state import LiveSpan
 
-#: Writes rows (number of records, bytes) into the transaction, with the driver's own means.
-Insert = Callable[[Sequence[tuple[int, bytes]]], None]
+#: Writes rows (number of records, bytes) into the transaction, with the driver's own means; returns the database's
+#: number of the transaction where that is known by then.
+Insert = Callable[[Sequence[tuple[int, bytes]]], "int | None"]
 
 
 #: Runs a function with these arguments, and waits for what a driver in it has to do.
@@ -62,7 +65,7 @@ class TransactionWatcher(Protocol):
     def refused(self, count: int) -> None:
         """Take note that a database did not take so many records; the application has its error."""
 
-    def in_doubt(self) -> None:
+    def in_doubt(self, doubt: Doubt) -> None:
         """Take note that nobody knows whether a transaction with Acties committed."""
 
     def committing(self) -> None:
@@ -89,9 +92,11 @@ class OpenTransaction:
         run_waiting: Runs a function so that the driver in it may wait for an event loop, which is below `async with`
             only; None where the driver does not wait for one.
         may_wait: Says whether it can wait where it is called.
+        store: Gives its database, where that can be asked later what became of it.
 
     Attributes:
         fate: What became of it.
+        number: The database's own of it, once something is written; None where it has none.
         watcher: Set when the first Actie enters.
     """
 
@@ -102,8 +107,11 @@ class OpenTransaction:
         keeps: bool,
         run_waiting: RunWaiting | None = None,
         may_wait: Callable[[], bool] = lambda: True,
+        store: Callable[[], OutboxStore] | None = None,
     ) -> None:
         self.fate = Fate.OPEN
+        self.number: int | None = None
+        self._store = store
         self.run_waiting = run_waiting
         self.may_wait = may_wait
         self.keeps = keeps
@@ -131,10 +139,11 @@ class OpenTransaction:
         """
         try:
             with uninstrumented():
-                self._insert(rows_of([encode_logregel(record) for record in records]))
+                number = self._insert(rows_of([encode_logregel(record) for record in records]))
         except Exception as error:  # the driver's own errors, whatever they are
             raise not_taken(error) from None
         self._has_rows = True
+        self.number = number or self.number
         self._written.append(_Written(len(self._savepoints), len(records), records if self.keeps else ()))
 
     def before_commit(self) -> None:
@@ -166,8 +175,13 @@ class OpenTransaction:
         """Take note that its commit failed in such a way that nobody knows whether it happened."""
         self.fate = Fate.IN_DOUBT
         if self._has_rows and self.watcher is not None:
-            self.watcher.in_doubt()
+            self.watcher.in_doubt(self.doubt(self._written))
         self._forget()
+
+    def doubt(self, written: Sequence[_Written]) -> Doubt:
+        """Return what is to be asked about records of this transaction."""
+        records = [record for each in written for record in each.records]
+        return Doubt(self.number, self._store, sum(each.size for each in written), records)
 
     def savepoint(self, name: str) -> None:
         """Take note of a savepoint that begins."""
