@@ -74,11 +74,11 @@ def test_the_doors_are_there(site: Path) -> None:
 
 def test_the_page_of_the_api_has_every_public_name(site: Path) -> None:
     """It is made from the docstrings of the public modules."""
-    text = (site / "api.html").read_text(encoding="utf-8")
+    text = (site / "api.html").read_text(encoding="utf-8").replace("<wbr>", "")
     for module in (ldv_otel, testing, errors, plugins, attributes):
         for name in module.__all__:
             if not name.startswith("__"):
-                assert f"<code>{name}</code>" in text, name
+                assert f">{name}</code>" in text, name
 
 
 def test_the_search_has_every_door(site: Path) -> None:

@@ -162,6 +162,7 @@ def environ(directory: Path) -> dict[str, str]:
 #: Pages that somebody walks; what the others show is tested elsewhere.
 WALKED: Final = (
     "in-code.md",
+    "in-code-web.md",
     "by-environment.md",
     "from-nothing.md",
     "scripts.md",

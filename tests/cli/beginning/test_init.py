@@ -15,6 +15,7 @@ import pytest
 from ldv_otel._internal.cli.beginning.files import write_new
 from ldv_otel._internal.cli.beginning.proposal import propose
 from ldv_otel._internal.cli.beginning.routes import Application, Route
+from ldv_otel._internal.cli.commands import init as init_command
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.register.source import load_register
 from tests.cli.beginning.applications import DJANGO_SETTINGS, DJANGO_URLS, FASTAPI, FLASK, REQUESTS
@@ -196,3 +197,16 @@ def test_what_serves_machines_is_left_out(path: str) -> None:
 def test_what_only_begins_like_that_is_not(path: str) -> None:
     """A rule too many can be taken out; one too few is not seen."""
     assert propose(Application("flask", (Route(path=path),), says_all=False)).rules
+
+
+@pytest.mark.parametrize("sets", [True, False])
+def test_a_distribution_is_for_services_that_set_up_nothing(sets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code with a provider of its own cannot be started by what reads a distribution, so nothing is to be installed."""
+    monkeypatch.setattr(init_command, "is_installed", lambda _: False)
+    monkeypatch.setattr(init_command, "not_instrumented", dict)
+    monkeypatch.setattr(init_command, "sets_provider", lambda: sets)
+    application = Application("flask", (), says_all=False)
+    (question,) = [
+        each for each in init_command.open_questions(application, propose(application), PLACE) if "pip install" in each
+    ]
+    assert ("opentelemetry-distro" in question) is not sets

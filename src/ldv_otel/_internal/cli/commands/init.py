@@ -85,7 +85,8 @@ def open_questions(application: Application, proposal: Proposal, place: str) -> 
         )
     package = f"opentelemetry-instrumentation-{application.framework}"
     missing = {**({} if is_installed(package) else {application.framework: package}), **not_instrumented()}
-    if not is_installed("opentelemetry-distro"):
+    # Of use to `ldv run` and `opentelemetry-instrument` alone, which code with a provider of its own has to do without.
+    if not is_installed("opentelemetry-distro") and not sets_provider():
         missing["OpenTelemetry"] = "opentelemetry-distro"
     if missing:
         questions.append(f"nothing makes spans of {', '.join(missing)} here: pip install {' '.join(missing.values())}")
