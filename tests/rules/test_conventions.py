@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldv_otel._internal.config.yaml_file import parse_yaml
-from ldv_otel._internal.rules.rule_file import Match, Rule, RuleFile
+from ldv_otel._internal.rules.conventions import _FORMER, _FORMER_BY_SIDE
+from ldv_otel._internal.rules.rule_file import Match, Rule, RuleFile, SubjectSource
 from ldv_otel._internal.rules.rules import Rules
 
 ACTIVITY = "https://register.example/a"
@@ -129,3 +130,82 @@ def test_odd_values_raise_nothing(text: str, name: str) -> None:
     span = {"name": "x", "kind": "server", "scope": "s", "attributes": {name: text, "url.scheme": text}}
     for asked in ("server.address", "server.port", "url.full", "http.target", "url.query", "http.host", "url.scheme"):
         takes(rule_by(asked, "x"), span)
+
+
+OUTCOMES: Final = (
+    "http.response.status_code",
+    "http.status_code",
+    "rpc.response.status_code",
+    "rpc.grpc.status_code",
+    "error.type",
+)
+READ: Final = tuple(
+    dict.fromkeys(
+        (
+            *OUTCOMES,
+            *(name for former in (_FORMER, *_FORMER_BY_SIDE.values()) for name in (*former, *sum(former.values(), ()))),
+            *("http.route", "http.target", "http.host", "http.server_name", "url.path", "url.query", "rpc.method"),
+            *("rpc.service", "http.request.header.x_bsn"),
+        )
+    )
+)
+VALUES: Final = st.sampled_from(
+    [
+        "200",
+        404,
+        "OK",
+        5,
+        "http",
+        "rdw.example",
+        443,
+        "/a/123456782?bsn=123456782",
+        "https://rdw.example/a/1",
+        "/a/{bsn}",
+    ]
+)
+SUBJECTS: Final = st.one_of(
+    st.builds(SubjectSource, type=st.just("BSN"), attribute=st.sampled_from(READ)),
+    st.builds(SubjectSource, type=st.just("BSN"), path=st.sampled_from(["bsn", "/a/{bsn}"])),
+    st.builds(SubjectSource, type=st.just("BSN"), query=st.just("bsn")),
+    st.builds(SubjectSource, type=st.just("BSN"), header=st.just("X-BSN")),
+)
+CONDITIONS: Final = st.dictionaries(
+    st.sampled_from(READ), st.sampled_from(["*", "200", "404", "NOT_FOUND"]), min_size=1
+)
+RULES: Final = st.lists(
+    st.builds(
+        lambda conditions, subject: Rule(match=Match(attributes=conditions), activity=ACTIVITY, subject=subject),
+        CONDITIONS,
+        st.none() | SUBJECTS,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(
+    RULES,
+    st.dictionaries(st.sampled_from(READ), VALUES),
+    st.dictionaries(st.sampled_from(OUTCOMES), VALUES, min_size=1),
+    st.sampled_from(["server", "client"]),
+)
+def test_what_is_ignored_changes_no_answer(written: list[Rule], before: Span, outcome: Span, kind: str) -> None:
+    """The rule that takes a span, and whom it finds in it, are the same with and without what no rule reads."""
+    rules = Rules(written)
+    added = {name: value for name, value in outcome.items() if name in rules.ignored}
+    kept = {name: value for name, value in before.items() if name not in added}
+    answers = []
+    for attributes in (kept, {**kept, **added}):
+        rule = rules.find("GET", kind, "s", attributes)
+        answers.append((rule, rule.identifiers(attributes) if rule is not None else None))
+    assert answers[0] == answers[1]
+
+
+def test_a_rule_that_asks_how_it_went_is_asked_again() -> None:
+    """Under any name that it has: of today or before, as a condition or as where an identifier is."""
+    for name in OUTCOMES:
+        asked = Rules([rule_by(name, "404")])
+        assert name not in asked.ignored
+        read = Rules([Rule(match=Match(kind="server"), subject=SubjectSource(type="BSN", attribute=name))])
+        assert name not in read.ignored
+    assert Rules([rule_by("http.status_code", "404")]).ignored == {"error.type", *OUTCOMES[2:4]}

@@ -165,6 +165,24 @@ def test_a_span_that_no_rule_wants_is_not_logged(logboek: testing.InMemoryLogboe
     assert logboek.logregels == []
 
 
+def test_how_it_went_is_seen_when_a_child_was_looked_at_before(
+    logboek: testing.InMemoryLogboek, tracer: trace.Tracer
+) -> None:
+    """An instrumentation says it last, when the shield has seen the span already; the record has it, and its person."""
+    attributes = {"http.route": "/zoek", "url.query": f"bsn={BSN}"}
+    with tracer.start_as_current_span("GET", kind=SpanKind.SERVER, attributes=attributes) as span:
+        with tracer.start_as_current_span("een stap"):
+            pass
+        span.set_attributes({"http.response.status_code": 404, "dpl.objects.algorithm_id": "42"})
+        with tracer.start_as_current_span("nog een stap"):
+            pass
+        span.set_attribute("http.response.status_code", 503)
+    (record,) = logboek.logregels
+    assert record.processing_activity_id == SEARCH
+    assert record.data_subject_id == logboek.pseudonym(BSN, type="BSN")
+    assert record.attributes["dpl.objects.algorithm_id"] == "42"
+
+
 def test_the_exporter_applies_rules_too(rules: Path) -> None:
     """`ClickHouseSpanExporter` wired by hand."""
     memory = testing.InMemoryLogboek()

@@ -15,7 +15,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from ldv_otel._internal.privacy.folding import CUT_DIGITS, LETTERS_AND_DIGITS, MAY_HOLD_DIGIT, may_hold_number
+from ldv_otel._internal.privacy.folding import (
+    BETWEEN_TEXTS,
+    CUT_DIGITS,
+    LETTERS_AND_DIGITS,
+    MAY_HOLD_DIGIT,
+    may_hold_number,
+)
 from ldv_otel._internal.privacy.identifier_forms import SHORT, FormSearch, forms_of
 from ldv_otel._internal.privacy.pseudonyms import normalise_identifier
 
@@ -228,8 +234,10 @@ class Redactor:
         Args:
             hidden: Names of attributes that hold nothing but an identifier.
         """
-        names = {name: self.text(name) for name in attributes} if any(map(self.finds, attributes)) else None
         redacted, may_find = {}, self.may_find
+        # All names in one look: hardly ever is somebody in one.
+        in_names = may_find(BETWEEN_TEXTS.join(attributes)) and any(map(self.finds, attributes))
+        names = {name: self.text(name) for name in attributes} if in_names else None
         for name, value in attributes.items():
             if name in hidden:
                 shown = REDACTED
@@ -255,7 +263,7 @@ class Redactor:
         if isinstance(value, bytes | bytearray):
             return self.finds(bytes(value).decode("utf-8", "replace"))
         text = number_text(value)
-        return len(text) >= SHORT and self._prepared().finds_digits(text)
+        return len(text) >= SHORT and bool(self.may_find(text)) and self._prepared().finds_digits(text)
 
     def _inside(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.config.yaml_file import read_yaml
-from ldv_otel._internal.rules.conventions import Side, Source, source_of
+from ldv_otel._internal.rules.conventions import Side, Source, names_of_attribute, source_of
 from ldv_otel._internal.rules.misses import Miss, names_of
 from ldv_otel._internal.rules.patterns import Matcher, compiled
 from ldv_otel._internal.rules.rule_file import Rule, RuleFile
@@ -32,6 +32,16 @@ _FEW_VALUES: Final = (
     "code.function.name",
     "http.request.method",
 )
+#: What instrumentations add when a span was looked at already: how it went. No other attribute is derived from these.
+_OUTCOMES: Final = frozenset(
+    {
+        "http.response.status_code",
+        "http.status_code",
+        "rpc.response.status_code",
+        "rpc.grpc.status_code",
+        "error.type",
+    }
+)
 _OUTBOUND: Final = frozenset({"client", "producer"})
 _REMEMBERED: Final = 4_096
 _REMEMBERED_CHARACTERS: Final = 256
@@ -44,6 +54,9 @@ class Rules:
     """Rules of a file, in its order. Threads may ask at the same time.
 
     They share what is remembered without a lock: two of them may work out the same answer, and both are right.
+
+    Attributes:
+        ignored: Names of attributes that come late and that no rule reads: with them alone, each answer stays the same.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
@@ -53,8 +66,22 @@ class Rules:
             side: tuple(_CompiledRule(index, rule, side) for index, rule in enumerate(self.rules))
             for side in ("inbound", "outbound")
         }
+        self.ignored = (
+            _OUTCOMES
+            - self._names_of_conditions()
+            - {name for rule in self.rules for source in rule.subjects for name in names_of_attribute(source.attribute)}
+        )
         self._by_scope: dict[tuple[str, str | None], _RulesOfScope] = {}
         self._by_name: dict[tuple[str, str, str | None], _RulesOfName] = {}
+
+    def _names_of_conditions(self) -> set[str]:
+        return {
+            name
+            for compiled_rules in self._compiled.values()
+            for rule in compiled_rules
+            for condition in rule.conditions
+            for name in condition.source.names
+        }
 
     def find(self, name: str, kind: str, scope: str | None, attributes: Mapping[str, object]) -> Rule | None:
         """Return the first rule that takes a span like this.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Importing these takes milliseconds.
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
 
 
 def after_import(name: str, do: Callable[[ModuleType], None]) -> None:
@@ -19,7 +23,7 @@ def after_import(name: str, do: Callable[[ModuleType], None]) -> None:
         sys.meta_path.insert(0, _Watch(name, do))
 
 
-class _Watch(MetaPathFinder):
+class _Watch:
     """Is asked first where a module is, lets the others find it, and then stands aside."""
 
     def __init__(self, name: str, do: Callable[[ModuleType], None]) -> None:

@@ -33,6 +33,8 @@ _BODILESS: Final = frozenset({204, 205, 304})
 class _HeldAnswer:
     """The answer to one request, on its way from the application to the server."""
 
+    __slots__ = ("_bodiless", "_ending", "_has_trailers", "_loop", "_send", "_start", "commits")
+
     def __init__(self, loop: asyncio.AbstractEventLoop, send: Send, *, head: bool) -> None:
         self._loop = loop
         self._send = send
@@ -47,10 +49,11 @@ class _HeldAnswer:
 
         Instrumentations end the span of a request when this returns, before anything else can run on the loop.
         """
-        await self.ended()
+        if self._ending is not None:
+            await self.ended()
         if message["type"] == _START:
             # One that is held already: an application that starts twice is for the server to judge.
-            await self._pass_on(None)
+            await self._send_start()
             self._has_trailers = bool(message.get("trailers"))
             if self._bodiless or _has_no_body(message):
                 # With what ends it: a server may send the headers at once.
@@ -59,7 +62,9 @@ class _HeldAnswer:
         elif self._is_last(message) and (self.commits.pending or _actie_is_running()):
             self._ending = self._loop.create_task(self._end(message))
             return
-        await self._pass_on(message)
+        if self._start is not None:
+            await self._send_start()
+        await self._send(message)
 
     async def ended(self) -> None:
         """Wait until the last message is sent, if it came.
@@ -73,10 +78,11 @@ class _HeldAnswer:
 
     async def finish(self) -> None:
         """Wait for what is still to be sent or committed."""
-        await self.ended()
-        if self._start is not None:
-            await self._pass_on(None)
-        await self.commits.wait()
+        if self._ending is not None:
+            await self.ended()
+        await self._send_start()
+        if self.commits.pending:
+            await self.commits.wait()
 
     def give_up(self) -> None:
         """Send nothing more: the server ended the request. What ended is committed all the same."""
@@ -90,24 +96,25 @@ class _HeldAnswer:
 
     async def _end(self, message: Message) -> None:
         await self.commits.wait()
-        await self._pass_on(message)
+        await self._send_start()
+        await self._send(message)
 
-    async def _pass_on(self, message: Message | None) -> None:
+    async def _send_start(self) -> None:
         start, self._start = self._start, None
-        for each in (start, message):
-            if each is not None:
-                await self._send(each)
+        if start is not None:
+            await self._send(start)
 
 
 def _has_no_body(start: Message) -> bool:
-    if start.get("status") in _BODILESS:
-        return True
-    return any(name.lower() == b"content-length" and value == b"0" for name, value in start.get("headers", ()))
+    # Names of headers are in small letters (ASGI).
+    return start.get("status") in _BODILESS or dict(start.get("headers", ())).get(b"content-length") == b"0"
 
 
 def _actie_is_running() -> bool:
-    """Say whether a span around here is an Actie as far as is known now; its end is then waited for."""
+    """Say whether a span around here is an Actie as far as is known now, and its end may wait for a disk."""
     live_span = span_state.current()
+    if live_span is not None and not live_span.owner.blocks:
+        return False
     while live_span is not None:
         span = live_span()
         if span is not None and not live_span.ended and says_actie(live_span.look(span), live_span):

@@ -248,9 +248,12 @@ class RequestCommits(LoopCommits):
 
     async def wait(self) -> None:
         """Wait until each that was added by now is on disk, or refused."""
-        import asyncio
+        if len(self._pending) == 1:
+            # As a rule; `wait` would take a future more.
+            await next(iter(self._pending))
+        elif self._pending:
+            import asyncio
 
-        if self._pending:
             await asyncio.wait(self._pending)
 
 

@@ -154,7 +154,7 @@ class LdvSpanProcessor(SpanProcessor):
     ) -> None:
         self.maker = maker
         self.mapper = mapper or SpanMapper(None, maker.pseudonymise)
-        self.rule_for = self.mapper.rule_for
+        self.rule_for, self.same_rule = self.mapper.rule_for, self.mapper.same_rule
         self._expose_subject = expose_subject
         self.delivery = delivery
         self.flush_seconds = flush_seconds

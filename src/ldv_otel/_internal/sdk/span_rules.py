@@ -60,6 +60,7 @@ class SpanMapper:
         self.pseudonymise = pseudonymise
         self.has_rules = rules is not None
         self.count = len(rules.rules) if rules is not None else 0
+        self._ignored = rules.ignored if rules is not None else frozenset()
         self._watched: UnmatchedRules | None = None
         if rules is not None:
             from ldv_otel._internal.rules.unmatched import UnmatchedRules  # services without rules need not pay for it
@@ -82,6 +83,19 @@ class SpanMapper:
             return None
         scope = span.instrumentation_scope
         return self._rules.find(span.name, _KINDS[span.kind], scope.name if scope is not None else "", attributes)
+
+    def same_rule(self, before: Mapping[str, object], attributes: Mapping[str, object]) -> bool:
+        """Say whether a span that changed like this has the same rule as before, which finds the same in it.
+
+        An instrumentation says at the end how it went, and rules hardly ever ask for that.
+        """
+        added = attributes.keys() - before.keys()
+        if not added or not added <= self._ignored:
+            return False
+        kept = dict(attributes)
+        for name in added:
+            del kept[name]
+        return kept == before
 
     def note(self, span: ReadableSpan, snapshot: SpanSnapshot) -> None:
         """Take notice of an ended span, for `unmatched`."""

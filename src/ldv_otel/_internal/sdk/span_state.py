@@ -125,6 +125,9 @@ class SpanOwner(Protocol):
     def rule_for(self, span: ReadableSpan, attributes: Mapping[str, object]) -> Rule | None:
         """Return the mapping rule that takes the span as it is now."""
 
+    def same_rule(self, before: Mapping[str, object], attributes: Mapping[str, object]) -> bool:
+        """Say whether a span that changed like this has the same rule as before, which finds the same in it."""
+
     def begin(self, live_span: LiveSpan) -> None:
         """Put the start of an Actie on disk.
 
@@ -244,8 +247,13 @@ class LiveSpan(weakref.ref[Span]):
         attributes, length_limit = _private.limited_attributes(span)
         # A span of `processing` names its own activity, so no rule applies to it.
         ruled = self.record.activity is None
-        if last is not None and last.name == name and last.attributes == attributes and (ruled or last.rule is None):
-            return last
+        if last is not None and last.name == name and (ruled or last.rule is None):
+            if last.attributes == attributes:
+                return last
+            if ruled and self.owner.same_rule(last.attributes, attributes):
+                # Nobody new is in it.
+                self.snapshot = SpanSnapshot(name, attributes, length_limit, last.rule, last.identifiers)
+                return self.snapshot
         rule = self.owner.rule_for(span, attributes) if ruled else None
         identifiers = rule.identifiers(attributes) if rule is not None else ()
         self.snapshot = snapshot = SpanSnapshot(name, attributes, length_limit, rule, identifiers)
@@ -564,7 +572,13 @@ def _is_same(followed: Span | None, span: Span) -> bool:
 def find(span: ReadableSpan | trace.Span) -> LiveSpan | None:
     """Return the live span behind a span, a wrapper around one, or the copy that processors get at its end."""
     context = span.get_span_context()
-    return _of_context(context) if context is not None else None
+    if context is None:
+        return None
+    # As `_of_context` begins: this is asked several times for each span.
+    live_span: LiveSpan | None = context.__dict__.get(_LIVE_SPAN)
+    if live_span is not None:
+        return live_span if live_span() is not None else None
+    return _of_context(context)
 
 
 def parent_of(span: ReadableSpan) -> LiveSpan | None:
