@@ -122,6 +122,7 @@ def _child(gate: int, workload: str, arguments: list[str]) -> None:
         "driver": driver,
         "cycle": cycle,
         "outbox": lambda *values: outbox_service.service(_tell, *values),
+        "outbox_cycle": lambda *values: outbox_service.cycle(_tell, *values),
         "outbox_sender": lambda *values: outbox_service.sender(_tell, *values),
     }
     workloads[workload](*arguments)

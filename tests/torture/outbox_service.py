@@ -74,6 +74,31 @@ def service(tell: Callable[[str], object], url: str, logboek: str, spool: str, s
     threads[0].join()
 
 
+def cycle(tell: Callable[[str], object], url: str, address: str, logboek: str, spool: str) -> None:
+    """One full life in one thread, so that each system call has its number: commit, roll back, claim, send."""
+    vars(storing).update(LEASE_SECONDS=0.05)
+    engine = create_engine(url)
+    delivery = DurableDelivery(FileLogboek(Path(spool) / "unused"), Path(spool))
+    processor = log_through(delivery)
+    outbox = ldv.outbox.sqlalchemy(engine, sends=False)
+    processor.outboxes = InstalledOutboxes([outbox], delivery, processor.records_so_far, lambda: delivery._sink)
+    processor.outboxes.open()
+    with Session(engine) as session, session.begin():
+        _change(session)
+        _change(session)
+        savepoint = session.begin_nested()
+        _change(session)
+        savepoint.rollback()
+    with suppress(Undone), Session(engine) as session, session.begin():
+        _change(session)
+        raise Undone
+    with Session(engine) as session, session.begin():
+        _change(session)
+    engine.dispose()
+    sending.OutboxSender(SharedFileLogboek(Path(logboek)), store_at(address)).run_once()
+    tell("ready")
+
+
 def sender(tell: Callable[[str], object], address: str, logboek: str) -> None:
     """Send what is there until it is killed."""
     hurry_outbox()
