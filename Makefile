@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom release terms pages docs
+.PHONY: demo demo-shot assets test fuzz histories torture faults attack format bench clean collector constraints sbom release terms pages docs docs-version
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/parkeervergunning/demo.py
@@ -109,6 +109,12 @@ pages: .venv/test.stamp
 # The documentation site, into build/site; it fails on a link that leads nowhere, and needs no network.
 docs: .venv/test.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The site of this version in build/versions, beside those of before that are put there; each page then offers the others.
+docs-version: VERSION := $(shell $(PYTHON) -c "import runpy; print(runpy.run_path('src/ldv_otel/_version.py')['__version__'])")
+docs-version: .venv/test.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/versions/$(VERSION)
+	$(BIN)/python docs/versions.py build/versions
 
 # The bill of materials of those versions (CycloneDX): what was really installed from them, its licences and what needs what.
 sbom: .venv/release.stamp

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -93,15 +95,30 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Print nothing into the output of the tests."""
 
 
-def test_pages_of_each_door_are_accessible(site: Path) -> None:
-    """WCAG 2.1 AA as far as axe can see it, in a browser that reaches nothing else."""
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """A server of files, by its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(directory)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def chromium() -> str:
+    """The browser of this machine."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         reason = "Chromium is missing: `apt-get install chromium` (Debian)."
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/"
+    return program
+
+
+def test_pages_of_each_door_are_accessible(site: Path) -> None:
+    """WCAG 2.1 AA as far as axe can see it, in a browser that reaches nothing else."""
+    program = chromium()
     pages = [
         "index",
         "wat-is-een-logboek",
@@ -110,9 +127,11 @@ def test_pages_of_each_door_are_accessible(site: Path) -> None:
         "operate/deploy",
         "toezicht/index",
         "cli",
+        "flags",
+        "messages",
     ]
     elsewhere: list[str] = []
-    with sync_playwright() as playwright:
+    with served(site) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.on("request", lambda request: None if request.url.startswith(address) else elsewhere.append(request.url))
@@ -122,7 +141,33 @@ def test_pages_of_each_door_are_accessible(site: Path) -> None:
             report = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
             violations += [(name, each["id"], each["nodes"][0]["html"][:200]) for each in report.response["violations"]]
         browser.close()
-    server.shutdown()
-    server.server_close()
     assert not violations
     assert not elsewhere
+
+
+def test_code_can_be_copied_and_each_page_has_a_next_one(site: Path) -> None:
+    """A quick start is followed with two hands."""
+    text = (site / "start" / "flask.html").read_text(encoding="utf-8")
+    assert "content.code.copy" in text
+    assert 'rel="next"' in text
+
+
+def test_versions_beside_one_another_are_in_a_menu(site: Path, tmp_path: Path) -> None:
+    """Each page leads to the same site of another version; the address above them leads to the newest."""
+    program = chromium()
+    for version in ("0.9.0", "0.10.0"):
+        shutil.copytree(site, tmp_path / version)
+    listed = subprocess.run(
+        [sys.executable, ROOT / "docs" / "versions.py", tmp_path], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.split() == ["0.10.0", "0.9.0"]
+    with served(tmp_path) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{address}0.9.0/settings.html")
+        page.wait_for_selector(".md-version__link", state="attached")
+        links = page.locator(".md-version__link")
+        assert {link.get_attribute("href") for link in links.all()} == {f"{address}0.10.0/", f"{address}0.9.0/"}
+        page.goto(address)
+        page.wait_for_url(f"{address}0.10.0/index.html")
+        browser.close()
