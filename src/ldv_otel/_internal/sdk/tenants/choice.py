@@ -82,7 +82,7 @@ _CONTRADICTED: Final = Decision("", decided=True, contradicted=True)
 
 
 class TenantChoice:
-    """Chooses whose a span is.
+    """Chooses whose a span is, by a file that another may take the place of.
 
     Args:
         file: The tenants.
@@ -91,6 +91,44 @@ class TenantChoice:
     Raises:
         ConfigurationError: A rule could never be followed safely; with the line of the file.
     """
+
+    def __init__(self, file: LogboekenFile, parties: Parties) -> None:
+        self._parties = parties
+        #: Each question goes to one of these, and never to half of an old and half of a new one.
+        self._current = _FileChoice(file, parties)
+
+    def follow(self, file: LogboekenFile, taking_over: Callable[[], None]) -> None:
+        """Choose by another file from here on.
+
+        Args:
+            taking_over: Called once the file is known to be good, before anything is chosen by it.
+
+        Raises:
+            ConfigurationError: It cannot be followed, or what is called raises it; the one of before stays.
+        """
+        following = _FileChoice(file, self._parties)
+        taking_over()
+        self._current = following
+
+    def has(self, tenant_id: str) -> bool:
+        """Return whether there is a Logboek of that tenant."""
+        return self._current.has(tenant_id)
+
+    def of_span(self, span: Span, parent_context: Context | None) -> Decision:
+        """Return whose a span is that begins."""
+        return self._current.of_span(span, parent_context)
+
+    def read_request(self, context: Context, request: InboundRequest) -> Context:
+        """Return the context of an inbound call with what it says."""
+        return self._current.read_request(context, request)
+
+    def is_told(self, tenant_id: str, host: str, port: int) -> bool:
+        """Return whether the party at an address is told the tenant when it is called."""
+        return self._current.is_told(tenant_id, host, port)
+
+
+class _FileChoice:
+    """Chooses by one file; see `TenantChoice`."""
 
     def __init__(self, file: LogboekenFile, parties: Parties) -> None:
         self._file = file
@@ -136,8 +174,9 @@ class TenantChoice:
         above, _ = span_state.above_of(parent_context)
         if above is not None:
             is_part = above.as_enclosing() is not None
-            if named and is_part and above.owner.tenant != named:
-                return _CONTRADICTED
+            if named and is_part:
+                # Also one that is gone meanwhile: what is part of an Actie is logged where that is.
+                return Decision(named, decided=True) if above.owner.tenant == named else _CONTRADICTED
             if not named and (is_part or above.owner.tenant_decided):
                 return Decision(above.owner.tenant, decided=True, contradicted=not above.owner.tenant)
         if named:
@@ -147,7 +186,8 @@ class TenantChoice:
             said = set(self._said_by_resource(span))
         if not said:
             return self._default
-        if len(said) > 1 or _NOBODY in said:
+        # A request that was read by the file of before may name a tenant that is gone.
+        if len(said) > 1 or not all(map(self.has, said)):
             return _CONTRADICTED
         return Decision(said.pop(), decided=True)
 

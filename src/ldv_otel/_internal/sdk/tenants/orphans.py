@@ -22,14 +22,18 @@ class OrphanSweep:
     Args:
         bases: The directory of the spools of each tenant, by id.
         send: Has what was left for a tenant sent.
+        look: Called before each look at all of them; it may give `bases` more.
     """
 
     server = "the disk"
     hurried = False
 
-    def __init__(self, bases: Mapping[str, Path], send: Callable[[str], None]) -> None:
+    def __init__(
+        self, bases: Mapping[str, Path], send: Callable[[str], None], look: Callable[[], None] = lambda: None
+    ) -> None:
         self._bases = bases
         self._send = send
+        self._look = look
         self._stopping = threading.Event()
 
     @property
@@ -53,7 +57,8 @@ class OrphanSweep:
     def turns(self) -> Turns[None]:
         """Look at all tenants, again and again."""
         while True:
-            for number, (tenant_id, base) in enumerate(self._bases.items(), 1):
+            self._look()
+            for number, (tenant_id, base) in enumerate(list(self._bases.items()), 1):
                 if has_orphan(base):
                     self._send(tenant_id)
                 if number % _AT_A_TIME == 0 and (yield Pause(0.0)):

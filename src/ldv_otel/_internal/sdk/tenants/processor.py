@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from ldv_otel._internal.config.error_places import type_and_places
+from ldv_otel._internal.config.logboeken import LogboekenFile, read_logboeken
 from ldv_otel._internal.config.settings import Settings, tenant_settings
 from ldv_otel._internal.delivery.drainer_threads import DrainerThreads, SharedThreads
 from ldv_otel._internal.delivery.durable import DurableDelivery
@@ -30,6 +31,7 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor, delivery_for
 from ldv_otel._internal.sdk.tenants.choice import TenantChoice
 from ldv_otel._internal.sdk.tenants.orphans import OrphanSweep
 from ldv_otel._internal.sdk.tenants.processors import TenantProcessors
+from ldv_otel._internal.sdk.tenants.watched_file import WatchedFile
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -99,10 +101,36 @@ class TenantsProcessor(SpanProcessor):
             for tenant in file.content.tenants
             for settings in (tenant_settings(common, file, tenant.id),)
         }
-        sweep = OrphanSweep(bases, processors.send_left)
+        processor = cls(choice, processors, common.flush_seconds)
+
+        def take_over() -> None:
+            changed = read_logboeken(file.path, allow_insecure=common.allow_insecure)
+            processor.take_over(changed)
+            bases.update(
+                {
+                    tenant.id: spool_base(spool_root(settings), settings.logboek)
+                    for tenant in changed.content.tenants
+                    for settings in (tenant_settings(common, changed, tenant.id),)
+                }
+            )
+            _warn_about_files(len(bases))
+
+        sweep = OrphanSweep(bases, processors.send_left, WatchedFile(file.path, take_over).look)
+        processor._sweep = sweep
         threads.last(sweep)
         _warn_about_files(len(bases))
-        return cls(choice, processors, common.flush_seconds, sweep)
+        return processor
+
+    def take_over(self, file: LogboekenFile) -> None:
+        """Follow another file from here on: tenants come and go, and so do rules.
+
+        One that is gone is refused from here on; what it has on disk is sent to its own Logboek.
+
+        Raises:
+            ConfigurationError: The file cannot be followed; the one of before stays.
+        """
+        rings = read_tenant_keys(file)
+        self.choice.follow(file, lambda: self.processors.take_over(file, rings))
 
     def may_be_actie(self, name: str, kind: SpanKind, attributes: Mapping[str, object]) -> bool:
         """Return whether a span that starts like this may be an Actie; the rules are those of all tenants."""

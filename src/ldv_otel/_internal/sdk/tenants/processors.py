@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from ldv_otel._internal.config.logboeken import QUARANTINE, LogboekenFile
+from ldv_otel._internal.config.logboeken import QUARANTINE, SHARED_KEY, LogboekenFile, LogboekEntry
 from ldv_otel._internal.config.settings import Settings, tenant_settings
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.level import Delivery
@@ -91,15 +91,12 @@ class TenantProcessors:
         parties: Parties,
         delivery_for: Callable[[Settings, Sink], Delivery],
     ) -> None:
-        if common.register_check != "off" and any("://" in register for register in _registers(common, file)):
-            raise ConfigurationError(
-                "LDV_REGISTER_CHECK checks activities while they are logged, and a Register of LDV_LOGBOEKEN is at a "
-                "URL: fetching a thousand of them would hold up requests. Logging did not start. Let `register` name "
-                "files."
-            )
+        _check_registers(common, file)
         self._common = common
         self._file = file
-        self._rings = rings
+        #: Tenants that are gone from the file, each with the last one that has it.
+        self._gone: dict[str, LogboekenFile] = {}
+        self._rings = dict(rings)
         self._parties = parties
         self._delivery_for = delivery_for
         self._extensions: dict[str, Extensions] = {}
@@ -112,11 +109,63 @@ class TenantProcessors:
         self.quarantine = quarantine
         self.contradicted = quarantine.refusing(_CONTRADICTED, decided=True)
         self._no_place = quarantine.refusing(_NO_PLACE, decided=True)
-        self.unnamed: LdvSpanProcessor = quarantine.refusing(_NOTHING_SAID, decided=False)
-        if file.content.default:
-            # One that is no decision: what is inside may say more.
-            self.unnamed = copy.copy(self.of(file.content.default))
-            self.unnamed.tenant_decided = False
+        self.unnamed: LdvSpanProcessor = self._unnamed()
+
+    def _unnamed(self) -> LdvSpanProcessor:
+        if not self._file.content.default:
+            return self.quarantine.refusing(_NOTHING_SAID, decided=False)
+        # One that is no decision: what is inside may say more.
+        unnamed = copy.copy(self.of(self._file.content.default))
+        unnamed.tenant_decided = False
+        return unnamed
+
+    def take_over(self, file: LogboekenFile, rings: Mapping[str, KeyRing]) -> None:
+        """Have the tenants of another file.
+
+        Raises:
+            ConfigurationError: It cannot be followed while this process runs; nothing has changed.
+        """
+        _check_registers(self._common, file)
+        if file.content.quarantine != self._file.content.quarantine:
+            raise ConfigurationError(
+                f"{file.place_of(QUARANTINE)}: the quarantine is another one; that needs a restart."
+            )
+        for tenant in file.content.tenants:
+            before = self._file_of(tenant.id).tenant(tenant.id)
+            # By what it has been logging with: a spool that is half one key's and half another's helps nobody.
+            if before is not None and _place_of(before) != _place_of(tenant):
+                raise ConfigurationError(
+                    f"{file.place_of(tenant.id)}: {tenant.id} has another address, key file, spool or Register than "
+                    "before, or other files; that needs a restart."
+                )
+        self._check_keys(file, rings)
+        with self._locks.setdefault(os.getpid(), threading.RLock()):
+            for tenant in self._file.content.tenants:
+                if file.tenant(tenant.id) is None:
+                    self._gone[tenant.id] = self._file
+            for tenant in file.content.tenants:
+                self._gone.pop(tenant.id, None)
+            # Those that were there keep the keys that they were read with, as with one Logboek.
+            self._rings = {**rings, **self._rings}
+            self._file = file
+            self.unnamed = self._unnamed()
+
+    def _check_keys(self, file: LogboekenFile, rings: Mapping[str, KeyRing]) -> None:
+        """Refuse a key that comes with one tenant and that this process logs with for another; files say no more."""
+        holders = {key.secret: holder for holder, ring in self._rings.items() for key in ring.keys.values()}
+        for tenant in file.content.tenants:
+            ring = rings[tenant.id] if tenant.id not in self._rings else None
+            for key in ring.keys.values() if ring is not None else ():
+                holder = holders.get(key.secret)
+                entry = self._file_of(holder).tenant(holder) if holder is not None else None
+                if holder is not None and not (tenant.shared_key and entry is not None and entry.shared_key):
+                    raise ConfigurationError(
+                        f"{file.place_of(tenant.id)}: {tenant.id} has a key that {holder} logs with in this process. "
+                        f"{SHARED_KEY}."
+                    )
+
+    def _file_of(self, tenant_id: str) -> LogboekenFile:
+        return self._gone.get(tenant_id, self._file)
 
     def of(self, tenant_id: str) -> LdvSpanProcessor:
         """Return the processor of a tenant of the file."""
@@ -150,10 +199,15 @@ class TenantProcessors:
 
     def logboek_of(self, tenant_id: str) -> str:
         """Return the address of a tenant's Logboek, or of the quarantine, as it is shown."""
-        return str((self._file.tenant(tenant_id) or self._file.content.quarantine).address)
+        file = self._file_of(tenant_id)
+        return str((file.tenant(tenant_id) or file.content.quarantine).address)
 
     def _make(self, tenant_id: str, type_: type[P]) -> P:
-        settings = tenant_settings(self._common, self._file, tenant_id)
+        file = self._file_of(tenant_id)
+        if tenant_id != QUARANTINE and file.tenant(tenant_id) is None:
+            # Settings of a tenant that nobody has would be those of the quarantine.
+            raise ConfigurationError("No file of LDV_LOGBOEKEN has this tenant.")
+        settings = tenant_settings(self._common, file, tenant_id)
         sink = gated(make_sink(settings), settings, uninstrumented)
         extension = sink.traits.extension
         if extension not in self._extensions:
@@ -176,6 +230,16 @@ class TenantProcessors:
         return processor
 
 
-def _registers(common: Settings, file: LogboekenFile) -> list[str]:
+def _check_registers(common: Settings, file: LogboekenFile) -> None:
     entries = [file.content.quarantine, *file.content.tenants]
-    return [entry.register or common.register for entry in entries]
+    if common.register_check != "off" and any("://" in (entry.register or common.register) for entry in entries):
+        raise ConfigurationError(
+            "LDV_REGISTER_CHECK checks activities while they are logged, and a Register of LDV_LOGBOEKEN is at a "
+            "URL: fetching a thousand of them would hold up requests. Logging did not start. Let `register` name "
+            "files."
+        )
+
+
+def _place_of(entry: LogboekEntry) -> tuple[object, ...]:
+    """Return what a tenant logs with and to; how it is chosen and served may change at any time."""
+    return tuple(getattr(entry, field) for field in LogboekEntry.__struct_fields__)
