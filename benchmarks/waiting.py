@@ -2,7 +2,8 @@
 
     python -m benchmarks.waiting [--seconds 3]
 
-The first table is one thread with the embedded engine behind it. Then eight tasks do nothing but log (or flush), and a
+The first table is one thread with the embedded engine behind it; the next two are threads that wait until the Logboek
+itself has their record, which share inserts. Then eight tasks do nothing but log (or flush), and a
 ninth sleeps for 2 ms again and again, and notes how much later than that it is woken; a bare flush in a thread stands
 beside that, and a plain `with` in a coroutine shows what is avoided. All but asyncio run in processes of their own.
 """
@@ -18,16 +19,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.sinks import Forgetful
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from tests.support.logboek import LogboekProcess
 
 import ldv_otel as ldv
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.config.address import LogboekAddress
 from ldv_otel._internal.config.settings import Settings
@@ -124,6 +129,45 @@ def levels_table(directory: Path, seconds: float, _kind: str) -> Iterator[str]:
     for name, took in times.items():
         took.sort()
         yield f"| {name} | {statistics.median(took) * 1e6:,.0f} | {took[int(len(took) * 0.99)] * 1e6:,.0f} |"
+
+
+def confirmed_table(directory: Path, seconds: float, kind: str) -> Iterator[str]:
+    """Writers that each wait until the Logboek has their record: in the process (`chdb`), or that of `ldv logboek`."""
+    yield f"| `confirmed`, {kind} | a second | ms an Actie, median | 99 % |"
+    yield "| --- | ---: | ---: | ---: |"
+    with _logboek(directory / "logboek", kind) as address:
+        delivery = a_service(directory, ClickHouseSink(Settings(logboek=address)))
+        for writers in (1, 8, 32):
+            took: list[float] = []
+            stop = time.monotonic() + seconds
+
+            def work(stop: float = stop, took: list[float] = took) -> None:
+                while time.monotonic() < stop:
+                    began = time.perf_counter()
+                    with ldv.processing(ACTIVITY, delivery="confirmed"):
+                        pass
+                    took.append(time.perf_counter() - began)
+
+            threads = [threading.Thread(target=work) for _ in range(writers)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            took.sort()
+            rate, high = len(took) / seconds, took[int(len(took) * 0.99)]
+            yield f"| {writers} writers | {rate:,.0f} | {statistics.median(took) * 1e3:.1f} | {high * 1e3:.1f} |"
+        delivery.shutdown(10)
+
+
+@contextmanager
+def _logboek(directory: Path, kind: str) -> Iterator[LogboekAddress]:
+    if kind == "chdb":
+        yield LogboekAddress(scheme="chdb", path=str(directory))
+        return
+    with LogboekProcess(directory) as server:
+        address = LogboekAddress(scheme="clickhouse+http", host="127.0.0.1", port=server.port, database="ldv")
+        apply_schema(Settings(logboek=address))
+        yield address
 
 
 async def _measured(name: str, work: Callable[[], Awaitable[None]], seconds: float) -> str:
@@ -239,6 +283,8 @@ _PRINT = "print(json.dumps(list(table(pathlib.Path(sys.argv[1]), float(sys.argv[
 def tables(directory: Path, seconds: float) -> Iterator[str]:
     """All tables."""
     yield from _elsewhere("levels_table", directory / "levels", seconds)
+    for kind in ("chdb", "ldv logboek"):
+        yield from ("", *_elsewhere("confirmed_table", directory / kind, seconds, kind))
     yield from ("", *asyncio_table(directory, seconds))
     for kind in ("patched", "not patched"):
         yield from ("", *_elsewhere("gevent_table", directory / kind, seconds, kind))

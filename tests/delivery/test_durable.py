@@ -300,6 +300,49 @@ def test_confirmed_waits_for_the_logboek(tmp_path: Path, sink: InMemoryLogboek) 
     assert delivery.shutdown(5)
 
 
+def test_who_waits_for_the_logboek_shares_its_inserts(
+    tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several that log again as soon as they are confirmed go together, where each first one went alone."""
+    # So long that no machine is too slow for it; it ends when all have come.
+    monkeypatch.setattr("ldv_otel._internal.delivery.drainer._GROUP_SECONDS", 3.0)
+    sends: list[int] = []
+    send = sink.send
+
+    def counted(batch: Batch) -> None:
+        sends.append(len(batch.seqs))
+        send(batch)
+
+    monkeypatch.setattr(sink, "send", counted)
+    delivery = DurableDelivery(sink, tmp_path, level="confirmed")
+    writers, each = 4, 10
+
+    def write(writer: int) -> None:
+        for number in range(each):
+            delivery.submit(record(writer * each + number))
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(sends) == writers * each
+    assert len(sends) <= each + writers
+    delivery.shutdown(10)
+
+
+def test_one_that_waits_for_the_logboek_waits_for_no_other(
+    tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nobody beside it, its record goes at once."""
+    monkeypatch.setattr("ldv_otel._internal.delivery.drainer._GROUP_SECONDS", 3_600.0)
+    delivery = DurableDelivery(sink, tmp_path, level="confirmed")
+    for number in range(5):
+        delivery.submit(record(number))
+    assert len(sink.logregels) == 5
+    delivery.shutdown(10)
+
+
 def test_confirmed_says_when_it_cannot_be_kept(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """The Logboek is away: the caller hears it in time, and the record is sent later all the same."""
     sink.failures.extend(LogboekUnavailable("away") for _ in range(3))

@@ -57,6 +57,9 @@ _logger = logging.getLogger(__name__)
 #: How long records gather unless a caller waits for them: ClickHouse is made for about one insert a second, and an
 #: insert costs it as much as hundreds of rows.
 _GATHER_SECONDS: Final = 1.0
+#: How long those who wait for the Logboek gather, after a batch that several waited for: what they log next comes
+#: within it, and an insert takes many times as long.
+_GROUP_SECONDS: Final = 0.005
 #: A spool directory without its final name is being made. After this time its maker must have died.
 _ABANDONED_SECONDS: Final = 60.0
 #: How often it searches for spools of dead processes: each search tries to lock every other spool once.
@@ -133,6 +136,8 @@ class Drainer:
         self._read = 0
         self._stopping = threading.Event()
         self._urgent = False
+        #: How many callers wait for a record of theirs, and how many did when the last batches were read.
+        self._waiting = self._group = 0
         #: Guards what callers wait for: `settled`, `_settled_seq`, `refused`, `_away`.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -207,7 +212,11 @@ class Drainer:
         """Wait until one record of this process is confirmed or quarantined; False when the time is up."""
         self.hurry()
         with self._changed:
-            return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(lambda: self._settled_seq >= seq, timeout_seconds)
+            finally:
+                self._waiting -= 1
 
     def _work(self) -> None:
         with self._quiet():
@@ -225,7 +234,7 @@ class Drainer:
         if pause.failed:
             return self.resumed(stopping=self._clock.wait(self._stopping, pause.seconds))
         if pause.records:
-            unless = self._stopping.is_set if pause.idle else lambda: self.hurried
+            unless = self._stopping.is_set if pause.idle or pause.firm else lambda: self.hurried
             self._spool.wait_for_commit(pause.records, pause.seconds, unless=unless)
         return self._stopping.is_set()
 
@@ -296,9 +305,9 @@ class Drainer:
         while True:
             committed = self._spool.committed_records
             if committed > self._read:
-                if not self._urgent and not self._stopping.is_set():
-                    yield Pause(_GATHER_SECONDS, self._read + self._batch_records)
-                self._urgent = False
+                if (pause := self._gathering()) is not None:
+                    yield pause
+                self._urgent, self._group = False, self._waiting
                 idle_since = self._clock.monotonic()
                 # Up to here and no further: a reader that follows each commit would make batches of one record.
                 so_far = self._spool.committed
@@ -326,6 +335,17 @@ class Drainer:
                     return
                 else:
                     yield Pause(1.0, self._read + 1, idle=True)
+
+    def _gathering(self) -> Pause | None:
+        """Return how long what was committed waits for more; None for not at all."""
+        if self._stopping.is_set():
+            return None
+        if not self._urgent:
+            return Pause(_GATHER_SECONDS, self._read + self._batch_records)
+        if self._group > 1:
+            # Without this the first of them would have an insert of its own, and all others wait for two.
+            return Pause(_GROUP_SECONDS, self._read + self._group, firm=True)
+        return None
 
     def oldest_ms(self) -> int | None:
         """Return when the oldest record that is not confirmed ended, in ms since 1970-01-01 UTC; None for none."""

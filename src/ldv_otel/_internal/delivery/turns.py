@@ -16,12 +16,14 @@ class Pause(NamedTuple):
         records: It need not wait longer than until so many were committed; 0 where it waits for none.
         idle: Nothing is there to be sent, so nobody can hurry it.
         failed: Something has failed and is tried again afterwards: only who stops it cuts this short.
+        firm: Those who wait for what is there do not cut it short: it is short, and they gain by it.
     """
 
     seconds: float
     records: int = 0
     idle: bool = False
     failed: bool = False
+    firm: bool = False
 
 
 #: Gives pauses, and is sent whether the drainer is to stop.
