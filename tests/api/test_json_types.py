@@ -10,10 +10,10 @@ from hypothesis import given
 
 from ldv_otel import Logregel
 from ldv_otel import attributes as names
-from ldv_otel._internal.api.read_api.response import data_processing_operation, processing_activity
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.builder import LogregelBuilder, redacted
+from ldv_otel._internal.record.read_form import data_processing_operation, processing_activity
 from tests.strategies import anything
 
 BSN = "123456782"

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ldv_otel.attributes as names
-from ldv_otel._internal.api.read_api.response import data_processing_operation, processing_activity
 from ldv_otel._internal.chain.answers import read_answer
 from ldv_otel._internal.record.callers import processor_of
 from ldv_otel._internal.record.logregel import Logregel, Status
+from ldv_otel._internal.record.read_form import data_processing_operation, processing_activity
 from tests.support.chance import examples
 
 RECORDED = Path(__file__).parents[1] / "data" / "lezen-2026"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import ldv_otel.attributes as names
-from ldv_otel._internal.api.read_api.response import data_processing_operation
+from ldv_otel._internal.record.read_form import data_processing_operation
 from ldv_otel._internal.record.spellings import CANONICAL
 from tests.house.test_terms import WHOLE
 

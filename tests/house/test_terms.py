@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import ldv_otel.attributes
-from ldv_otel._internal.api.read_api.response import data_processing_operation
 from ldv_otel._internal.linked_data.terms import CONCEPTS, TERMS
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.read_form import data_processing_operation
 from ldv_otel._internal.record.spellings import CONTAINERS, OUTBOUND_SPAN_IDS
 from ldv_otel._internal.register.register import ProcessingActivity
 

@@ -11,13 +11,13 @@ import pytest
 from ldv_otel import Logregel
 from ldv_otel import attributes as names
 from ldv_otel._internal.api.pages.view import DutchTexts
-from ldv_otel._internal.api.read_api.response import nested_attributes
 from ldv_otel._internal.cli.rendering import logregel_label
 from ldv_otel._internal.config.settings import read_settings
 from ldv_otel._internal.config.variables import UNKNOWN_CALLER_URL
 from ldv_otel._internal.privacy.pseudonyms import DataSubject
 from ldv_otel._internal.record.actie import LogregelMaker
 from ldv_otel._internal.record.callers import is_unknown_caller, processor_of, restarted
+from ldv_otel._internal.record.read_form import nested_attributes
 from ldv_otel._internal.record.span_facts import EnclosingActie, ForeignOperation, SpanFacts
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel.errors import ConfigurationError

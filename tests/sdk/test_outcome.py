@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import ldv_otel as ldv
 from ldv_otel import Logregel, Status
 from ldv_otel import attributes as names
-from ldv_otel._internal.api.read_api.response import nested_attributes
 from ldv_otel._internal.record.outcomes import with_outcomes
+from ldv_otel._internal.record.read_form import nested_attributes
 from ldv_otel.errors import ConfigurationError
 from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY

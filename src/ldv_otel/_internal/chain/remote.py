@@ -35,12 +35,18 @@ _logger = logging.getLogger(__name__)
 
 _MAX_ANSWER: Final = 4 << 20
 _MAX_PAGES: Final = 10
+#: Of the most records of a trace, where a page has 25.
+_MAX_PROOF_PAGES: Final = 40
 #: The lezen API in its form of 2026, and in that of 2025.
 #: From so many records on an answer without `Link` may have been cut off (LDV-N7a).
 _CUT_RECORDS: Final = 100
 _TIMEOUT: Final = httpx.Timeout(10, connect=3)
 #: A token is renewed so long before it runs out.
 _RENEW_SECONDS: Final = 30
+
+
+class _ProofsAnswer(msgspec.Struct):
+    proofs: list[msgspec.Raw]
 
 
 class _TokenAnswer(msgspec.Struct):
@@ -156,6 +162,31 @@ class RemoteLogboek:
         except _Refused as refused:
             raise PartyFailed(PartyState.REFUSED, str(refused)) from None
         return _only(pages.answer, lambda record: record.foreign_operation_trace_id == trace_id)
+
+    async def proofs_of(self, trace_id: bytes) -> list[bytes]:
+        """Return the proofs of its records of a trace; whether they hold is not known yet.
+
+        Raises:
+            PartyFailed: As `of_trace`; with `NO_API` it gives none.
+        """
+        contents: list[bytes] = []
+        target = httpx.URL(f"{self._base}/proofs", params={"traceId": str(uuid.UUID(bytes=trace_id))})
+        for _ in range(_MAX_PROOF_PAGES):
+            try:
+                answer, content = await self._asked("GET", target, None)
+            except _NotOffered:
+                raise PartyFailed(PartyState.NO_API, "it gives no proofs") from None
+            except _Refused as refused:
+                raise PartyFailed(PartyState.REFUSED, f"no proofs for us ({refused}; it takes ldv:proof)") from None
+            try:
+                contents += map(bytes, msgspec.json.decode(content, type=_ProofsAnswer).proofs)
+                following = next_link(answer.headers.get("link", ""))
+                if following is None:
+                    return contents
+                target = httpx.URL(f"{self._base}/proofs", query=urlsplit(following).query.encode())
+            except (ValueError, RecursionError, httpx.InvalidURL):
+                raise PartyFailed(PartyState.UNREADABLE, "its answer has no proofs that can be read") from None
+        return contents
 
     async def _pages(
         self, method: str, path: str, parameters: Mapping[str, str], body: Mapping[str, str] | None

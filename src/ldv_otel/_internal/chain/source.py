@@ -9,8 +9,10 @@ import msgspec
 
 from ldv_otel._internal.chain.model import PartyState
 from ldv_otel._internal.clickhouse.queries import records as read
-from ldv_otel._internal.clickhouse.queries.models import Page, RecordQuery
+from ldv_otel._internal.clickhouse.queries.models import RecordQuery
+from ldv_otel._internal.clickhouse.verification.prove import RecordId, prove_records
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.tamper.proof import encode_proof
 
 #: The most records of one trace that one party contributes.
 MAX_RECORDS: Final = 1_000
@@ -56,7 +58,7 @@ class ThisLogboek:
     """This Logboek.
 
     Args:
-        ask: Calls `read.search` with a client, as its other arguments say.
+        ask: Calls a query with a client, as its other arguments say.
         visible: As in `RecordQuery`.
         subjects: As in `RecordQuery`.
         confidential: Whether to show records of confidential activities.
@@ -64,7 +66,7 @@ class ThisLogboek:
 
     def __init__(
         self,
-        ask: Callable[..., Awaitable[Page]],
+        ask: Callable[..., Awaitable[Any]],
         *,
         visible: tuple[str, ...] = (),
         subjects: tuple[bytes, ...] = (),
@@ -82,6 +84,16 @@ class ThisLogboek:
     async def for_foreign_trace(self, trace_id: bytes) -> SourceAnswer:
         """Return what was done here on behalf of another party's trace."""
         return await self._answer(foreign_trace_id=trace_id)
+
+    async def proofs_of(self, trace_id: bytes) -> list[bytes]:
+        """Return the proofs of the records of a trace, of those that are sealed as they are."""
+        query = RecordQuery(trace_id=trace_id, visible=self._visible, subjects=self._subjects)
+        page = await self._ask(read.search, query, limit=MAX_RECORDS, confidential=self._confidential)
+        ids = [
+            RecordId(each.logregel.trace_id, each.logregel.span_id, each.writer_id, each.seq) for each in page.records
+        ]
+        proofs = await self._ask(prove_records, ids) if ids else {}
+        return [encode_proof(proof) for proof in proofs.values() if proof is not None]
 
     async def _answer(self, **selection: Any) -> SourceAnswer:
         query = RecordQuery(**selection, visible=self._visible, subjects=self._subjects)

@@ -102,6 +102,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         offered: False when at `url` there is no API (yet), only a page with contact details.
         contact: Address of a page where people can ask this party themselves.
         processors: URLs of the party's applications, as `dpl.core.foreign_operation.processor` names a caller.
+        log_keys: Public keys of its log and of its witnesses, for proofs of its records.
         token_file: File with an access token.
         token_url: Where an access token can be had, with the three below (OAuth 2.0 client credentials).
         certificate: PEM file of a client certificate, with `private_key`.
@@ -113,6 +114,7 @@ class ReadApi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     offered: bool = True
     contact: str = ""
     processors: list[str] = []
+    log_keys: list[str] = []
     token_file: str = ""
     token_url: str = ""
     client_id: str = ""

@@ -33,6 +33,8 @@ class Scope(StrEnum):
     CONFIDENTIAL = "ldv:confidential"
     #: Let this server ask other parties on the client's behalf (LDV-R6).
     CHAIN = "ldv:chain"
+    #: Get proofs of records, which show them whole.
+    PROOF = "ldv:proof"
     #: Watch over the Logboek: the pages for privacy officers.
     OVERSEE = "ldv:oversee"
 

@@ -17,11 +17,11 @@ from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import json_response
 from ldv_otel._internal.api.problem import InputError, Problem
 from ldv_otel._internal.api.read_api.openapi import own_url
-from ldv_otel._internal.api.read_api.response import processing_activity
 from ldv_otel._internal.api.services import Services, services_of
 from ldv_otel._internal.chain.follow import follow
 from ldv_otel._internal.chain.model import Chain
 from ldv_otel._internal.chain.source import ThisLogboek
+from ldv_otel._internal.record.read_form import processing_activity
 
 router: Final = APIRouter()
 

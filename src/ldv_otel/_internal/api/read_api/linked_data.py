@@ -15,10 +15,10 @@ from ldv_otel._internal import linked_data
 from ldv_otel._internal.api.messages import prefers, server_url
 from ldv_otel._internal.api.read_api.metadata import logbook_metadata
 from ldv_otel._internal.api.read_api.openapi import BASE_PATH
-from ldv_otel._internal.api.read_api.response import data_processing_operation
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.linked_data.context import CONTEXT, MEDIA_TYPE, linked_members
 from ldv_otel._internal.record.logregel import Logregel
+from ldv_otel._internal.record.read_form import data_processing_operation
 
 router: Final = APIRouter()
 _FOR_ALL: Final = {"Access-Control-Allow-Origin": "*"}

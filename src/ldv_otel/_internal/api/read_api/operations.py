@@ -26,10 +26,10 @@ from ldv_otel._internal.api.read_api.request import (
     missing_key,
     read_members,
 )
-from ldv_otel._internal.api.read_api.response import data_processing_operation
 from ldv_otel._internal.api.read_api.selection import record_query, seen_by
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.linked_data.context import MEDIA_TYPE
+from ldv_otel._internal.record.read_form import data_processing_operation
 
 router: Final = APIRouter()
 PATH: Final = "/data-processing-operations"

@@ -19,19 +19,20 @@ from ldv_otel._internal.api.constraints import check, parse_trace_id_field
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.messages import document_response, json_response, mounted_at
 from ldv_otel._internal.api.problem import InputError, Problem
-from ldv_otel._internal.api.read_api import chains, linked_data, operations
+from ldv_otel._internal.api.read_api import chains, linked_data, operations, proofs
 from ldv_otel._internal.api.read_api.metadata import answer_metadata
 from ldv_otel._internal.api.read_api.openapi import BASE_PATH, openapi_document
 from ldv_otel._internal.api.read_api.paging import next_page, page_parameters, read_page
 from ldv_otel._internal.api.read_api.request import SpanId, json_object, lezen_request
-from ldv_otel._internal.api.read_api.response import processing_activity
 from ldv_otel._internal.api.read_api.selection import record_query
 from ldv_otel._internal.api.services import services_of
 from ldv_otel._internal.clickhouse.queries.models import Cursor, RecordQuery
+from ldv_otel._internal.record.read_form import processing_activity
 
 router: Final = APIRouter(prefix=BASE_PATH)
 router.include_router(operations.router)
 router.include_router(chains.router)
+router.include_router(proofs.router)
 router.include_router(linked_data.router)
 # Records of others name a read API by its base too, and clients ask at the address that a record names (LDV-N7a).
 router.post("")(operations.data_processing_operations)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ldv_otel._internal.cli.identifiers import ask_pseudonyms, pseudonymiser_of_reader
+from ldv_otel._internal.cli.log_keys import named_keys
 from ldv_otel._internal.cli.output import AsJson, console, print_json
 from ldv_otel._internal.cli.periods import parse_period
 from ldv_otel._internal.cli.progress import progress_bar
@@ -28,7 +29,7 @@ from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses
 from ldv_otel._internal.config.settings import Settings, read_settings
 from ldv_otel._internal.record.standard_json import as_standard
 from ldv_otel._internal.tamper.key_place import VARIABLE, seal_key_file
-from ldv_otel._internal.tamper.note import NoteError, NoteKey
+from ldv_otel._internal.tamper.note import NoteKey
 from ldv_otel._internal.tamper.proof import BadProof, ProvenRecord, check_proof, proofs_in
 from ldv_otel._internal.tamper.signing_key import read_signer
 from ldv_otel._internal.tamper.witness_files import read_known_witnesses
@@ -88,7 +89,7 @@ def verify_logboek(
 ) -> None:
     """Check that records are as they were sealed; exit code 1 when some are not, 3 when some lack a seal or a key."""
     if proof is not None:
-        _verify_proof(proof, _named_keys(key or []), as_json=as_json)
+        _verify_proof(proof, named_keys(key or []), as_json=as_json)
         return
     if sum(each is not None for each in (trace, subject, since)) + go_on > 1:
         raise ConfigurationError("Choose one of --trace, --subject, --since and --continue. Nothing was checked.")
@@ -214,24 +215,4 @@ def _keys(settings: Settings, named: list[str]) -> list[NoteKey] | None:
     if not named:
         path = seal_key_file(settings)
         return None if path is None or not is_there(path) else [read_signer(path, VARIABLE).key]
-    return _named_keys(named)
-
-
-def _named_keys(named: list[str]) -> list[NoteKey]:
-    keys = []
-    for text in named:
-        lines = [text] if "+" in text else _lines(text)
-        for line in lines:
-            try:
-                keys.append(NoteKey.parse(line))
-            except NoteError as error:
-                raise ConfigurationError(f"--key: {line!r} is no public key ({error}). Nothing was checked.") from None
-    return keys
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--key: the file {path} cannot be read ({error}). Nothing was checked.") from error
-    return [line for line in text.splitlines() if line.strip()]
+    return named_keys(named)
