@@ -17,7 +17,7 @@ from ldv_otel._internal.clickhouse.verification.verified_log import VerifiedLog,
 from ldv_otel._internal.clickhouse.verification.verify import verify, verify_rows
 from ldv_otel._internal.delivery.batch import number_batch
 from ldv_otel._internal.tamper.manifest import UNNUMBERED, number_of
-from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel._internal.tamper.place import DirectoryPlace
 from ldv_otel._internal.tamper.proof import check_proof, encode_proof
 from ldv_otel.errors import ConfigurationError, QueryError
 from tests.clickhouse.conftest import sealed_store
@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedStor
     """A Logboek with five rows of before sealing, three of a Collector in one trace, and two sealed ones."""
     with sealed_store("chdb", request, tmp_path / "seal.key") as settings:
         sealed = LoggedStore(msgspec.structs.replace(settings, state=tmp_path / "state"))
-        sealed.place = SecondPlace(tmp_path / "place")
+        sealed.place = DirectoryPlace(tmp_path / "place")
         sealed.insert(number_batch(OLD, 0, [record(number) for number in range(5)]))
         for span in range(3):
             of_collector = msgspec.structs.replace(record(20), span_id=bytes([span]) * 8, name=f"span {span}")

@@ -20,6 +20,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.register_table import apply_register
 from ldv_otel._internal.clickhouse.retention.apply import apply_retention
 from ldv_otel._internal.clickhouse.retention.plan import plan_retention
+from ldv_otel._internal.clickhouse.schema.migrations import apply_schema, migrations
 from ldv_otel._internal.clickhouse.seal_key import new_signer
 from ldv_otel._internal.clickhouse.sink import ClickHouseSink
 from ldv_otel._internal.clickhouse.sql_text import Sql
@@ -27,15 +28,19 @@ from ldv_otel._internal.clickhouse.verification.adopt import adopt
 from ldv_otel._internal.clickhouse.verification.findings import FindingKind
 from ldv_otel._internal.clickhouse.verification.manifest_log import log_signer, seal
 from ldv_otel._internal.clickhouse.verification.verified_log import VerifiedLog
-from ldv_otel._internal.clickhouse.verification.verify import verify
+from ldv_otel._internal.clickhouse.verification.verify import verify, with_witnesses
+from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.tamper.manifest import UNNUMBERED
+from ldv_otel._internal.tamper.witness_client import WitnessState
+from ldv_otel._internal.tamper.witness_files import KnownWitnesses
 from ldv_otel.attributes import VERSION_OF
 from tests.clickhouse.conftest import sealed_store
 from tests.clickhouse.test_removal_evidence import LONG, SHORT, record, register
 from tests.support.chance import examples, new_id
+from tests.support.witness_server import WitnessServer
 
 TABLES: Final = ("logregel", "ldv_manifest", "ldv_removal_note", "ldv_removal", "ldv_checkpoint")
 
@@ -56,14 +61,16 @@ class Step(Enum):
     CHECKPOINT = auto()
     RETENTION = auto()
     MERGE = auto()
+    MIGRATE = auto()  # the tables of an earlier version, on which later migrations run (again)
     VERIFY = auto()
 
 
 class Life:
     """A Logboek from its first record on, and how many of its records are not sealed."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, witness: WitnessServer) -> None:
         self._settings = settings
+        self._witnesses = Witnesses(KnownWitnesses(witnesses=[witness.known], quorum=1))
         self._directory = directory
         self.client = LogboekClient(settings)
         for table in TABLES:
@@ -71,6 +78,7 @@ class Life:
         self._keys = 0
         self._signers = [new_signer(self._of_key())]
         self._log = log_signer(self._signers[0])
+        witness.admit(self._log.key)
         self._writer, self._next = new_writer_id(), 0
         self._held: list[tuple[str, int, Logregel]] = []
         #: Those of before a term, and those of after it.
@@ -177,7 +185,8 @@ class Life:
 
     def _checkpoint(self, count: int) -> None:
         del count
-        seal(self.client, self._log)
+        result = seal(self.client, self._log, witnesses=self._witnesses)
+        assert [each.state for each in result.witnesses] == [WitnessState.COSIGNED]
 
     def _retention(self, count: int) -> None:
         del count
@@ -188,9 +197,24 @@ class Life:
         del count
         self.client.command(Sql("OPTIMIZE TABLE logregel FINAL"))
 
+    def _migrate(self, count: int) -> None:
+        self._sink.close()
+        before = migrations()[-1].version - count
+        self.client.command(
+            Sql("ALTER TABLE ldv_schema DELETE WHERE version > {before:UInt32} SETTINGS mutations_sync = 1"),
+            {"before": before},
+        )
+        # What that version had not; the other tables of later ones hold what was sealed.
+        self.client.command(Sql("DROP TABLE ldv_verification"))
+        applied = apply_schema(self._settings)
+        assert [each.version for each in applied][-1] == migrations()[-1].version
+        self._new_process(count)
+
     def _verify(self, count: int) -> None:
         keys = [signer.key.public for signer in self._signers]
         found = verify(self.client, since=self._passed if count % 2 else None, keys=keys)
+        if found.log.origin:
+            found = with_witnesses(self.client, found, self._witnesses)
         alarms = [each.sentence for each in found.findings if each.kind is not FindingKind.NOT_SEALED]
         assert alarms == []
         # A row that was stored twice counts twice there.
@@ -210,14 +234,21 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield settings
 
 
+@pytest.fixture(scope="module")
+def witness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WitnessServer]:
+    """Another organisation, which witnesses the log of every life."""
+    with WitnessServer(tmp_path_factory.mktemp("witness")) as server:
+        yield server
+
+
 @hypothesis_settings(
     max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(st.tuples(st.sampled_from(Step), st.integers(1, 5)), max_size=12))
-def test_no_lawful_life_raises_an_alarm(place: Settings, steps: list[tuple[Step, int]]) -> None:
-    """Key rotation, quarantine and release, versions, adoption, a Collector, terms, checkpoints, checks in between."""
+def test_no_lawful_life_raises_an_alarm(place: Settings, witness: WitnessServer, steps: list[tuple[Step, int]]) -> None:
+    """Keys, quarantine, versions, adoption, a Collector, terms, migrations, checkpoints and witnesses, in any order."""
     assert place.seal_key is not None
-    life = Life(place, place.seal_key.parent)
+    life = Life(place, place.seal_key.parent, witness)
     try:
         life.live(steps)
     finally:

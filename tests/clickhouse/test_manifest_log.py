@@ -17,7 +17,7 @@ from ldv_otel._internal.delivery.batch import new_writer_id
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
 from ldv_otel._internal.tamper.manifest import SEALER_NAME
 from ldv_otel._internal.tamper.note import NoteKey, NoteSigner, SignedNote
-from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel._internal.tamper.place import DirectoryPlace, SecondPlace
 from ldv_otel._internal.tamper.signing_key import make_signer, read_signer
 from ldv_otel._internal.tamper.tree import leaf_hash, root_of
 from ldv_otel.errors import ConfigurationError, LdvError
@@ -63,7 +63,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedStor
     """A sealed Logboek with three batches."""
     with sealed_store("chdb", request, tmp_path / "seal.key") as settings:
         sealed = LoggedStore(settings)
-        sealed.place = SecondPlace(tmp_path / "place")
+        sealed.place = DirectoryPlace(tmp_path / "place")
         sealed.fill(3)
         yield sealed
         sealed.client.close()
@@ -186,7 +186,7 @@ def test_a_place_that_cannot_be_written_to_keeps_its_checkpoint(store: LoggedSto
 def test_tiles_hold_the_hashes_of_the_tree(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     """256 to a file and level, whatever sizes it grows by: each tile's root is in the tile above."""
     signer = NoteSigner("log", bytes(32))
-    place = SecondPlace(tmp_path)
+    place = DirectoryPlace(tmp_path)
     leaves: list[bytes] = []
     for size in sizes:
         before = len(leaves)

@@ -19,7 +19,7 @@ from ldv_otel._internal.clickhouse.verification.verify import Verification, veri
 from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses, shown_log, stored_report
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
 from ldv_otel._internal.tamper.note import NoteSigner, SignedNote
-from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel._internal.tamper.place import DirectoryPlace
 from ldv_otel._internal.tamper.proof import check_proof, encode_proof
 from ldv_otel._internal.tamper.tree import EMPTY_ROOT
 from ldv_otel._internal.tamper.witness import SIZE_TYPE, WitnessAnswer
@@ -72,7 +72,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WitnessedS
     """A sealed Logboek with three batches, and its witnesses."""
     with sealed_store("chdb", request, tmp_path / "seal.key") as settings, ExitStack() as stack:
         sealed = WitnessedStore(settings)
-        sealed.place = SecondPlace(tmp_path / "place")
+        sealed.place = DirectoryPlace(tmp_path / "place")
         sealed.witnesses = [
             stack.enter_context(WitnessServer(tmp_path / f"witness-{number}", sealed.signer().key))
             for number in range(3)

@@ -18,18 +18,23 @@ class WitnessServer:
 
     Args:
         directory: Its memory.
-        logs: The keys of logs; more can come in later.
+        logs: The keys of logs.
 
     Attributes:
         answer: What answers requests: the witness, or what a test puts in its place.
     """
 
     def __init__(self, directory: Path, *logs: NoteKey) -> None:
-        self.witness = Witness(witness_signer(directory), {log.name: [log] for log in logs}, directory)
+        self._logs = {log.name: [log] for log in logs}
+        self.witness = Witness(witness_signer(directory), self._logs, directory)
         self.answer: Callable[[bytes], WitnessAnswer] = self.witness.add_checkpoint
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    def admit(self, log: NoteKey) -> None:
+        """Witness one log more."""
+        self._logs[log.name] = [log]
 
     @property
     def known(self) -> KnownWitness:

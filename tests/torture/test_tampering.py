@@ -14,7 +14,7 @@ import pytest
 from ldv_otel._internal.clickhouse.seal_key import new_signer
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.verification.findings import FindingKind
-from ldv_otel._internal.tamper.place import SecondPlace
+from ldv_otel._internal.tamper.place import DirectoryPlace
 from tests.clickhouse.conftest import sealed_store
 from tests.clickhouse.test_manifest_log import LoggedStore
 from tests.clickhouse.test_verify import CHANGES, KEY_COLUMNS, SealedStore
@@ -210,7 +210,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TargetStor
     """An empty sealed Logboek with a second place."""
     with sealed_store("chdb", request, tmp_path / "seal.key") as settings:
         target = TargetStore(settings)
-        target.place = SecondPlace(tmp_path / "place")
+        target.place = DirectoryPlace(tmp_path / "place")
         target.other_key = tmp_path / "other.key"
         yield target
         target.client.close()

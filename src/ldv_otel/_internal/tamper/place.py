@@ -1,4 +1,4 @@
-"""A second place for the log of manifests: a directory of static files, as C2SP's tlog-tiles has them.
+"""Second places for the log of manifests, of which one is a directory of static files, as C2SP's tlog-tiles has them.
 
 `checkpoint` is the last note, `checkpoint.d/SIZE` every one, and `tile/LEVEL/...` has the hashes of the tree, 256 to a
 file (https://c2sp.org/tlog-tiles). Any web server can serve it. What it is worth depends on who may write there: it
@@ -8,9 +8,9 @@ should be somebody else than who administers the database.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ldv_otel._internal.tamper.note import NoteError, SignedNote
 from ldv_otel._internal.tamper.tree import HASH_BYTES, root_of
@@ -20,7 +20,39 @@ _TILE_HASHES: Final = 256
 _GROUP: Final = 1_000
 
 
-class SecondPlace:
+class SecondPlace(Protocol):
+    """Where a copy of the log is."""
+
+    def __str__(self) -> str:
+        """Where it is."""
+        ...
+
+    def checkpoint(self) -> SignedNote | None:
+        """Return the last checkpoint; None when there is none yet.
+
+        Raises:
+            ConfigurationError: What is there cannot be read, or is none.
+        """
+        ...
+
+    def leaves(self, size: int) -> list[bytes]:
+        """Return the hashes of the first entries.
+
+        Raises:
+            ConfigurationError: A tile is not there, or is not whole.
+        """
+        ...
+
+    def write(self, note: SignedNote, leaves: Sequence[bytes], before: int) -> None:
+        """Write a checkpoint, and the tiles that are new or longer since an earlier size; the checkpoint last.
+
+        Raises:
+            ConfigurationError: It cannot be written to; the checkpoint there is still the one before.
+        """
+        ...
+
+
+class DirectoryPlace:
     """A directory with checkpoints and tiles.
 
     Args:
@@ -59,16 +91,11 @@ class SecondPlace:
         Raises:
             ConfigurationError: A tile is not there, or is not whole.
         """
-        hashes: list[bytes] = []
-        for index in range(0, size, _TILE_HASHES):
-            width = min(_TILE_HASHES, size - index)
-            # A tile that was full later has the hashes of its partial forms.
-            names = [_tile_name(0, index // _TILE_HASHES, width), _tile_name(0, index // _TILE_HASHES, _TILE_HASHES)]
-            content = next((path.read_bytes() for path in map(self._path.joinpath, names) if path.is_file()), b"")
-            if len(content) < width * HASH_BYTES:
-                raise ConfigurationError(f"The file {names[0]} in {self._path} is not there, or not whole.")
-            hashes += (content[at : at + HASH_BYTES] for at in range(0, width * HASH_BYTES, HASH_BYTES))
-        return hashes
+        return hashes_in_tiles(size, self._read, str(self))
+
+    def _read(self, name: str) -> bytes | None:
+        path = self._path / name
+        return path.read_bytes() if path.is_file() else None
 
     def write(self, note: SignedNote, leaves: Sequence[bytes], before: int) -> None:
         """Write a checkpoint, and the tiles that are new or longer since an earlier size; the checkpoint last.
@@ -77,7 +104,7 @@ class SecondPlace:
             ConfigurationError: The place cannot be written to; the checkpoint there is still the one before.
         """
         try:
-            for name, content in _tiles(leaves, before):
+            for name, content in tiles(leaves, before):
                 _put(self._path / name, content)
             text = str(note).encode()
             _put(self._path / "checkpoint.d" / str(len(leaves)), text)
@@ -100,7 +127,29 @@ def _put(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def _tiles(leaves: Sequence[bytes], before: int) -> Iterator[tuple[str, bytes]]:
+def hashes_in_tiles(size: int, read: Callable[[str], bytes | None], where: str) -> list[bytes]:
+    """Return the hashes of the first entries of a log.
+
+    Args:
+        read: Returns the content of a file; None where there is none.
+        where: Of the files, for messages.
+
+    Raises:
+        ConfigurationError: A tile is not there, or is not whole.
+    """
+    hashes: list[bytes] = []
+    for index in range(0, size, _TILE_HASHES):
+        width = min(_TILE_HASHES, size - index)
+        # A tile that was full later has the hashes of its partial forms.
+        names = (_tile_name(0, index // _TILE_HASHES, width), _tile_name(0, index // _TILE_HASHES, _TILE_HASHES))
+        content = next((content for content in map(read, names) if content is not None), b"")
+        if len(content) < width * HASH_BYTES:
+            raise ConfigurationError(f"The file {names[0]} in {where} is not there, or not whole.")
+        hashes += (content[at : at + HASH_BYTES] for at in range(0, width * HASH_BYTES, HASH_BYTES))
+    return hashes
+
+
+def tiles(leaves: Sequence[bytes], before: int) -> Iterator[tuple[str, bytes]]:
     """Give the tiles that a tree has and that of its first leaves has not."""
     level, hashes = 0, list(leaves)
     while hashes:

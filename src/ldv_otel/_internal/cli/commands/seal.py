@@ -37,7 +37,7 @@ def seal_logboek(
     *,
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", help="Copy the log to a second place too: file:///DIR. Can be given several times."),
+        typer.Option("--to", help="Copy the log to file:///DIR or s3://BUCKET/PREFIX?days=3650 too. Repeatable."),
     ] = None,
     adopt_rows: Annotated[
         bool,
@@ -59,7 +59,7 @@ def seal_logboek(
     With LDV_WITNESSES others are asked to cosign it: exit code 3 when too few do, 1 when one has seen another log.
     """
     settings = read_settings(os.environ)
-    places = [second_place(text, "--to") for text in to or []]
+    places = [second_place(text, "--to", proxy=settings.proxy) for text in to or []]
     roster = read_known_witnesses(settings)
     with checked(LogboekClient(settings)) as client:
         signer = new_signer(settings) if new_key else signer_for(settings, client)

@@ -62,7 +62,7 @@ def verify_logboek(
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", help="A second place with checkpoints, as `ldv seal --to` wrote it: file:///DIR."),
+        typer.Option("--against", help="A second place with checkpoints, as `ldv seal --to` wrote it."),
     ] = None,
     trace: Annotated[
         str | None, typer.Option("--trace", help="Only the records of a trace, and their batches.")
@@ -115,7 +115,7 @@ def verify_logboek(
                 client,
                 since=read_verified(settings) if go_on else since_ms,
                 keys=public,
-                places=[second_place(text, "--against") for text in against or []],
+                places=[second_place(text, "--against", proxy=settings.proxy) for text in against or []],
                 progress=progress,
             )
         whole = trace is None and subject is None and since is None
