@@ -99,6 +99,10 @@ def cases() -> list[dict[str, Any]]:
     ]  # fmt: skip
     found += ({"file": json.dumps(whole | change), "keys": [key]} for change in others)
     found += ({"file": text, "keys": []} for text in ("", "{", "[]", "null", "5", json.dumps(whole)[:-9]))
+    witness = json.loads(FILE.read_text("utf-8"))["witness"]
+    cosigned = json.dumps(whole | {"log": witness["proof"]})
+    found += ({"file": file, "keys": [witness["key"]]} for file in (cosigned, json.dumps(whole)))
+    found.append({"file": cosigned, "keys": [key, witness["key"]]})
     found.append({"file": json.dumps(whole), "keys": [str(NoteSigner("other.example/log", bytes(32)).key)]})
     return found
 
