@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ldv_otel._internal.tamper.tree import (
     EMPTY_ROOT,
     ProofError,
+    TreeLevels,
     check_consistency,
     consistency_proof,
     inclusion_proof,
@@ -185,3 +186,16 @@ def test_what_is_not_in_a_tree_has_no_proof() -> None:
     with pytest.raises(IndexError):
         list(subtrees_of_range(2, 4, 3))
     assert root_with_subtrees(0, {}, {}) == EMPTY_ROOT
+
+
+def test_all_levels_give_the_paths_of_each_leaf() -> None:
+    """Looked up and not hashed again; of every leaf of trees of many sizes."""
+    for size in (*range(40), 255, 256, 257):
+        leaves = [leaf_hash(bytes([number % 256])) for number in range(size)]
+        levels = TreeLevels(leaves)
+        assert levels.root == root_of(leaves)
+        assert [levels.path(index) for index in range(size)] == [
+            inclusion_proof(leaves, index) for index in range(size)
+        ]
+        with pytest.raises(IndexError):
+            levels.path(size)

@@ -36,11 +36,43 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
         return EMPTY_ROOT
     level = list(leaves)
     while len(level) > 1:
-        above = [_sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
-        if len(level) % 2:
-            above.append(level[-1])
-        level = above
+        level = _level_above(level)
     return level[0]
+
+
+class TreeLevels:
+    """All nodes of a tree, for who needs many paths of it: each is looked up then, and nothing is hashed again.
+
+    Args:
+        leaves: Hashes; 64 bytes of memory for each.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [list(leaves)]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_level_above(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """The root, as `root_of`."""
+        return self._levels[-1][0] if self._levels[-1] else EMPTY_ROOT
+
+    def path(self, index: int) -> list[bytes]:
+        """Return the path of a leaf, as `inclusion_proof`.
+
+        Raises:
+            IndexError: The tree has no such leaf.
+        """
+        if not 0 <= index < len(self._levels[0]):
+            raise IndexError(index)
+        # A node without a neighbour goes up as it is.
+        places = ((level, (index >> height) ^ 1) for height, level in enumerate(self._levels))
+        return [level[place] for level, place in places if len(level) > 1 and place < len(level)]
+
+
+def _level_above(level: Sequence[bytes]) -> list[bytes]:
+    above = [_sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
+    return [*above, level[-1]] if len(level) % 2 else above
 
 
 def split_size(size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -11,7 +12,6 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.projections import id_prefixes, in_hours_of
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.verification.check import lists
-from ldv_otel._internal.clickhouse.verification.manifest_log import leaf_of_manifest
 from ldv_otel._internal.clickhouse.verification.manifest_sql import ROWS_OF_MANIFEST
 from ldv_otel._internal.clickhouse.verification.record_sql import NUMBER, RECORD_BYTES
 from ldv_otel._internal.clickhouse.verification.stored import (
@@ -20,13 +20,13 @@ from ldv_otel._internal.clickhouse.verification.stored import (
     read_manifests,
     read_removals,
 )
-from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, LogTree, read_log, read_tree
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_log, read_tree
 from ldv_otel._internal.tamper.checkpoint import Checkpoint, LogProof
 from ldv_otel._internal.tamper.manifest import SALT_BYTES, Manifest, nonce_of
 from ldv_otel._internal.tamper.note import NoteError, SignedNote
 from ldv_otel._internal.tamper.proof import FORMAT, RecordProof
 from ldv_otel._internal.tamper.removal import manifest_hash
-from ldv_otel._internal.tamper.tree import ProofError, inclusion_proof, path_with_subtrees, root_by_inclusion
+from ldv_otel._internal.tamper.tree import ProofError, TreeLevels, path_with_subtrees, root_by_inclusion
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.errors import QueryError
 
@@ -194,21 +194,11 @@ class _Prover:
 
     def _log_proof(self, manifest: Manifest) -> str:
         """Return the proof that a manifest is in the log; empty when it is not, or the log is not whole."""
-        if self._log is None:
-            return ""
-        tree, notes = self._log
-        index = tree.places.get(LogEntry(manifest.sealer, manifest.number))
-        if index is None:
-            return ""
-        for note in notes:
-            try:
-                size = Checkpoint.parse(note.text).size
-                if index < size <= len(tree.leaves):
-                    proof = LogProof(index, tuple(inclusion_proof(tree.leaves[:size], index)), note)
-                    proof.check(leaf_of_manifest(manifest))
-                    return str(proof)
-            except (NoteError, ProofError):
-                continue
+        entry = LogEntry(manifest.sealer, manifest.number)
+        for logged in self._logs:
+            index = logged.places.get(entry, logged.checkpoint.size)
+            if index < logged.checkpoint.size:
+                return str(LogProof(index, tuple(logged.levels.path(index)), logged.note))
         return ""
 
     @cached_property
@@ -216,10 +206,29 @@ class _Prover:
         return read_removals(self._client)[0]
 
     @cached_property
-    def _log(self) -> tuple[LogTree, list[SignedNote]] | None:
-        """The tree, and the checkpoints that a proof may be of, the best first; no signature is checked."""
+    def _logs(self) -> list[_ProvingLog]:
+        """The log as of each checkpoint that a proof may be of, the best first; no signature is checked.
+
+        Its nodes are kept, as one question may be about many records.
+        """
         log = read_log(self._client)
         tree = read_tree(self._client, log) if log.notes else None
-        if tree is None:
-            return None
-        return tree, [note for note in (log.witnessed, log.last) if note is not None]
+        proving = []
+        for note in dict.fromkeys((log.witnessed, log.last)):
+            if note is None or tree is None:
+                continue
+            with contextlib.suppress(NoteError):  # `ldv verify` says what stands there
+                checkpoint = Checkpoint.parse(note.text)
+                levels = TreeLevels(tree.leaves[: checkpoint.size])
+                if checkpoint.size <= len(tree.leaves) and levels.root == checkpoint.root:
+                    proving.append(_ProvingLog(tree.places, levels, checkpoint, note))
+        return proving
+
+
+class _ProvingLog(NamedTuple):
+    """The log as of one of its checkpoints."""
+
+    places: Mapping[LogEntry, int]
+    levels: TreeLevels
+    checkpoint: Checkpoint
+    note: SignedNote
