@@ -79,7 +79,7 @@ def flask(*, certificate: Path | None = None, authority: Authority | None = None
 
 @contextmanager
 def fastapi() -> Iterator[int]:
-    """Serve with FastAPI on uvicorn, told to leave the address of the connection alone (docs/organisations.md)."""
+    """Serve with FastAPI on uvicorn, which leaves the address of the connection (docs/organisations-proof.md)."""
     app = FastAPI()
 
     @app.get("/")

@@ -27,7 +27,7 @@ from tests.support.tls import Authority
 
 Form = tuple[dict[str, str], dict[str, Any]]
 
-#: What each issuer's documentation shows of its access tokens, and the settings that docs/serve.md gives for it.
+#: What each issuer's documentation shows of its access tokens, and the settings for it in docs/serve-clients.md.
 DUENDE: Form = ({}, {"client_id": "portaal", "scope": ["openid", "ldv:read"]})
 SPRING: Form = ({}, {"client_id": None, "azp": "portaal", "scope": ["ldv:read"], "sub": "portaal"})
 AUTH0: Form = ({}, {"client_id": None, "azp": "portaal", "scope": "openid ldv:read", "gty": "client-credentials"})

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 import ldv_otel
 from ldv_otel import attributes, errors, plugins, testing
@@ -145,11 +145,29 @@ def test_pages_of_each_door_are_accessible(site: Path) -> None:
     assert not elsewhere
 
 
-def test_code_can_be_copied_and_each_page_has_a_next_one(site: Path) -> None:
-    """A quick start is followed with two hands."""
-    text = (site / "start" / "flask.html").read_text(encoding="utf-8")
-    assert "content.code.copy" in text
-    assert 'rel="next"' in text
+def test_commands_can_be_copied_and_each_page_has_a_next_one(site: Path) -> None:
+    """A quick start is followed with two hands: what is copied has no prompt, and nothing that a command printed."""
+    program = chromium()
+    with served(site) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        page.goto(f"{address}start/flask.html")
+        assert page.locator("a.md-footer__link--next").get_attribute("href") == "django.html"
+        assert _copied(page, "ldv register apply").splitlines()[-1].split(" #")[0].rstrip() == "ldv inzage --type BSN"
+        assert "$" not in _copied(page, "ldv register apply")
+        page.goto(f"{address}start/doctor.html")
+        assert _copied(page, "WRONG variables").strip() == "ldv doctor"
+        browser.close()
+
+
+def _copied(page: Page, words: str) -> str:
+    """What the button of the first block with these words puts on the clipboard."""
+    block = page.locator(".highlight", has_text=words).first
+    block.hover()
+    block.locator(".md-clipboard, .md-code__button").first.click()
+    page.wait_for_selector(".md-dialog--active")
+    return str(page.evaluate("navigator.clipboard.readText()"))
 
 
 def test_versions_beside_one_another_are_in_a_menu(site: Path, tmp_path: Path) -> None:
