@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from ldv_otel._internal.api import tenants as tenants_module
 from ldv_otel._internal.api.pages.officer.access_record import NAME
 from ldv_otel._internal.api.server import serve_tenants
 from ldv_otel._internal.api.tenants import OpenTenants, create_tenants_app, served_tenants
@@ -137,7 +139,7 @@ class Rig:
         """The application, in this process, with requests from the proxy."""
         remotes = Remotes([])
         tenants = OpenTenants(served_tenants(self.common, self.file, remotes), most=most)
-        with TestClient(create_tenants_app(self.common, tenants, remotes), client=(PROXY, 50_000)) as client:
+        with TestClient(create_tenants_app(self.common, self.file, tenants, remotes), client=(PROXY, 50_000)) as client:
             yield client
 
 
@@ -414,6 +416,77 @@ def test_the_command_serves_all(rig: Rig, tmp_path: Path) -> None:
         assert f'ldv_tenant_requests_total{{tenant="{AWAY}",status="503"}} 1' in figures
         assert f"ldv_tenants_served {len(IDS) + 1}" in figures
         assert httpx.get(f"{process.address}/inzage", timeout=30).status_code == 404
+
+
+def test_a_file_that_changes_is_followed(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who comes is served, who goes is not, a token of before is not taken any more, and a bad file changes nothing."""
+    monkeypatch.setattr(tenants_module, "_LOOK_SECONDS", 0.02)
+    first, second = IDS[:2]
+    entries = {tenant.id: tenant for tenant in rig.file.content.tenants}
+
+    def write(**audiences: str) -> Path:
+        fields: dict[str, dict[str, Any]] = {
+            name: {
+                "logboek": entries[name].logboek,
+                "keys": str(rig.file.file(entries[name].keys)),
+                "organisation": name,
+                "serve": {"url": f"https://{host_of(name)}", "audience": meant_for},
+            }
+            for name, meant_for in audiences.items()
+        }
+        fields["quarantine"] = {"keys": str(rig.file.file("quarantine.json"))}
+        content = write_logboeken(tmp_path, audiences, fields=fields, with_keys=False).read_bytes()
+        (tmp_path / "new").write_bytes(content)
+        return (tmp_path / "new").rename(tmp_path / "followed.yaml")
+
+    def becomes(name: str, status: int, meant_for: str) -> bool:
+        deadline = time.monotonic() + 30
+        while read(client, name, rig.issuer.token(aud=meant_for)).status_code != status:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    common = read_service_settings({**rig.environ, "LDV_LOGBOEKEN": str(write(**{first: audience(first)}))})
+    assert common.logboeken is not None
+    remotes = Remotes([])
+    tenants = OpenTenants(served_tenants(common, common.logboeken, remotes))
+    with TestClient(create_tenants_app(common, common.logboeken, tenants, remotes)) as client:
+        assert becomes(first, 200, audience(first))
+        assert read(client, second, None).status_code == 404
+        write(**{first: audience(first), second: audience(second)})
+        assert becomes(second, 200, audience(second))
+        assert becomes(first, 200, audience(first))
+        write(**{second: "another"})
+        assert becomes(first, 404, audience(first))
+        assert becomes(second, 401, audience(second))
+        (tmp_path / "followed.yaml").write_text("tenants: []")
+        deadline = time.monotonic() + 30
+        while "is not followed" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "is not followed" in caplog.text
+        assert becomes(second, 200, "another")
+
+
+def test_a_request_that_is_under_way_ends_as_it_began(rig: Rig) -> None:
+    """What is served by a new file leaves the connections of the old one to who uses them, and then lets go of them."""
+    remotes = Remotes([])
+    served = served_tenants(rig.common, rig.file, remotes)
+    tenants = OpenTenants(served)
+    tenant = served[host_of(IDS[0])]
+    tenants.enter(tenant)
+
+    async def change() -> None:
+        tenants.replace({})
+        assert tenants.find(host_of(IDS[0]), READ) is None
+        assert tenant.state.services is not None
+        tenants.leave(tenant, 200)
+        assert getattr(tenant.state, "services", None) is None
+
+    asyncio.run(change())
+    tenants.close()
 
 
 @pytest.mark.parametrize("switch", ["--without-authentication", "--demo", "--gemma"])

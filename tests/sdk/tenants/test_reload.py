@@ -11,9 +11,9 @@ import pytest
 import ldv_otel as ldv
 from ldv_otel._internal.config.logboeken import QUARANTINE, read_logboeken
 from ldv_otel._internal.config.settings import read_service_settings
+from ldv_otel._internal.config.watched_file import WatchedFile
 from ldv_otel._internal.privacy.tenant_keys import read_tenant_keys
 from ldv_otel._internal.sdk.tenants.processor import TenantsProcessor
-from ldv_otel._internal.sdk.tenants.watched_file import WatchedFile
 from tests.sdk.conftest import ACTIVITY
 from tests.sdk.tenants.conftest import MakeService, Service, server_span
 from tests.support.chance import dice, examples

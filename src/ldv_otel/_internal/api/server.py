@@ -135,7 +135,7 @@ def serve_tenants(
             apply_schema(tenant_settings(common, file, tenant.id))
     readiness = Readiness(lambda: "")
     endpoints = HealthEndpoints(
-        create_tenants_app(common, tenants, remotes),
+        create_tenants_app(common, file, tenants, remotes),
         readiness,
         version=__version__,
         may_read=metrics_readers(common.serve, common.inzage),

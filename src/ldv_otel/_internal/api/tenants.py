@@ -46,8 +46,9 @@ from ldv_otel._internal.api.services import Services
 from ldv_otel._internal.api.state import TENANT_STATE
 from ldv_otel._internal.chain.remote import Remotes
 from ldv_otel._internal.config.house_style import read_house_style
-from ldv_otel._internal.config.logboeken import LogboekenFile, host_and_port
+from ldv_otel._internal.config.logboeken import LogboekenFile, host_and_port, read_logboeken
 from ldv_otel._internal.config.settings import Settings, tenant_settings
+from ldv_otel._internal.config.watched_file import WatchedFile
 from ldv_otel._internal.http.openmetrics import Counts, MetricFamily
 from ldv_otel._internal.privacy.pseudonyms import Pseudonymiser
 from ldv_otel._internal.privacy.tenant_keys import read_tenant_keys
@@ -58,6 +59,8 @@ MOST_OPEN: Final = 50
 #: Queries of one tenant at a time; another tenant's never wait for them.
 _THREADS: Final = 4
 _CLOSING_THREADS: Final = 4
+#: Between two looks at the file.
+_LOOK_SECONDS: Final = 60.0
 _APIS: Final = (LEZEN, TOEZICHT, INZAGE, OPMAAK)
 
 
@@ -152,6 +155,8 @@ class OpenTenants:
         #: The one that was asked longest ago is first.
         self._open: OrderedDict[str, ServedTenant] = OrderedDict()
         self._closing: set[asyncio.Future[None]] = set()
+        #: Those of a file of before that have requests under way.
+        self._leaving: list[ServedTenant] = []
         self._closer = ThreadPoolExecutor(_CLOSING_THREADS, "ldv-closing")
         self._answers = Counts("ldv_tenant_requests", "Requests that were answered, by tenant.")
 
@@ -176,7 +181,21 @@ class OpenTenants:
     def leave(self, tenant: ServedTenant, status: int) -> None:
         """End a request of a tenant."""
         tenant.requests -= 1
+        if tenant in self._leaving and not tenant.requests:
+            self._leaving.remove(tenant)
+            self._let_go(tenant)
         self._answers.add((("tenant", tenant.id), ("status", str(status or "none"))))
+
+    def replace(self, tenants: dict[str, ServedTenant]) -> None:
+        """Serve these from here on; requests that are under way end as they began."""
+        before = list(self._open.values())
+        self._tenants = tenants
+        self._open.clear()
+        for tenant in before:
+            if tenant.busy:
+                self._leaving.append(tenant)
+            else:
+                self._let_go(tenant)
 
     async def figures(self) -> list[MetricFamily | Counts]:
         """Return how many tenants are served and open, and what they were answered."""
@@ -188,22 +207,26 @@ class OpenTenants:
 
     def close(self) -> None:
         """Close all; queries under way are waited for."""
-        for tenant in self._open.values():
+        for tenant in [*self._open.values(), *self._leaving]:
             services = tenant.close()
             if services is not None:
                 services.close()
         self._open.clear()
+        self._leaving.clear()
         self._closer.shutdown()
 
     def _make_room(self) -> None:
         # Those that are closing count: their threads may be in a query that nothing ends.
-        if len(self._open) + len(self._closing) < self._most:
+        if len(self._open) + len(self._leaving) + len(self._closing) < self._most:
             return
         idle = next((tenant for tenant in self._open.values() if not tenant.busy), None)
         if idle is None or len(self._closing) >= _CLOSING_THREADS:
             raise unavailable()
         del self._open[idle.id]
-        services = idle.close()
+        self._let_go(idle)
+
+    def _let_go(self, tenant: ServedTenant) -> None:
+        services = tenant.close()
         if services is not None:
             closing = asyncio.get_running_loop().run_in_executor(self._closer, services.close)
             self._closing.add(closing)
@@ -241,15 +264,21 @@ class TenantDoor:
             self._tenants.leave(tenant, status)
 
 
-def create_tenants_app(common: Settings, tenants: OpenTenants, remotes: Remotes) -> FastAPI:
-    """Return the application for several tenants; its own state has no parts, so that it can serve nobody else."""
+def create_tenants_app(common: Settings, file: LogboekenFile, tenants: OpenTenants, remotes: Remotes) -> FastAPI:
+    """Return the application for several tenants; its own state has no parts, so that it can serve nobody else.
+
+    Args:
+        file: What the tenants are served by; it is followed while the application runs.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(_follow(common, file, tenants, remotes))
         try:
             async with remotes:
                 yield
         finally:
+            following.cancel()
             tenants.close()
 
     app = bare_app(lifespan)
@@ -259,6 +288,23 @@ def create_tenants_app(common: Settings, tenants: OpenTenants, remotes: Remotes)
     app.add_middleware(BoundedRequests, body_bytes=BODY_BYTES, seconds=common.serve.seconds)
     app.add_middleware(Envelope, versions=versions_of(_APIS))
     return app
+
+
+async def _follow(common: Settings, file: LogboekenFile, tenants: OpenTenants, remotes: Remotes) -> None:
+    """Look at the file once a minute, and serve what it says by then."""
+    changed: list[dict[str, ServedTenant]] = []
+
+    def take_over() -> None:
+        following = read_logboeken(file.path, allow_insecure=common.allow_insecure)
+        changed.append(served_tenants(common, following, remotes))
+
+    watched = WatchedFile(file.path, take_over)
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        # Off the event loop: a thousand key files take most of a second.
+        await asyncio.to_thread(watched.look)
+        while changed:
+            tenants.replace(changed.pop())
 
 
 def served_tenants(common: Settings, file: LogboekenFile, remotes: Remotes) -> dict[str, ServedTenant]:

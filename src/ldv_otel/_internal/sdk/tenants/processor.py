@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind
 from ldv_otel._internal.config.error_places import type_and_places
 from ldv_otel._internal.config.logboeken import LogboekenFile, read_logboeken
 from ldv_otel._internal.config.settings import Settings, tenant_settings
+from ldv_otel._internal.config.watched_file import WatchedFile
 from ldv_otel._internal.delivery.drainer_threads import DrainerThreads, SharedThreads
 from ldv_otel._internal.delivery.durable import DurableDelivery
 from ldv_otel._internal.delivery.level import Delivery
@@ -31,7 +32,6 @@ from ldv_otel._internal.sdk.processor import LdvSpanProcessor, delivery_for
 from ldv_otel._internal.sdk.tenants.choice import TenantChoice
 from ldv_otel._internal.sdk.tenants.orphans import OrphanSweep
 from ldv_otel._internal.sdk.tenants.processors import TenantProcessors
-from ldv_otel._internal.sdk.tenants.watched_file import WatchedFile
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)

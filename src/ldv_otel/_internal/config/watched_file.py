@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from ldv_otel._internal.config.error_places import type_and_places
-from ldv_otel.errors import ConfigurationError
+from ldv_otel.errors import ConfigurationError, LdvError
 
 _logger: Final = logging.getLogger(__name__)
+#: What a file may bring about must not end who looks at it, who has other work as well.
+_ANY: Final = (LdvError, OSError, ValueError, TypeError, LookupError, RuntimeError)
 
 
 class WatchedFile:
@@ -38,7 +40,7 @@ class WatchedFile:
         except ConfigurationError as error:
             reason = str(error).removesuffix(" Logging did not start.")
             _logger.error("The file of LDV_LOGBOEKEN was changed and is not followed: %s The tenants stay.", reason)
-        except Exception as error:  # what comes with a file must not end the thread that sends
+        except _ANY as error:
             _logger.error("The file of LDV_LOGBOEKEN could not be read again. %s", type_and_places(error))
         else:
             _logger.warning("The file of LDV_LOGBOEKEN was changed, and is followed from here on.")
