@@ -14,7 +14,7 @@ from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.verification.findings import FindingKind
 from ldv_otel._internal.clickhouse.verification.manifest_log import SealResult, seal
 from ldv_otel._internal.clickhouse.verification.prove import RecordId, prove_records
-from ldv_otel._internal.clickhouse.verification.stored_log import read_log, read_tree
+from ldv_otel._internal.clickhouse.verification.stored_log import read_current_log, read_log, read_tree
 from ldv_otel._internal.clickhouse.verification.verify import Verification, verify, with_witnesses
 from ldv_otel._internal.clickhouse.verification.witnessed_log import Witnesses, shown_log, stored_report
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
@@ -131,6 +131,19 @@ def test_a_proof_carries_them_too(store: WitnessedStore) -> None:
         assert proven.seen_seconds is not None
         assert proven.checkpoint is not None
         assert proven.checkpoint.size == 3
+
+
+def test_the_end_of_a_log_is_the_end_of_the_whole(store: WitnessedStore) -> None:
+    """With all entries, and the last checkpoint that is witnessed however many came after it."""
+    store.sealed()
+    store.fill(1)
+    store.seal()
+    store.run("INSERT INTO ldv_checkpoint (size, note) SELECT 4, 'no note' FROM numbers(600)")
+    whole, end = read_log(store.client), read_current_log(store.client, witnessed=True)
+    assert end.entries == whole.entries
+    assert end.witnessed is not None
+    assert end.witnessed == whole.witnessed
+    assert read_current_log(store.client).witnessed is None
 
 
 def test_a_log_that_was_rolled_back_is_found(store: WitnessedStore) -> None:

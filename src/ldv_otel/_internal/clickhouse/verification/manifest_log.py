@@ -13,7 +13,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.tables import Table
 from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
 from ldv_otel._internal.clickhouse.verification.stored import StoredManifest, read_manifests
-from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, StoredLog, read_log
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, StoredLog, read_current_log, read_log
 from ldv_otel._internal.clickhouse.verification.witnessed_log import NOBODY, Witnesses, WitnessReport, shown_log
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
 from ldv_otel._internal.tamper.manifest import Manifest
@@ -95,7 +95,7 @@ def seal(
     """
     stored, _ = read_manifests(client)
     by_entry = {LogEntry(each.manifest.sealer, each.manifest.number): each.manifest for each in stored}
-    log = read_log(client)
+    log = read_current_log(client)
     leaves = _leaves_so_far(log, by_entry)
     key = None if succeeds else signer.key
     _check_continues(log.notes[-1] if log.notes else None, leaves, key, "the Logboek")

@@ -20,7 +20,7 @@ from ldv_otel._internal.clickhouse.verification.stored import (
     read_manifests,
     read_removals,
 )
-from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_log, read_tree
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_current_log, read_tree
 from ldv_otel._internal.tamper.checkpoint import Checkpoint, LogProof
 from ldv_otel._internal.tamper.manifest import SALT_BYTES, Manifest, nonce_of
 from ldv_otel._internal.tamper.note import NoteError, SignedNote
@@ -211,7 +211,7 @@ class _Prover:
 
         Its nodes are kept, as one question may be about many records.
         """
-        log = read_log(self._client)
+        log = read_current_log(self._client, witnessed=True)
         tree = read_tree(self._client, log) if log.notes else None
         proving = []
         for note in dict.fromkeys((log.witnessed, log.last)):

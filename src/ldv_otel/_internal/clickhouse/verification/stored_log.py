@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,6 +18,11 @@ from ldv_otel._internal.tamper.tree import root_of
 _CHECKPOINTS: Final = Sql("SELECT note, sealers, numbers FROM ldv_checkpoint ORDER BY size, at")
 #: Without the entries: of some hours, where there is a checkpoint a minute.
 _LAST_CHECKPOINTS: Final = Sql("SELECT note FROM ldv_checkpoint ORDER BY size DESC, at DESC LIMIT 500")
+_ENTRIES: Final = Sql("SELECT sealers, numbers FROM ldv_checkpoint WHERE notEmpty(numbers) ORDER BY size, at")
+#: With more signatures than the two of the log itself.
+_LAST_WITNESSED: Final = Sql("""
+SELECT note FROM ldv_checkpoint WHERE countSubstrings(note, '\n— ') > 2 ORDER BY size DESC, at DESC LIMIT 10
+""")
 #: More than a Logboek has witnesses, and fewer than a note may have signatures.
 _MOST_SIGNATURES: Final = 64
 
@@ -102,8 +107,26 @@ def read_log(client: LogboekClient) -> StoredLog:
 
 def read_last_notes(client: LogboekClient) -> StoredLog:
     """Return the last checkpoints of a log without its entries: for who looks often."""
-    log = StoredLog([], [], [])
-    for (note,) in reversed(client.rows(_LAST_CHECKPOINTS, bytes_columns=("note",))):
+    return _with_notes([], client.rows(_LAST_CHECKPOINTS, bytes_columns=("note",)))
+
+
+def read_current_log(client: LogboekClient, *, witnessed: bool = False) -> StoredLog:
+    """Return all entries of a log and its last checkpoints: in a year there are a million, which take seconds to read.
+
+    Args:
+        witnessed: Whether the last that others signed too have to be among them, however long ago that was.
+    """
+    entries = [entry for sealers, numbers in client.rows(_ENTRIES) for entry in map(LogEntry, sealers, numbers)]
+    notes = client.rows(_LAST_CHECKPOINTS, bytes_columns=("note",))
+    log = _with_notes(entries, notes)
+    if witnessed and log.witnessed is None:
+        return _with_notes(entries, [*notes, *client.rows(_LAST_WITNESSED, bytes_columns=("note",))])
+    return log
+
+
+def _with_notes(entries: list[LogEntry], newest_first: Sequence[Sequence[bytes]]) -> StoredLog:
+    log = StoredLog(entries, [], [])
+    for (note,) in reversed(newest_first):
         try:
             log.notes.append(SignedNote.parse(note))
         except NoteError as error:

@@ -15,7 +15,7 @@ from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
 from ldv_otel._internal.clickhouse.verification.manifest_log import leaf_of_manifest
 from ldv_otel._internal.clickhouse.verification.stored import StoredManifest
-from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_log
+from ldv_otel._internal.clickhouse.verification.stored_log import LogEntry, read_current_log
 from ldv_otel._internal.config.private_files import make_private_file, read_private_file, replace_private_file
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.paths import state_directory
@@ -43,7 +43,7 @@ def entries_passed(
 ) -> tuple[frozenset[LogEntry], list[Finding]]:
     """Return the entries of the log whose records were verified before; none when the log is not the same any more."""
     by_entry = {LogEntry(each.manifest.sealer, each.manifest.number): each.manifest for each in manifests}
-    entries = read_log(client).entries[: passed.size]
+    entries = read_current_log(client).entries[: passed.size]
     if len(entries) == passed.size and set(entries) <= by_entry.keys():
         leaves = [leaf_of_manifest(by_entry[entry]) for entry in entries]
         if root_of(leaves).hex() == passed.root:

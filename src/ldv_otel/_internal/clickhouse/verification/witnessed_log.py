@@ -9,7 +9,12 @@ import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.verification.findings import Finding, FindingKind
-from ldv_otel._internal.clickhouse.verification.stored_log import StoredLog, read_last_notes, read_log, read_tree
+from ldv_otel._internal.clickhouse.verification.stored_log import (
+    StoredLog,
+    read_current_log,
+    read_last_notes,
+    read_tree,
+)
 from ldv_otel._internal.tamper.checkpoint import Checkpoint
 from ldv_otel._internal.tamper.note import NoteError, NoteSignature, SignedNote, check_signature, cosigned_at
 from ldv_otel._internal.tamper.witness_client import ShownLog, WitnessOutcome, WitnessState, ask_witnesses
@@ -107,7 +112,7 @@ def check_witnesses(
     Raises:
         ConfigurationError: They cannot be asked from here.
     """
-    log = read_log(client)
+    log = read_current_log(client)
     note = log.last
     if note is None:
         return _without_checkpoint(log, roster)
@@ -116,7 +121,7 @@ def check_witnesses(
         leaves = tree.leaves if tree is not None and tree.is_of(note) else None
         outcomes = ask_witnesses(roster.witnesses, shown_log(log, note, leaves, roster), proxy=proxy)
         seen = max((each.size or 0 for each in outcomes if each.state is WitnessState.AHEAD), default=0)
-        later = read_log(client) if seen else log
+        later = read_current_log(client) if seen else log
         if later.last is None or len(later.entries) < seen or len(later.entries) <= len(log.entries):
             break
         log, note = later, later.last
