@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_figures_name_each_log(tmp_path: Path) -> None:
     assert f'ldv_witnessed_log_size{{log="{LOG.key.name}"}} 4\n' in figures
     assert f'ldv_witnessed_log_forked{{log="{LOG.key.name}"}} 1\n' in figures
     assert "signed two checkpoints of 4 entries" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_a_memory_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    """The witness is not ready then, signs nothing for that log, and its other figures are there."""
+    environ = {"LDV_WITNESS_LOGS": str(logs_file(tmp_path)), "LDV_WITNESS_STATE": str(tmp_path / "memory")}
+    with ServeProcess(environ, log=tmp_path / "log", command="witness") as process:
+        url = f"{process.address}/witness/add-checkpoint"
+        assert httpx.post(url, content=body(0, 4), timeout=30).status_code == 200
+        (memory,) = [path for path in (tmp_path / "memory").iterdir() if not path.suffix]
+        memory.write_bytes(b"no note")
+        assert httpx.post(url, content=body(4, 8), timeout=30).status_code == 503
+        figures = httpx.get(f"{process.address}/metrics", timeout=30)
+        assert (figures.status_code, "ldv_witnessed_log_size{" in figures.text) == (200, False)
+        assert process.says("Nothing was signed")
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{process.address}/health/ready", timeout=30).status_code != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_figures_name_who_witnesses_this_logboek(served_settings: Settings, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -26,6 +27,7 @@ from ldv_otel._internal.http.openmetrics import Labels, MetricFamily
 from ldv_otel._internal.http.readiness import Readiness
 from ldv_otel._internal.tamper.witness import MOST_BODY_BYTES, Witness
 from ldv_otel._version import __version__
+from ldv_otel.errors import ConfigurationError
 
 BASE_PATH: Final = "/witness"
 #: Checkpoints at a time: each is some file writes and signatures.
@@ -94,9 +96,12 @@ class WitnessFigures:
         sizes: dict[Labels, float] = {}
         forked: dict[Labels, float] = {}
         for origin in self._witness.logs:
-            if (seen := self._witness.seen(origin)) is not None:
-                sizes[("log", origin),] = seen.checkpoint.size
-                forked[("log", origin),] = seen.forked
+            # What cannot be read is said by `/health/ready`, and has no figure.
+            with suppress(ConfigurationError):
+                seen = self._witness.seen(origin)
+                if seen is not None:
+                    sizes[("log", origin),] = seen.checkpoint.size
+                    forked[("log", origin),] = seen.forked
         return [
             MetricFamily("ldv_witnessed_log_size", "gauge", "Size of the last checkpoint that was cosigned.", sizes),
             MetricFamily(
