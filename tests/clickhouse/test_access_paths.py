@@ -19,6 +19,7 @@ from ldv_otel._internal.clickhouse.queries.projections import id_prefixes
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.clickhouse.sink import READ_BACK
 from ldv_otel._internal.clickhouse.sql_text import Sql, identifier
+from ldv_otel._internal.clickhouse.verification.manifest_sql import MANIFESTS
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from tests.clickhouse.conftest import empty_store
@@ -236,6 +237,14 @@ def test_read_back_looks_into_the_hours_of_the_batch(filled: LogboekClient) -> N
     hours = [1_767_225_600_000 // 3_600_000, 1_768_500_000_000 // 3_600_000]
     parameters = {"writer_id": "w1", "first": 10, "last": 20, "hours": hours, "proof": 7}
     assert granules(plan(filled, READ_BACK, parameters)) <= 4
+
+
+def test_a_proof_looks_for_manifests_around_its_record(filled: LogboekClient) -> None:
+    """Of a person with records at any time, the hours around each are read and not all that lies between."""
+    hours = [1_767_225_600_000 // 3_600_000, 1_768_500_000_000 // 3_600_000]
+    parameters = {"since": -1, "writers": ["w1"], "hours": hours}
+    assert granules(plan(filled, MANIFESTS, parameters)) <= 4
+    assert granules(plan(filled, MANIFESTS, parameters | {"hours": []})) >= GRANULES
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ $kept
 MANIFESTS: Final = Sql(
     """
 SELECT DISTINCT manifest, manifest_salts, toUnixTimestamp64Milli(start_time) AS host_ms FROM ($stored)
-WHERE start_time >= fromUnixTimestamp64Milli({from:Int64}) AND start_time <= fromUnixTimestamp64Milli({to:Int64})
+WHERE (empty({hours:Array(UInt32)}) OR toRelativeHourNum(start_time) IN {hours:Array(UInt32)})
     AND ({since:Int64} < 0 OR toInt64OrZero(extract(manifest, '\\nstarts [0-9]+ ([0-9]+)\\n')) >= {since:Int64}
     OR host_ms >= {since:Int64})
     AND (empty({writers:Array(String)})

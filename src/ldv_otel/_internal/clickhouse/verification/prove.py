@@ -27,7 +27,6 @@ from ldv_otel._internal.tamper.note import NoteError, SignedNote
 from ldv_otel._internal.tamper.proof import FORMAT, RecordProof
 from ldv_otel._internal.tamper.removal import manifest_hash
 from ldv_otel._internal.tamper.tree import ProofError, TreeLevels, path_with_subtrees, root_by_inclusion
-from ldv_otel._internal.times.instants import QUERY_TIME_MAX_MS
 from ldv_otel.errors import QueryError
 
 _RECORDS: Final = Sql(
@@ -46,7 +45,9 @@ ORDER BY number
 
 
 #: The row in which a manifest stands is one of the batch, and most batches are of one moment.
-_NEAR_MS: Final = 3_600_000
+_HOUR_MS: Final = 3_600_000
+#: Parameters travel in the request line.
+_MOST_HOURS: Final = 2_000
 
 
 class RecordId(NamedTuple):
@@ -108,9 +109,10 @@ def _records(client: LogboekClient, traces: Collection[bytes], spans: Collection
 def _proofs(client: LogboekClient, records: Mapping[RecordId, _Record]) -> dict[RecordId, RecordProof | None]:
     if not records:
         return {}
-    starts = [record.start_ms for record in records.values()]
-    near = (max(min(starts) - _NEAR_MS, 0), min(max(starts) + _NEAR_MS, QUERY_TIME_MAX_MS))
-    prover = _Prover(client, {record.writer_id for record in records.values()}, near)
+    # Around each record, and not from the first to the last: a person's are spread over all the time that there is.
+    hours = {max(record.start_ms // _HOUR_MS + step, 0) for record in records.values() for step in (-1, 0, 1)}
+    writers = {record.writer_id for record in records.values()}
+    prover = _Prover(client, writers, hours if len(hours) <= _MOST_HOURS else ())
     proofs = {each: prover.proof_of(record) for each, record in records.items()}
     if all(proofs.values()):
         return proofs
@@ -122,12 +124,10 @@ def _proofs(client: LogboekClient, records: Mapping[RecordId, _Record]) -> dict[
 class _Prover:
     """What proofs that are made together share."""
 
-    def __init__(
-        self, client: LogboekClient, writers: Collection[str], rows_ms: tuple[int, int] = (0, QUERY_TIME_MAX_MS)
-    ) -> None:
+    def __init__(self, client: LogboekClient, writers: Collection[str], hours: Collection[int] = ()) -> None:
         self._client = client
         self._manifests: dict[str, list[StoredManifest]] = defaultdict(list)
-        for stored in read_manifests(client, writers=writers, rows_ms=rows_ms)[0]:
+        for stored in read_manifests(client, writers=writers, hours=hours)[0]:
             self._manifests[stored.manifest.writer_id].append(stored)
         #: By key: number and leaf of the rows of a batch, in the order of its tree.
         self._rows: dict[str, list[tuple[int, bytes]]] = {}

@@ -68,20 +68,19 @@ def read_manifests(
     *,
     since_ms: int = -1,
     writers: Collection[str] = (),
-    rows_ms: tuple[int, int] = (0, QUERY_TIME_MAX_MS),
+    hours: Collection[int] = (),
 ) -> tuple[list[StoredManifest], list[BadManifest]]:
     """Return the manifests in the order of the rows in which they stand, and what is none.
 
     Args:
         since_ms: Leave out batches whose last record started before; -1 for none.
         writers: Only batches of these; empty for all.
-        rows_ms: Only what stands in rows that start within these moments, both included.
+        hours: Only what stands in rows that start in these hours since 1970-01-01 UTC; empty for all.
     """
     good: list[StoredManifest] = []
     bad: list[BadManifest] = []
     seen: set[str] = set()
-    first_ms, last_ms = rows_ms
-    parameters = {"since": since_ms, "writers": sorted(writers), "from": first_ms, "to": last_ms}
+    parameters = {"since": since_ms, "writers": sorted(writers), "hours": sorted(hours)}
     rows = client.rows(MANIFESTS, parameters, bytes_columns=("manifest", "manifest_salts"))
     for note, salts, host_ms in rows:
         key = hashlib.sha256(note + salts).hexdigest().upper()
