@@ -38,8 +38,8 @@ def main() -> None:
                     page.screenshot(path=PICTURES / "handeling.png", full_page=True)
                 page.close()
             oversight = address.replace("/inzage", "/toezicht")
-            officer(browser.new_page(viewport={"width": 900, "height": 900}), oversight)
-            questions(browser.new_page(viewport={"width": 1200, "height": 900}), oversight)
+            officer(browser.new_page(viewport={"width": 900, "height": 900}, locale="nl-NL"), oversight)
+            questions(browser.new_page(viewport={"width": 1200, "height": 900}, locale="nl-NL"), oversight)
             browser.close()
 
 

@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from ldv_otel._internal.api.pages.assets import NL_DESIGN_SYSTEM, OWN
+from ldv_otel._internal.api.pages.rendering import _with_code
 from ldv_otel._internal.questions.catalogue import QUESTIONS
 from ldv_otel._internal.questions.model import Question
 from ldv_otel._internal.tamper.proof import check_proof, proofs_in
@@ -228,3 +229,18 @@ def test_each_form_is_offered(world: World, form: str) -> None:
 def test_a_form_that_is_not_there_is_not_answered(world: World) -> None:
     """And nothing is put on record for it."""
     assert about(world, ROBIN, "fax").status_code == 404
+
+
+def test_a_command_in_a_sentence_is_shown_as_one(world: World) -> None:
+    """Backticks are for a terminal; a page has none."""
+    for question in ABOUT_ALL:
+        text = httpx.get(f"{world.address}/toezicht/vragen/{question.address}", timeout=60).text
+        assert "`" not in text, question.name
+    text = httpx.get(f"{world.address}/toezicht/vragen/veranderd", timeout=60).text
+    assert '<span class="nl-code">ldv verify</span>' in text
+
+
+def test_what_stands_around_a_command_is_escaped() -> None:
+    """A sentence may name a user or an application, whatever they call themselves."""
+    shown = str(_with_code("<b>`<i>`</b> `odd"))
+    assert shown == '&lt;b&gt;<span class="nl-code">&lt;i&gt;</span>&lt;/b&gt; <span class="nl-code">odd</span>'

@@ -113,7 +113,7 @@ def test_an_answer_without_what_is_confidential_says_so(store: Store) -> None:
 @pytest.mark.parametrize(
     ("sealing", "can", "cannot"),
     [
-        ((False, False), None, "2 van de 2"),
+        ((False, False), None, "deze"),
         ((True, True), "2 van de 2", None),
         ((True, False), "1 van de 2", "1 van de 2"),
     ],

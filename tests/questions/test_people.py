@@ -36,7 +36,7 @@ def test_one_key_is_counted_exactly(store: Store) -> None:
     answer = ask(store, "breach", **PERIOD)
     assert answer["answer"][:2] == [
         "It is about 2 people or organisations.",
-        "4 actions, of which 1 name no data subject.",
+        "There are 4 actions, 1 of them without a data subject.",
     ]
 
 

@@ -17,7 +17,11 @@ from ldv_otel._internal.times.instants import ms_from_rfc3339, now_ms
 from tests.questions.conftest import BSN, DAY_MS, FAILED_ACTIE, NO_GROUND, OTHER_BSN, SECRET, UNKNOWN, Store, ring
 from tests.questions.test_answers import ask
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "toezicht" / "README.md").read_text("utf-8")
+PAGES: Final = {
+    page.name: page.read_text("utf-8") for page in (Path(__file__).parents[2] / "docs" / "toezicht").glob("*.md")
+}
+#: The longest that a page may be: an officer reads it while somebody waits.
+MOST_WORDS: Final = 1_200
 SUBJECT: Final = bytes.fromhex("5d41402abc4b2a76b9719d911017c592")
 SEPTEMBER: Final = {
     "since_ms": ms_from_rfc3339("2026-09-01T00:00:00Z"),
@@ -25,11 +29,15 @@ SEPTEMBER: Final = {
 }
 
 
-def section(question: Question) -> str:
-    """What the page has on a question."""
-    match = re.search(rf"^## \d+\. {re.escape(question.title.nl)}\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
-    assert match, question.name
-    return match[1]
+def section(question: Question, *, sql: bool = False) -> str:
+    """What the page of a question has on it; or what the page with SQL has."""
+    heading = rf"^## \d+\. {re.escape(question.title.nl)}\n(.*?)(?=^## |\Z)"
+    matches = {
+        name: match[1] for name, text in PAGES.items() if (match := re.search(heading, text, re.MULTILINE | re.DOTALL))
+    }
+    assert len(matches) == 2, question.name
+    of_sql = matches.pop("sql.md")
+    return of_sql if sql else next(iter(matches.values()))
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
@@ -39,10 +47,20 @@ def test_the_page_has_each_question_as_it_is_defined(question: Question) -> None
     assert question.explanation.nl in text
     assert f"`ldv question {question.name}`" in text
     assert (f"`/toezicht/vragen/{question.address}`" in text) is not question.about_person
-    assert "```sql" in text
+    assert "```sql" in section(question, sql=True)
     assert re.findall(r"^- (.*)$", text, re.MULTILINE)[-len(question.limits) :] == [
         limit.nl for limit in question.limits
     ]
+
+
+def test_each_page_is_short_and_is_led_to_from_the_first() -> None:
+    """Nobody has to read about SQL to learn how many people a breach is about."""
+    assert len(PAGES) == 7
+    for name, text in PAGES.items():
+        assert len(text.split()) < MOST_WORDS, name
+        assert name == "README.md" or f"]({name}" in PAGES["README.md"], name
+    for number, question in enumerate(QUESTIONS, 1):
+        assert f"| {number} | [{question.title.nl}](" in PAGES["README.md"]
 
 
 def filled(store: Store) -> Store:
@@ -74,7 +92,7 @@ def test_the_sql_gives_what_the_questions_give(store: Store) -> None:
     rows = {
         question.name: [
             store.client.rows(Sql.verbatim(statement))
-            for statement in re.findall(r"```sql\n(.*?);\n```", section(question), re.DOTALL)
+            for statement in re.findall(r"```sql\n(.*?);\n```", section(question, sql=True), re.DOTALL)
         ]
         for question in QUESTIONS
     }

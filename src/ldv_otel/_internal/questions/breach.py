@@ -68,9 +68,10 @@ def _sentences(people: Sequence[PeopleCount], counted: Sequence[PeopleUnderKey])
             "made with more than one key.",
         )
     nobody = sum(each.acties for each in counted if not each.key_id and not each.type)
+    without = Said(f", waarvan {nobody} zonder betrokkene", f", {nobody} of them without a data subject")
     yield Said(
-        f"{acties} handelingen, waarvan {nobody} geen betrokkene noemen.",
-        f"{acties} actions, of which {nobody} name no data subject.",
+        f"Er zijn {acties} handelingen{without.nl if nobody else ''}.",
+        f"There are {acties} actions{without.en if nobody else ''}.",
     )
     yield from _who_they_are(counted)
 
@@ -93,11 +94,13 @@ def _who_they_are(counted: Sequence[PeopleUnderKey]) -> Iterator[Said]:
             "`ldv question breach --notify` makes the list of whom to notify.",
         )
     if sealed < numbers:
+        some = f"{numbers - sealed}"
+        which = Said(f"{some} van de {numbers}", f"{some} of the {numbers}") if sealed else Said("deze", "these")
         yield Said(
-            f"Van wie {numbers - sealed} van de {numbers} nummers zijn, kan het Logboek niet zeggen. Zij staan er "
+            f"Van wie {which.nl} nummers zijn, kan het Logboek niet zeggen. Zij staan er "
             "zonder verzegeld nummer. Daarvan is geen lijst te maken. Zoek in de applicatie op om wie het gaat. "
             "Voor later helpt een sleutel die verzegelt (`ldv key new --seal`).",
-            f"Whose {numbers - sealed} of the {numbers} numbers are, the Logboek cannot say: they were logged without "
+            f"Whose {which.en} numbers are, the Logboek cannot say: they were logged without "
             "a sealed number, so there is no list of them. Look in the application. A key that seals helps from now on "
             "(`ldv key new --seal`).",
         )

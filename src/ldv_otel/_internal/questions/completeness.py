@@ -12,7 +12,6 @@ from ldv_otel._internal.clickhouse.queries.services import ServiceActivity, serv
 from ldv_otel._internal.clickhouse.schema.migrations import schema_status
 from ldv_otel._internal.questions import columns
 from ldv_otel._internal.questions.model import (
-    NOTHING_TO_SHOW,
     Answer,
     AnswerColumn,
     AnswerTable,
@@ -45,6 +44,9 @@ _SEQUENCE_COLUMNS: Final = (
 )
 
 
+_NO_GAPS: Final = Said(
+    "In de reeksen die zijn nagekeken, zijn geen gaten.", "There are no gaps in the sequences that were checked."
+)
 _NOT_CHECKED: Final = Said("Er is niets nagekeken.", "Nothing was checked.")
 
 
@@ -123,7 +125,7 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
                 Said("Reeksen met gaten", "Sequences with gaps"),
                 _SEQUENCE_COLUMNS,
                 gap_rows,
-                empty=NOTHING_TO_SHOW if checked.writers else _NOT_CHECKED,
+                empty=_NO_GAPS if checked.writers else _NOT_CHECKED,
             ),
         ),
         tuple(_cautions(services)),

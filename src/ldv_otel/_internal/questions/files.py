@@ -32,6 +32,8 @@ def as_csv(question: Question, answer: Answer, reader: AnswerReader, *, excel: b
         lines.writerow([])
         lines.writerow([reader.text(table.title)])
         lines.writerows([guarded_cell(cell) for cell in row] for row in table_texts(table, reader))
+        if not table.rows:
+            lines.writerow([reader.text(table.empty)])
     lines.writerow([])
     lines.writerow([reader.text(NOT_CONCLUDED)])
     lines.writerows([guarded_cell(note)] for note in notes(question, answer, reader))

@@ -16,6 +16,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 from ldv_otel._internal.times.instants import datetime_from_ms
 
@@ -43,22 +44,22 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
     count = sum(each.logregels for each in upcoming)
     sentences = [
         Said(
-            f"Op {_day(plan.upcoming_on)} is de termijn van nog {count} regels voorbij.",
-            f"On {day.isoformat()} another {count} records are past their term.",
+            f"Op {_day(plan.upcoming_on)} is de termijn voorbij van nog {counted(count, 'regel', 'regels')}.",
+            f"On {day.isoformat()} the term is over of another {counted(count, 'record', 'records')}.",
         )
     ]
     if now_past := sum(each.logregels for each in past):
         sentences.append(
             Said(
-                f"Van {now_past} regels is de termijn nu al voorbij. Die staan klaar om weggehaald te worden.",
-                f"{now_past} records are past their term already, and wait to be removed.",
+                f"Van {counted(now_past, 'regel', 'regels')} is de termijn nu al voorbij. Dat kan worden weggehaald.",
+                f"The term is over already of {counted(now_past, 'record', 'records')}, which can be removed.",
             )
         )
-    if kept:
+    if without := sum(each.logregels for each in kept):
         sentences.append(
             Said(
-                f"{sum(each.logregels for each in kept)} regels hebben geen termijn die vanzelf afloopt.",
-                f"{sum(each.logregels for each in kept)} records have no term that ends by itself.",
+                f"Zonder termijn die vanzelf afloopt: {counted(without, 'regel', 'regels')}.",
+                f"Without a term that ends by itself: {counted(without, 'record', 'records')}.",
             )
         )
     upcoming_rows = [

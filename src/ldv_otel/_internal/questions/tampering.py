@@ -15,6 +15,7 @@ from ldv_otel._internal.questions.model import (
     CellKind,
     Question,
     Said,
+    counted,
 )
 
 _COLUMNS: Final = (
@@ -44,8 +45,10 @@ def check_sentences(made: Sequence[VerificationMade]) -> Iterator[Said]:
         return
     if made[0].tampering:
         yield Said(
-            f"Ja: de laatste controle vond {made[0].tampering} bevindingen. Vraag {made[0].verified_by} ernaar.",
-            f"Yes: the last check came to {made[0].tampering} findings. Ask {made[0].verified_by}.",
+            f"Ja: de laatste controle kwam tot {counted(made[0].tampering, 'bevinding', 'bevindingen')}. Vraag "
+            f"{made[0].verified_by} ernaar.",
+            f"Yes: the last check came to {counted(made[0].tampering, 'finding', 'findings')}. Ask "
+            f"{made[0].verified_by}.",
         )
     elif not made[0].records:
         yield Said(

@@ -79,6 +79,8 @@ def as_workbook(question: Question, answer: Answer, reader: AnswerReader) -> byt
                         sheet.write_string(number, column, _text(cell_text(cell, definition.kind, reader)))
             if table.rows:
                 sheet.autofilter(0, 0, len(table.rows), len(table.columns) - 1)
+            else:
+                sheet.write_string(1, 0, reader.text(table.empty))
     return content.getvalue()
 
 
