@@ -171,6 +171,9 @@ def test_sqlalchemy(server: LogboekProcess) -> None:
     assert results.keys() == {"clickhousedb+connect", "clickhouse+http"}
     for found in results.values():
         check(found, inserted=1)
+        assert "ldv" in found["schemas"]
+        assert found["there"]
+        assert all(found["charts"].values())
 
 
 def test_curl(server: LogboekProcess) -> None:
