@@ -185,6 +185,11 @@ class LogboekClient:
             if self._lock is not None:
                 self._lock.release()
 
+    @property
+    def query_id(self) -> str:
+        """Id of the query that is under way in another thread; empty where none is, or the engine is embedded."""
+        return "" if self._pool is None else self._pool.query_id
+
     def _text(self, query: Sql) -> str:
         """Return a query as this account may send it."""
         return without_settings(query.text) if may_set_nothing(self._client.server_settings) else query.text

@@ -69,6 +69,8 @@ class ProvenAnswers(PoolManager):
         self._pool = pool
         self._address = address
         self._inserting = self._self_proving = False
+        #: Id of the query that is under way; empty for none.
+        self.query_id = ""
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
         #: Whether answers have had our own ids so far.
         self._echoes = False
@@ -80,6 +82,7 @@ class ProvenAnswers(PoolManager):
             LdvError: There was no answer that is shown to be one.
         """
         query_id = parse_qs(urlsplit(args[1]).query).get("query_id", [""])[0]
+        self.query_id = query_id
         try:
             # A redirect is an answer like any other: records go to no address that was not configured.
             response = self._pool.request(*args, **(kwargs | {"redirect": False, "retries": 0}))
@@ -96,6 +99,7 @@ class ProvenAnswers(PoolManager):
             raise
         finally:
             self._sent.append(query_id)
+            self.query_id = ""
         return response
 
     def _check(self, response: BaseHTTPResponse, content: bytes, query_id: str) -> None:

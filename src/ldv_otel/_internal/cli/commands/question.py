@@ -20,6 +20,7 @@ from ldv_otel._internal.cli.output import AsCsv, AsExcel, AsJson, OutputFormat, 
 from ldv_otel._internal.cli.output import print_json as print_as_json
 from ldv_otel._internal.cli.periods import Since, Until, day_to_come, parse_period
 from ldv_otel._internal.cli.person_letters import write_letter
+from ldv_otel._internal.cli.progress import question_progress
 from ldv_otel._internal.cli.query_options import Reason
 from ldv_otel._internal.cli.words import DUTCH, words_for
 from ldv_otel._internal.clickhouse.client import LogboekClient
@@ -119,7 +120,8 @@ def ask_question(
         if check:
             check_everything(settings, client)
         parties = PartyNames(parties_for(settings).read_apis)
-        asked, answer = answer_question(client, question, settings, choices, parties)
+        with question_progress(client, settings):
+            asked, answer = answer_question(client, question, settings, choices, parties)
         if pseudonymiser is not None:
             missing = records_under_other_keys(client, pseudonymiser.keys.keys)
             if missing:
