@@ -95,7 +95,10 @@ def test_activities_that_lack_something(store: Store) -> None:
         "laatste": 0,
     }
     assert (rows[NO_GROUND]["geen_doel"], rows[NO_GROUND]["geen_grondslag"]) == (False, True)
-    assert answer["answer"] == ["1 of the 2 activities in use lack something. That touches 2 actions."]
+    assert answer["answer"] == [
+        "1 of the 2 activities in use lack something. That touches 2 actions.",
+        "Something is lacking too of 1 activity in the Register, of which there is nothing to see here.",
+    ]
 
 
 def test_what_failed_where_and_why(store: Store) -> None:

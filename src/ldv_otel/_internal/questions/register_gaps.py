@@ -18,6 +18,7 @@ from ldv_otel._internal.questions.model import (
     Parameter,
     Question,
     Said,
+    counted,
 )
 
 _COLUMNS: Final = (
@@ -43,13 +44,13 @@ def _row(uri: str, used: ActivityCounts | None, asked: Asked) -> tuple[Cell, ...
     )
     if entry is not None and not any(lacks):
         return None
-    counted = (0, None) if used is None else (used.logregels, used.last_ms)
-    return (asked.name(uri, moment_ms), uri, *lacks, entry is None, *counted)
+    acties = (0, None) if used is None else (used.logregels, used.last_ms)
+    return (asked.name(uri, moment_ms), uri, *lacks, entry is None, *acties)
 
 
 def _rows(used: dict[str, ActivityCounts], asked: Asked) -> Iterator[tuple[Cell, ...]]:
-    for uri, counted in used.items():
-        if (row := _row(uri, counted, asked)) is not None:
+    for uri, counts in used.items():
+        if (row := _row(uri, counts, asked)) is not None:
             yield row
     for uri in asked.register:
         if uri not in used and not asked.hidden(uri) and (row := _row(uri, None, asked)) is not None:
@@ -58,12 +59,12 @@ def _rows(used: dict[str, ActivityCounts], asked: Asked) -> Iterator[tuple[Cell,
 
 def answer(client: LogboekClient, asked: Asked) -> Answer:
     """Return the activities that lack something, those that were used first."""
-    counted = used_in_period(client, asked.since_ms, asked.until_ms, confidential=asked.confidential)
-    used = {each.activity: each for each in counted}
+    activities = used_in_period(client, asked.since_ms, asked.until_ms, confidential=asked.confidential)
+    used = {each.activity: each for each in activities}
     rows = list(_rows(used, asked))
     lacking = sum(1 for row in rows if row[6])
-    acties = sum(each.logregels for each in counted if any(row[1] == each.activity for row in rows))
-    if not counted:
+    acties = sum(each.logregels for each in activities if any(row[1] == each.activity for row in rows))
+    if not activities:
         said = Said("Van deze periode is hier niets te zien.", "There is nothing to see here of this period.")
     elif lacking:
         said = Said(
@@ -75,8 +76,18 @@ def answer(client: LogboekClient, asked: Asked) -> Answer:
             f"Alle {len(used)} gebruikte activiteiten hebben een doel, een grondslag en een termijn.",
             f"All {len(used)} activities in use have a purpose, a legal ground and a term.",
         )
+    sentences = [said]
+    if unused := sum(1 for row in rows if not row[6]):
+        sentences.append(
+            Said(
+                f"In het Register ontbreekt ook iets bij {counted(unused, 'activiteit', 'activiteiten')}, waarvan hier "
+                "niets te zien is.",
+                f"Something is lacking too of {counted(unused, 'activity', 'activities')} in the Register, of which "
+                "there is nothing to see here.",
+            )
+        )
     table = AnswerTable("activiteiten", Said("Wat er ontbreekt", "What is lacking"), _COLUMNS, rows)
-    return Answer((said,), (table,))
+    return Answer(tuple(sentences), (table,))
 
 
 REGISTER_GAPS: Final = Question(
