@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from ldv_otel._internal.api.pages.assets import NL_DESIGN_SYSTEM, OWN
-from ldv_otel._internal.api.pages.rendering import _with_code
+from ldv_otel._internal.api.pages.rendering import _environment
 from ldv_otel._internal.questions.catalogue import QUESTIONS
 from ldv_otel._internal.questions.model import Question
 from ldv_otel._internal.tamper.proof import check_proof, proofs_in
@@ -242,5 +242,6 @@ def test_a_command_in_a_sentence_is_shown_as_one(world: World) -> None:
 
 def test_what_stands_around_a_command_is_escaped() -> None:
     """A sentence may name a user or an application, whatever they call themselves."""
-    shown = str(_with_code("<b>`<i>`</b> `odd"))
+    template = '{% from "toezicht/velden.html" import code %}{{ code(sentence) }}'
+    shown = _environment.from_string(template).render(sentence="<b>`<i>`</b> `odd")
     assert shown == '&lt;b&gt;<span class="nl-code">&lt;i&gt;</span>&lt;/b&gt; <span class="nl-code">odd</span>'

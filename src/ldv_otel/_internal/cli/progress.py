@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ldv_otel._internal.cli.output import console
 from ldv_otel._internal.cli.words import DUTCH, words_for
 from ldv_otel._internal.clickhouse.client import LogboekClient
 from ldv_otel._internal.clickhouse.queries.running import RowsRead, rows_read
+from ldv_otel._internal.config.daemon_thread import start_thread
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import LdvError
 
@@ -58,13 +60,14 @@ def question_progress(
         yield
         return
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(client, settings, done, after_seconds), daemon=True)
-    watcher.start()
+    watcher = start_thread(functools.partial(_watch, client, settings, done, after_seconds), "ldv question progress")
     try:
         yield
     finally:
         done.set()
-        watcher.join()
+        # None where a process may have no more threads; then there is no bar.
+        if watcher is not None:
+            watcher.join()
 
 
 def _watch(client: LogboekClient, settings: Settings, done: threading.Event, after_seconds: float) -> None:

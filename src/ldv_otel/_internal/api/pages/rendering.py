@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from ldv_otel._internal.record.bidirectional import isolated
 
@@ -13,14 +12,6 @@ from ldv_otel._internal.record.bidirectional import isolated
 def _without_direction(value: object) -> object:
     """Isolate the texts that come into a page; what is HTML already (`__html__`) was made of such."""
     return isolated(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _with_code(text: str) -> Markup:
-    """Return a text as HTML, escaped, with what stands between backticks as a command to type."""
-    return Markup("").join(
-        Markup('<span class="nl-code">{}</span>').format(isolated(part)) if place % 2 else escape(isolated(part))
-        for place, part in enumerate(text.split("`"))
-    )
 
 
 _environment: Final = Environment(
@@ -33,9 +24,6 @@ _environment: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
-
-_environment.filters["code"] = _with_code
 
 
 def render(template: str, **context: Any) -> str:

@@ -27,6 +27,7 @@ from ldv_otel._internal.tamper.note import NoteError, SignedNote
 from ldv_otel._internal.tamper.proof import FORMAT, RecordProof
 from ldv_otel._internal.tamper.removal import manifest_hash
 from ldv_otel._internal.tamper.tree import ProofError, TreeLevels, path_with_subtrees, root_by_inclusion
+from ldv_otel._internal.times.instants import hour_from_ms
 from ldv_otel.errors import QueryError
 
 _RECORDS: Final = Sql(
@@ -44,8 +45,6 @@ ORDER BY number
 )
 
 
-#: The row in which a manifest stands is one of the batch, and most batches are of one moment.
-_HOUR_MS: Final = 3_600_000
 #: Parameters travel in the request line.
 _MOST_HOURS: Final = 2_000
 
@@ -109,8 +108,9 @@ def _records(client: LogboekClient, traces: Collection[bytes], spans: Collection
 def _proofs(client: LogboekClient, records: Mapping[RecordId, _Record]) -> dict[RecordId, RecordProof | None]:
     if not records:
         return {}
+    # The row in which a manifest stands is one of the batch, and most batches are of one moment.
     # Around each record, and not from the first to the last: a person's are spread over all the time that there is.
-    hours = {max(record.start_ms // _HOUR_MS + step, 0) for record in records.values() for step in (-1, 0, 1)}
+    hours = {max(hour_from_ms(record.start_ms) + step, 0) for record in records.values() for step in (-1, 0, 1)}
     writers = {record.writer_id for record in records.values()}
     prover = _Prover(client, writers, hours if len(hours) <= _MOST_HOURS else ())
     proofs = {each: prover.proof_of(record) for each, record in records.items()}

@@ -20,10 +20,8 @@ from ldv_otel._internal.clickhouse.queries.running import RowsRead, rows_read
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel.errors import LogboekSetupError
-from tests.clickhouse import conftest as stores
 from tests.clickhouse.conftest import empty_store
 
-chdb_directory = stores.chdb_directory
 #: Takes some seconds, and its number of rows is in the text.
 SLOW = Sql("SELECT count(), max(cityHash64(number, toString(number), sipHash128(number))) FROM numbers(60000000)")
 
