@@ -131,6 +131,18 @@ def test_what_is_wrong_in_the_form_is_said_and_nothing_is_shown(opened: Opened, 
         expect(page.get_by_role("main")).to_contain_text("De eerste dag moet voor de laatste dag liggen.")
 
 
+def test_a_slip_in_a_bsn_is_asked_about_first(opened: Opened, world: World) -> None:
+    """An access to nobody's records is not put on record by a slip; who insists is served."""
+    with opened() as page:
+        ask(page, world, "123456781", REASON)
+        expect(page.get_by_role("alert")).to_contain_text("Dit BSN kan niet kloppen. Kijk het na.")
+        page.get_by_label("Nummer van de persoon").fill("123456781")
+        page.get_by_label("Toch zoeken met dit BSN").check()
+        page.get_by_role("button", name="Leg vast en laat zien").click()
+        expect(page.get_by_role("main")).to_contain_text("Gegevens bekeken door de privacyofficer")
+        assert "123456781" not in page.content()
+
+
 def test_with_the_keyboard_alone(opened: Opened, world: World) -> None:
     """A person can be looked up with Tab, the arrows and Enter."""
     with opened() as page:

@@ -273,6 +273,7 @@ def by_officer(identifier: object, text: str) -> Sequence[Logregel]:
         "nummer": str(normalise_identifier("BSN", identifier)[0]),
         "soort": "BSN",
         "reden": f"Een klacht van {text} over inzage",
+        "toch": "ja",  # most numbers are no BSN
     }
     access = officer_access(form, PSEUDONYMISER)
     assert isinstance(access, OfficerAccess)

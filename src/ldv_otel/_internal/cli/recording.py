@@ -76,7 +76,13 @@ def record_access(
         LdvError: It is not confirmed, so nothing may be shown.
     """
     activity = oversight_activity(settings)
-    form = {"nummer": identifier.strip(), "soort": pseudonymiser.normal_type(type_), "reden": reason or ""}
+    # `ask_identifier` has warned of a BSN that fails its test.
+    form = {
+        "nummer": identifier.strip(),
+        "soort": pseudonymiser.normal_type(type_),
+        "reden": reason or "",
+        "toch": "ja",
+    }
     access = officer_access(form, pseudonymiser, stray_numbers(settings))
     if isinstance(access, dict):
         problems = {

@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser
+from ldv_otel._internal.privacy.identifiers import passes_eleven_test
+from ldv_otel._internal.privacy.pseudonyms import KNOWN_TYPES, DataSubject, Pseudonymiser, normalise_identifier
 from ldv_otel._internal.privacy.redaction import Redactor
 from ldv_otel._internal.privacy.stray_numbers import StrayNumbers
 from ldv_otel._internal.record.builder import LogregelBuilder, resource_of
@@ -69,7 +70,11 @@ class OfficerAccess(msgspec.Struct, frozen=True):
 def officer_access(
     form: dict[str, str], pseudonymiser: Pseudonymiser, stray: StrayNumbers | None = None
 ) -> OfficerAccess | dict[str, str]:
-    """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form."""
+    """Return the access that a form asks for, or what is wrong with each of its fields; never a value of the form.
+
+    A BSN that fails its test (elfproef) is a slip as a rule, and the access would be to nobody's records: it needs
+    `toch=ja` beside it.
+    """
     number, type_ = form.get("nummer", ""), form.get("soort", "")
     reason = " ".join(form.get("reden", "").split())
     wrong = {}
@@ -81,6 +86,10 @@ def officer_access(
     # What does not have the form of its type finds nobody, and would log an access to nobody's records.
     elif subject.flags:
         wrong["nummer"] = "Dit nummer kan niet kloppen. Kijk het na."
+    # A service may have logged it like this, so that whoever insists is served.
+    elif type_ == "BSN" and form.get("toch") != "ja" and not passes_eleven_test(normalise_identifier(type_, number)[0]):
+        wrong["nummer"] = "Dit BSN kan niet kloppen. Kijk het na."
+        wrong["toch"] = "Wilt u toch met dit BSN zoeken? Zet dan een vinkje."
     if len(reason) < _REASON_LEAST:
         wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {_REASON_LEAST} tekens."
     redactor, stray = Redactor([(number, type_)]), stray or StrayNumbers()
