@@ -236,6 +236,21 @@ def test_status_says_how_it_is(environ: dict[str, str]) -> None:
     assert ldv(environ, "schema", "apply").stdout == "nothing to do\n"
 
 
+def test_status_names_the_flags(environ: dict[str, str], tmp_path: Path) -> None:
+    """A count of odd records alone says nothing of what to do (LDV-A8)."""
+    mine = environ | {"LDV_LOGBOEK": f"chdb://{tmp_path}/logboek", "LDV_STATE": str(tmp_path / "state")}
+    code = (
+        "import ldv_otel as ldv\nldv.install()\n"
+        f"for activity in ({ACTIVITY!r}, 'no uri', 'neither'):\n"
+        "    with ldv.processing(activity, name='Toon'):\n"
+        f"        ldv.data_subject({BSN!r}, type='BSN' if activity == 'neither' else None)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=mine, capture_output=True, check=True)
+    assert as_json(mine, "status")["flags"] == {"activity_not_uri": 2, "subject_type_missing": 2}
+    shown = ldv(mine, "status").stdout
+    assert "flags       activity_not_uri 2, subject_type_missing 2 (docs/flags.md says what to do)" in shown
+
+
 def test_lost_logregels_make_status_fail(environ: dict[str, str], tmp_path: Path) -> None:
     """A gap in a writer's sequence and a reported loss are seen, and scripts notice."""
     script = """

@@ -178,6 +178,7 @@ def test_without_rules_it_says_what_makes_an_actie() -> None:
     with testing.logboek() as logboek:
         trace.get_tracer("app").start_span("GET").end()
     with pytest.raises(
-        AssertionError, match=r"it has no `dpl\.core\.processing_activity_id`, and there are no mapping"
+        AssertionError,
+        match=r"it has no `dpl\.core\.processing_activity_id`, and there are no mapping rules .*`ldv_logboek_settings`",
     ):
         logboek.assert_logged()

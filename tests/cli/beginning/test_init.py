@@ -61,6 +61,8 @@ def test_fastapi(tmp_path: Path) -> None:
         "application.py", "rules.yaml", "register.yaml", "ldv.env",
     }  # fmt: skip
     assert "fastapi: 6 rules, 5 routes left out." in said
+    assert "2 of 6 rules name no person: no parameter is clearly a person's number" in said
+    assert "made up (delete the files and run this again with --activities)" in said
     assert "bsn (/api/v1/aanvragen)" in said
     assert "a person's, and of which kind: id" in said
     assert "CAPTURE_HEADERS_SERVER_REQUEST=x-bsn" in said

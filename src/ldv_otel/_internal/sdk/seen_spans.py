@@ -72,7 +72,13 @@ class SeeingProcessor(LdvSpanProcessor):
             return SeenSpan(name, kind, 1_000, f"its `{overlooked[0]}`{question} names no processing activity")
         if miss := self.mapper.nearest_miss(span, attributes):
             return SeenSpan(name, kind, miss[1].held, f"{miss[0]} does not take it: it {miss[1].reason.rstrip('.')}")
-        return SeenSpan(name, kind, 0, "it has no `dpl.core.processing_activity_id`, and there are no mapping rules")
+        return SeenSpan(
+            name,
+            kind,
+            0,
+            "it has no `dpl.core.processing_activity_id`, and there are no mapping rules (the fixture "
+            "`ldv_logboek_settings` or `logboek(rules=...)` names a file of them)",
+        )
 
 
 def sentence_about_seen(spans: Sequence[SeenSpan], asked: str | None) -> str:

@@ -69,9 +69,15 @@ def open_questions(application: Application, proposal: Proposal, place: str) -> 
     headers = [source.name for rule in rules for source in rule.sources if source.kind == "header"]
     questions = ["purpose, ground in law and term of the activities (register.yaml)"]
     if place == PLACE_OF_ACTIVITIES:
-        questions.append("the URIs of your activities: those in rules.yaml are made up (--activities)")
+        questions.append(
+            "the URIs of your activities: those in rules.yaml are made up (delete the files and run this again with "
+            "--activities)"
+        )
     if about_nobody:
-        questions.append(f"about whom {len(about_nobody)} of the {len(rules)} rules are: no parameter says so")
+        names_no_person = "rules names no person" if len(about_nobody) == 1 else "rules name no person"
+        questions.append(
+            f"{len(about_nobody)} of {len(rules)} {names_no_person}: no parameter is clearly a person's number"
+        )
     if maybe:
         questions.append(f"whether these are a person's, and of which kind: {', '.join(dict.fromkeys(maybe))}")
     if in_body:

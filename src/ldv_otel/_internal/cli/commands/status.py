@@ -52,6 +52,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
         short_lived: Why the place of the spools does not keep them; empty where it does, or there are none.
         overlooked: Attributes of the standard on refused spans of a Collector that are no Acties (LDV-N9).
         missing_keys: How many Logregels are under keys that the key file lacks; None where that was not compared.
+        flags: How many Logregels have each flag, of those that have one; the most frequent first.
         resource_left_out: How many Logregels lack an attribute of their resource, by its name (LDV-N8).
         seal: Whether services on this machine seal what they store; None where the Logboek is no ClickHouse.
         witnesses: Who witnesses the log; None where nobody is named.
@@ -65,6 +66,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
     witnesses: WitnessReport | None = None
     schema: SchemaStatus | None = None
     totals: Totals | None = None
+    flags: dict[str, int] = {}
     services: list[ServiceActivity] = []
     writers: list[WriterCounts] = []
     refused: int = 0
@@ -147,6 +149,7 @@ def _ask(report: StatusReport, settings: Settings) -> None:
             report.witnesses = witness_status(client, witnesses)
         if schema.current:
             report.totals = read.totals(client)
+            report.flags = read.flag_counts(client) if report.totals.flagged else {}
             report.services = service_activity(
                 client, now_ms(), dict(settings.expected_services), with_collector=schema.collector
             )
@@ -166,14 +169,7 @@ def _print_status(report: StatusReport) -> None:
     if report.schema is not None:
         out.print(f"tables      version {report.schema.current} of {report.schema.latest}")
     if report.totals is not None:
-        totals = report.totals
-        span = ""
-        if totals.first_ms is not None and totals.last_ms is not None:
-            span = f", {rendering.moment(totals.first_ms)} to {rendering.moment(totals.last_ms)}"
-        out.print(f"logregels   {totals.logregels}{span}")
-        out.print(
-            f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
-        )
+        _print_totals(out, report.totals, report.flags)
     if report.services:
         _print_services(out, report.services)
     if report.writers:
@@ -189,6 +185,19 @@ def _print_status(report: StatusReport) -> None:
             f"NOT FOUND   {sentence_about_keys(report.missing_keys)}", style="bold red", markup=False, soft_wrap=True
         )
     _print_waiting(out, report)
+
+
+def _print_totals(out: Console, totals: Totals, flags: dict[str, int]) -> None:
+    span = ""
+    if totals.first_ms is not None and totals.last_ms is not None:
+        span = f", {rendering.moment(totals.first_ms)} to {rendering.moment(totals.last_ms)}"
+    out.print(f"logregels   {totals.logregels}{span}")
+    out.print(
+        f"            {totals.activities} activities, {totals.errors} with status Error, {totals.flagged} flagged"
+    )
+    if flags:
+        counts = ", ".join(f"{rendering.plain(flag)} {count}" for flag, count in flags.items())
+        out.print(f"flags       {counts} (docs/flags.md says what to do)", markup=False, soft_wrap=True)
 
 
 def _print_writers(out: Console, writers: list[WriterCounts]) -> None:

@@ -278,6 +278,11 @@ def totals(client: LogboekClient) -> Totals:
     return Totals(count, first if count else None, last if count else None, errors, flagged, activities)
 
 
+def flag_counts(client: LogboekClient, *, limit: int = 10) -> dict[str, int]:
+    """Return how many Logregels have each flag, the most frequent first."""
+    return {str(flag): int(count) for flag, count in client.rows(sql.FLAG_COUNTS, {"limit": limit})}
+
+
 def writers(client: LogboekClient, *, limit: int = 50) -> list[WriterCounts]:
     """Return what each writer stored and what is missing of it, the most recent writers first."""
     return [WriterCounts(*row) for row in client.rows(sql.WRITERS, {"limit": limit})]

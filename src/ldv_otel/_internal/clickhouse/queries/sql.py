@@ -299,6 +299,14 @@ FROM logregel
     flags=attribute(names.FLAGS),
 )
 
+FLAG_COUNTS: Final = Sql(
+    """
+SELECT arrayJoin(splitByChar(',', $flags)) AS flag, count()
+FROM logregel WHERE $flags != '' GROUP BY flag ORDER BY count() DESC, flag LIMIT {limit:UInt32}
+""",
+    flags=attribute(names.FLAGS),
+)
+
 WRITERS: Final = Sql("""
 SELECT writer_id, resource, stored, removed, missing, doubled,
        toUnixTimestamp64Milli(first_start_time), toUnixTimestamp64Milli(last_start_time)
