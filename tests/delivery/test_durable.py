@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import threading
@@ -157,6 +158,26 @@ def test_the_spool_of_a_dead_process_is_adopted(tmp_path: Path, sink: InMemoryLo
     assert sorted(map(int, names(sink))) == [*range(50), 1_000]
     batches = [batch for batch in sink._batches.values() if batch.writer_id == "0011223344556677"]
     assert [seq for batch in batches for seq in batch.seqs] == list(range(50))
+    assert delivery.shutdown(20)
+
+
+def test_a_busy_process_adopts_too(tmp_path: Path, sink: InMemoryLogboek, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that always has something of its own to send: what a dead process left is sent all the same."""
+    directory = left_over(tmp_path, 50, segment_bytes=4_096)
+    monkeypatch.setattr("ldv_otel._internal.delivery.drainer._GATHER_SECONDS", 0.0)
+    numbers = itertools.count(1_000)
+    delivery = DurableDelivery(sink, tmp_path)
+    send = sink.send
+
+    def send_while_more_comes(batch: Batch) -> None:
+        send(batch)
+        if directory.exists():
+            delivery.submit(record(next(numbers)))
+
+    monkeypatch.setattr(sink, "send", send_while_more_comes)
+    delivery.submit(record(next(numbers)))
+    wait_until(lambda: not directory.exists())
+    assert {str(number) for number in range(50)} <= set(names(sink))
     assert delivery.shutdown(20)
 
 

@@ -134,6 +134,8 @@ class Drainer:
         self._progress = Progress(spool.directory)
         self._unsent: list[StoredRecord] = []
         self._read = 0
+        self._adoption: Generator[Pause | None, bool | None, None] | None = None
+        self._next_adoption = 0.0
         self._stopping = threading.Event()
         self._urgent = False
         #: How many callers wait for a record of theirs, and how many did when the last batches were read.
@@ -296,8 +298,8 @@ class Drainer:
         _logger.warning("The Logboek cannot be used now; %d Logregels wait on disk. %s", pending, str(error))
 
     def _drain(self) -> Turns[None]:
-        adoption: Generator[Pause | None, bool | None, None] | None = None
-        next_adoption = 0.0
+        # Anew also after an error that nobody foresaw, which ended it.
+        self._adoption, self._next_adoption = None, 0.0
         idle_since = self._clock.monotonic()
         if self._unsent:
             # What an unexpected error interrupted may have been sent.
@@ -317,24 +319,33 @@ class Drainer:
                     yield from self._send_unsent()
                     self._spool.forget_before(self._reader.drop(self._progress.confirmed))
                     self._spool.prepare()
+                if not self._stopping.is_set():
+                    yield from self._adopt_a_batch()
             elif self._stopping.is_set():
                 return
-            elif adoption is None or not (yield from _up_to_a_batch(adoption)):
-                # Records of this process come first; those left by others are sent while there are none.
-                adoption = None
-                if self._clock.monotonic() >= next_adoption:
-                    adoption = self._adopt()
-                    next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
-                elif (
-                    self.on_rest is not None
-                    and self._clock.monotonic() - idle_since >= _REST_SECONDS
-                    and self.on_rest()
-                ):
+            elif not (yield from self._adopt_a_batch()):
+                rests = self._clock.monotonic() - idle_since >= _REST_SECONDS
+                if self.on_rest is not None and rests and self.on_rest():
                     self._progress.close()
                     self._rests = True
                     return
-                else:
-                    yield Pause(1.0, self._read + 1, idle=True)
+                yield Pause(1.0, self._read + 1, idle=True)
+
+    def _adopt_a_batch(self) -> Turns[bool]:
+        """Send one batch of what dead processes left, when it is time to look for it; return whether there was one.
+
+        Records of this process come first. Those of others have a turn after each round all the same: a busy process
+        hardly ever has nothing of its own to send.
+        """
+        if self._adoption is None:
+            if self._clock.monotonic() < self._next_adoption:
+                return False
+            self._adoption = self._adopt()
+            self._next_adoption = self._clock.monotonic() + _ADOPT_SECONDS
+        if (yield from _up_to_a_batch(self._adoption)):
+            return True
+        self._adoption = None
+        return False
 
     def _gathering(self) -> Pause | None:
         """Return how long what was committed waits for more; None for not at all."""
