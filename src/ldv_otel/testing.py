@@ -122,9 +122,15 @@ class InMemoryLogboek:
             return fitting[0]
         question = " and ".join(f"{field} {_shown(value)}" for field, value in asked.items()) or "anything"
         stored = "".join(f"\n  {_sentence(each)}" for each in logregels) or " nothing."
+        seen = self._seen()
+        if not logregels and not seen:
+            stored += (
+                " And no span ended: a test is not started by `ldv run`. Let it instrument the application before it "
+                "imports that, or run `ldv run pytest` (docs/start/testing.md)."
+            )
         raise AssertionError(
             f"{len(fitting) or 'No'} Logregel{'s have' if len(fitting) > 1 else ' has'} {question}, where one should. "
-            f"Logged:{stored}" + ("" if fitting else sentence_about_seen(self._seen(), name))
+            f"Logged:{stored}" + ("" if fitting else sentence_about_seen(seen, name))
         )
 
     def __repr__(self) -> str:

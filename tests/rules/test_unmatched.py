@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldv_otel._internal.config.yaml_file import parse_yaml
+from ldv_otel._internal.rules.misses import likeness
 from ldv_otel._internal.rules.rule_file import RuleFile
 from ldv_otel._internal.rules.rules import Rules
 from ldv_otel._internal.rules.unmatched import UnmatchedRules
@@ -120,3 +122,24 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_an_odd_attribute_stops_nothing() -> None:
     """A mapping has no hash."""
     assert watched(("a", "server", "app", {"http.route": {"a": 1}})).report()
+
+
+def test_the_nearest_span_is_the_one_most_alike() -> None:
+    """A probe, or a page for operators, comes before the request that was meant, and fulfils as many conditions."""
+    spans = [
+        ("GET", "server", "app", {"http.method": "GET", "url.path": "/onbekend"}),
+        ("GET", "server", "app", {"http.method": "GET", "http.route": "/intern/logboek"}),
+        ("GET", "server", "app", {"http.method": "GET", "http.route": "/inwoner/{bsn}"}),
+        ("GET", "server", "app", {"http.method": "GET", "http.route": "/zaken"}),
+    ]
+    for order in permutations(spans):
+        assert "has `http.route` '/inwoner/{bsn}', and the rule" in watched(*order).report()[0].reason
+
+
+@given(st.text(), st.text())
+def test_likeness_is_a_part_of_the_whole(text: str, wanted: str) -> None:
+    """From 0 to 1, which equality alone reaches."""
+    like = likeness(text, wanted)
+    assert 0.0 <= like <= 1.0
+    assert (like == 1.0) == (text == wanted != "")
+    assert like == likeness(wanted, text)

@@ -60,7 +60,7 @@ def test_fastapi(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__", ".coverage"} == {
         "application.py", "rules.yaml", "register.yaml", "ldv.env",
     }  # fmt: skip
-    assert "fastapi: 6 rules, 5 routes left out." in said
+    assert "fastapi: 6 rules; routes left out: 5." in said
     assert "2 of 6 rules name no person: no parameter is clearly a person's number" in said
     assert "made up (delete the files and run this again with --activities)" in said
     assert "bsn (/api/v1/aanvragen)" in said
@@ -93,7 +93,7 @@ def test_flask(tmp_path: Path) -> None:
     """Blueprints and converters, as Flask writes them."""
     (tmp_path / "application.py").write_text(FLASK, encoding="utf-8")
     said = init(tmp_path, "application:app")
-    assert "flask: 2 rules, 2 routes left out." in said
+    assert "flask: 2 rules; routes left out: 2." in said
     assert "flask does not say which there are" in said
     told = records(
         tmp_path,
@@ -117,7 +117,7 @@ def test_django(tmp_path: Path) -> None:
     (tmp_path / "urls.py").write_text(DJANGO_URLS, encoding="utf-8")
     environ = {"DJANGO_SETTINGS_MODULE": "project_settings"}
     said = init(tmp_path, "--activities", "https://gemeente.example/a#", **environ)
-    assert "django: 3 rules, 1 routes left out." in said
+    assert "django: 3 rules; routes left out: 1." in said
     assert "made up" not in said
     rules = (tmp_path / "rules.yaml").read_text(encoding="utf-8")
     assert re.findall(r'name: "(.+)"', rules) == ["Vergunningen", "Inwoner", "Inwoner"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ import msgspec
 
 from ldv_otel._internal.config.yaml_file import read_yaml
 from ldv_otel._internal.rules.conventions import Side, Source, names_of_attribute, source_of
-from ldv_otel._internal.rules.misses import Miss, names_of
+from ldv_otel._internal.rules.misses import Miss, likeness, names_of
 from ldv_otel._internal.rules.patterns import Matcher, compiled
 from ldv_otel._internal.rules.rule_file import Rule, RuleFile
 
@@ -48,6 +49,8 @@ _REMEMBERED_CHARACTERS: Final = 256
 #: How much of a name or route a message shows, and what no message shows: a route is a template, but not everybody's.
 _SHOWN: Final = 120
 _DIGITS: Final = re.compile(r"\d{4}")
+#: How many texts are compared to see which span is the nearest.
+_COMPARED: Final = 16
 
 
 class Rules:
@@ -156,6 +159,12 @@ class _Condition(msgspec.Struct, frozen=True):
             return f"has `{self.source.names[0]}` {', '.join(map(repr, texts))}, and the rule wants another."
         return f"has another `{self.source.names[0]}` than the rule wants."
 
+    def nearness(self, attributes: Mapping[str, object]) -> float:
+        """Return how like what is wanted a span has this."""
+        wanted = [text[:_SHOWN] for text in islice(self.matcher.exact or (), _COMPARED)]
+        texts = [text[:_SHOWN] for text in islice(self.source.texts(attributes), _COMPARED)]
+        return max((likeness(text, other) for text in texts for other in wanted), default=0.0)
+
 
 class _CompiledRule:
     """A rule with its patterns compiled."""
@@ -189,30 +198,37 @@ class _CompiledRule:
     def miss(self, name: str, kind: str, scope: str, attributes: Mapping[str, object]) -> Miss | None:
         """Return the first condition that a span does not fulfil, in the order: kind, scope, attributes, name."""
         held = 0
-        for condition, holds, reason in self._judged(name, kind, scope, attributes):
+        for condition, holds, reason, like in self._judged(name, kind, scope, attributes):
             if condition and not holds:
-                return Miss(held, reason)
+                return Miss(held, reason, like)
             held += condition
         return None
 
     def _judged(
         self, name: str, kind: str, scope: str, attributes: Mapping[str, object]
-    ) -> Iterator[tuple[bool, bool, str]]:
-        """Give for each condition whether the rule has it, whether it holds, and what to say if it does not."""
+    ) -> Iterator[tuple[bool, bool, str, float]]:
+        """Give for each condition whether the rule has it, whether it holds, and what to say if it does not.
+
+        And how like what is wanted the span has it.
+        """
         scope_matches = self._scope is None or self._scope.matches(scope)
-        yield bool(self._kinds), kind in self._kinds, f"is of kind `{kind}`; the rule wants {_either(self._kinds)}."
+        wanted = f"is of kind `{kind}`; the rule wants {_either(self._kinds)}."
+        yield bool(self._kinds), kind in self._kinds, wanted, 0.0
         yield (
             self._scope is not None,
             scope_matches,
             f"is of the instrumentation `{scope[:_SHOWN]}`; the rule wants another.",
+            0.0,
         )
         for condition in self.conditions:
-            yield True, condition.holds(attributes), f"({kind}, of `{scope[:_SHOWN]}`) {condition.reason(attributes)}"
+            reason = f"({kind}, of `{scope[:_SHOWN]}`) {condition.reason(attributes)}"
+            yield True, condition.holds(attributes), reason, condition.nearness(attributes)
         name_matches = self.name is None or self.name.matches(name)
         yield (
             self.name is not None,
             name_matches,
             f"({kind}, of `{scope[:_SHOWN]}`) has another name than the rule wants.",
+            0.0,
         )
 
 

@@ -50,7 +50,7 @@ class UnmatchedRules:
                     1_000, f"is taken by rule {number}, which comes first." if number else "is as it should be."
                 )
             nearest = self._nearest.get(index)
-            if nearest is None or miss.held > nearest.held:
+            if nearest is None or miss.near > nearest.near:
                 self._nearest[index] = miss
 
     def report(self) -> tuple[UnmatchedRule, ...]:

@@ -35,7 +35,7 @@ class SeenSpan(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
-    near: int
+    near: tuple[int, float]
     reason: str
 
 
@@ -69,13 +69,13 @@ class SeeingProcessor(LdvSpanProcessor):
         if overlooked := overlooked_names(attributes):
             meant = nearest_known(overlooked[0])
             question = f" (did you mean `{meant}`?)" if meant else ""
-            return SeenSpan(name, kind, 1_000, f"its `{overlooked[0]}`{question} names no processing activity")
+            return SeenSpan(name, kind, (1_000, 0.0), f"its `{overlooked[0]}`{question} names no processing activity")
         if miss := self.mapper.nearest_miss(span, attributes):
-            return SeenSpan(name, kind, miss[1].held, f"{miss[0]} does not take it: it {miss[1].reason.rstrip('.')}")
+            return SeenSpan(name, kind, miss[1].near, f"{miss[0]} does not take it: it {miss[1].reason.rstrip('.')}")
         return SeenSpan(
             name,
             kind,
-            0,
+            (0, 0.0),
             "it has no `dpl.core.processing_activity_id`, and there are no mapping rules (the fixture "
             "`ldv_logboek_settings` or `logboek(rules=...)` names a file of them)",
         )

@@ -119,7 +119,7 @@ class SpanMapper:
             miss = self._rules.miss(index, span.name, _KINDS[span.kind], scope_name, attributes)
             if miss is not None:
                 misses.append((f"rule {index + 1}{f' ({rule.rule})' if rule.rule else ''}", miss))
-        return max(misses, key=lambda each: each[1].held, default=None)
+        return max(misses, key=lambda each: each[1].near, default=None)
 
     def may_match(self, name: str, kind: SpanKind) -> bool:
         """Return whether a rule may take a span with this name and kind, once its attributes are set."""

@@ -47,7 +47,7 @@ def init(
     written = write_new(directory, files)
     for name in files:
         typer.echo(f"{'wrote' if name in written else 'kept '} {directory / name}")
-    typer.echo(f"\n{application.framework}: {len(proposal.rules)} rules, {len(proposal.left_out)} routes left out.")
+    typer.echo(f"\n{application.framework}: {len(proposal.rules)} rules; routes left out: {len(proposal.left_out)}.")
     typer.echo("\nWhat could not be known from here:")
     for sentence in open_questions(application, proposal, activities):
         typer.echo(f"  - {sentence}")

@@ -18,7 +18,7 @@ from ldv_otel.attributes import OFFICER, REASON
 
 NAME: Final = "Gegevens bekeken door de privacyofficer"
 REASON_CHARACTERS: Final = 500
-_REASON_LEAST: Final = 10
+REASON_LEAST: Final = 10
 OFFICER_TYPE: Final = "personeelsnummer"
 
 
@@ -90,8 +90,8 @@ def officer_access(
     elif type_ == "BSN" and form.get("toch") != "ja" and not passes_eleven_test(normalise_identifier(type_, number)[0]):
         wrong["nummer"] = "Dit BSN kan niet kloppen. Kijk het na."
         wrong["toch"] = "Wilt u toch met dit BSN zoeken? Zet dan een vinkje."
-    if len(reason) < _REASON_LEAST:
-        wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {_REASON_LEAST} tekens."
+    if len(reason) < REASON_LEAST:
+        wrong["reden"] = f"Schrijf op waarom u dit wilt zien. Gebruik ten minste {REASON_LEAST} tekens."
     redactor, stray = Redactor([(number, type_)]), stray or StrayNumbers()
     if stray.policy == "refuse" and stray.finds(redactor.text(reason)):
         wrong["reden"] = "Haal het BSN uit deze tekst: het hoort niet bij de persoon van uw vraag."

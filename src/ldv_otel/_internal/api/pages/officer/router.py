@@ -20,7 +20,7 @@ from ldv_otel._internal.api.auth.authentication import require
 from ldv_otel._internal.api.auth.clients import Client, Scope
 from ldv_otel._internal.api.envelope import log_records
 from ldv_otel._internal.api.pages.officer.access import BASE_PATH, Officer, OfficerRoute, sees_confidential
-from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, officer_access
+from ldv_otel._internal.api.pages.officer.access_record import REASON_CHARACTERS, REASON_LEAST, officer_access
 from ldv_otel._internal.api.pages.officer.person_files import (
     PersonForm,
     offered_person_forms,
@@ -221,6 +221,7 @@ def _form(request: Request, code: HTTPStatus = HTTPStatus.OK, **context: Any) ->
         code,
         section="persoon",
         types=KNOWN_TYPES,
+        least=REASON_LEAST,
         most=REASON_CHARACTERS,
         forms=offered_person_forms(),
         **context,
