@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import re
 import socket
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -36,7 +38,14 @@ from ldv_otel._internal.http.links import next_link
 from ldv_otel._internal.http.outgoing import HEADERS, proxy_for
 from ldv_otel._internal.parties.parties import ReadApi
 from ldv_otel._internal.register.source import RegisterSource
-from ldv_otel.errors import LdvError
+from ldv_otel._internal.tamper.bucket import LockedBucket
+from ldv_otel._internal.tamper.checkpoint import Checkpoint
+from ldv_otel._internal.tamper.note import NoteSigner
+from ldv_otel._internal.tamper.tree import leaf_hash
+from ldv_otel._internal.tamper.witness import Witness, witness_signer
+from ldv_otel._internal.tamper.witness_client import ShownLog, WitnessState, ask_witnesses
+from ldv_otel._internal.tamper.witness_files import KnownWitness
+from ldv_otel.errors import LdvError, LogboekUnavailable
 
 
 class Proxy:
@@ -132,9 +141,28 @@ def autorisaties(host: str, proxy: str) -> None:
         asyncio.run(clients.scopes(Client(id="portaal", scopes=frozenset()), Component.BEWERKING))
 
 
+def witness(host: str, proxy: str) -> None:
+    """Ask."""
+    signer = NoteSigner("log.example", b"1" * 32)
+    shown = ShownLog(signer.sign(Checkpoint("log.example", 1, leaf_hash(b"")).text), [leaf_hash(b"")], {})
+    with TemporaryDirectory() as directory:
+        key = str(Witness(witness_signer(Path(directory)), {}, Path(directory)).key)
+    (outcome,) = ask_witnesses([KnownWitness(key=key, url=f"https://{host}:9/w")], shown, proxy=proxy, seconds=10)
+    if outcome.state is WitnessState.UNREACHABLE:
+        raise LogboekUnavailable(outcome.sentence)
+
+
+def bucket(host: str, proxy: str) -> None:
+    """Ask."""
+    account = {"AWS_ACCESS_KEY_ID": "account", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
+    elsewhere = {"AWS_ENDPOINT_URL_S3": f"https://{host}:9", "AWS_CONFIG_FILE": "/nowhere", "AWS_MAX_ATTEMPTS": "1"}
+    with mock.patch.dict(os.environ, account | elsewhere):
+        LockedBucket("s3://logboek/log?days=1", "--to", proxy=proxy)
+
+
 #: What comes of a question that nobody answers.
 FAILURES = (LdvError, PartyFailed, Problem)
-CLIENTS = [clickhouse, otlp, gemma, chain, jwks, register, autorisaties]
+CLIENTS = [clickhouse, otlp, gemma, chain, jwks, register, autorisaties, witness, bucket]
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
@@ -161,7 +189,9 @@ def test_the_proxy_of_the_setting_is_used(client: Callable[[str, str], None]) ->
 
 def test_no_other_module_makes_a_client() -> None:
     """Each that goes out is among those above, or makes its connection as they do."""
-    making = re.compile(r"async_client\(|SinkClient\(|httpx\.(Async)?Client\(|PoolManager\(|urlopen\(|get_client\(")
+    making = re.compile(
+        r"async_client\(|boto3\.client\(|SinkClient\(|httpx\.(Async)?Client\(|PoolManager\(|urlopen\(|get_client\("
+    )
     package = Path(ldv_otel.__file__).parent / "_internal"
     found = {
         path.relative_to(package).as_posix()
@@ -178,6 +208,8 @@ def test_no_other_module_makes_a_client() -> None:
         "http/outgoing.py",
         "http/sink_client.py",
         "register/source.py",
+        "tamper/bucket.py",
+        "tamper/witness_client.py",
     }
 
 

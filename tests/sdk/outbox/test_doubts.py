@@ -66,8 +66,11 @@ def by_asyncpg(proxy: PostgresqlProxy, database: str, on_rollback: Any) -> tuple
 
     async def work() -> None:
         connection = await asyncpg.connect(host=proxy.host, user="ldv", database=database)
-        async with ldv.outbox.transaction(connection), ldv.processing(ACTIVITY, name="In twijfel"):
-            await connection.execute(CHANGE)
+        try:
+            async with ldv.outbox.transaction(connection), ldv.processing(ACTIVITY, name="In twijfel"):
+                await connection.execute(CHANGE)
+        finally:
+            connection.terminate()
 
     return ldv.outbox.database(proxy.conninfo(database), on_rollback=on_rollback, sends=False), lambda: asyncio.run(
         work()
@@ -79,8 +82,11 @@ def by_sqlalchemy(proxy: PostgresqlProxy, database: str, on_rollback: Any) -> tu
     engine = create_engine(proxy.url(database))
 
     def work() -> None:
-        with engine.begin() as connection, ldv.processing(ACTIVITY, name="In twijfel"):
-            connection.execute(text(CHANGE))
+        try:
+            with engine.begin() as connection, ldv.processing(ACTIVITY, name="In twijfel"):
+                connection.execute(text(CHANGE))
+        finally:
+            engine.dispose()
 
     return ldv.outbox.sqlalchemy(engine, on_rollback=on_rollback, sends=False), work
 

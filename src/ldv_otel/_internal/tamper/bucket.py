@@ -236,6 +236,8 @@ def _client(proxy: str, named_by: str) -> Any:
     try:
         import boto3
         from botocore.config import Config
+
+        from ldv_otel._internal.http.outgoing import proxy_for
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{named_by}: a bucket needs {error.name}, which is not installed. Run `pip install 'ldv-otel[s3]'`."
@@ -245,10 +247,15 @@ def _client(proxy: str, named_by: str) -> Any:
         read_timeout=_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 3, "mode": "standard"},
         # A proxy of the environment gets nothing of ours; LDV_PROXY is the explicit way.
-        proxies={"http": proxy, "https": proxy} if proxy else {},
+        proxies={},
     )
     try:
-        return boto3.client("s3", config=config)
+        direct = boto3.client("s3", config=config)
+        # Where it goes is known by now only.
+        through = proxy_for(direct.meta.endpoint_url, proxy)
+        if through is None:
+            return direct
+        return boto3.client("s3", config=config.merge(Config(proxies={"http": through, "https": through})))
     except _errors() as error:
         raise ConfigurationError(
             f"{named_by}: the settings of AWS cannot be used ({_reason(error)}). Set AWS_ACCESS_KEY_ID, "
