@@ -20,6 +20,7 @@ from ldv_otel._internal.clickhouse.verification.verify import verify
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.delivery.batch import Batch, new_writer_id, number_batch
 from ldv_otel._internal.delivery.retry import RetryPolicy, deliver
+from ldv_otel._internal.delivery.sink import SinkTraits
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel.errors import BatchRefused, LogboekUnavailable, NotProven
 from tests.clickhouse.conftest import sealed_store
@@ -49,7 +50,7 @@ class Killed(Exception):
 class FaultySink:
     """The real sink of one process after another, with a fault in front of each attempt."""
 
-    traits = ClickHouseSink.traits
+    traits = SinkTraits()
 
     def __init__(self, settings: Settings, events: list[Event]) -> None:
         self._settings = settings

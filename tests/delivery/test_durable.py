@@ -59,6 +59,36 @@ def left_over(base: Path, count: int, **options: int) -> Path:
     return spool.directory
 
 
+@pytest.mark.parametrize("in_process", [True, False])
+def test_the_end_waits_for_a_store_in_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_process: bool
+) -> None:
+    """One that ends in the middle of a call to it crashes; a server is waited for only so long."""
+    sink = InMemoryLogboek(traits=SinkTraits(in_process=in_process))
+    began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+    send = sink.send
+
+    def slow(batch: Batch) -> None:
+        began.set()
+        assert goes_on.wait(20)
+        send(batch)
+        ended.set()
+
+    monkeypatch.setattr(sink, "send", slow)
+    delivery = DurableDelivery(sink, tmp_path)
+    delivery.submit(record(1))
+    assert not delivery.flush(0.0)
+    assert began.wait(20)
+    # It goes on while the end waits, if that does.
+    later = threading.Timer(0.3, goes_on.set)
+    later.start()
+    delivery.shutdown(0.0, stop_seconds=0.01)
+    assert ended.is_set() == in_process
+    goes_on.set()
+    assert ended.wait(20)
+    later.join()
+
+
 def test_what_was_submitted_arrives_and_the_spool_is_gone(tmp_path: Path, sink: InMemoryLogboek) -> None:
     """In order, once, and nothing is left on disk."""
     delivery = DurableDelivery(sink, tmp_path)

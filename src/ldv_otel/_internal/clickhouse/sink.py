@@ -58,9 +58,8 @@ _IN_FORCE: Final = Sql("SELECT getSetting('insert_deduplication_token'), toUInt8
 class ClickHouseSink:
     """A `Sink` over one ClickHouse connection; `Sink` says who opens, closes and retries."""
 
-    traits: Final = SinkTraits()
-
     def __init__(self, settings: Settings) -> None:
+        self.traits: Final = SinkTraits(in_process=settings.logboek.embedded)
         self._settings = settings
         self._client: LogboekClient | None = None
         self._pid = 0

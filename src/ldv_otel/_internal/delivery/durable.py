@@ -50,6 +50,9 @@ _logger = logging.getLogger(__name__)
 
 #: A person waits for the outcome, and can try again.
 _STOP_SECONDS: Final = 5.0
+#: The embedded engine crashes where a process ends while it works, and then the exit code is another: a server that
+#: reloads itself, by its exit code, would stay away.
+_ENGINE_STOP_SECONDS: Final = 60.0
 _AT_ONCE: Final = RetryPolicy(patience_seconds=0.0)
 
 
@@ -426,7 +429,7 @@ class DurableDelivery:
         if self._own is None:
             return delivered
         spool, drainer = self._own
-        drainer.stop(stop_seconds)
+        drainer.stop(max(stop_seconds, _ENGINE_STOP_SECONDS) if self._sink.traits.in_process else stop_seconds)
         # From here on another spool takes the last words.
         self._ended = last_words
         # First, because a thread may still be committing: until it has, it is not known whether anything is left.

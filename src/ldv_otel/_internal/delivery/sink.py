@@ -26,11 +26,14 @@ class SinkTraits(msgspec.Struct, frozen=True, kw_only=True):
             process had frozen, and after a send without a clear answer.
         extension: Name of an extension (entry point group `ldv_otel_extension`) that is on in every service that logs
             to this sink; empty for none.
+        in_process: Whether its store runs in this process, with threads of its own: a process that ends in the middle
+            of a call to it may crash, so that the end waits for the call longer than for a server.
     """
 
     batch_records: int = 5_000
     cheap_read_back: bool = True
     extension: str = ""
+    in_process: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a batch without records."""
