@@ -17,7 +17,7 @@ from ldv_otel._internal.questions.asking import Choices, answer_question
 from ldv_otel._internal.questions.breach import BREACH
 from ldv_otel._internal.questions.catalogue import QUESTIONS
 from ldv_otel._internal.questions.completeness import COMPLETENESS
-from ldv_otel._internal.questions.model import Answer, Question
+from ldv_otel._internal.questions.model import Answer, Parameter, Question
 from ldv_otel._internal.questions.tampering import TAMPERING, check_sentences
 from tests.questions.conftest import BSN, OTHER_BSN, SECRET, START, Store, ring
 
@@ -142,3 +142,17 @@ def test_no_page_or_question_says_what_nothing_can_show() -> None:
     for place in places:
         assert NEVER.search(place.read_text(encoding="utf-8")) is None, place
     assert NEVER.search("Er ontbreekt niets")
+
+
+@pytest.mark.parametrize("question", [each for each in QUESTIONS if Parameter.SERVICE in each.parameters])
+def test_a_slip_in_the_name_of_an_application_is_no_all_clear(store: Store, question: Question) -> None:
+    """An answer about an application of which nothing is there says that first; about one that is there it does not."""
+    store.write(store.actie())
+    period = {"since_ms": START - 1, "until_ms": START + 1_000}
+    for name in ("Balie", "balie ", "loket"):
+        first = answered(store, question, **period, service=name).sentences[0]
+        assert first.nl.startswith("Van een applicatie met deze naam is in deze dagen niets te zien.")
+        assert name not in first.nl
+    for chosen in ({"service": "balie"}, {}):
+        said = answered(store, question, **period, **chosen).sentences
+        assert not any("met deze naam" in each.nl for each in said)

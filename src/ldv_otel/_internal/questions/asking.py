@@ -8,14 +8,22 @@ from typing import Final
 import msgspec
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.queries.breakdowns import BreakdownBy, PeriodFilter, breakdown
 from ldv_otel._internal.clickhouse.register_table import stored_versions
 from ldv_otel._internal.config.settings import Settings
 from ldv_otel._internal.parties.party_names import PartyNames
-from ldv_otel._internal.questions.model import CONFIDENTIAL_LEFT_OUT, Answer, Asked, Parameter, Question
+from ldv_otel._internal.questions.model import CONFIDENTIAL_LEFT_OUT, Answer, Asked, Parameter, Question, Said
 from ldv_otel._internal.times.instants import ms_from_datetime, now_ms, within_query_time
 from ldv_otel.errors import QueryError
 
 _DAY_MS: Final = 86_400_000
+#: Before every answer about an application of which nothing is there: its name may be spelled otherwise.
+_UNSEEN: Final = Said(
+    "Van een applicatie met deze naam is in deze dagen niets te zien. Kijk de naam na, ook de hoofdletters: "
+    "'Is het Logboek compleet?' noemt alle namen.",
+    "Of an application of this name there is nothing to see in these days. Check the name, capitals too: "
+    "'Is the Logboek complete?' lists all names.",
+)
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,4 +103,14 @@ def answer_question(
     answer = question.answer(client, asked)
     if question.about_activities and not asked.confidential:
         answer = msgspec.structs.replace(answer, cautions=(*answer.cautions, CONFIDENTIAL_LEFT_OUT))
+    if choices.service and not _was_seen(client, asked):
+        answer = msgspec.structs.replace(answer, sentences=(_UNSEEN, *answer.sentences))
     return asked, answer
+
+
+def _was_seen(client: LogboekClient, asked: Asked) -> bool:
+    """Return whether the application that was chosen did anything: a slip in its name would look like nothing."""
+    chosen = PeriodFilter(
+        since_ms=asked.since_ms, until_ms=asked.until_ms, service=asked.service, confidential=asked.confidential
+    )
+    return bool(breakdown(client, chosen, BreakdownBy.SERVICE, zone="UTC"))
