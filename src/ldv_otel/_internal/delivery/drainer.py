@@ -236,7 +236,7 @@ class Drainer:
         if pause.failed:
             return self.resumed(stopping=self._clock.wait(self._stopping, pause.seconds))
         if pause.records:
-            unless = self._stopping.is_set if pause.idle or pause.firm else lambda: self.hurried
+            unless = (lambda: self.hurried) if pause.can_be_hurried else self._stopping.is_set
             self._spool.wait_for_commit(pause.records, pause.seconds, unless=unless)
         return self._stopping.is_set()
 

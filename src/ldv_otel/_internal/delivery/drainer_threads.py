@@ -295,6 +295,6 @@ class DrainerThreads:
             return 0.0
         if pause.failed:
             return pause.seconds
-        if at_once or (taker.hurried and not (pause.idle or pause.firm)):
+        if at_once or (taker.hurried and pause.can_be_hurried):
             return 0.0
         return _REST_SECONDS if pause.idle else pause.seconds

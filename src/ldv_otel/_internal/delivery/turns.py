@@ -25,6 +25,11 @@ class Pause(NamedTuple):
     failed: bool = False
     firm: bool = False
 
+    @property
+    def can_be_hurried(self) -> bool:
+        """Whether a caller that waits cuts it short."""
+        return not (self.idle or self.failed or self.firm)
+
 
 #: Gives pauses, and is sent whether the drainer is to stop.
 Turns = Generator[Pause, bool | None, T]
