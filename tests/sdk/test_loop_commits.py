@@ -178,3 +178,15 @@ def test_a_fork_that_ran_no_hooks_has_a_queue_of_its_own(rig: Rig) -> None:
     queue._pid = -1
     asyncio.run(actie())
     assert len(rig.logged()) == 1
+
+
+def test_what_a_thread_has_not_committed_in_time_keeps_nothing_else(rig: Rig) -> None:
+    """A flush says that it is not done, and sends what is on disk all the same."""
+    queue = rig.processor._loop_queue
+    queue._at_work = True
+    try:
+        with mock.patch.object(DurableDelivery, "flush", autospec=True, return_value=True) as flush:
+            assert not rig.processor.force_flush(10)
+        assert flush.call_count == 1
+    finally:
+        queue._at_work = False

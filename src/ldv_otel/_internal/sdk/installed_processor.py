@@ -31,7 +31,7 @@ class InstalledProcessor(LdvSpanProcessor):
     def flush(self, timeout_seconds: float) -> bool:
         """Deliver what is pending; True only if nothing is any more and nothing was ever lost."""
         in_time = self.senders is None or self.senders.flush(timeout_seconds)
-        return self.settle(timeout_seconds) and self.delivery.flush(timeout_seconds) and in_time
+        return self.deliver(timeout_seconds) and in_time
 
     def close(self) -> None:
         """Deliver what is pending, at the end of the process.

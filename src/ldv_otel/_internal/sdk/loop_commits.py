@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -161,7 +161,7 @@ class LoopCommits:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._futures: list[asyncio.Future[None]] = []
+        self._pending: set[asyncio.Future[None]] = set()
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
@@ -174,6 +174,11 @@ class LoopCommits:
             with contextlib.suppress(ValueError):
                 _collecting.reset(token)
 
+    @property
+    def pending(self) -> bool:
+        """Whether something is not on disk yet."""
+        return bool(self._pending)
+
     def takes(self, *, of_processing: bool) -> bool:
         """Say whether what ends now is to be added here: the one Actie that this was made for."""
         del of_processing
@@ -185,20 +190,24 @@ class LoopCommits:
         Args:
             refused: Called, in any thread, where the disk refused it.
         """
+        queue.add(_Waiting(actie, refused, self._loop, self._awaited()))
+
+    def _awaited(self) -> asyncio.Future[None]:
+        """Return what is waited for until it is done, and no longer: a stream lasts, and the Acties in it are many."""
         committed: asyncio.Future[None] = self._loop.create_future()
-        self._keep(committed)
-        queue.add(_Waiting(actie, refused, self._loop, committed))
+        self._pending.add(committed)
+        committed.add_done_callback(self._pending.discard)
+        return committed
 
-    def _keep(self, committed: asyncio.Future[None]) -> None:
-        self._futures.append(committed)
+    async def wait(self) -> None:
+        """Wait until each that was added by now is on disk, or refused."""
+        if len(self._pending) == 1:
+            # As a rule; `wait` would take a future more.
+            await next(iter(self._pending))
+        elif self._pending:
+            import asyncio
 
-    def all(self) -> Awaitable[object]:
-        """Return what waits until each is on disk, or refused."""
-        if len(self._futures) == 1:
-            return self._futures[0]
-        import asyncio
-
-        return asyncio.gather(*self._futures)
+            await asyncio.wait(self._pending)
 
 
 class RequestCommits(LoopCommits):
@@ -207,15 +216,6 @@ class RequestCommits(LoopCommits):
     A `processing` waits for itself, so that it can raise. What runs in another thread may wait there. And what goes on
     after the answer still leaves its commits to the thread: they end as well, and nobody waits.
     """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._pending: set[asyncio.Future[None]] = set()
-
-    @property
-    def pending(self) -> bool:
-        """Whether something is not on disk yet."""
-        return bool(self._pending)
 
     def takes(self, *, of_processing: bool) -> bool:
         """Say no for what waits for itself, and where so much waits that the loop had better be held up."""
@@ -227,7 +227,7 @@ class RequestCommits(LoopCommits):
         Args:
             work: Hands an Actie to delivery, and raises nothing.
         """
-        done: asyncio.Future[None] = self._loop.create_future()
+        done = self._awaited()
 
         def run() -> None:
             try:
@@ -236,25 +236,10 @@ class RequestCommits(LoopCommits):
                 with contextlib.suppress(RuntimeError):  # a closed loop: nobody waits
                     self._loop.call_soon_threadsafe(_settle, (done,))
 
-        if not queue.do_alone(run):
-            return False
-        self._keep(done)
-        return True
-
-    def _keep(self, committed: asyncio.Future[None]) -> None:
-        # Only as long as it is pending: a stream or a websocket lasts, and the Acties in it are many.
-        self._pending.add(committed)
-        committed.add_done_callback(self._pending.discard)
-
-    async def wait(self) -> None:
-        """Wait until each that was added by now is on disk, or refused."""
-        if len(self._pending) == 1:
-            # As a rule; `wait` would take a future more.
-            await next(iter(self._pending))
-        elif self._pending:
-            import asyncio
-
-            await asyncio.wait(self._pending)
+        if queue.do_alone(run):
+            return True
+        done.cancel()
+        return False
 
 
 _collecting: ContextVar[LoopCommits | None] = ContextVar("ldv_otel.loop_commits", default=None)

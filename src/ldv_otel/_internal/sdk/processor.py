@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Self
@@ -350,8 +351,20 @@ class LdvSpanProcessor(SpanProcessor):
         Instrumentations call this after each request (that of AWS Lambda with 30 s), so it waits no longer than
         `flush_seconds`, and hardly while the Logboek is away: what is on disk stays pending.
         """
-        seconds = min(timeout_millis / 1_000, self.flush_seconds)
-        return self.settle(seconds) and self.delivery.flush(seconds, patient=False)
+        return self.deliver(min(timeout_millis / 1_000, self.flush_seconds), patient=False)
+
+    def deliver(self, seconds: float, *, patient: bool = True) -> bool:
+        """Commit what a thread has yet to commit, and deliver what is pending, within this time together.
+
+        Args:
+            patient: As for `Delivery.flush`.
+
+        Returns:
+            Whether nothing is pending any more, and nothing was ever lost.
+        """
+        end = time.monotonic() + seconds
+        settled = self.settle(seconds)
+        return self.delivery.flush(max(0.0, end - time.monotonic()), patient=patient) and settled
 
     def settle(self, seconds: float) -> bool:
         """Wait until what a thread is to commit is with delivery; return whether that came true."""

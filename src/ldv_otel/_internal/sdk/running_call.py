@@ -150,7 +150,7 @@ async def finish_off_loop(running: RunningCall, error: BaseException | None) -> 
         return
     with commits.collecting():
         running.end(error)
-    await commits.all()
+    await commits.wait()
     running.conclude(error)
 
 
