@@ -6,6 +6,7 @@ import logging
 import resource
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -96,23 +97,13 @@ class TenantsProcessor(SpanProcessor):
             return delivery_for(settings, sink, drains=True, shared=shared)
 
         processors = TenantProcessors(common, file, read_tenant_keys(file), parties, deliver)
-        bases = {
-            tenant.id: spool_base(spool_root(settings), settings.logboek)
-            for tenant in file.content.tenants
-            for settings in (tenant_settings(common, file, tenant.id),)
-        }
+        bases = _spool_bases(common, file)
         processor = cls(choice, processors, common.flush_seconds)
 
         def take_over() -> None:
             changed = read_logboeken(file.path, allow_insecure=common.allow_insecure)
             processor.take_over(changed)
-            bases.update(
-                {
-                    tenant.id: spool_base(spool_root(settings), settings.logboek)
-                    for tenant in changed.content.tenants
-                    for settings in (tenant_settings(common, changed, tenant.id),)
-                }
-            )
+            bases.update(_spool_bases(common, changed))
             _warn_about_files(len(bases))
 
         sweep = OrphanSweep(bases, processors.send_left, WatchedFile(file.path, take_over).look)
@@ -218,6 +209,12 @@ class TenantsProcessor(SpanProcessor):
             overlooked=tuple(overlooked.values()),
             resource_left_out=tuple(left_out),
         )
+
+
+def _spool_bases(common: Settings, file: LogboekenFile) -> dict[str, Path]:
+    """Return the directory of the spools of each tenant, by id."""
+    each = {tenant.id: tenant_settings(common, file, tenant.id) for tenant in file.content.tenants}
+    return {tenant_id: spool_base(spool_root(settings), settings.logboek) for tenant_id, settings in each.items()}
 
 
 def _warn_about_files(tenants: int) -> None:

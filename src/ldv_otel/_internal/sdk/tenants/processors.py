@@ -154,11 +154,14 @@ class TenantProcessors:
         """Refuse a key that comes with one tenant and that this process logs with for another; files say no more."""
         holders = {key.secret: holder for holder, ring in self._rings.items() for key in ring.keys.values()}
         for tenant in file.content.tenants:
-            ring = rings[tenant.id] if tenant.id not in self._rings else None
-            for key in ring.keys.values() if ring is not None else ():
+            if tenant.id in self._rings:
+                continue
+            for key in rings[tenant.id].keys.values():
                 holder = holders.get(key.secret)
-                entry = self._file_of(holder).tenant(holder) if holder is not None else None
-                if holder is not None and not (tenant.shared_key and entry is not None and entry.shared_key):
+                if holder is None:
+                    continue
+                entry = self._file_of(holder).tenant(holder)
+                if not (tenant.shared_key and entry is not None and entry.shared_key):
                     raise ConfigurationError(
                         f"{file.place_of(tenant.id)}: {tenant.id} has a key that {holder} logs with in this process. "
                         f"{SHARED_KEY}."
