@@ -13,7 +13,7 @@ would give places a second time, and what has such a place is taken for stored a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -61,6 +61,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     fate: str = ""
 
 
+#: Gives the number of the transaction, which an insert gives it anyway; needs no right to read the table.
+RETURNING_NUMBER: Final = " RETURNING txid_current()"
 _INSERT: Final = "INSERT INTO ldv_outbox (format, records, payload) VALUES (1, %s, %s)"
 _TAKE: Final = (
     "SELECT writer_id, first_seq, payload, tries FROM ldv_outbox_batch WHERE owner = %s OR leased_until < NOW "
@@ -116,8 +118,7 @@ POSTGRESQL: Final = Dialect(
             "payload bytea NOT NULL, reason text NOT NULL, PRIMARY KEY (writer_id, seq))"
         ),
     ),
-    # The number of the transaction, which the insert gives it anyway; needs no right to read the table.
-    insert=f"{_INSERT} RETURNING txid_current()",
+    insert=_INSERT + RETURNING_NUMBER,
     fate="SELECT txid_status(%s)",
     grown="SELECT id, records FROM ldv_outbox ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
     remove="DELETE FROM ldv_outbox WHERE id = ANY(%s) RETURNING id, payload",
@@ -155,6 +156,23 @@ SQLITE: Final = Dialect(
 )
 
 DIALECTS: Final = {dialect.name: dialect for dialect in (POSTGRESQL, SQLITE)}
+
+
+def insert_rows(cursor: Any, statement: str, rows: Sequence[tuple[int, bytes]]) -> int | None:
+    """Insert rows, at least one; return the number of the transaction where the statement gives it.
+
+    Args:
+        cursor: Of any driver (PEP 249).
+    """
+    if not statement.endswith(RETURNING_NUMBER):
+        cursor.executemany(statement, rows)
+        return None
+    cursor.execute(statement, rows[0])
+    number = int(cursor.fetchone()[0])
+    if len(rows) > 1:
+        # Many in one round; nothing comes back of these.
+        cursor.executemany(statement.removesuffix(RETURNING_NUMBER), rows[1:])
+    return number
 
 
 def packed(payloads: Sequence[bytes]) -> bytes:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ldv_otel._internal.delivery.outbox.addresses import sqlite_path, store_at
-from ldv_otel._internal.delivery.outbox.dialects import POSTGRESQL, SQLITE
+from ldv_otel._internal.delivery.outbox.dialects import POSTGRESQL, SQLITE, insert_rows
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.sdk._private import uninstrumented
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
@@ -397,17 +397,10 @@ class _Inserting:
         self._statement = statement
 
     def __call__(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
-        on_sqlite = isinstance(self._connection, sqlite3.Connection)
-        if on_sqlite and not self._connection.in_transaction:
+        if isinstance(self._connection, sqlite3.Connection) and not self._connection.in_transaction:
             raise ConfigurationError("The transaction was ended inside its block.")
         cursor = self._connection.cursor()
-        number = None
-        if on_sqlite:
-            cursor.executemany(self._statement, rows)
-        else:
-            for row in rows:
-                cursor.execute(self._statement, row)
-                (number,) = cursor.fetchone()
+        number = insert_rows(cursor, self._statement, rows)
         cursor.close()
         return number
 

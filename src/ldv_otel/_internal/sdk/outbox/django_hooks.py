@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db import connections, transaction
 
-from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, SQLITE
+from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, SQLITE, insert_rows
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.record.logregel import Logregel
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
@@ -110,16 +110,8 @@ class DjangoTransaction(OpenTransaction):
         self._watch(watcher.committing, lambda: watcher.rolled_back(count, kept), lambda: watcher.in_doubt(doubt))
 
     def _insert_rows(self, rows: Sequence[tuple[int, bytes]]) -> int | None:
-        statement = _INSERT[self._connection.vendor]
         with self._connection.cursor() as cursor:
-            if self._connection.vendor == "sqlite":
-                cursor.executemany(statement, rows)
-                return None
-            number = None
-            for row in rows:
-                cursor.execute(statement, row)
-                (number,) = cursor.fetchone()
-            return number
+            return insert_rows(cursor, _INSERT[self._connection.vendor], rows)
 
     def _watch(
         self, committed: Callable[[], None], rolled_back: Callable[[], None], in_doubt: Callable[[], None]

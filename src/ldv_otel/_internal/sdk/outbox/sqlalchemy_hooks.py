@@ -23,7 +23,7 @@ from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
-from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, SQLITE
+from ldv_otel._internal.delivery.outbox.dialects import DIALECTS, POSTGRESQL, RETURNING_NUMBER, SQLITE
 from ldv_otel._internal.delivery.outbox.store import OutboxStore
 from ldv_otel._internal.sdk.outbox.contract import OnRollback
 from ldv_otel._internal.sdk.outbox.current_task import current_task
@@ -38,8 +38,6 @@ _MARKS: Final = {
     "pyformat": POSTGRESQL.insert,
     "numeric_dollar": POSTGRESQL.insert.replace("%s", "$1", 1).replace("%s", "$2", 1),
 }
-#: Where many rows are written in one round, nothing comes back.
-_RETURNING: Final = " RETURNING txid_current()"
 #: The driver by which a sender, which is a thread, connects where the application's own waits in an event loop.
 _BLOCKING: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 
@@ -318,5 +316,6 @@ class _Insert:
         statement = _MARKS[connection.dialect.paramstyle]
         number = int(connection.exec_driver_sql(statement, rows[0]).scalar_one())
         if len(rows) > 1:
-            connection.exec_driver_sql(statement.removesuffix(_RETURNING), list(rows[1:]))
+            # As `insert_rows`, over a connection that has no cursor of its own to give.
+            connection.exec_driver_sql(statement.removesuffix(RETURNING_NUMBER), list(rows[1:]))
         return number
