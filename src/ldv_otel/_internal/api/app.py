@@ -132,7 +132,7 @@ def services_for(settings: Settings, lasting: LastingParts, *, writes: bool, thr
     )
 
 
-def bare_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def bare_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
     """Return an application without routes, whose errors are answered as problems."""
     app = FastAPI(
         title="Logboek Dataverwerkingen",

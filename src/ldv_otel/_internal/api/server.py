@@ -30,13 +30,11 @@ from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import is_loopback
 from ldv_otel._internal.config.logboeken import LogboekenFile
 from ldv_otel._internal.config.settings import ServeSettings, Settings, tenant_settings
-from ldv_otel._internal.delivery.paths import state_directory
 from ldv_otel._internal.http.health import HealthEndpoints
 from ldv_otel._internal.http.readiness import Readiness
 from ldv_otel._internal.parties.parties import parties_for
 from ldv_otel._internal.privacy.key_file import pseudonymiser_for
-from ldv_otel._internal.tamper.witness import Witness, witness_signer
-from ldv_otel._internal.tamper.witness_files import read_witnessed_logs
+from ldv_otel._internal.tamper.witness import open_witness
 from ldv_otel._version import __version__
 from ldv_otel.errors import ConfigurationError
 
@@ -187,8 +185,7 @@ def _application(
 
 
 def _witness(settings: Settings, logs: Path) -> Api:
-    directory = settings.witness_state or state_directory(settings) / "witness"
-    witness = Witness(witness_signer(directory), read_witnessed_logs(logs), directory)
+    witness = open_witness(logs, settings.witness_state, settings.state)
     _logger.info("Key of this witness: %s", witness.key)
     return Api(witness_router(witness))
 

@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ldv_otel._internal.api.app import bare_app
 from ldv_otel._internal.api.envelope import Envelope
 from ldv_otel._internal.api.health import metrics_readers
 from ldv_otel._internal.api.limits import BoundedRequests
 from ldv_otel._internal.api.listening import listen
-from ldv_otel._internal.api.problem import add_problem_handlers
 from ldv_otel._internal.config.settings import ServeSettings
 from ldv_otel._internal.http.health import HealthEndpoints
 from ldv_otel._internal.http.openmetrics import Labels, MetricFamily
@@ -64,8 +64,7 @@ def serve_witness(
     Raises:
         ConfigurationError: The port is taken, or the address is none of this machine.
     """
-    app = FastAPI(title="Logboek Dataverwerkingen", openapi_url=None, redirect_slashes=False)
-    add_problem_handlers(app)
+    app = bare_app()
     app.include_router(witness_router(witness))
     app.add_middleware(BoundedRequests, body_bytes=MOST_BODY_BYTES, seconds=settings.seconds)
     app.add_middleware(Envelope, versions={})

@@ -19,12 +19,14 @@ from typing import Final
 
 import msgspec
 
+from ldv_otel._internal.config.home_directories import NoHomeDirectory, home_directory
 from ldv_otel._internal.config.private_directories import make_directory, sync_directory
 from ldv_otel._internal.config.private_files import make_private_file, read_private_file, replace_private_file
 from ldv_otel._internal.tamper.checkpoint import Checkpoint, hash_of, number
 from ldv_otel._internal.tamper.note import NoteError, NoteKey, NoteSigner, SignedNote, base64_of, cosigner
 from ldv_otel._internal.tamper.signing_key import make_signer, read_signer
 from ldv_otel._internal.tamper.tree import EMPTY_ROOT, ProofError, check_consistency
+from ldv_otel._internal.tamper.witness_files import read_witnessed_logs
 from ldv_otel.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -242,6 +244,27 @@ def witness_signer(directory: Path) -> NoteSigner:
     path = directory / _KEY_FILE
     signer = read_signer(path, VARIABLE) if path.exists() else make_signer(path, _KEY_NAME, VARIABLE)
     return signer.renamed(f"{_KEY_NAME}/{signer.key.public.hex()[:16]}")
+
+
+def open_witness(logs: Path, directory: Path | None, state: Path | None) -> Witness:
+    """Return the witness of this machine.
+
+    Args:
+        logs: `LDV_WITNESS_LOGS`.
+        directory: `LDV_WITNESS_STATE`; None for one in `LDV_STATE`.
+        state: `LDV_STATE`; None for that of this user.
+
+    Raises:
+        ConfigurationError: There is no place for its memory, or a file cannot be used.
+    """
+    if directory is None:
+        try:
+            directory = (state or home_directory("state")) / "witness"
+        except NoHomeDirectory as error:
+            raise ConfigurationError(
+                f"{VARIABLE} is not set, and {error.strerror}. Let it name a directory that this user may write."
+            ) from None
+    return Witness(witness_signer(directory), read_witnessed_logs(logs), directory)
 
 
 def _refusal(status: HTTPStatus, sentence: str) -> WitnessAnswer:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ldv_otel._internal.cli.listen_address import parse_listen
 from ldv_otel._internal.clickhouse.front_secret import secret_file
 from ldv_otel._internal.clickhouse.schema.migrations import apply_schema
 from ldv_otel._internal.config.address import LogboekAddress
@@ -45,9 +46,7 @@ def logboek(
     """
     from ldv_otel._internal.clickhouse.embedded import Listening, serve  # needs the extra [embedded]
 
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not host:
-        raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8123.")
+    host, port = parse_listen(listen, "127.0.0.1:8123")
     if private_key is not None and certificate is None:
         raise ConfigurationError("--private-key is that of a certificate. Nothing was started. Give --certificate too.")
     path = path.expanduser().absolute()
@@ -67,4 +66,4 @@ def logboek(
             typer.echo(f"Clients need its secret: LDV_LOGBOEK_PASSWORD_FILE, with what is in {secret_file(path)}")
 
     files = (certificate, private_key) if certificate is not None else None
-    serve(path, Listening(host.strip("[]"), int(port), files), database=database, ready=ready)
+    serve(path, Listening(host.strip("[]"), port, files), database=database, ready=ready)

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from ldv_otel._internal.api.server import ExtraApi
 
+from ldv_otel._internal.cli.listen_address import parse_listen
 from ldv_otel._internal.config.settings import Settings, read_service_settings
 from ldv_otel.errors import ConfigurationError
 
@@ -51,9 +52,7 @@ def serve(
         raise ConfigurationError(
             f"The server needs {error.name}, which is not installed. Run `pip install 'ldv-otel[api]'`."
         ) from error
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not host:
-        raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8443.")
+    host, port = parse_listen(listen, "127.0.0.1:8443")
     if demo and without_authentication:
         raise ConfigurationError("--demo serves only pages for people, so --without-authentication has no effect.")
     settings = read_service_settings(os.environ)
@@ -72,14 +71,14 @@ def serve(
             settings,
             settings.logboeken,
             host.strip("[]"),
-            int(port),
+            port,
             ready=lambda address: typer.echo(f"Ready: {address}"),
         )
         return
     run(
         settings,
         host.strip("[]"),
-        int(port),
+        port,
         without_authentication=without_authentication,
         demo=demo,
         extra_api=_gemma(settings, without_authentication=without_authentication) if gemma else None,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ldv_otel._internal.cli.listen_address import parse_listen
 from ldv_otel._internal.cli.output import AsJson, console, print_json
-from ldv_otel._internal.config.home_directories import NoHomeDirectory, home_directory
 from ldv_otel._internal.config.settings import ServeSettings, read_some_settings
-from ldv_otel._internal.tamper.witness import VARIABLE, Witness, witness_signer
-from ldv_otel._internal.tamper.witness_files import read_witnessed_logs
+from ldv_otel._internal.tamper.witness import Witness, open_witness
 from ldv_otel.errors import ConfigurationError
 
 _SERVE: tuple[str, ...] = ("certificate", "private_key", "seconds", "metrics_from")
@@ -40,16 +38,13 @@ def witness(
             "LDV_WITNESS_LOGS is not set, so there is no log to witness. Nothing was started. Let it name a file with "
             "the keys of the logs that others asked you to witness."
         )
-    directory = settings.get("witness_state") or _state(settings.get("state")) / "witness"
-    this = Witness(witness_signer(directory), read_witnessed_logs(settings["witness_logs"]), directory)
+    this = open_witness(settings["witness_logs"], settings.get("witness_state"), settings.get("state"))
     if show:
         _show(this, as_json=as_json)
         return
     if as_json:
         raise ConfigurationError("--json is about what --show shows. Nothing was started.")
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not host:
-        raise ConfigurationError(f"--listen {listen!r} is not of the form 127.0.0.1:8444.")
+    host, port = parse_listen(listen, "127.0.0.1:8444")
     try:
         from ldv_otel._internal.api.listening import check_tls  # needs the extra [api]
         from ldv_otel._internal.api.witnessing import serve_witness
@@ -61,7 +56,7 @@ def witness(
     host = host.strip("[]")
     check_tls(serving, host, allow_insecure=settings.get("allow_insecure", False))
     console(stderr=True).print(f"Key of this witness: {this.key}", markup=False, soft_wrap=True)
-    serve_witness(this, serving, host, int(port), lambda address: typer.echo(f"Ready: {address}"))
+    serve_witness(this, serving, host, port, lambda address: typer.echo(f"Ready: {address}"))
 
 
 def _show(this: Witness, *, as_json: bool) -> None:
@@ -84,12 +79,3 @@ def _show(this: Witness, *, as_json: bool) -> None:
         size = "nothing was seen of it yet" if each is None else f"{each.checkpoint.size} manifests"
         forked = each is not None and each.forked
         out.print(f"log  {origin}: {size}{'; FORKED: it signed another one too' if forked else ''}", markup=False)
-
-
-def _state(directory: Path | None) -> Path:
-    try:
-        return directory or home_directory("state")
-    except NoHomeDirectory as error:
-        raise ConfigurationError(
-            f"{VARIABLE} is not set, and {error.strerror}. Let it name a directory that this user may write."
-        ) from None
