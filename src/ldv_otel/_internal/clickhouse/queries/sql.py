@@ -88,44 +88,32 @@ _OF_SUBJECT: Final = Sql("has(arrayMap(id -> toFixedString(unhex(id), 16), {subj
 _OF_ACTIVITY: Final = Sql("processing_activity_id = {activity:String}")
 _SPAN: Final = Sql("toFixedString(unhex({span_id:String}), 8)")
 
-BY_TRACE: Final = Lookup.of(
-    "trace_id",
-    lambda hours, terms: records_query(Sql("$trace AND $hours", trace=_OF_TRACE, hours=hours), terms=terms),
-)
-BY_OUTBOUND: Final = Lookup.of(
-    "trace_id",
-    lambda hours, terms: records_query(
-        Sql(
-            "$trace AND $hours AND (span_id = $span OR has(outbound_span_ids, $span))",
-            trace=_OF_TRACE,
-            hours=hours,
-            span=_SPAN,
+
+def _records_lookup(
+    column: str, where: Sql, limit: Sql = NOTHING, order: Sql = ROW_ONCE, *hours: Sql, prewhere: Sql = NOTHING
+) -> Lookup:
+    """Return the question for the records in the hours of some ids that meet a condition; else as `records_query`."""
+    return Lookup.of(
+        column,
+        lambda in_hours, terms: records_query(
+            Sql("$hours AND $where", hours=in_hours, where=where), limit, order, prewhere=prewhere, terms=terms
         ),
-        terms=terms,
-    ),
+        *hours,
+    )
+
+
+BY_TRACE: Final = _records_lookup("trace_id", _OF_TRACE)
+BY_OUTBOUND: Final = _records_lookup(
+    "trace_id", Sql("$trace AND (span_id = $span OR has(outbound_span_ids, $span))", trace=_OF_TRACE, span=_SPAN)
 )
-BY_FOREIGN: Final = Lookup.of(
+BY_FOREIGN: Final = _records_lookup(
     "foreign_operation_trace_id",
-    lambda hours, terms: records_query(
-        Sql(
-            "$trace AND ({span_id:String} = '' OR foreign_operation_span_id = $span) AND $hours",
-            trace=_OF_FOREIGN_TRACE,
-            span=_SPAN,
-            hours=hours,
-        ),
-        terms=terms,
-    ),
+    Sql("$trace AND ({span_id:String} = '' OR foreign_operation_span_id = $span)", trace=_OF_FOREIGN_TRACE, span=_SPAN),
 )
 
 
 def _of_subject(page: Sql, order: Sql, *hours: Sql) -> Lookup:
-    return Lookup.of(
-        "data_subject_id",
-        lambda in_hours, terms: records_query(
-            Sql("$hours AND $page", hours=in_hours, page=page), LIMIT, order, prewhere=_OF_SUBJECT, terms=terms
-        ),
-        *hours,
-    )
+    return _records_lookup("data_subject_id", page, LIMIT, order, *hours, prewhere=_OF_SUBJECT)
 
 
 BY_SUBJECT: Final = _of_subject(
@@ -175,21 +163,9 @@ SETTINGS $settings
 
 ACTIVITIES_OF_SUBJECT: Final = Lookup.of("data_subject_id", _activities_of_subject)
 #: The records that `ACTIVITIES_OF_SUBJECT` cannot count.
-OTHERS_OF_SUBJECT: Final = Lookup.of(
-    "data_subject_id",
-    lambda hours, terms: records_query(
-        Sql("$hours AND NOT ($plain)", hours=hours, plain=_PLAIN), prewhere=_OF_SUBJECT, terms=terms
-    ),
-)
-BY_ATTRIBUTE: Final = Lookup.of(
-    "trace_id",
-    lambda hours, terms: records_query(
-        Sql(
-            "startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String} AND $hours",
-            hours=hours,
-        ),
-        terms=terms,
-    ),
+OTHERS_OF_SUBJECT: Final = _records_lookup("data_subject_id", Sql("NOT ($plain)", plain=_PLAIN), prewhere=_OF_SUBJECT)
+BY_ATTRIBUTE: Final = _records_lookup(
+    "trace_id", Sql("startsWith(trace_id, unhex({prefix:String})) AND attributes[{name:String}] = {value:String}")
 )
 BY_ACTIVITY: Final = records_query(Sql("$activity AND $page", activity=_OF_ACTIVITY, page=AFTER_CURSOR), LIMIT)
 IN_PERIOD: Final = records_query(AFTER_CURSOR, LIMIT)
