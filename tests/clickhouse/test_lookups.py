@@ -227,7 +227,7 @@ def test_many_hours_are_asked_for_in_one_query(
     """A company with records in every hour does not make a request line that no server takes."""
     with WatchedClient(settings) as client:
         old_and_new(sink, PLAIN)
-        monkeypatch.setattr(lookups, "_MOST_HOURS", 1)
+        monkeypatch.setattr(lookups, "MOST_HOURS", 1)
         page = read.latest_by_subject(client, SUBJECTS[:1], PageLimits(limit=1), confidential=confidential)
         assert (len(page.records), page.following is not None) == (1, True)
         assert sql.FIRST_LATEST_BY_SUBJECT.whole in client.queries

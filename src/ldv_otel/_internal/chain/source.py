@@ -89,9 +89,7 @@ class ThisLogboek:
         """Return the proofs of the records of a trace, of those that are sealed as they are."""
         query = RecordQuery(trace_id=trace_id, visible=self._visible, subjects=self._subjects)
         page = await self._ask(read.search, query, limit=MAX_RECORDS, confidential=self._confidential)
-        ids = [
-            RecordId(each.logregel.trace_id, each.logregel.span_id, each.writer_id, each.seq) for each in page.records
-        ]
+        ids = [RecordId.of(each) for each in page.records]
         proofs = await self._ask(prove_records, ids) if ids else {}
         return [encode_proof(proof) for proof in proofs.values() if proof is not None]
 

@@ -50,7 +50,7 @@ def proofs_of_records(client: LogboekClient, records: Sequence[StoredLogregel]) 
 
     Nor of those after `MOST_PROOFS`.
     """
-    ids = [RecordId(each.logregel.trace_id, each.logregel.span_id, each.writer_id, each.seq) for each in records]
+    ids = [RecordId.of(each) for each in records]
     provable = [
         record_id
         for record_id, each in zip(ids[:MOST_PROOFS], records, strict=False)

@@ -126,6 +126,10 @@ class SignedNote(msgspec.Struct, frozen=True):
             raise NoteError("it has no text, or no signatures, or too many")
         return cls(text + "\n", signatures)
 
+    def signature_of(self, key: NoteKey) -> NoteSignature | None:
+        """Return the signature that says it is a key's, which is not checked here; None when there is none."""
+        return next((each for each in self.signatures if (each.name, each.key_id) == (key.name, key.key_id)), None)
+
     def signed_by(self, keys: Iterable[NoteKey]) -> list[NoteKey]:
         """Return those of some keys that signed the text; signatures of other keys mean nothing.
 

@@ -231,8 +231,9 @@ def _checked(witness: KnownWitness, note: SignedNote, content: bytes) -> NoteSig
     key = witness.note_key
     try:
         answer = SignedNote.parse(f"{note.text}\n".encode() + content)
-        if answer.signed_by([key]):
-            return next(each for each in answer.signatures if (each.name, each.key_id) == (key.name, key.key_id))
+        signature = answer.signature_of(key)
+        if signature is not None and answer.signed_by([key]):
+            return signature
     except NoteError:
         raise _NotCosigned(WitnessState.UNREACHABLE, "its cosignature is wrong") from None
     raise _NotCosigned(WitnessState.UNREACHABLE, "its answer has no cosignature of its key")

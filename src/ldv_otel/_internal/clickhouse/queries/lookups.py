@@ -21,7 +21,7 @@ from ldv_otel._internal.clickhouse.queries.row_terms import BY_CUT_OFFS, BY_TERM
 from ldv_otel._internal.clickhouse.sql_text import Sql
 
 #: Parameters travel in the request line, of which a small HTTP server takes 64 KiB: so many hours take 20 of them.
-_MOST_HOURS: Final = 2_000
+MOST_HOURS: Final = 2_000
 #: And so many characters of activities, which may be three times as long there.
 _MOST_TERM_CHARACTERS: Final = 6_000
 _HOUR_MS: Final = 3_600_000
@@ -87,11 +87,11 @@ def lookup_rows(
         confidential: Whether to give what is confidential.
     """
     parameters = {**parameters, "confidential": confidential}
-    steps = client.rows(lookup.hours, parameters | {"most_hours": _MOST_HOURS + 1})
+    steps = client.rows(lookup.hours, parameters | {"most_hours": MOST_HOURS + 1})
     if not steps and confidential:
         return []
     # Who may not see all rows is asked a second query, whatever the first says: else the time would tell more.
-    if not steps or len(steps) > _MOST_HOURS:
+    if not steps or len(steps) > MOST_HOURS:
         return client.rows(lookup.whole, parameters, bytes_columns=bytes_columns)
     hours = sorted({hour for hour, _, _ in steps})
     _, applied_us, minute = steps[0]

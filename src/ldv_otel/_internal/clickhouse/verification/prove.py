@@ -6,9 +6,11 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ldv_otel._internal.clickhouse.client import LogboekClient
+from ldv_otel._internal.clickhouse.columns import StoredLogregel
+from ldv_otel._internal.clickhouse.queries.lookups import MOST_HOURS
 from ldv_otel._internal.clickhouse.queries.projections import id_prefixes, in_hours_of
 from ldv_otel._internal.clickhouse.sql_text import Sql
 from ldv_otel._internal.clickhouse.verification.check import lists
@@ -45,10 +47,6 @@ ORDER BY number
 )
 
 
-#: Parameters travel in the request line.
-_MOST_HOURS: Final = 2_000
-
-
 class RecordId(NamedTuple):
     """What tells one record from every other, also from one that has the same trace and span id."""
 
@@ -56,6 +54,11 @@ class RecordId(NamedTuple):
     span_id: bytes
     writer_id: str
     seq: int
+
+    @classmethod
+    def of(cls, stored: StoredLogregel) -> Self:
+        """Return that of a record as readers have it."""
+        return cls(stored.logregel.trace_id, stored.logregel.span_id, stored.writer_id, stored.seq)
 
 
 class _Record(NamedTuple):
@@ -112,7 +115,7 @@ def _proofs(client: LogboekClient, records: Mapping[RecordId, _Record]) -> dict[
     # Around each record, and not from the first to the last: a person's are spread over all the time that there is.
     hours = {max(hour_from_ms(record.start_ms) + step, 0) for record in records.values() for step in (-1, 0, 1)}
     writers = {record.writer_id for record in records.values()}
-    prover = _Prover(client, writers, hours if len(hours) <= _MOST_HOURS else ())
+    prover = _Prover(client, writers, hours if len(hours) <= MOST_HOURS else ())
     proofs = {each: prover.proof_of(record) for each, record in records.items()}
     if all(proofs.values()):
         return proofs

@@ -95,19 +95,14 @@ class LogTree(NamedTuple):
 
 def read_log(client: LogboekClient) -> StoredLog:
     """Return the log as it is stored; whether it is what was signed is not known yet."""
-    log = StoredLog([], [], [])
-    for note, sealers, numbers in client.rows(_CHECKPOINTS, bytes_columns=("note",)):
-        try:
-            log.notes.append(SignedNote.parse(note))
-        except NoteError as error:
-            log.bad.append(str(error))
-        log.entries.extend(map(LogEntry, sealers, numbers))
-    return log
+    rows = client.rows(_CHECKPOINTS, bytes_columns=("note",))
+    entries = [entry for _, sealers, numbers in rows for entry in map(LogEntry, sealers, numbers)]
+    return _with_notes(entries, [note for note, _, _ in rows])
 
 
 def read_last_notes(client: LogboekClient) -> StoredLog:
     """Return the last checkpoints of a log without its entries: for who looks often."""
-    return _with_notes([], client.rows(_LAST_CHECKPOINTS, bytes_columns=("note",)))
+    return _with_notes([], _notes(client, _LAST_CHECKPOINTS))
 
 
 def read_current_log(client: LogboekClient, *, witnessed: bool = False) -> StoredLog:
@@ -117,16 +112,21 @@ def read_current_log(client: LogboekClient, *, witnessed: bool = False) -> Store
         witnessed: Whether the last that others signed too have to be among them, however long ago that was.
     """
     entries = [entry for sealers, numbers in client.rows(_ENTRIES) for entry in map(LogEntry, sealers, numbers)]
-    notes = client.rows(_LAST_CHECKPOINTS, bytes_columns=("note",))
+    notes = _notes(client, _LAST_CHECKPOINTS)
     log = _with_notes(entries, notes)
     if witnessed and log.witnessed is None:
-        return _with_notes(entries, [*notes, *client.rows(_LAST_WITNESSED, bytes_columns=("note",))])
+        return _with_notes(entries, [*_notes(client, _LAST_WITNESSED), *notes])
     return log
 
 
-def _with_notes(entries: list[LogEntry], newest_first: Sequence[Sequence[bytes]]) -> StoredLog:
+def _notes(client: LogboekClient, newest_first: Sql) -> list[bytes]:
+    """Return the notes of a query, the oldest first."""
+    return [note for (note,) in reversed(client.rows(newest_first, bytes_columns=("note",)))]
+
+
+def _with_notes(entries: list[LogEntry], notes: Sequence[bytes]) -> StoredLog:
     log = StoredLog(entries, [], [])
-    for (note,) in reversed(newest_first):
+    for note in notes:
         try:
             log.notes.append(SignedNote.parse(note))
         except NoteError as error:

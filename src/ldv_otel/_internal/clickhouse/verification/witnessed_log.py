@@ -67,9 +67,8 @@ class WitnessReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def size_seen(log: StoredLog, witness: KnownWitness) -> int:
     """Return the size of the last checkpoint here that a witness cosigned; 0 for none."""
-    key = witness.note_key
     for note in reversed(log.notes):
-        if any((each.name, each.key_id) == (key.name, key.key_id) for each in note.signatures):
+        if note.signature_of(witness.note_key) is not None:
             return Checkpoint.parse(note.text).size
     return 0
 
@@ -161,10 +160,9 @@ def _outcome(
 
 def _good_cosignatures(note: SignedNote, witnesses: Sequence[KnownWitness]) -> Iterator[tuple[str, NoteSignature]]:
     """Give the cosignatures of witnesses that are good, by the witness's name."""
-    by_id = {(each.name, each.key_id): each for each in note.signatures}
     for witness in witnesses:
         key = witness.note_key
-        signature = by_id.get((key.name, key.key_id))
+        signature = note.signature_of(key)
         if signature is not None:
             try:
                 check_signature(key, note.text, signature)
