@@ -76,23 +76,19 @@ def acties(directory: Path) -> Once:
     return once
 
 
-def requests(directory: Path) -> Once:
-    """Return what serves one request that is a durable Actie by a rule."""
-    rules = directory / "rules.yaml"
-    rules.write_text(serving.RULES)
-    provider = overhead.provider_with(overhead.batch_processor())
-    attach(provider, durable_processor(directory, LDV_RULES=str(rules)))
-    hold_answers_of(fastapi.FastAPI)  # as `install()` does
-    return serving.one_request(provider, overhead.BSNS)
-
-
 def requests_on_loop(directory: Path) -> Once:
-    """Return what serves one such request, and flushes on the loop, without what `install()` adds to FastAPI."""
+    """Return what serves one request that is a durable Actie by a rule, and flushes on the loop."""
     rules = directory / "rules.yaml"
     rules.write_text(serving.RULES)
     provider = overhead.provider_with(overhead.batch_processor())
     attach(provider, durable_processor(directory, LDV_RULES=str(rules)))
     return serving.one_request(provider, overhead.BSNS)
+
+
+def requests(directory: Path) -> Once:
+    """Return the same with what `install()` adds to FastAPI."""
+    hold_answers_of(fastapi.FastAPI)
+    return requests_on_loop(directory)
 
 
 def plain_requests(_: Path) -> Once:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,6 @@ from starlette.websockets import WebSocket
 import ldv_otel as ldv
 from ldv_otel._internal.config.variables import DeliveryLevel
 from ldv_otel._internal.delivery.durable import DurableDelivery, drain
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel._internal.privacy.key_file import add_key
 from ldv_otel._internal.privacy.pseudonyms import KeyRing, Pseudonymiser, new_key
 from ldv_otel._internal.record.actie import LogregelMaker
@@ -46,6 +45,7 @@ from ldv_otel._internal.sdk.span_rules import SpanMapper
 from ldv_otel.errors import LogboekUnavailable
 from ldv_otel.testing import InMemoryLogboek
 from tests.sdk.conftest import ACTIVITY
+from tests.sdk.flushing import flushing
 
 Message = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -123,20 +123,6 @@ def service(tmp_path: Path) -> Iterator[Service]:
     made = Service(tmp_path)
     yield made
     made.processor.shutdown()
-
-
-@contextmanager
-def flushing() -> Iterator[list[str]]:
-    """The names of the threads that flush."""
-    threads: list[str] = []
-    flush = SpoolWriter._flush
-
-    def noted(spool: SpoolWriter) -> None:
-        threads.append(threading.current_thread().name)
-        flush(spool)
-
-    with mock.patch.object(SpoolWriter, "_flush", noted):
-        yield threads
 
 
 def scope_of(path: str, method: str = "GET") -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pytest
 
 import ldv_otel as ldv
 from ldv_otel._internal.delivery.durable import DurableDelivery
-from ldv_otel._internal.delivery.spool.writer import SpoolWriter
 from ldv_otel.errors import LogboekUnavailable
 from tests.sdk.conftest import ACTIVITY
+from tests.sdk.flushing import flushing
 from tests.sdk.test_write_ahead import Rig
 
 TASKS = 100
@@ -61,21 +61,15 @@ def test_tasks_share_flushes_and_a_thread(tmp_path: Path, backend: object) -> No
     """A hundred that end at once take a few flushes, and the loop's thread makes none."""
     del backend
     rig = Rig(tmp_path, "durable")
-    flushing: list[str] = []
-    flush = SpoolWriter._flush
-
-    def noted(spool: SpoolWriter) -> None:
-        flushing.append(threading.current_thread().name)
-        flush(spool)
 
     async def main() -> None:
         await asyncio.gather(*(actie() for _ in range(TASKS)))
 
-    with mock.patch.object(SpoolWriter, "_flush", noted):
+    with flushing() as threads:
         asyncio.run(main())
     assert on_disk(rig) == TASKS
-    assert set(flushing) == {"ldv-waiting"}
-    assert len(flushing) <= TASKS // 4
+    assert set(threads) == {"ldv-waiting"}
+    assert len(threads) <= TASKS // 4
     rig.processor.shutdown()
 
 
